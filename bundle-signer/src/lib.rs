@@ -1,0 +1,1 @@
+//! Keys, signatures and trust: bytes and a trust file in, Verified<T> out.

@@ -1,0 +1,125 @@
+//! Media types that mean something to a registry (OCI image specification, `media-types.md`; Docker image
+//! manifest v2 schema 2).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// OCI image configuration.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// OCI layer, tar with gzip.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// OCI layer, plain tar.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// The empty descriptor's media type; its blob is `{}`.
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Docker's twin of the image manifest.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker's twin of the index.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Docker's image configuration.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker's layer, tar with gzip.
+pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// Helm chart configuration.
+pub const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+/// Helm chart archive.
+pub const HELM_CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+
+/// Every media type under which a manifest may be asked for.
+pub const MANIFESTS: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
+
+/// A media type without parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MediaType(String);
+
+impl MediaType {
+    /// The type as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names an image index or Docker's manifest list.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        matches!(self.as_str(), OCI_INDEX | DOCKER_LIST)
+    }
+
+    /// Whether it names a manifest of either kind.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        MANIFESTS.contains(&self.as_str())
+    }
+
+    /// Whether a registry need not hold such a layer (OCI "non-distributable", Docker "foreign").
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.0.contains(".nondistributable.") || self.0.contains(".rootfs.foreign.")
+    }
+}
+
+impl FromStr for MediaType {
+    type Err = Error;
+
+    /// Takes a `Content-Type` value; parameters after `;` are dropped.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        let token = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        };
+        match essence.split_once('/') {
+            Some((kind, subtype)) if essence.len() <= 255 && token(kind) && token(subtype) => {
+                Ok(Self(essence.to_owned()))
+            }
+            _ => Err(Error::MediaType(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for MediaType {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<MediaType> for String {
+    fn from(media_type: MediaType) -> Self {
+        media_type.0
+    }
+}
+
+impl PartialEq<&str> for MediaType {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_dropped_and_nonsense_refused() {
+        assert_eq!("application/json; charset=utf-8".parse::<MediaType>().unwrap(), "application/json");
+        for bad in ["", "application", "/json", "a/b/c", "a b/c", "a/"] {
+            assert!(bad.parse::<MediaType>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Image references with Docker's short forms (distribution/reference: `normalize.go`, `reference.go`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Error, RepositoryName, Tag};
+
+/// A registry's host with an optional port, as it stands in a reference.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RegistryHost(String);
+
+impl RegistryHost {
+    /// The registry that a reference without a host means.
+    pub const DOCKER_HUB: &'static str = "docker.io";
+
+    /// Host and port as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host to connect to: `docker.io` is served by `registry-1.docker.io`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        if self.0 == Self::DOCKER_HUB { "registry-1.docker.io" } else { &self.0 }
+    }
+
+    /// Whether the host names this machine's loopback interface.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = match self.0.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => self.0.split(':').next().unwrap_or_default(),
+        };
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// The host as the first component of a repository name: lower case, `:` before a port as `-`.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryName`] for hosts that have no such form, as IPv6 literals.
+    pub fn as_repository(&self) -> Result<RepositoryName, Error> {
+        self.0.to_ascii_lowercase().replace(':', "-").parse()
+    }
+}
+
+impl FromStr for RegistryHost {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = || Error::RegistryHost(text.to_owned());
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (address, port) = rest.split_once(']').ok_or_else(wrong)?;
+                address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+                (None, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(wrong)?) })
+            }
+            None => match text.split_once(':') {
+                Some((host, port)) => (Some(host), Some(port)),
+                None => (Some(text), None),
+            },
+        };
+        let label = |label: &str| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let host_good = host.is_none_or(|host| host.split('.').all(label));
+        let port_good = port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
+        if host_good && port_good { Ok(Self(text.to_owned())) } else { Err(wrong()) }
+    }
+}
+
+impl TryFrom<String> for RegistryHost {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<RegistryHost> for String {
+    fn from(host: RegistryHost) -> Self {
+        host.0
+    }
+}
+
+impl fmt::Display for RegistryHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What chooses one manifest within a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Selector {
+    /// A tag, which may move.
+    Tag(Tag),
+    /// A digest, which cannot.
+    Digest(Digest),
+}
+
+impl FromStr for Selector {
+    type Err = Error;
+
+    /// Anything with a colon is a digest: a malformed digest is never taken for an unknown tag.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.contains(':') { text.parse().map(Self::Digest) } else { text.parse().map(Self::Tag) }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// `host/name[:tag][@digest]`, normalised: `nginx` is `docker.io/library/nginx:latest`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Reference {
+    host: RegistryHost,
+    repository: RepositoryName,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+}
+
+impl Reference {
+    /// A reference from its parts; with neither tag nor digest it means the tag `latest`.
+    #[must_use]
+    pub fn new(host: RegistryHost, repository: RepositoryName, selector: Selector) -> Self {
+        let (tag, digest) = match selector {
+            Selector::Tag(tag) => (Some(tag), None),
+            Selector::Digest(digest) => (None, Some(digest)),
+        };
+        Self { host, repository, tag, digest }
+    }
+
+    /// The registry.
+    #[must_use]
+    pub fn host(&self) -> &RegistryHost {
+        &self.host
+    }
+
+    /// The repository within the registry.
+    #[must_use]
+    pub fn repository(&self) -> &RepositoryName {
+        &self.repository
+    }
+
+    /// The tag, if one was given, or `latest` where neither tag nor digest was.
+    #[must_use]
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
+
+    /// The digest, if one was given.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// What to ask the registry for: the digest where there is one, else the tag.
+    #[must_use]
+    pub fn selector(&self) -> Selector {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => Selector::Digest(digest.clone()),
+            (None, Some(tag)) => Selector::Tag(tag.clone()),
+            (None, None) => Selector::Tag(Tag::latest()),
+        }
+    }
+}
+
+impl Tag {
+    /// The tag that a reference without tag and digest means.
+    #[must_use]
+    pub fn latest() -> Self {
+        // The literal is within the grammar, so the fall-back is never taken.
+        "latest".parse().unwrap_or_else(|_| Self::of_referrers(&Digest::sha256(b"")))
+    }
+}
+
+impl FromStr for Reference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = || Error::Reference(text.to_owned());
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse()?)),
+            None => (text, None),
+        };
+        // A colon after the last slash starts a tag; before it, a port.
+        let (path, tag) = match rest.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => (path, Some(tag.parse()?)),
+            _ => (rest, None),
+        };
+        let (host, name) = match path.split_once('/') {
+            Some((host, name)) if looks_like_host(host) => (host, name.to_owned()),
+            _ => (RegistryHost::DOCKER_HUB, path.to_owned()),
+        };
+        let host = if host == "index.docker.io" { RegistryHost::DOCKER_HUB } else { host };
+        let name = if host == RegistryHost::DOCKER_HUB && !name.contains('/') {
+            format!("library/{name}")
+        } else {
+            name
+        };
+        let tag = if tag.is_none() && digest.is_none() { Some(Tag::latest()) } else { tag };
+        Ok(Self {
+            host: host.parse().map_err(|_| wrong())?,
+            repository: name.parse().map_err(|_| wrong())?,
+            tag,
+            digest,
+        })
+    }
+}
+
+/// Docker's rule: the first component is a host if it has a dot or a port, is `localhost`, or is not lower case.
+fn looks_like_host(text: &str) -> bool {
+    text == "localhost" || text.contains(['.', ':']) || text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+impl TryFrom<String> for Reference {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.to_string()
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms_are_completed() {
+        let hex = "a".repeat(64);
+        for (short, whole) in [
+            ("nginx".to_owned(), "docker.io/library/nginx:latest".to_owned()),
+            ("nginx:1.25".into(), "docker.io/library/nginx:1.25".into()),
+            ("bitnami/nginx".into(), "docker.io/bitnami/nginx:latest".into()),
+            ("index.docker.io/nginx".into(), "docker.io/library/nginx:latest".into()),
+            ("localhost/a:b".into(), "localhost/a:b".into()),
+            ("localhost:5000/a".into(), "localhost:5000/a:latest".into()),
+            ("[::1]:5000/a".into(), "[::1]:5000/a:latest".into()),
+            ("public.ecr.aws/a/b:v1".into(), "public.ecr.aws/a/b:v1".into()),
+            (format!("r.io/a@sha256:{hex}"), format!("r.io/a@sha256:{hex}")),
+            (format!("r.io/a:t@sha256:{hex}"), format!("r.io/a:t@sha256:{hex}")),
+        ] {
+            let parsed = short.parse::<Reference>().unwrap();
+            assert_eq!(parsed.to_string(), whole);
+            assert_eq!(whole.parse::<Reference>().unwrap(), parsed);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_reference_is_refused() {
+        for bad in [
+            "",
+            ":",
+            "a:",
+            "a@",
+            "r.io/",
+            "r.io/A",
+            "r.io:99999/a",
+            "r.io/a@sha256:12",
+            "http://r.io/a",
+            "r.io/a b",
+        ] {
+            assert!(bad.parse::<Reference>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_hosts() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1:1", "127.1.2.3", "[::1]:5000", "[::1]"] {
+            assert!(host.parse::<RegistryHost>().unwrap().is_loopback(), "{host}");
+        }
+        for host in ["r.io", "10.0.0.1:5000", "localhost.evil.io", "[::2]"] {
+            assert!(!host.parse::<RegistryHost>().unwrap().is_loopback(), "{host}");
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! airlock.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Content-addressed blobs, repositories, tags and referrers on disk, crash safe.
