@@ -21,9 +21,9 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// One image or artifact.
-    Image(ImageManifest),
+    Image(Box<ImageManifest>),
     /// A list of manifests.
-    Index(Index),
+    Index(Box<Index>),
 }
 
 /// An image manifest, OCI or Docker v2 schema 2.
