@@ -1,0 +1,237 @@
+//! Blobs on their way in and out.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use oci::{Algorithm, Digest, Hasher};
+
+use crate::commit::{Disk, Step};
+use crate::layout::Layout;
+use crate::{Error, Result};
+
+/// Read and hash in pieces of this size.
+pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// Write-back starts each time that so many bytes have come.
+const FLUSH_EVERY: u64 = 32 * 1024 * 1024;
+
+/// A blob opened for reading.
+#[derive(Debug)]
+pub struct BlobFile {
+    /// The bytes.
+    pub file: File,
+    /// How many there are.
+    pub size: u64,
+}
+
+impl BlobFile {
+    pub(crate) fn open(layout: &Layout, digest: &Digest) -> Result<Option<Self>> {
+        let path = layout.blob(digest);
+        match File::open(&path) {
+            Ok(file) => {
+                let size = file.metadata().map_err(Error::io("read", &path))?.len();
+                Ok(Some(Self { file, size }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("open", &path)(error)),
+        }
+    }
+}
+
+/// A file that is being written and hashed at once.
+struct Sink {
+    disk: Disk,
+    path: PathBuf,
+    file: File,
+    hasher: Hasher,
+    len: u64,
+    unflushed: u64,
+}
+
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.disk.step(Step::Write, &self.path).map_err(Error::io("write", &self.path))?;
+        self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+        self.unflushed += bytes.len() as u64;
+        if self.unflushed >= FLUSH_EVERY {
+            self.unflushed = 0;
+            self.disk.flush_early(&self.file);
+        }
+        Ok(())
+    }
+
+    fn publish(&self, layout: &Layout, digest: &Digest) -> Result<()> {
+        self.disk.publish(&self.file, &self.path, &layout.blob(digest))
+    }
+}
+
+/// A blob of yet unknown digest. Dropping it removes what was written.
+pub struct BlobWriter {
+    layout: Layout,
+    sink: Sink,
+    published: bool,
+}
+
+impl BlobWriter {
+    pub(crate) fn create(layout: &Layout, disk: &Disk, algorithm: Algorithm) -> Result<Self> {
+        let path = layout.uploads().join(format!("{TEMPORARY}{}", random_name()?));
+        disk.step(Step::Create, &path).map_err(Error::io("create", &path))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(Error::io("create", &path))?;
+        let hasher = Hasher::new(algorithm);
+        let sink = Sink { disk: disk.clone(), path, file, hasher, len: 0, unflushed: 0 };
+        Ok(Self { layout: layout.clone(), sink, published: false })
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.sink.write(bytes)
+    }
+
+    /// How many bytes were taken.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.sink.len
+    }
+
+    /// Whether nothing was taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sink.len == 0
+    }
+
+    /// Makes the blob durable under its digest; gives digest and size.
+    ///
+    /// # Errors
+    /// [`Error::DigestMismatch`] when the bytes do not hash to `expected`; nothing is kept then.
+    pub fn publish(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        let found = self.sink.hasher.clone().finish();
+        if let Some(expected) = expected
+            && *expected != found
+        {
+            return Err(Error::DigestMismatch { expected: expected.clone(), found });
+        }
+        self.sink.publish(&self.layout, &found)?;
+        self.published = true;
+        Ok((found, self.sink.len))
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.sink.path);
+        }
+    }
+}
+
+/// A blob of known digest that may arrive in several runs. Dropping it keeps what was written.
+pub struct PartialBlob {
+    layout: Layout,
+    digest: Digest,
+    sink: Sink,
+}
+
+impl PartialBlob {
+    pub(crate) fn open(layout: &Layout, disk: &Disk, digest: &Digest) -> Result<Self> {
+        let path = layout.partial(digest);
+        disk.step(Step::Create, &path).map_err(Error::io("create", &path))?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        file.try_lock().map_err(|_| Error::PartialBusy(digest.clone()))?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        let len = hash_file(&mut file, &path, &mut hasher)?;
+        let sink = Sink { disk: disk.clone(), path, file, hasher, len, unflushed: 0 };
+        Ok(Self { layout: layout.clone(), digest: digest.clone(), sink })
+    }
+
+    /// How many bytes are there, from this run and earlier ones.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.sink.len
+    }
+
+    /// Whether nothing is there yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sink.len == 0
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.sink.write(bytes)
+    }
+
+    /// Forgets what is there, for a source that cannot resume.
+    ///
+    /// # Errors
+    /// When the file cannot be cut.
+    pub fn truncate(&mut self) -> Result<()> {
+        let path = &self.sink.path;
+        self.sink.file.set_len(0).map_err(Error::io("truncate", path))?;
+        self.sink.file.seek(SeekFrom::Start(0)).map_err(Error::io("truncate", path))?;
+        self.sink.hasher = Hasher::new(self.digest.algorithm());
+        self.sink.len = 0;
+        Ok(())
+    }
+
+    /// Makes the blob durable under its digest; gives its size.
+    ///
+    /// # Errors
+    /// [`Error::DigestMismatch`] when the bytes are others; they are thrown away, so that the next run starts
+    /// afresh.
+    pub fn publish(mut self) -> Result<u64> {
+        let found = self.sink.hasher.clone().finish();
+        if found != self.digest {
+            self.truncate()?;
+            return Err(Error::DigestMismatch { expected: self.digest.clone(), found });
+        }
+        self.sink.publish(&self.layout, &self.digest)?;
+        Ok(self.sink.len)
+    }
+}
+
+/// What the names of temporary files begin with.
+pub(crate) const TEMPORARY: &str = "tmp-";
+
+/// 128 random bits as hex.
+pub(crate) fn random_name() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}
+
+/// Hashes a file from its start and leaves it at its end; gives its length.
+pub(crate) fn hash_file(file: &mut File, path: &Path, hasher: &mut Hasher) -> Result<u64> {
+    file.seek(SeekFrom::Start(0)).map_err(Error::io("read", path))?;
+    let mut buffer = vec![0; BUFFER];
+    let mut len = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(len),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                len += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("read", path)(error)),
+        }
+    }
+}

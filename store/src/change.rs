@@ -1,0 +1,254 @@
+//! Changes of what the store names, and what each does to the tables.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use oci::{Digest, Manifest, RepositoryName, Tag};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::journal::Record;
+use crate::layout::Layout;
+use crate::{Error, Result};
+
+/// How long a pushed blob is kept for the manifest that will name it.
+const PUSH_LEASE_SECONDS: i64 = 24 * 3600;
+/// How long a holder's leases last if it never comes back.
+const HOLDER_LEASE_SECONDS: i64 = 30 * 24 * 3600;
+
+/// One change. [`crate::Store::commit`] applies several as a whole.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Makes a blob that is on disk available from a repository, and keeps it for a day.
+    LinkBlob {
+        /// The repository.
+        repository: RepositoryName,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Takes a blob out of a repository.
+    UnlinkBlob {
+        /// The repository.
+        repository: RepositoryName,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Puts a manifest into a repository, with links to those of its blobs that are on disk. The store itself
+    /// publishes the manifest's bytes first.
+    PutManifest {
+        /// The repository.
+        repository: RepositoryName,
+        /// The digest to keep it under, of either algorithm.
+        digest: Digest,
+        /// The manifest.
+        manifest: Manifest,
+    },
+    /// Takes a manifest out of a repository, with the tags on it.
+    DeleteManifest {
+        /// The repository.
+        repository: RepositoryName,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// Points a tag at a manifest of the same repository.
+    SetTag {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// Removes a tag; the manifest stays.
+    DeleteTag {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+    },
+    /// Keeps a blob from garbage collection until released, or for 30 days.
+    Lease {
+        /// Who needs it.
+        holder: String,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Ends all leases of a holder.
+    ReleaseLeases {
+        /// Who needed them.
+        holder: String,
+    },
+}
+
+/// Applies one change and says what the journal must know of it.
+pub(crate) fn apply(connection: &Connection, layout: &Layout, change: &Change) -> Result<Option<Record>> {
+    match change {
+        Change::LinkBlob { repository, digest } => {
+            let size = size_on_disk(layout, digest).ok_or_else(|| Error::BlobMissing {
+                repository: repository.clone(),
+                digest: digest.clone(),
+            })?;
+            let id = repository_id(connection, repository)?;
+            link(connection, id, digest, size)?;
+            lease(connection, "push", digest, PUSH_LEASE_SECONDS)?;
+            Ok(None)
+        }
+        Change::UnlinkBlob { repository, digest } => {
+            execute(
+                connection,
+                "DELETE FROM blobs WHERE digest = ?2 AND repository = (SELECT id FROM repositories WHERE name = ?1)",
+                params![repository.as_str(), digest.to_string()],
+            )?;
+            Ok(None)
+        }
+        Change::PutManifest { repository, digest, manifest } => {
+            put_manifest(connection, layout, repository, digest, manifest)?;
+            Ok(Some(Record::Manifest {
+                repository: repository.clone(),
+                digest: digest.clone(),
+                media_type: manifest.media_type().clone(),
+            }))
+        }
+        Change::DeleteManifest { repository, digest } => {
+            delete_manifest(connection, repository, digest)?;
+            Ok(Some(Record::ManifestGone { repository: repository.clone(), digest: digest.clone() }))
+        }
+        Change::SetTag { repository, tag, digest } => {
+            set_tag(connection, repository, tag, digest)?;
+            Ok(Some(Record::Tag { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() }))
+        }
+        Change::DeleteTag { repository, tag } => {
+            let id = repository_id(connection, repository)?;
+            execute(
+                connection,
+                "DELETE FROM tags WHERE repository = ?1 AND tag = ?2",
+                params![id, tag.as_str()],
+            )?;
+            remember_tag(connection, id, tag.as_str(), None)?;
+            Ok(Some(Record::TagGone { repository: repository.clone(), tag: tag.clone() }))
+        }
+        Change::Lease { holder, digest } => {
+            lease(connection, holder, digest, HOLDER_LEASE_SECONDS)?;
+            Ok(None)
+        }
+        Change::ReleaseLeases { holder } => {
+            execute(connection, "DELETE FROM leases WHERE holder = ?1", params![holder])?;
+            Ok(None)
+        }
+    }
+}
+
+fn put_manifest(
+    connection: &Connection,
+    layout: &Layout,
+    repository: &RepositoryName,
+    digest: &Digest,
+    manifest: &Manifest,
+) -> Result<()> {
+    let id = repository_id(connection, repository)?;
+    execute(
+        connection,
+        "INSERT INTO manifests (repository, digest, media_type, size, artifact_type, subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type",
+        params![
+            id,
+            digest.to_string(),
+            manifest.media_type().as_str(),
+            signed(manifest.bytes().len() as u64),
+            manifest.artifact_type(),
+            manifest.subject().map(|subject| subject.digest.to_string()),
+        ],
+    )?;
+    let edges = "INSERT OR IGNORE INTO edges (parent, child) VALUES (?1, ?2)";
+    for named in manifest.blobs().chain(manifest.children()) {
+        execute(connection, edges, params![digest.to_string(), named.digest.to_string()])?;
+    }
+    // An index may list blobs too, as build caches do; its manifests are reached as manifests.
+    let blobs =
+        manifest.blobs().chain(manifest.children().iter().filter(|child| !child.media_type.is_manifest()));
+    for blob in blobs {
+        if let Some(size) = size_on_disk(layout, &blob.digest) {
+            link(connection, id, &blob.digest, size)?;
+        }
+    }
+    Ok(())
+}
+
+fn delete_manifest(connection: &Connection, repository: &RepositoryName, digest: &Digest) -> Result<()> {
+    let id = repository_id(connection, repository)?;
+    let digest = digest.to_string();
+    let tags: Vec<String> = connection
+        .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND digest = ?2 RETURNING tag")?
+        .query_map(params![id, digest], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for tag in tags {
+        remember_tag(connection, id, &tag, None)?;
+    }
+    execute(connection, "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", params![id, digest])
+}
+
+fn set_tag(connection: &Connection, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<()> {
+    let id = repository_id(connection, repository)?;
+    let text = digest.to_string();
+    let present = connection
+        .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+        .exists(params![id, text])?;
+    if !present {
+        return Err(Error::ManifestMissing { repository: repository.clone(), digest: digest.clone() });
+    }
+    let before: Option<String> = connection
+        .prepare_cached("SELECT digest FROM tags WHERE repository = ?1 AND tag = ?2")?
+        .query_row(params![id, tag.as_str()], |row| row.get(0))
+        .optional()?;
+    if before.as_deref() == Some(&text) {
+        return Ok(());
+    }
+    execute(
+        connection,
+        "INSERT INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)
+         ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest",
+        params![id, tag.as_str(), text],
+    )?;
+    remember_tag(connection, id, tag.as_str(), Some(&text))
+}
+
+fn remember_tag(connection: &Connection, repository: i64, tag: &str, digest: Option<&str>) -> Result<()> {
+    let sql = "INSERT INTO tag_history (repository, tag, digest, at) VALUES (?1, ?2, ?3, ?4)";
+    execute(connection, sql, params![repository, tag, digest, now()])
+}
+
+fn repository_id(connection: &Connection, repository: &RepositoryName) -> Result<i64> {
+    let sql = "INSERT OR IGNORE INTO repositories (name) VALUES (?1)";
+    execute(connection, sql, params![repository.as_str()])?;
+    let sql = "SELECT id FROM repositories WHERE name = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row(params![repository.as_str()], |row| row.get(0))?)
+}
+
+fn link(connection: &Connection, repository: i64, digest: &Digest, size: u64) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO blobs (repository, digest, size) VALUES (?1, ?2, ?3)";
+    execute(connection, sql, params![repository, digest.to_string(), signed(size)])
+}
+
+fn lease(connection: &Connection, holder: &str, digest: &Digest, seconds: i64) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO leases (holder, digest, expires) VALUES (?1, ?2, ?3)";
+    execute(connection, sql, params![holder, digest.to_string(), now() + seconds])
+}
+
+fn execute(connection: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<()> {
+    connection.prepare_cached(sql)?.execute(parameters)?;
+    Ok(())
+}
+
+fn size_on_disk(layout: &Layout, digest: &Digest) -> Option<u64> {
+    std::fs::metadata(layout.blob(digest)).ok().map(|metadata| metadata.len())
+}
+
+/// Seconds since 1970, for leases and history only; nothing's safety depends on the clock being right.
+pub(crate) fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// SQLite's integers are signed; no size comes near the limit.
+pub(crate) fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,211 @@
+//! Is everything as it should be? Every blob is hashed; files, rows and journal are held against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use oci::{Algorithm, Digest, Hasher};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use crate::blob::hash_file;
+use crate::layout::Layout;
+use crate::query::{all, parsed, size};
+use crate::writer::journal_length;
+use crate::{Error, Progress, Result};
+
+/// What a check found.
+#[derive(Debug, Default, Serialize)]
+pub struct CheckReport {
+    /// Blob files hashed.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Repositories.
+    pub repositories: u64,
+    /// Manifests, counted once for each repository.
+    pub manifests: u64,
+    /// Tags.
+    pub tags: u64,
+    /// All that is wrong; empty for a sound store.
+    pub faults: Vec<Fault>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "fault", rename_all = "kebab-case")]
+pub enum Fault {
+    /// A blob file does not hash to its name.
+    Corrupt {
+        /// Its name.
+        digest: Digest,
+        /// What it hashes to.
+        found: Digest,
+    },
+    /// A file below `blobs/` has no blob's name.
+    Stray {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A manifest or blob of a repository has no file.
+    Missing {
+        /// The repository.
+        repository: String,
+        /// The digest.
+        digest: Digest,
+    },
+    /// The database has another size than the file.
+    Size {
+        /// The digest.
+        digest: Digest,
+        /// What the database says.
+        expected: u64,
+        /// What the file has.
+        found: u64,
+    },
+    /// A tag points at a manifest that its repository lacks.
+    DanglingTag {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+    },
+    /// The journal is shorter than what the database committed, so a rebuild would forget names.
+    JournalShort {
+        /// Its length.
+        found: u64,
+        /// The committed length.
+        expected: u64,
+    },
+    /// SQLite's own integrity check complains.
+    Database {
+        /// What it says.
+        message: String,
+    },
+}
+
+/// A blob file as found on disk.
+pub(crate) struct Found {
+    pub(crate) digest: Digest,
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
+}
+
+/// All blob files, and the files that are none.
+pub(crate) fn walk(layout: &Layout) -> Result<(Vec<Found>, Vec<PathBuf>)> {
+    let (mut found, mut stray) = (Vec::new(), Vec::new());
+    for algorithm in Algorithm::ALL {
+        for byte in 0..=255_u8 {
+            let shard = layout.algorithm(algorithm).join(format!("{byte:02x}"));
+            for entry in fs::read_dir(&shard).map_err(Error::io("read", &shard))? {
+                let entry = entry.map_err(Error::io("read", &shard))?;
+                let path = entry.path();
+                let size = entry.metadata().map_err(Error::io("read", &path))?.len();
+                match Digest::new(algorithm, &entry.file_name().to_string_lossy()) {
+                    Ok(digest) if layout.blob(&digest) == path => found.push(Found { digest, path, size }),
+                    _ => stray.push(path),
+                }
+            }
+        }
+    }
+    Ok((found, stray))
+}
+
+/// Hashes all files, telling how far it is; gives what each really is.
+pub(crate) fn hash_all(found: &[Found], progress: &mut dyn FnMut(Progress)) -> Result<Vec<Digest>> {
+    let total = found.iter().map(|blob| blob.size).sum();
+    let mut done = 0;
+    let mut digests = Vec::with_capacity(found.len());
+    for blob in found {
+        let mut file = File::open(&blob.path).map_err(Error::io("open", &blob.path))?;
+        let mut hasher = Hasher::new(blob.digest.algorithm());
+        done += hash_file(&mut file, &blob.path, &mut hasher)?;
+        digests.push(hasher.finish());
+        progress(Progress { done, total });
+    }
+    Ok(digests)
+}
+
+pub(crate) fn check(
+    layout: &Layout,
+    connection: &Connection,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    // Rows first: a blob that is pushed while the files are walked is a file without a row, which is no fault.
+    let rows = Rows::read(connection)?;
+    rows.count(&mut report);
+    let (found, stray) = walk(layout)?;
+    report.faults.extend(stray.into_iter().map(|path| Fault::Stray { path }));
+    let mut sizes = BTreeMap::new();
+    for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
+        report.blobs += 1;
+        report.bytes += blob.size;
+        if real != blob.digest {
+            report.faults.push(Fault::Corrupt { digest: blob.digest.clone(), found: real });
+        }
+        sizes.insert(&blob.digest, blob.size);
+    }
+    rows.compare(&sizes, &mut report.faults);
+    let expected = journal_length(connection)?;
+    let length = fs::metadata(layout.journal()).map_or(0, |metadata| metadata.len());
+    if length < expected {
+        report.faults.push(Fault::JournalShort { found: length, expected });
+    }
+    let complaints = all(connection, "PRAGMA integrity_check", [], |row| Ok(row.get::<_, String>(0)?))?;
+    let complaints = complaints.into_iter().filter(|message| message != "ok");
+    report.faults.extend(complaints.map(|message| Fault::Database { message }));
+    Ok(report)
+}
+
+struct Rows {
+    repositories: u64,
+    manifests: Vec<(String, Digest, u64)>,
+    blobs: Vec<(String, Digest, u64)>,
+    tags: Vec<(String, String, Digest)>,
+}
+
+impl Rows {
+    fn read(connection: &Connection) -> Result<Self> {
+        let sized = |table: &str| {
+            let sql = format!(
+                "SELECT r.name, t.digest, t.size FROM {table} t JOIN repositories r ON r.id = t.repository"
+            );
+            all(connection, &sql, [], |row| Ok((row.get(0)?, parsed(row, 1)?, size(row, 2)?)))
+        };
+        let tags = "SELECT r.name, t.tag, t.digest FROM tags t JOIN repositories r ON r.id = t.repository";
+        Ok(Self {
+            repositories: connection
+                .query_row("SELECT count(*) FROM repositories", [], |row| size(row, 0))?,
+            manifests: sized("manifests")?,
+            blobs: sized("blobs")?,
+            tags: all(connection, tags, [], |row| Ok((row.get(0)?, row.get(1)?, parsed(row, 2)?)))?,
+        })
+    }
+
+    fn count(&self, report: &mut CheckReport) {
+        report.repositories = self.repositories;
+        report.manifests = self.manifests.len() as u64;
+        report.tags = self.tags.len() as u64;
+    }
+
+    fn compare(&self, sizes: &BTreeMap<&Digest, u64>, faults: &mut Vec<Fault>) {
+        for (repository, digest, expected) in self.manifests.iter().chain(&self.blobs) {
+            match sizes.get(digest) {
+                None => {
+                    faults.push(Fault::Missing { repository: repository.clone(), digest: digest.clone() });
+                }
+                Some(found) if found != expected => {
+                    faults.push(Fault::Size { digest: digest.clone(), expected: *expected, found: *found });
+                }
+                Some(_) => {}
+            }
+        }
+        let present: BTreeSet<_> = self.manifests.iter().map(|(name, digest, _)| (name, digest)).collect();
+        for (repository, tag, digest) in &self.tags {
+            if !present.contains(&(repository, digest)) {
+                faults.push(Fault::DanglingTag { repository: repository.clone(), tag: tag.clone() });
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Why the store refuses or fails.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oci::{Digest, RepositoryName};
+
+/// Every way in which a call to the store can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file operation failed.
+    #[error("cannot {action} `{path}`")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A query failed.
+    #[error("the store's database failed")]
+    Database(#[from] rusqlite::Error),
+    /// The transaction that this call shared with others failed; nothing of it is visible.
+    #[error("the store could not commit")]
+    Commit(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The committing thread is gone, which happens only after it panicked.
+    #[error("the store is closed")]
+    Closed,
+    /// The folder has files in it, but not a store's.
+    #[error("`{0}` is neither empty nor a store")]
+    NotAStore(PathBuf),
+    /// There is no store there.
+    #[error("there is no store at `{0}`")]
+    Absent(PathBuf),
+    /// The database is gone or half rebuilt, while blobs and names are there.
+    #[error("the store at `{0}` has no usable database")]
+    NoDatabase(PathBuf),
+    /// The journal lost lines that the database has.
+    #[error("the journal has {found} bytes, of which {expected} should be there")]
+    JournalShort {
+        /// Its length.
+        found: u64,
+        /// What the database committed.
+        expected: u64,
+    },
+    /// A newer program wrote the store.
+    #[error("the store has format version {found}, this program knows {known}")]
+    Version {
+        /// What the store says.
+        found: u32,
+        /// What is understood here.
+        known: u32,
+    },
+    /// Another process works with the store.
+    #[error("the store at `{0}` is in use by another process")]
+    InUse(PathBuf),
+    /// The bytes are not what the digest promises.
+    #[error("the content hashes to `{found}`, not to `{expected}`")]
+    DigestMismatch {
+        /// What was promised.
+        expected: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// A change names a blob that is not on disk.
+    #[error("blob `{digest}` of `{repository}` is not in the store")]
+    BlobMissing {
+        /// Where it was to be linked.
+        repository: RepositoryName,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// A tag was to point at a manifest that the repository lacks.
+    #[error("manifest `{digest}` is not in `{repository}`")]
+    ManifestMissing {
+        /// The repository.
+        repository: RepositoryName,
+        /// The manifest's digest.
+        digest: Digest,
+    },
+    /// Two requests write to one upload session.
+    #[error("upload `{0}` is being written by another request")]
+    UploadBusy(String),
+    /// Two processes fetch one blob.
+    #[error("blob `{0}` is being fetched by another process")]
+    PartialBusy(Digest),
+    /// What stands in the database cannot be read back.
+    #[error("the store holds a value that is not valid")]
+    Invalid(#[from] oci::Error),
+    /// The system gave no random bytes.
+    #[error("no random bytes to be had")]
+    Random,
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        if self.is_out_of_space() {
+            return Some(
+                "free space on the store's file system, then run the same command again: nothing is lost",
+            );
+        }
+        match self {
+            Self::NotAStore(_) => Some("name an empty or a new folder"),
+            Self::Absent(_) => Some("name the folder that `airlock mirror` or `airlock import` filled"),
+            Self::Version { .. } => Some("use the airlock version that wrote the store, or a newer one"),
+            Self::InUse(_) => Some("stop `airlock serve` and other airlock commands on this store first"),
+            Self::Database(_) => {
+                Some("`airlock store check` tells what is wrong, `airlock store rebuild` mends it")
+            }
+            Self::NoDatabase(_) => {
+                Some("run `airlock store rebuild`, which makes it anew from the blobs and `names.log`")
+            }
+            Self::JournalShort { .. } => Some("put back the `names.log` that belongs to this store"),
+            Self::PartialBusy(_) => Some("wait for the other airlock command to end"),
+            _ => None,
+        }
+    }
+
+    /// Whether the file system is full.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Database(source) => is_full(source),
+            Self::Commit(source) => source.downcast_ref::<Self>().is_some_and(Self::is_out_of_space),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}

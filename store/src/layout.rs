@@ -1,0 +1,84 @@
+//! Every path of a store.
+
+use std::path::{Path, PathBuf};
+
+use oci::{Algorithm, Digest};
+
+/// The format version in `store.json`.
+pub(crate) const VERSION: u32 = 1;
+
+/// The paths below a store's root.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Says that this folder is a store, and of which version; written last when a store is made.
+    pub(crate) fn marker(&self) -> PathBuf {
+        self.root.join("store.json")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("store.lock")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("airlock.db")
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join("names.log")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    pub(crate) fn algorithm(&self, algorithm: Algorithm) -> PathBuf {
+        self.blobs().join(algorithm.as_str())
+    }
+
+    /// The folder of a blob: `blobs/<algorithm>/<first two hex digits>`.
+    pub(crate) fn shard(&self, digest: &Digest) -> PathBuf {
+        self.algorithm(digest.algorithm()).join(&digest.hex()[..2])
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.shard(digest).join(digest.hex())
+    }
+
+    /// Temporary files and upload sessions.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    /// Interrupted downloads.
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.root.join("partial")
+    }
+
+    pub(crate) fn partial(&self, digest: &Digest) -> PathBuf {
+        self.partials().join(format!("{}-{}", digest.algorithm(), digest.hex()))
+    }
+
+    /// Where a rebuild puts files that do not hash to their names.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// The 256 shard folders of each algorithm.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        Algorithm::ALL.into_iter().flat_map(move |algorithm| {
+            (0..=255_u8).map(move |byte| self.algorithm(algorithm).join(format!("{byte:02x}")))
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! Questions to the database, and the bounded cache of manifests.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Read as _;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use oci::{Descriptor, Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+
+use crate::blob::BlobFile;
+use crate::layout::Layout;
+use crate::schema::open_reader;
+use crate::{Error, Result};
+
+/// Manifests are kept in memory up to so many bytes in all.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the database knows of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// Its digest.
+    pub digest: Digest,
+    /// The type it was pushed with.
+    pub media_type: MediaType,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Reading connections, made when needed and kept.
+pub(crate) struct Readers {
+    layout: Layout,
+    idle: Mutex<Vec<Connection>>,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    manifests: HashMap<Digest, Manifest>,
+    order: VecDeque<Digest>,
+    bytes: usize,
+}
+
+impl Cache {
+    fn insert(&mut self, digest: &Digest, manifest: &Manifest) {
+        if self.manifests.insert(digest.clone(), manifest.clone()).is_none() {
+            self.order.push_back(digest.clone());
+            self.bytes += manifest.bytes().len();
+        }
+        while self.bytes > CACHE_BYTES {
+            let Some(oldest) = self.order.pop_front() else { return };
+            if let Some(manifest) = self.manifests.remove(&oldest) {
+                self.bytes -= manifest.bytes().len();
+            }
+        }
+    }
+}
+
+impl Readers {
+    pub(crate) fn new(layout: Layout) -> Self {
+        Self { layout, idle: Mutex::default(), cache: Mutex::default() }
+    }
+
+    pub(crate) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open_reader(&self.layout)?,
+        };
+        let answer = ask(&connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        answer
+    }
+
+    pub(crate) fn repositories(
+        &self,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<RepositoryName>> {
+        let sql = "SELECT name FROM repositories WHERE name > ?1 ORDER BY name LIMIT ?2";
+        self.with(|c| all(c, sql, params![after.unwrap_or(""), to_limit(limit)], |row| parsed(row, 0)))
+    }
+
+    pub(crate) fn repository_exists(&self, repository: &RepositoryName) -> Result<bool> {
+        self.with(|c| {
+            Ok(c.prepare_cached("SELECT 1 FROM repositories WHERE name = ?1")?
+                .exists([repository.as_str()])?)
+        })
+    }
+
+    pub(crate) fn tags(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<(Tag, Digest)>> {
+        let sql =
+            "SELECT tag, digest FROM tags WHERE repository = (SELECT id FROM repositories WHERE name = ?1)
+                   AND tag > ?2 ORDER BY tag LIMIT ?3";
+        let parameters = params![repository.as_str(), after.unwrap_or(""), to_limit(limit)];
+        self.with(|c| all(c, sql, parameters, |row| Ok((parsed(row, 0)?, parsed(row, 1)?))))
+    }
+
+    pub(crate) fn resolve(
+        &self,
+        repository: &RepositoryName,
+        selector: &Selector,
+    ) -> Result<Option<ManifestRow>> {
+        let sql = match selector {
+            Selector::Tag(_) => {
+                "SELECT m.digest, m.media_type, m.size FROM repositories r JOIN tags t ON t.repository = r.id
+                 JOIN manifests m ON m.repository = r.id AND m.digest = t.digest WHERE r.name = ?1 AND t.tag = ?2"
+            }
+            Selector::Digest(_) => {
+                "SELECT m.digest, m.media_type, m.size FROM repositories r
+                 JOIN manifests m ON m.repository = r.id WHERE r.name = ?1 AND m.digest = ?2"
+            }
+        };
+        self.with(
+            |c| Ok(all(c, sql, params![repository.as_str(), selector.to_string()], manifest_row)?.pop()),
+        )
+    }
+
+    pub(crate) fn manifests(&self, repository: &RepositoryName) -> Result<Vec<ManifestRow>> {
+        let sql = "SELECT digest, media_type, size FROM manifests
+                   WHERE repository = (SELECT id FROM repositories WHERE name = ?1) ORDER BY digest";
+        self.with(|c| all(c, sql, params![repository.as_str()], manifest_row))
+    }
+
+    pub(crate) fn manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Manifest>> {
+        let Some(row) = self.resolve(repository, &Selector::Digest(digest.clone()))? else { return Ok(None) };
+        let cached = {
+            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.manifests.get(digest).filter(|cached| *cached.media_type() == row.media_type).cloned()
+        };
+        if cached.is_some() {
+            return Ok(cached);
+        }
+        let Some(manifest) = read_manifest(&self.layout, digest, Some(&row.media_type))? else {
+            return Ok(None);
+        };
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, &manifest);
+        Ok(Some(manifest))
+    }
+
+    pub(crate) fn blob_in(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+        let sql = "SELECT size FROM blobs
+                   WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND digest = ?2";
+        let parameters = params![repository.as_str(), digest.to_string()];
+        self.with(|c| Ok(c.prepare_cached(sql)?.query_row(parameters, |row| size(row, 0)).optional()?))
+    }
+
+    pub(crate) fn repository_with_blob(&self, digest: &Digest) -> Result<Option<RepositoryName>> {
+        let sql = "SELECT name FROM blobs JOIN repositories ON id = repository WHERE digest = ?1 LIMIT 1";
+        self.with(|c| Ok(all(c, sql, [digest.to_string()], |row| parsed(row, 0))?.pop()))
+    }
+
+    pub(crate) fn blob_is_referenced(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let sql = "SELECT 1 FROM edges e JOIN manifests m ON m.digest = e.parent
+                   WHERE e.child = ?2 AND m.repository = (SELECT id FROM repositories WHERE name = ?1)";
+        self.with(|c| Ok(c.prepare_cached(sql)?.exists(params![repository.as_str(), digest.to_string()])?))
+    }
+
+    pub(crate) fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>> {
+        let sql = "SELECT digest FROM manifests
+                   WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
+                   AND (?3 IS NULL OR artifact_type = ?3) ORDER BY digest";
+        let parameters = params![repository.as_str(), subject.to_string(), artifact_type];
+        let found: Vec<Digest> = self.with(|c| all(c, sql, parameters, |row| parsed(row, 0)))?;
+        let mut descriptors = Vec::with_capacity(found.len());
+        for digest in found {
+            if let Some(manifest) = self.manifest(repository, &digest)? {
+                descriptors.push(manifest.referrer_descriptor(digest));
+            }
+        }
+        Ok(descriptors)
+    }
+}
+
+/// Reads a manifest's bytes from its blob file.
+pub(crate) fn read_manifest(
+    layout: &Layout,
+    digest: &Digest,
+    kind: Option<&MediaType>,
+) -> Result<Option<Manifest>> {
+    let Some(mut blob) = BlobFile::open(layout, digest)? else { return Ok(None) };
+    let path = layout.blob(digest);
+    let mut bytes = Vec::with_capacity(usize::try_from(blob.size).unwrap_or(0));
+    blob.file.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+    Ok(Some(Manifest::parse(Bytes::from(bytes), kind)?))
+}
+
+/// Runs a query and collects its rows.
+pub(crate) fn all<T, P: Params>(
+    connection: &Connection,
+    sql: &str,
+    parameters: P,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// A column that must parse.
+pub(crate) fn parsed<T>(row: &Row<'_>, column: usize) -> Result<T>
+where
+    T: FromStr<Err = oci::Error>,
+{
+    let text: String = row.get(column)?;
+    Ok(text.parse()?)
+}
+
+pub(crate) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|size| u64::try_from(size).unwrap_or(0))
+}
+
+fn manifest_row(row: &Row<'_>) -> Result<ManifestRow> {
+    Ok(ManifestRow { digest: parsed(row, 0)?, media_type: parsed(row, 1)?, size: size(row, 2)? })
+}
+
+fn to_limit(limit: Option<usize>) -> i64 {
+    limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}

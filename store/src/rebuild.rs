@@ -1,0 +1,172 @@
+//! Makes the database anew. Write order: a mark that the database is not to be used, quarantine, the database
+//! with a journal of one line that says the same, the mark again. The last mark is the commit point; a crash
+//! before it leaves blobs and a journal from which the next rebuild starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use oci::{Digest, MediaType, RepositoryName, Tag};
+use rusqlite::TransactionBehavior;
+use serde::Serialize;
+
+use crate::change::{Change, apply};
+use crate::check::{hash_all, walk};
+use crate::commit::Disk;
+use crate::journal::{self, Record};
+use crate::layout::Layout;
+use crate::query::read_manifest;
+use crate::schema::open_writer;
+use crate::store::Marker;
+use crate::writer::set_journal_length;
+use crate::{Error, Progress, Result};
+
+/// What a rebuild did.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RebuildReport {
+    /// Sound blob files.
+    pub blobs: u64,
+    /// Manifests put back into repositories.
+    pub manifests: u64,
+    /// Tags set again.
+    pub tags: u64,
+    /// Files moved to `quarantine/`, by their names.
+    pub quarantined: Vec<String>,
+    /// Names whose manifest is gone, as `repository@digest` or `repository:tag`.
+    pub lost: Vec<String>,
+    /// Journal lines that could not be read.
+    pub unreadable_lines: usize,
+}
+
+/// What the journal amounts to.
+#[derive(Default)]
+struct Names {
+    manifests: BTreeMap<(RepositoryName, Digest), MediaType>,
+    tags: BTreeMap<(RepositoryName, Tag), Digest>,
+}
+
+impl Names {
+    fn replay(records: Vec<Record>) -> Self {
+        let mut names = Self::default();
+        for record in records {
+            match record {
+                Record::Manifest { repository, digest, media_type } => {
+                    names.manifests.insert((repository, digest), media_type);
+                }
+                Record::ManifestGone { repository, digest } => {
+                    names.tags.retain(|(owner, _), target| *owner != repository || *target != digest);
+                    names.manifests.remove(&(repository, digest));
+                }
+                Record::Tag { repository, tag, digest } => {
+                    names.tags.insert((repository, tag), digest);
+                }
+                Record::TagGone { repository, tag } => {
+                    names.tags.remove(&(repository, tag));
+                }
+            }
+        }
+        names
+    }
+}
+
+pub(crate) fn rebuild(
+    layout: &Layout,
+    disk: &Disk,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RebuildReport> {
+    for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    }
+    Marker::write(layout, disk, true)?;
+    let mut report = RebuildReport::default();
+    let sound = sound_blobs(layout, progress, &mut report)?;
+    let (records, bad) = journal::read(&layout.journal())?;
+    report.unreadable_lines = bad;
+    let names = Names::replay(records);
+    let changes = to_changes(layout, &names, &sound, &mut report)?;
+    write_database(layout, disk, &changes)?;
+    Marker::write(layout, disk, false)?;
+    Ok(report)
+}
+
+fn sound_blobs(
+    layout: &Layout,
+    progress: &mut dyn FnMut(Progress),
+    report: &mut RebuildReport,
+) -> Result<BTreeSet<Digest>> {
+    let (found, stray) = walk(layout)?;
+    let mut bad = stray;
+    let mut sound = BTreeSet::new();
+    for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
+        if real == blob.digest {
+            sound.insert(real);
+        } else {
+            bad.push(blob.path.clone());
+        }
+    }
+    for path in bad {
+        let folder = layout.quarantine();
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        fs::rename(&path, folder.join(&name)).map_err(Error::io("move", &path))?;
+        report.quarantined.push(name);
+    }
+    report.blobs = sound.len() as u64;
+    Ok(sound)
+}
+
+fn to_changes(
+    layout: &Layout,
+    names: &Names,
+    sound: &BTreeSet<Digest>,
+    report: &mut RebuildReport,
+) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    let mut present = BTreeSet::new();
+    for ((repository, digest), media_type) in &names.manifests {
+        let manifest =
+            if sound.contains(digest) { read_manifest(layout, digest, Some(media_type))? } else { None };
+        let Some(manifest) = manifest else {
+            report.lost.push(format!("{repository}@{digest}"));
+            continue;
+        };
+        present.insert((repository, digest));
+        let (repository, digest) = (repository.clone(), digest.clone());
+        changes.push(Change::PutManifest { repository, digest, manifest });
+        report.manifests += 1;
+    }
+    for ((repository, tag), digest) in &names.tags {
+        if present.contains(&(repository, digest)) {
+            let (repository, tag, digest) = (repository.clone(), tag.clone(), digest.clone());
+            changes.push(Change::SetTag { repository, tag, digest });
+            report.tags += 1;
+        } else {
+            report.lost.push(format!("{repository}:{tag}"));
+        }
+    }
+    Ok(changes)
+}
+
+/// Replaces the database, and the journal by one line.
+fn write_database(layout: &Layout, disk: &Disk, changes: &[Change]) -> Result<()> {
+    let database = layout.database();
+    for suffix in ["", "-wal", "-shm"] {
+        let old = format!("{}{suffix}", database.display());
+        match fs::remove_file(&old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &database)(error));
+            }
+            _ => {}
+        }
+    }
+    let mut connection = open_writer(layout)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut records = Vec::new();
+    for change in changes {
+        records.extend(apply(&transaction, layout, change)?);
+    }
+    let line = if records.is_empty() { Vec::new() } else { journal::encode(&records)? };
+    disk.write_file(&layout.journal(), &line)?;
+    set_journal_length(&transaction, line.len() as u64)?;
+    transaction.commit()?;
+    Ok(())
+}

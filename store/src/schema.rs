@@ -1,0 +1,57 @@
+//! The database's tables and how a connection is opened.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::Result;
+use crate::layout::Layout;
+
+/// `edges` hangs on manifests by content, not by repository: what a manifest names is the same everywhere.
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS repositories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS manifests (
+  repository INTEGER NOT NULL REFERENCES repositories, digest TEXT NOT NULL, media_type TEXT NOT NULL,
+  size INTEGER NOT NULL, artifact_type TEXT, subject TEXT, PRIMARY KEY (repository, digest)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS manifests_by_subject ON manifests (repository, subject) WHERE subject IS NOT NULL;
+CREATE INDEX IF NOT EXISTS manifests_by_digest ON manifests (digest);
+CREATE TABLE IF NOT EXISTS tags (
+  repository INTEGER NOT NULL REFERENCES repositories, tag TEXT NOT NULL, digest TEXT NOT NULL,
+  PRIMARY KEY (repository, tag)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tags_by_digest ON tags (repository, digest);
+CREATE TABLE IF NOT EXISTS tag_history (
+  repository INTEGER NOT NULL REFERENCES repositories, tag TEXT NOT NULL, digest TEXT, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS blobs (
+  repository INTEGER NOT NULL REFERENCES repositories, digest TEXT NOT NULL, size INTEGER NOT NULL,
+  PRIMARY KEY (repository, digest)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS blobs_by_digest ON blobs (digest);
+CREATE TABLE IF NOT EXISTS edges (
+  parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS edges_by_child ON edges (child);
+CREATE TABLE IF NOT EXISTS leases (
+  holder TEXT NOT NULL, digest TEXT NOT NULL, expires INTEGER NOT NULL,
+  PRIMARY KEY (holder, digest)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS leases_by_digest ON leases (digest);
+";
+
+/// The connection that writes.
+pub(crate) fn open_writer(layout: &Layout) -> Result<Connection> {
+    let connection = Connection::open(layout.database())?;
+    connection.busy_timeout(Duration::from_mins(1))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(crate) fn open_reader(layout: &Layout) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(layout.database(), flags)?;
+    connection.busy_timeout(Duration::from_mins(1))?;
+    connection.pragma_update(None, "query_only", "ON")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}

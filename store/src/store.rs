@@ -1,0 +1,381 @@
+//! The store's front: opening, and everything it can be asked for.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
+use std::sync::Arc;
+
+use oci::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, Selector, Tag};
+use serde::{Deserialize, Serialize};
+
+use crate::blob::{BlobFile, BlobWriter, PartialBlob, TEMPORARY};
+use crate::change::Change;
+use crate::commit::{Disk, Observer};
+use crate::garbage::{self, Collected, GarbagePlan};
+use crate::layout::{Layout, VERSION};
+use crate::query::{ManifestRow, Readers};
+use crate::rebuild::{self, RebuildReport};
+use crate::schema::open_writer;
+use crate::upload::{Sessions, Upload, UploadId};
+use crate::writer::Writer;
+use crate::{CheckReport, Error, Progress, Result, check};
+
+/// An open store. Clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    layout: Layout,
+    disk: Disk,
+    readers: Readers,
+    writer: Writer,
+    sessions: Arc<Sessions>,
+    /// Held shared as long as the store is open, so that nobody collects garbage meanwhile.
+    lock: File,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Marker {
+    pub(crate) format: u32,
+    /// Set while a rebuild is under way: the database is not to be used.
+    #[serde(default)]
+    pub(crate) rebuilding: bool,
+}
+
+impl Marker {
+    pub(crate) fn write(layout: &Layout, disk: &Disk, rebuilding: bool) -> Result<()> {
+        let marker = serde_json::to_vec(&Self { format: VERSION, rebuilding }).unwrap_or_default();
+        disk.write_file(&layout.marker(), &marker)
+    }
+}
+
+impl Store {
+    /// Opens the store at `root`; makes an empty one where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] for a folder with other things in it, [`Error::Version`] for a newer format.
+    pub fn open(root: &Path) -> Result<Self> {
+        Self::open_with(root, None)
+    }
+
+    /// Opens the store at `root`.
+    ///
+    /// # Errors
+    /// [`Error::Absent`] where there is none.
+    pub fn open_existing(root: &Path) -> Result<Self> {
+        if !Layout::new(root).marker().exists() {
+            return Err(Error::Absent(root.to_owned()));
+        }
+        Self::open(root)
+    }
+
+    /// Opens a store whose every step towards durability `observer` sees and can make fail.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_observed(root: &Path, observer: Arc<dyn Observer>) -> Result<Self> {
+        Self::open_with(root, Some(observer))
+    }
+
+    fn open_with(root: &Path, observer: Option<Arc<dyn Observer>>) -> Result<Self> {
+        let layout = Layout::new(root);
+        let disk = Disk::new(observer);
+        let lock = prepare(&layout, &disk)?;
+        let connection = open_writer(&layout)?;
+        let writer = Writer::start(layout.clone(), disk.clone(), connection)?;
+        let readers = Readers::new(layout.clone());
+        Ok(Self(Arc::new(Inner { layout, disk, readers, writer, sessions: Arc::default(), lock })))
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.0.layout.root()
+    }
+
+    /// Starts a blob whose digest comes with its last byte.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be made.
+    pub fn writer(&self, algorithm: Algorithm) -> Result<BlobWriter> {
+        BlobWriter::create(&self.0.layout, &self.0.disk, algorithm)
+    }
+
+    /// Starts or goes on with a blob of known digest.
+    ///
+    /// # Errors
+    /// [`Error::PartialBusy`] while another process fetches the same blob.
+    pub fn partial(&self, digest: &Digest) -> Result<PartialBlob> {
+        PartialBlob::open(&self.0.layout, &self.0.disk, digest)
+    }
+
+    /// Opens a blob, wherever it is linked.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for another reason than that it is not there.
+    pub fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
+        BlobFile::open(&self.0.layout, digest)
+    }
+
+    /// The size of a blob that is on disk.
+    ///
+    /// # Errors
+    /// As [`Store::blob`].
+    pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.0.layout.blob(digest);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    /// Applies all changes, or none. When it returns `Ok`, they are durable and visible. The bytes of new
+    /// manifests are published first; calls at the same time share one database commit.
+    ///
+    /// # Errors
+    /// [`Error::BlobMissing`], [`Error::ManifestMissing`], or what the disk says.
+    pub fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        for change in &changes {
+            if let Change::PutManifest { digest, manifest, .. } = change {
+                let mut writer = self.writer(digest.algorithm())?;
+                writer.write(manifest.bytes())?;
+                writer.publish(Some(digest))?;
+            }
+        }
+        self.0.writer.commit(changes)
+    }
+
+    /// Names of repositories after `after`, in byte order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn repositories(&self, after: Option<&str>, limit: Option<usize>) -> Result<Vec<RepositoryName>> {
+        self.0.readers.repositories(after, limit)
+    }
+
+    /// Whether a repository was ever pushed to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn repository_exists(&self, repository: &RepositoryName) -> Result<bool> {
+        self.0.readers.repository_exists(repository)
+    }
+
+    /// Tags after `after`, in byte order, with what they point at.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn tags(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<(Tag, Digest)>> {
+        self.0.readers.tags(repository, after, limit)
+    }
+
+    /// What a tag or digest means in a repository.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn resolve(&self, repository: &RepositoryName, selector: &Selector) -> Result<Option<ManifestRow>> {
+        self.0.readers.resolve(repository, selector)
+    }
+
+    /// A manifest's exact bytes and what they say.
+    ///
+    /// # Errors
+    /// When the database or the file fails.
+    pub fn manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Manifest>> {
+        self.0.readers.manifest(repository, digest)
+    }
+
+    /// All manifests of a repository, by digest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn manifests(&self, repository: &RepositoryName) -> Result<Vec<ManifestRow>> {
+        self.0.readers.manifests(repository)
+    }
+
+    /// The size of a blob that is linked to a repository.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn blob_in(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+        self.0.readers.blob_in(repository, digest)
+    }
+
+    /// Some repository that has the blob.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn repository_with_blob(&self, digest: &Digest) -> Result<Option<RepositoryName>> {
+        self.0.readers.repository_with_blob(digest)
+    }
+
+    /// Whether a manifest of the repository names the blob.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn blob_is_referenced(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        self.0.readers.blob_is_referenced(repository, digest)
+    }
+
+    /// The manifests whose subject is `subject`, as the referrers API lists them, by digest.
+    ///
+    /// # Errors
+    /// When the database or a manifest's file fails.
+    pub fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>> {
+        self.0.readers.referrers(repository, subject, artifact_type)
+    }
+
+    /// Starts an upload session.
+    ///
+    /// # Errors
+    /// When its file cannot be made.
+    pub fn create_upload(&self, repository: &RepositoryName) -> Result<UploadId> {
+        Upload::create(&self.0.layout, repository)
+    }
+
+    /// Takes hold of an upload session; `None` if there is none of that name in the repository.
+    ///
+    /// # Errors
+    /// [`Error::UploadBusy`] while another request holds it.
+    pub fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<Upload>> {
+        Upload::open(&self.0.layout, &self.0.disk, &self.0.sessions, repository, id)
+    }
+
+    /// Ends an upload session and forgets its bytes; says whether there was one.
+    ///
+    /// # Errors
+    /// When its file cannot be removed.
+    pub fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<bool> {
+        Upload::cancel(&self.0.layout, &self.0.sessions, repository, id)
+    }
+
+    /// Hashes every blob and compares files, rows and journal. Changes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all; what is wrong in it is in the report.
+    pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport> {
+        self.0.readers.with(|connection| check::check(&self.0.layout, connection, progress))
+    }
+
+    /// Makes the database anew from the blobs and `names.log`. Blob files that do not hash to their names go
+    /// to `quarantine/`.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process has the store open.
+    pub fn rebuild(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
+        let layout = Layout::new(root);
+        if !layout.blobs().is_dir() {
+            return Err(Error::Absent(root.to_owned()));
+        }
+        let lock = open_lock(&layout)?;
+        lock.try_lock().map_err(|_| Error::InUse(root.to_owned()))?;
+        rebuild::rebuild(&layout, &Disk::default(), progress)
+    }
+
+    /// What garbage collection would remove: blobs that no manifest of a repository names and no lease keeps.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn garbage(&self) -> Result<GarbagePlan> {
+        self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection))
+    }
+
+    /// Removes what the plan lists and is still garbage.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process has the store open.
+    pub fn collect(&self, plan: &GarbagePlan) -> Result<Collected> {
+        let in_use = || Error::InUse(self.root().to_owned());
+        self.0.lock.try_lock().map_err(|_| in_use())?;
+        let collected = self.garbage().and_then(|now| garbage::collect(&self.0.layout, plan, &now));
+        self.0.lock.lock_shared().map_err(Error::io("lock", &self.0.layout.lock()))?;
+        let (collected, unlink) = collected?;
+        self.0.writer.commit(unlink)?;
+        Ok(collected)
+    }
+}
+
+/// Makes or recognises the folder; gives the held lock.
+fn prepare(layout: &Layout, disk: &Disk) -> Result<File> {
+    let root = layout.root();
+    fs::create_dir_all(root).map_err(Error::io("create", root))?;
+    let marker = layout.marker();
+    let known = match fs::read(&marker) {
+        Ok(bytes) => {
+            let found =
+                serde_json::from_slice::<Marker>(&bytes).map_err(|_| Error::NotAStore(root.to_owned()))?;
+            if found.format > VERSION {
+                return Err(Error::Version { found: found.format, known: VERSION });
+            }
+            // An empty database would cut the journal at the next commit.
+            if found.rebuilding || !layout.database().exists() {
+                return Err(Error::NoDatabase(root.to_owned()));
+            }
+            true
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(Error::io("read", &marker)(error)),
+    };
+    if !known {
+        make(layout, disk)?;
+    }
+    let lock = open_lock(layout)?;
+    if lock.try_lock().is_ok() {
+        remove_stale(layout);
+    }
+    lock.lock_shared().map_err(Error::io("lock", &layout.lock()))?;
+    Ok(lock)
+}
+
+/// Makes an empty store; the marker comes last, so that a half-made one is made again.
+fn make(layout: &Layout, disk: &Disk) -> Result<()> {
+    let root = layout.root();
+    let ours = ["blobs", "uploads", "partial", "store.lock", "store.new", "airlock.db", "names.log"];
+    for entry in fs::read_dir(root).map_err(Error::io("read", root))? {
+        let name = entry.map_err(Error::io("read", root))?.file_name();
+        if !ours.iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+            return Err(Error::NotAStore(root.to_owned()));
+        }
+    }
+    for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    }
+    for algorithm in Algorithm::ALL {
+        disk.sync_directory(&layout.algorithm(algorithm))?;
+    }
+    disk.sync_directory(&layout.blobs())?;
+    disk.sync_directory(root)?;
+    drop(open_writer(layout)?);
+    Marker::write(layout, disk, false)
+}
+
+fn open_lock(layout: &Layout) -> Result<File> {
+    let path = layout.lock();
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(Error::io("open", &path))
+}
+
+/// Temporary files of processes that are gone: nobody else has the store open.
+fn remove_stale(layout: &Layout) {
+    for entry in fs::read_dir(layout.uploads()).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
