@@ -100,7 +100,7 @@ impl Committer {
                 Ok(())
             });
             if let Ok(()) = applied {
-                savepoint.commit()?
+                savepoint.commit()?;
             } else {
                 savepoint.rollback()?;
                 records.truncate(known);

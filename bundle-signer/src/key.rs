@@ -1,0 +1,166 @@
+//! ECDSA P-256 keys: PKCS#8 (RFC 5958) inside, SubjectPublicKeyInfo (RFC 5480) outside.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+};
+use zeroize::Zeroizing;
+
+use crate::{Error, Result, sealed};
+
+/// What stands before the 65 bytes of an uncompressed point in the DER of a P-256 SubjectPublicKeyInfo.
+const SPKI_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+const POINT_LEN: usize = 65;
+const PUBLIC_PEM: &str = "PUBLIC KEY";
+
+/// A private key. Its bytes are wiped when it is dropped.
+pub struct PrivateKey {
+    pkcs8: Zeroizing<Vec<u8>>,
+    pair: EcdsaKeyPair,
+}
+
+impl PrivateKey {
+    /// A new random key.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] when the system gives no random bytes.
+    pub fn generate() -> Result<Self> {
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+            .map_err(|_| Error::Crypto)?;
+        Self::from_pkcs8(Zeroizing::new(document.as_ref().to_vec()))
+    }
+
+    /// Opens a key in cosign's encrypted PEM.
+    ///
+    /// # Errors
+    /// [`Error::Password`] for a wrong password; others for a file that is no such key.
+    pub fn from_pem(text: &str, password: &[u8]) -> Result<Self> {
+        Self::from_pkcs8(sealed::open(text, password)?)
+    }
+
+    /// The key in cosign's encrypted PEM.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] when the system gives no random bytes.
+    pub fn to_encrypted_pem(&self, password: &[u8]) -> Result<String> {
+        sealed::seal(&self.pkcs8, password)
+    }
+
+    /// The public half.
+    ///
+    /// # Errors
+    /// Never for a key that was loaded; ring's type does not say so.
+    pub fn public_key(&self) -> Result<PublicKey> {
+        PublicKey::from_point(self.pair.public_key().as_ref())
+    }
+
+    /// Signs `bytes`: ECDSA over SHA-256, in ASN.1 DER.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] when the system gives no random bytes.
+    pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let signature = self.pair.sign(&SystemRandom::new(), bytes).map_err(|_| Error::Crypto)?;
+        Ok(signature.as_ref().to_vec())
+    }
+
+    fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
+            .map_err(|_| Error::PrivateKey)?;
+        Ok(Self { pkcs8, pair })
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey")
+    }
+}
+
+/// A public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    point: [u8; POINT_LEN],
+}
+
+impl PublicKey {
+    /// Reads a PEM `PUBLIC KEY`, as `cosign generate-key-pair` and `openssl ec -pubout` write it.
+    ///
+    /// # Errors
+    /// When it is not PEM, or not a P-256 key.
+    pub fn from_pem(text: &str) -> Result<Self> {
+        let block = pem::parse(text).map_err(Error::Pem)?;
+        if block.tag() != PUBLIC_PEM {
+            return Err(Error::PemKind { found: block.tag().to_owned(), expected: PUBLIC_PEM });
+        }
+        Self::from_point(block.contents().strip_prefix(&SPKI_PREFIX).ok_or(Error::PublicKey)?)
+    }
+
+    /// The key as PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        sealed::to_pem(PUBLIC_PEM, self.to_spki())
+    }
+
+    /// How sigstore names a key without a certificate: base64 of SHA-256 of the SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        STANDARD.encode(digest(&SHA256, &self.to_spki()))
+    }
+
+    /// Whether `signature` is this key's over `bytes`.
+    #[must_use]
+    pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point).verify(bytes, signature).is_ok()
+    }
+
+    fn to_spki(&self) -> Vec<u8> {
+        [&SPKI_PREFIX[..], &self.point].concat()
+    }
+
+    fn from_point(point: &[u8]) -> Result<Self> {
+        let point: [u8; POINT_LEN] = point.try_into().map_err(|_| Error::PublicKey)?;
+        if point[0] == 0x04 { Ok(Self { point }) } else { Err(Error::PublicKey) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_encrypted_file() {
+        let key = PrivateKey::generate().unwrap();
+        let text = key.to_encrypted_pem(b"secret").unwrap();
+        let again = PrivateKey::from_pem(&text, b"secret").unwrap();
+        let public = PublicKey::from_pem(&key.public_key().unwrap().to_pem()).unwrap();
+        assert!(public.verifies(b"bytes", &again.sign(b"bytes").unwrap()));
+        assert!(!public.verifies(b"Bytes", &again.sign(b"bytes").unwrap()));
+        assert!(matches!(PrivateKey::from_pem(&text, b"Secret"), Err(Error::Password)));
+    }
+
+    #[test]
+    fn the_eks_anywhere_package_key_is_read() {
+        let pem = "-----BEGIN PUBLIC KEY-----\n\
+            MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnP0Yo+ZxzPUEfohcG3bbJ8987UT4\n\
+            f0tj+XVBjS/s35wkfjrxTKrVZQpz3ta3zi5ZlgXzd7a20B1U1Py/TtPsxw==\n\
+            -----END PUBLIC KEY-----\n";
+        assert_eq!(PublicKey::from_pem(pem).unwrap().to_pem(), pem);
+    }
+
+    #[test]
+    fn other_keys_are_refused() {
+        let wrong = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+        assert!(matches!(PublicKey::from_pem(wrong), Err(Error::PublicKey)));
+        let private = PrivateKey::generate().unwrap().to_encrypted_pem(b"").unwrap();
+        assert!(matches!(PublicKey::from_pem(&private), Err(Error::PemKind { .. })));
+        assert!(matches!(PublicKey::from_pem("nonsense"), Err(Error::Pem(_))));
+    }
+}

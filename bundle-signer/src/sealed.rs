@@ -1,0 +1,129 @@
+//! cosign's encrypted private key file (cosign `pkg/cosign/keys.go`; securesystemslib `encrypted`): PEM around
+//! JSON around scrypt and NaCl's secretbox (XSalsa20-Poly1305).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crypto_secretbox::aead::Aead as _;
+use crypto_secretbox::{KeyInit as _, XSalsa20Poly1305};
+use pem::{EncodeConfig, LineEnding, Pem};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{Error, Result};
+
+const KIND: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
+const OLD_KIND: &str = "ENCRYPTED COSIGN PRIVATE KEY";
+const KDF: &str = "scrypt";
+const CIPHER: &str = "nacl/secretbox";
+
+/// scrypt's cost as cosign writes it; legacy files have 2^15, those by OWASP's advice 2^17. Anything else is
+/// refused, so that a file cannot ask for all memory.
+const LOG_N: u8 = 16;
+const ALLOWED_LOG_N: [u8; 3] = [15, 16, 17];
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    kdf: Kdf,
+    cipher: Cipher,
+    ciphertext: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kdf {
+    name: String,
+    params: Params,
+    salt: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Params {
+    #[serde(rename = "N")]
+    n: u64,
+    r: u32,
+    p: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Cipher {
+    name: String,
+    nonce: String,
+}
+
+/// Opens an encrypted PEM; gives the PKCS#8 bytes.
+pub(crate) fn open(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let block = pem::parse(text).map_err(Error::Pem)?;
+    if block.tag() != KIND && block.tag() != OLD_KIND {
+        return Err(Error::PemKind { found: block.tag().to_owned(), expected: KIND });
+    }
+    let sealed: Sealed = serde_json::from_slice(block.contents()).map_err(Error::Sealed)?;
+    if sealed.kdf.name != KDF {
+        return Err(Error::SealedMethod(sealed.kdf.name));
+    }
+    if sealed.cipher.name != CIPHER {
+        return Err(Error::SealedMethod(sealed.cipher.name));
+    }
+    let Params { n, r, p } = sealed.kdf.params;
+    let log_n = ALLOWED_LOG_N.into_iter().find(|log_n| 1 << log_n == n && r == 8 && p == 1);
+    let log_n = log_n.ok_or_else(|| Error::SealedMethod(format!("scrypt with N={n} r={r} p={p}")))?;
+    let salt = decode("salt", &sealed.kdf.salt)?;
+    let nonce: [u8; 24] =
+        decode("nonce", &sealed.cipher.nonce)?.try_into().map_err(|_| Error::Base64("nonce"))?;
+    let ciphertext = decode("ciphertext", &sealed.ciphertext)?;
+    let cipher = cipher(log_n, password, &salt)?;
+    cipher.decrypt(&nonce.into(), &ciphertext[..]).map(Zeroizing::new).map_err(|_| Error::Password)
+}
+
+/// Encrypts PKCS#8 bytes as cosign does.
+pub(crate) fn seal(pkcs8: &[u8], password: &[u8]) -> Result<String> {
+    seal_with(LOG_N, pkcs8, password)
+}
+
+fn seal_with(log_n: u8, pkcs8: &[u8], password: &[u8]) -> Result<String> {
+    let (mut salt, mut nonce) = ([0; 32], [0; 24]);
+    let random = SystemRandom::new();
+    random.fill(&mut salt).and_then(|()| random.fill(&mut nonce)).map_err(|_| Error::Crypto)?;
+    let ciphertext =
+        cipher(log_n, password, &salt)?.encrypt(&nonce.into(), pkcs8).map_err(|_| Error::Crypto)?;
+    let params = Params { n: 1 << log_n, r: 8, p: 1 };
+    let sealed = Sealed {
+        kdf: Kdf { name: KDF.to_owned(), params, salt: STANDARD.encode(salt) },
+        cipher: Cipher { name: CIPHER.to_owned(), nonce: STANDARD.encode(nonce) },
+        ciphertext: STANDARD.encode(ciphertext),
+    };
+    Ok(to_pem(KIND, serde_json::to_vec(&sealed).map_err(Error::Sealed)?))
+}
+
+/// PEM with Go's line ends.
+pub(crate) fn to_pem(kind: &str, contents: Vec<u8>) -> String {
+    pem::encode_config(&Pem::new(kind, contents), EncodeConfig::new().set_line_ending(LineEnding::LF))
+}
+
+fn cipher(log_n: u8, password: &[u8], salt: &[u8]) -> Result<XSalsa20Poly1305> {
+    let params = scrypt::Params::new(log_n, 8, 1, 32).map_err(|_| Error::Crypto)?;
+    let mut key = Zeroizing::new([0; 32]);
+    scrypt::scrypt(password, salt, &params, &mut key[..]).map_err(|_| Error::Crypto)?;
+    Ok(XSalsa20Poly1305::new((&*key).into()))
+}
+
+fn decode(name: &'static str, text: &str) -> Result<Vec<u8>> {
+    STANDARD.decode(text).map_err(|_| Error::Base64(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cost_that_cosign_writes_is_read_and_no_other() {
+        for log_n in ALLOWED_LOG_N {
+            let text = seal_with(log_n, b"pkcs8", b"").unwrap();
+            assert_eq!(&open(&text, b"").unwrap()[..], b"pkcs8");
+            assert_eq!(&open(&text.replace(KIND, OLD_KIND), b"").unwrap()[..], b"pkcs8");
+        }
+        for log_n in [14, 18] {
+            let text = seal_with(log_n, b"pkcs8", b"").unwrap();
+            assert!(matches!(open(&text, b""), Err(Error::SealedMethod(_))));
+        }
+    }
+}

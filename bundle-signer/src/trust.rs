@@ -1,0 +1,143 @@
+//! The trust file: which keys are accepted, by name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, PublicKey, Result};
+
+const API_VERSION: &str = "airlock.dev/v1alpha1";
+const KIND: &str = "Trust";
+
+/// The keys that are accepted; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustFile {
+    keys: Vec<TrustedKey>,
+}
+
+/// A key with the name by which people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKey {
+    name: String,
+    key: PublicKey,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    api_version: String,
+    kind: String,
+    keys: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    name: String,
+    public_key: String,
+}
+
+impl TrustFile {
+    /// A trust file of these keys.
+    ///
+    /// # Errors
+    /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
+    pub fn new(keys: Vec<(String, PublicKey)>) -> Result<Self> {
+        if keys.is_empty() {
+            return Err(Error::TrustEmpty);
+        }
+        let mut trusted: Vec<TrustedKey> = Vec::with_capacity(keys.len());
+        for (name, key) in keys {
+            if trusted.iter().any(|known| known.name == name || known.key == key) {
+                return Err(Error::TrustTwice(name));
+            }
+            trusted.push(TrustedKey { name, key });
+        }
+        Ok(Self { keys: trusted })
+    }
+
+    /// Reads a trust file, YAML or JSON.
+    ///
+    /// # Errors
+    /// When it is malformed, of another kind, names no key, or names one twice.
+    pub fn parse(text: &str) -> Result<Self> {
+        let document: Document =
+            serde_saphyr::from_str(text).map_err(|error| Error::Trust(Box::new(error)))?;
+        for (field, found, expected) in
+            [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
+        {
+            if found != expected {
+                return Err(Error::TrustKind { field, found: found.clone(), expected });
+            }
+        }
+        let keys =
+            document.keys.into_iter().map(|entry| Ok((entry.name, PublicKey::from_pem(&entry.public_key)?)));
+        Self::new(keys.collect::<Result<_>>()?)
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        let mut text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\nkeys:\n");
+        for trusted in &self.keys {
+            let name = serde_json::Value::from(trusted.name.as_str());
+            text.push_str("  - name: ");
+            text.push_str(&name.to_string());
+            text.push_str("\n    publicKey: |\n");
+            for line in trusted.key.to_pem().lines() {
+                text.push_str("      ");
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// The key that a hint names, if it is trusted.
+    #[must_use]
+    pub fn find(&self, hint: &str) -> Option<&TrustedKey> {
+        self.keys.iter().find(|trusted| trusted.key.hint() == hint)
+    }
+}
+
+impl TrustedKey {
+    /// The name in the trust file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PrivateKey;
+
+    #[test]
+    fn a_trust_file_survives_its_text() {
+        let key = || PrivateKey::generate().unwrap().public_key().unwrap();
+        let trust = TrustFile::new(vec![("a: \"b\"".into(), key()), ("c".into(), key())]).unwrap();
+        assert_eq!(TrustFile::parse(&trust.to_yaml()).unwrap(), trust);
+    }
+
+    #[test]
+    fn each_defect_has_its_error() {
+        let key = PrivateKey::generate().unwrap().public_key().unwrap();
+        let good = TrustFile::new(vec![("a".into(), key.clone())]).unwrap().to_yaml();
+        assert!(matches!(TrustFile::parse(""), Err(Error::Trust(_))));
+        assert!(matches!(TrustFile::parse(&good.replace("name", "nom")), Err(Error::Trust(_))));
+        assert!(matches!(TrustFile::parse(&good.replace("v1alpha1", "v9")), Err(Error::TrustKind { .. })));
+        assert!(matches!(
+            TrustFile::parse(&good.replace("kind: Trust", "kind: X")),
+            Err(Error::TrustKind { .. })
+        ));
+        let empty = "apiVersion: airlock.dev/v1alpha1\nkind: Trust\nkeys: []\n";
+        assert!(matches!(TrustFile::parse(empty), Err(Error::TrustEmpty)));
+        let twice = vec![("a".to_owned(), key.clone()), ("b".to_owned(), key)];
+        assert!(matches!(TrustFile::new(twice), Err(Error::TrustTwice(_))));
+    }
+}

@@ -1,0 +1,139 @@
+//! The only place where a [`Verified`] value is made.
+
+use ring::digest::{SHA256, digest};
+
+use crate::{Error, Result, TrustFile, bundle};
+
+/// A value whose bytes carry a trusted signature. Nothing outside this module can make one:
+///
+/// ```compile_fail
+/// let forged = bundle_signer::Verified { value: 1, signer: todo!() };
+/// ```
+#[derive(Debug)]
+pub struct Verified<T> {
+    value: T,
+    signer: Signer,
+}
+
+/// Whose signature was found good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    name: String,
+    hint: String,
+}
+
+impl Signer {
+    /// The key's name in the trust file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key's hint: base64 of SHA-256 of its SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+}
+
+impl<T> Verified<T> {
+    /// The value.
+    pub fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// Who signed it.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// What follows from the value alone is as trusted as the value: parsing, for example.
+    ///
+    /// # Errors
+    /// What `convert` says.
+    pub fn try_map<U, E>(
+        self,
+        convert: impl FnOnce(T) -> std::result::Result<U, E>,
+    ) -> std::result::Result<Verified<U>, E> {
+        Ok(Verified { value: convert(self.value)?, signer: self.signer })
+    }
+}
+
+/// Checks that `signature`, a sigstore bundle, is a trusted key's over `bytes`.
+///
+/// # Errors
+/// When the bundle is malformed, its key not trusted, or the signature not over these bytes.
+pub fn verify_blob(trust: &TrustFile, bytes: Vec<u8>, signature: &[u8]) -> Result<Verified<Vec<u8>>> {
+    let claims = bundle::parse(signature)?;
+    let trusted = trust.find(&claims.hint).ok_or_else(|| Error::UntrustedKey(claims.hint.clone()))?;
+    if digest(&SHA256, &bytes).as_ref() != claims.digest {
+        return Err(Error::OtherBytes);
+    }
+    if !trusted.key().verifies(&bytes, &claims.signature) {
+        return Err(Error::BadSignature(trusted.name().to_owned()));
+    }
+    let signer = Signer { name: trusted.name().to_owned(), hint: claims.hint };
+    Ok(Verified { value: bytes, signer })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PrivateKey, sign_blob};
+
+    fn trusted() -> (PrivateKey, TrustFile) {
+        let key = PrivateKey::generate().unwrap();
+        let trust = TrustFile::new(vec![("release".into(), key.public_key().unwrap())]).unwrap();
+        (key, trust)
+    }
+
+    #[test]
+    fn a_signature_verifies_padded_or_not() {
+        let (key, trust) = trusted();
+        let mut bundle = sign_blob(&key, b"manifest").unwrap();
+        assert_eq!(verify_blob(&trust, b"manifest".to_vec(), &bundle).unwrap().signer().name(), "release");
+        bundle.resize(2048, b' ');
+        assert!(verify_blob(&trust, b"manifest".to_vec(), &bundle).is_ok());
+    }
+
+    #[test]
+    fn each_defect_has_its_error() {
+        let (key, trust) = trusted();
+        let (other, _) = trusted();
+        let bundle = sign_blob(&key, b"manifest").unwrap();
+        let verify = |bytes: &[u8], bundle: &[u8]| verify_blob(&trust, bytes.to_vec(), bundle).unwrap_err();
+        assert!(matches!(verify(b"Manifest", &bundle), Error::OtherBytes));
+        assert!(matches!(
+            verify(b"manifest", &sign_blob(&other, b"manifest").unwrap()),
+            Error::UntrustedKey(_)
+        ));
+        let text = String::from_utf8(bundle).unwrap();
+        assert!(matches!(
+            verify(b"manifest", text.replace("v0.3", "v0.2").as_bytes()),
+            Error::BundleVersion(_)
+        ));
+        assert!(matches!(
+            verify(b"manifest", text.replace("SHA2_256", "SHA2_512").as_bytes()),
+            Error::DigestAlgorithm(_)
+        ));
+        assert!(matches!(verify(b"manifest", format!("{text}x").as_bytes()), Error::Bundle(_)));
+        assert!(matches!(verify(b"manifest", b"{}"), Error::Bundle(_)));
+        assert!(matches!(verify(b"manifest", &vec![b' '; bundle::MAX_LEN + 1]), Error::BundleTooLarge(_)));
+        // Another signature by the trusted key, put where this one was.
+        let foreign = String::from_utf8(sign_blob(&key, b"other").unwrap()).unwrap();
+        let tail = |text: &str| text.split(r#""signature":"#).nth(1).unwrap().to_owned();
+        let swapped = text.replace(&tail(&text), &tail(&foreign));
+        assert!(matches!(verify(b"manifest", swapped.as_bytes()), Error::BadSignature(_)));
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_bundle_is_accepted() {
+        let (key, trust) = trusted();
+        let bundle = sign_blob(&key, b"manifest").unwrap();
+        for at in 0..bundle.len() {
+            let mut changed = bundle.clone();
+            changed[at] ^= 1;
+            assert!(verify_blob(&trust, b"manifest".to_vec(), &changed).is_err(), "byte {at}");
+        }
+    }
+}
