@@ -1,1 +1,21 @@
 //! Both ends of the gap: mirror, pack, verify, import, and the on-media format.
+//!
+//! On the connected side a mirror file becomes content in a store and a lock; the lock and the store become
+//! volumes on a medium, under one signed manifest. On the far side the volumes become content in a store again.
+//! The stages tell a [`reporter::Reporter`] what they do; they never print.
+//!
+//! - [`lock`]: what a mirror run settled on
+//! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
+//! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
+//! - [`verify`]: a drive proved; [`import`]: a drive into a store; [`inspect`]: a drive shown
+//!
+//! `Lock -> PackPlan -> volumes => Verified<BundleManifest> -> store`
+
+pub mod bundle;
+pub mod import;
+pub mod inspect;
+pub mod lock;
+pub mod media;
+pub mod pack;
+pub mod reporter;
+pub mod verify;

@@ -1,0 +1,235 @@
+//! The manifest: what is in a set and where, under one signature.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use oci::{Digest, MediaType, RepositoryName};
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Limits, layout};
+use crate::lock::{LockedItem, LockedTag};
+
+/// The version of manifest and volumes.
+pub const VERSION: u32 = 1;
+
+/// The signed manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BundleManifest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The mirror file's name; the volumes' names begin with it.
+    pub name: String,
+    /// The program that wrote it.
+    pub created_by: String,
+    /// How many volumes the set has.
+    pub volumes: u32,
+    /// What was asked for, for people.
+    pub items: Vec<LockedItem>,
+    /// What an import puts into which repository.
+    pub repositories: Vec<BundleRepository>,
+    /// Every file of the set, in the order in which it stands on the volumes.
+    pub entries: Vec<Entry>,
+}
+
+/// A repository's manifests and tags.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BundleRepository {
+    /// Its name.
+    pub name: RepositoryName,
+    /// Its manifests; their bytes are entries.
+    pub manifests: Vec<BundledManifest>,
+    /// Its tags.
+    pub tags: Vec<LockedTag>,
+}
+
+/// A manifest of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BundledManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// The type to serve it under.
+    pub media_type: MediaType,
+}
+
+/// One file of the OCI layout that the volumes hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// Which file.
+    pub kind: EntryKind,
+    /// The digest of its content.
+    pub digest: Digest,
+    /// The size of its content.
+    pub size: u64,
+    /// How the content is written.
+    pub encoding: Encoding,
+    /// The size as written.
+    pub encoded_size: u64,
+    /// The SHA-256 digest of the bytes as written, where they differ from the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded_digest: Option<Digest>,
+    /// Where the bytes stand, in order.
+    pub extents: Vec<Extent>,
+}
+
+/// The files of an OCI image layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// `oci-layout`.
+    OciLayout,
+    /// `index.json`.
+    Index,
+    /// `blobs/<algorithm>/<hex>`.
+    Blob,
+}
+
+/// How content is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// As a zstd frame (RFC 8878).
+    Zstd,
+}
+
+/// A piece of an entry on a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Extent {
+    /// The volume, from 1.
+    pub volume: u32,
+    /// The first byte, counted from the end of the volume's head.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+impl Entry {
+    /// The file's name in the layout once extracted and decompressed.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.kind {
+            EntryKind::OciLayout => "oci-layout".to_owned(),
+            EntryKind::Index => "index.json".to_owned(),
+            EntryKind::Blob => format!("blobs/{}/{}", self.digest.algorithm(), self.digest.hex()),
+        }
+    }
+
+    /// The name of the tar entry that holds extent `number` (from 0).
+    #[must_use]
+    pub fn tar_name(&self, number: usize) -> String {
+        let mut name = self.path();
+        if self.encoding == Encoding::Zstd {
+            name.push_str(".zst");
+        }
+        if self.extents.len() > 1 {
+            let _ = write!(name, ".part-{:04}", number + 1);
+        }
+        name
+    }
+}
+
+impl BundleManifest {
+    /// The manifest's bytes, which are signed: compact JSON in a fixed order, and a line end.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads a manifest and checks that it is one that airlock could have written: even a signed manifest is
+    /// not followed blindly.
+    ///
+    /// # Errors
+    /// When it is malformed, too large, or contradicts itself.
+    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
+        let manifest: Self = serde_json::from_slice(bytes).map_err(Error::ManifestJson)?;
+        if manifest.version != VERSION {
+            return Err(Error::Inconsistent("its version is unknown"));
+        }
+        if !is_name(&manifest.name) {
+            return Err(Error::Inconsistent("its name cannot be a file's name"));
+        }
+        let too_many = |what, found: usize, limit: u64| Error::TooMany { what, found: found as u64, limit };
+        if manifest.entries.len() > limits.entries {
+            return Err(too_many("entries", manifest.entries.len(), limits.entries as u64));
+        }
+        if manifest.volumes == 0 || manifest.volumes > limits.volumes {
+            return Err(too_many("volumes", manifest.volumes as usize, limits.volumes.into()));
+        }
+        manifest.check_entries()?;
+        manifest.check_repositories()?;
+        layout::check_extents(&manifest)?;
+        Ok(manifest)
+    }
+
+    /// The file name of a volume.
+    #[must_use]
+    pub fn volume_name(&self, volume: u32) -> String {
+        format!("{}-{volume:03}-of-{:03}.tar", self.name, self.volumes)
+    }
+
+    /// Bytes of all content, once each.
+    #[must_use]
+    pub fn content_size(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.size).sum()
+    }
+
+    fn check_entries(&self) -> Result<(), Error> {
+        let mut paths = BTreeSet::new();
+        for entry in &self.entries {
+            if !paths.insert(entry.path()) {
+                return Err(Error::DuplicateInManifest(entry.path()));
+            }
+            let consistent = match entry.encoding {
+                Encoding::Identity => entry.encoded_size == entry.size && entry.encoded_digest.is_none(),
+                Encoding::Zstd => entry.encoded_digest.is_some(),
+            };
+            if !consistent {
+                return Err(Error::Inconsistent("an entry's encoding and sizes do not fit"));
+            }
+            let total = entry.extents.iter().try_fold(0_u64, |sum, extent| sum.checked_add(extent.length));
+            if total != Some(entry.encoded_size) || entry.extents.is_empty() {
+                return Err(Error::Inconsistent("an entry's extents do not add up to its size"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_repositories(&self) -> Result<(), Error> {
+        let blobs: BTreeMap<&Digest, u64> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::Blob)
+            .map(|entry| (&entry.digest, entry.size))
+            .collect();
+        let mut names = BTreeSet::new();
+        for repository in &self.repositories {
+            if !names.insert(&repository.name) {
+                return Err(Error::DuplicateInManifest(repository.name.to_string()));
+            }
+            let manifests: BTreeSet<_> =
+                repository.manifests.iter().map(|manifest| &manifest.digest).collect();
+            if manifests.iter().any(|digest| !blobs.contains_key(*digest)) {
+                return Err(Error::Inconsistent("a repository's manifest is not among the entries"));
+            }
+            if repository.tags.iter().any(|tag| !manifests.contains(&tag.digest)) {
+                return Err(Error::Inconsistent("a tag points at a manifest that its repository lacks"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a set may have this name: it becomes part of file names, on FAT too.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    (1..=64).contains(&text.len()) && text.bytes().all(good) && !text.starts_with(['.', '-'])
+}

@@ -1,0 +1,232 @@
+//! Volumes into a store. The signature was checked before any payload is read; each byte is read once and
+//! written once; names come last, in one transaction.
+//!
+//! Write order: each blob durable under its digest, then repositories, manifests and tags together. That last
+//! commit is the only one: a crash before it leaves blobs that nothing names, which the next run finds there.
+
+pub(crate) mod walk;
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use bundle_signer::Verified;
+use oci::{Digest, Hasher, Manifest};
+use serde::Serialize;
+use store::{BlobWriter, Change, Store};
+
+use self::walk::{Sink, walk};
+use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
+use crate::media::Media;
+use crate::reporter::Reporter;
+
+/// Blobs that wait for their flush while the next one is read.
+const QUEUE: usize = 4;
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportReport {
+    /// The set.
+    pub set: String,
+    /// Its name.
+    pub name: String,
+    /// The key that signed it, by its name in the trust file.
+    pub signer: String,
+    /// Blobs written, and their bytes.
+    pub imported: Count,
+    /// Blobs that were in the store already.
+    pub present: Count,
+    /// Repositories that got content.
+    pub repositories: u64,
+    /// Manifests put into them.
+    pub manifests: u64,
+    /// Tags set.
+    pub tags: u64,
+}
+
+/// How many, and how many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// How many.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, bytes: u64) {
+        self.blobs += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What an import would do.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn plan(
+    manifest: &Verified<BundleManifest>,
+    media: &Media,
+    store: &Store,
+) -> Result<ImportReport, Error> {
+    let mut report = ImportReport {
+        set: media.set().to_string(),
+        name: manifest.get().name.clone(),
+        signer: manifest.signer().name().to_owned(),
+        ..ImportReport::default()
+    };
+    for entry in manifest.get().entries.iter().filter(|entry| entry.kind == EntryKind::Blob) {
+        let present = store.has_blob(&entry.digest)?.is_some();
+        if present { report.present.add(entry.size) } else { report.imported.add(entry.size) }
+    }
+    for repository in &manifest.get().repositories {
+        report.repositories += 1;
+        report.manifests += repository.manifests.len() as u64;
+        report.tags += repository.tags.len() as u64;
+    }
+    Ok(report)
+}
+
+/// Brings a verified set into the store.
+///
+/// # Errors
+/// When a volume differs from what the manifest says, or the store fails. The store then has more blobs than
+/// before, but no name of it has changed.
+pub fn import(
+    media: &Media,
+    manifest: &Verified<BundleManifest>,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<ImportReport, Error> {
+    let report = plan(manifest, media, store)?;
+    let manifest = manifest.get();
+    reporter.begin("import", manifest.content_size());
+    load(media, manifest, store, reporter)?;
+    store.commit(changes(manifest, store)?)?;
+    reporter.end();
+    Ok(report)
+}
+
+/// Streams the volumes into the store, while a second thread makes finished blobs durable.
+fn load(
+    media: &Media,
+    manifest: &BundleManifest,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    std::thread::scope(|scope| {
+        let (queue, finished) = sync_channel(QUEUE);
+        let publisher = scope.spawn(move || publish_all(&finished, reporter));
+        let mut loader = Loader { store, queue, reporter, current: Current::Skipped };
+        let walked = walk(media, manifest, &mut loader);
+        drop(loader);
+        let outcome = publisher.join().unwrap_or(Err(Error::Inconsistent("the publishing thread died")));
+        // A failed publication ends the walk; it is the cause then.
+        outcome.and(walked)
+    })
+}
+
+struct Finished {
+    writer: BlobWriter,
+    entry: Entry,
+}
+
+fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result<(), Error> {
+    for Finished { writer, entry } in finished {
+        match writer.publish(Some(&entry.digest)) {
+            Ok(_) => reporter.advance(entry.size),
+            Err(store::Error::DigestMismatch { expected, found }) => {
+                return Err(Error::Content { name: entry.path(), found, expected });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+struct Loader<'a> {
+    store: &'a Store,
+    queue: SyncSender<Finished>,
+    reporter: &'a dyn Reporter,
+    current: Current,
+}
+
+/// What happens to the entry at hand.
+enum Current {
+    /// The store has it.
+    Skipped,
+    /// It goes into the store.
+    Blob(BlobWriter),
+    /// It belongs to the layout on the medium and is only checked.
+    Checked(Hasher),
+}
+
+impl Sink for Loader<'_> {
+    fn begin(&mut self, entry: &Entry) -> Result<bool, Error> {
+        let algorithm = entry.digest.algorithm();
+        self.current = match entry.kind {
+            EntryKind::OciLayout | EntryKind::Index => Current::Checked(Hasher::new(algorithm)),
+            EntryKind::Blob if self.store.has_blob(&entry.digest)? == Some(entry.size) => Current::Skipped,
+            EntryKind::Blob => Current::Blob(self.store.writer(algorithm)?),
+        };
+        if matches!(self.current, Current::Skipped) {
+            self.reporter.advance(entry.size);
+        }
+        Ok(!matches!(self.current, Current::Skipped))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match &mut self.current {
+            Current::Skipped => {}
+            Current::Blob(writer) => writer.write(bytes)?,
+            Current::Checked(hasher) => hasher.update(bytes),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, entry: &Entry) -> Result<(), Error> {
+        match std::mem::replace(&mut self.current, Current::Skipped) {
+            Current::Skipped => Ok(()),
+            Current::Blob(writer) => {
+                let stopped = |_| Error::Inconsistent("the publishing thread stopped");
+                self.queue.send(Finished { writer, entry: entry.clone() }).map_err(stopped)
+            }
+            Current::Checked(hasher) => {
+                let found = hasher.finish();
+                if found != entry.digest {
+                    return Err(Error::Content { name: entry.path(), found, expected: entry.digest.clone() });
+                }
+                self.reporter.advance(entry.size);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Everything that gets a name: manifests of each repository, then its tags.
+fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for repository in &manifest.repositories {
+        for bundled in &repository.manifests {
+            let bytes = read_blob(store, &bundled.digest)?;
+            changes.push(Change::PutManifest {
+                repository: repository.name.clone(),
+                digest: bundled.digest.clone(),
+                manifest: Manifest::parse(bytes.into(), Some(&bundled.media_type))?,
+            });
+        }
+        for tag in &repository.tags {
+            let (repository, tag, digest) = (repository.name.clone(), tag.tag.clone(), tag.digest.clone());
+            changes.push(Change::SetTag { repository, tag, digest });
+        }
+    }
+    Ok(changes)
+}
+
+/// A manifest's bytes from the store.
+pub(crate) fn read_blob(store: &Store, digest: &Digest) -> Result<Vec<u8>, Error> {
+    use std::io::Read as _;
+    let mut blob = store.blob(digest)?.ok_or_else(|| Error::NotInStore(digest.clone()))?;
+    let mut bytes = Vec::new();
+    blob.file.read_to_end(&mut bytes).map_err(Error::io("read", store.root()))?;
+    Ok(bytes)
+}

@@ -1,0 +1,172 @@
+//! A drive shown to people, without keys: a list, JSON, or a page for the officer who approves the transfer.
+
+use maud::{DOCTYPE, Markup, html};
+use serde::Serialize;
+
+use crate::bundle::{Encoding, EntryKind, Error};
+use crate::lock::{ItemKind, LockedItem};
+use crate::media::{Completion, Media};
+
+/// What is on a drive, by its own account: the signature was not checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contents {
+    /// Always false here; `airlock verify` checks.
+    pub signature_checked: bool,
+    /// The set: the digest of its manifest.
+    pub set: String,
+    /// Its name.
+    pub name: String,
+    /// The program that wrote it.
+    pub created_by: String,
+    /// The hint of the key that is said to have signed it.
+    pub key_hint: Option<String>,
+    /// The volumes of the set.
+    pub volumes: Vec<VolumeLine>,
+    /// What was asked for.
+    pub items: Vec<LockedItem>,
+    /// All tags, as `repository:tag`, with their digests.
+    pub tags: Vec<(String, String)>,
+    /// How many blobs.
+    pub blobs: u64,
+    /// Bytes of content.
+    pub content_bytes: u64,
+    /// Bytes that compression saved.
+    pub saved_bytes: u64,
+    /// The completion mark, if there is one.
+    pub completion: Option<Completion>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeLine {
+    /// Its file name.
+    pub name: String,
+    /// Its size in bytes; `None` when it was not found.
+    pub size: Option<u64>,
+}
+
+/// Collects what a drive says of itself.
+///
+/// # Errors
+/// When the manifest is malformed.
+pub fn inspect(media: &Media) -> Result<Contents, Error> {
+    let manifest = media.unverified_manifest()?;
+    let blobs = manifest.entries.iter().filter(|entry| entry.kind == EntryKind::Blob);
+    let zstd = manifest.entries.iter().filter(|entry| entry.encoding == Encoding::Zstd);
+    let tags = manifest.repositories.iter().flat_map(|repository| {
+        repository.tags.iter().map(|tag| (format!("{}:{}", repository.name, tag.tag), tag.digest.to_string()))
+    });
+    Ok(Contents {
+        signature_checked: false,
+        set: media.set().to_string(),
+        name: manifest.name.clone(),
+        created_by: manifest.created_by.clone(),
+        key_hint: bundle_signer::bundle::claimed_hint(media.signature()).ok(),
+        volumes: (1..=manifest.volumes)
+            .map(|number| VolumeLine {
+                name: manifest.volume_name(number),
+                size: media.volumes().get(&number).map(|volume| volume.size),
+            })
+            .collect(),
+        tags: tags.collect(),
+        blobs: blobs.count() as u64,
+        content_bytes: manifest.content_size(),
+        saved_bytes: zstd.map(|entry| entry.size.saturating_sub(entry.encoded_size)).sum(),
+        completion: media.completion(&manifest),
+        items: manifest.items,
+    })
+}
+
+const STYLE: &str = "body{font:14px sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse;width:100%}\
+    th,td{border:1px solid #999;padding:.3em .5em;text-align:left;vertical-align:top}code{word-break:break-all}\
+    .note{border:2px solid #b00;padding:.5em}";
+
+/// The contents as one HTML page that needs nothing else, to be read on a screen or printed.
+#[must_use]
+pub fn html(contents: &Contents) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { "Contents of " (contents.name) }
+                style { (maud::PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "Contents of " (contents.name) }
+                p.note { "The signature was not checked for this page. Run " code { "airlock verify" } " with your trust file." }
+                (summary(contents))
+                h2 { "Volumes" }
+                (volumes(contents))
+                h2 { "Items" }
+                (items(contents))
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn summary(contents: &Contents) -> Markup {
+    html! {
+        table {
+            tr { th { "Set" } td { code { (contents.set) } } }
+            tr { th { "Signing key" } td { code { (contents.key_hint.as_deref().unwrap_or("none")) } } }
+            tr { th { "Written by" } td { (contents.created_by) } }
+            tr { th { "Content" } td { (contents.blobs) " blobs, " (contents.content_bytes) " bytes" } }
+            tr {
+                th { "Completed" }
+                td {
+                    @match &contents.completion {
+                        Some(mark) => { (mark.completed_at) @if mark.read_back { ", read back" } }
+                        None => { "no completion mark" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn volumes(contents: &Contents) -> Markup {
+    html! {
+        table {
+            tr { th { "File" } th { "Bytes" } }
+            @for volume in &contents.volumes {
+                tr {
+                    td { code { (volume.name) } }
+                    td { @match volume.size { Some(size) => { (size) } None => { "not found" } } }
+                }
+            }
+        }
+    }
+}
+
+fn items(contents: &Contents) -> Markup {
+    html! {
+        table {
+            tr { th { "Kind" } th { "Source" } th { "Tag" } th { "Platforms" } th { "Bytes" } th { "Digest" } }
+            @for item in &contents.items {
+                tr {
+                    td { (kind_name(item.kind)) }
+                    td { (item.source) }
+                    td { @if let Some(tag) = &item.tag { (tag) } }
+                    td { (item.platforms.join(", ")) }
+                    td { (item.size) }
+                    td { code { (item.digest) } }
+                }
+            }
+        }
+    }
+}
+
+/// The kind in a word.
+#[must_use]
+pub fn kind_name(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Image => "image",
+        ItemKind::Chart => "chart",
+        ItemKind::File => "file",
+        ItemKind::Bundle => "package bundle",
+    }
+}

@@ -1,0 +1,244 @@
+//! Volumes found on media and opened: heads read, set complete, signature checked. No payload is touched here.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bundle_signer::{TrustFile, Verified, verify_blob};
+use oci::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::head::Head;
+use crate::bundle::{BundleManifest, Error, Limits, layout};
+
+/// All volumes of one set, by number.
+pub struct Media {
+    volumes: BTreeMap<u32, Volume>,
+    set: Digest,
+    manifest: Vec<u8>,
+    signature: Vec<u8>,
+    limits: Limits,
+    payload_read: Arc<AtomicU64>,
+}
+
+/// One volume file.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The mark that `pack` leaves beside the volumes when everything was read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Completion {
+    /// The set.
+    pub set: Digest,
+    /// When the last volume had been read back, RFC 3339.
+    pub completed_at: String,
+    /// Whether the medium was read back.
+    pub read_back: bool,
+    /// The program.
+    pub created_by: String,
+}
+
+impl Media {
+    /// Finds the volumes among files and folders (not their subfolders) and reads their heads.
+    ///
+    /// # Errors
+    /// When there is none, volumes of two sets are there, or a head is malformed or damaged.
+    pub fn open(paths: &[PathBuf], limits: Limits) -> Result<Self, Error> {
+        let mut media: Option<Self> = None;
+        for path in candidates(paths)? {
+            let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+            let size = file.metadata().map_err(Error::io("read", &path))?.len();
+            let Some(head) = Head::read(&mut file, &path, &limits)? else { continue };
+            let number = head.header.volume;
+            let media = media.get_or_insert_with(|| Self::new(&head, limits));
+            if head.header.set != media.set {
+                let (found, expected) = (head.header.set, media.set.clone());
+                return Err(Error::OtherSet { path, found, expected });
+            }
+            if head.signature != media.signature {
+                return Err(Error::OtherSignature(path));
+            }
+            media.volumes.entry(number).or_insert(Volume { path, size });
+        }
+        let names =
+            || paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
+        media.ok_or_else(|| Error::NoVolume(names()))
+    }
+
+    fn new(head: &Head, limits: Limits) -> Self {
+        Self {
+            volumes: BTreeMap::new(),
+            set: head.header.set.clone(),
+            manifest: head.manifest.clone(),
+            signature: head.signature.clone(),
+            limits,
+            payload_read: Arc::default(),
+        }
+    }
+
+    /// The set: the digest of its manifest.
+    #[must_use]
+    pub fn set(&self) -> &Digest {
+        &self.set
+    }
+
+    /// The signature, a sigstore bundle.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The volumes that were found.
+    #[must_use]
+    pub fn volumes(&self) -> &BTreeMap<u32, Volume> {
+        &self.volumes
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many bytes after the heads were read so far.
+    #[must_use]
+    pub fn payload_read(&self) -> u64 {
+        self.payload_read.load(Ordering::Relaxed)
+    }
+
+    /// The manifest without any check of its signature: for showing only.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn unverified_manifest(&self) -> Result<BundleManifest, Error> {
+        BundleManifest::parse(&self.manifest, &self.limits)
+    }
+
+    /// Checks the signature, then parses the manifest, then that every volume is there with its exact size.
+    ///
+    /// # Errors
+    /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`]; then what is wrong with the volumes.
+    pub fn verify(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
+        if self.signature.is_empty() {
+            return Err(Error::Unsigned);
+        }
+        let trust = trust.ok_or(Error::NoTrust)?;
+        let verified =
+            verify_blob(trust, self.manifest.clone(), &self.signature).map_err(Error::Signature)?;
+        let manifest = verified.try_map(|bytes| BundleManifest::parse(&bytes, &self.limits))?;
+        self.check_volumes(manifest.get())?;
+        Ok(manifest)
+    }
+
+    /// That all volumes are there, with exactly the size that the manifest implies.
+    pub(crate) fn check_volumes(&self, manifest: &BundleManifest) -> Result<(), Error> {
+        let missing: Vec<u32> =
+            (1..=manifest.volumes).filter(|number| !self.volumes.contains_key(number)).collect();
+        if !missing.is_empty() {
+            let names: Vec<_> =
+                missing.iter().map(|number| format!("`{}`", manifest.volume_name(*number))).collect();
+            let verb = if missing.len() == 1 { "is" } else { "are" };
+            let missing = format!("{} {verb}", missing.len());
+            return Err(Error::MissingVolumes { total: manifest.volumes, missing, names: names.join(", ") });
+        }
+        for (number, volume) in &self.volumes {
+            let path = volume.path.clone();
+            let expected = self.head_len() + layout::payload_len(manifest, *number);
+            if volume.size < expected {
+                return Err(Error::Truncated { path, missing: expected - volume.size });
+            }
+            if volume.size > expected {
+                return Err(Error::TrailingBytes { path, excess: volume.size - expected });
+            }
+        }
+        Ok(())
+    }
+
+    fn head_len(&self) -> u64 {
+        crate::bundle::head::head_len(self.manifest.len() as u64)
+    }
+
+    /// Opens a volume at its payload.
+    pub(crate) fn payload(&self, number: u32) -> Result<Payload, Error> {
+        let volume = self.volumes.get(&number).ok_or(Error::Inconsistent("a volume is missing"))?;
+        let path = volume.path.clone();
+        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        let offset = self.head_len();
+        file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &path))?;
+        // Only a hint to the kernel.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+        Ok(Payload { file, path, offset, read: Arc::clone(&self.payload_read) })
+    }
+
+    /// The completion mark beside one of the volumes, if it is this set's.
+    #[must_use]
+    pub fn completion(&self, manifest: &BundleManifest) -> Option<Completion> {
+        let folders = self.volumes.values().filter_map(|volume| volume.path.parent());
+        let mut marks = folders.filter_map(|folder| fs::read(folder.join(mark_name(&manifest.name))).ok());
+        marks.find_map(|bytes| {
+            serde_json::from_slice::<Completion>(&bytes).ok().filter(|mark| mark.set == self.set)
+        })
+    }
+}
+
+/// The completion mark's file name.
+pub(crate) fn mark_name(name: &str) -> String {
+    format!("{name}.complete.json")
+}
+
+/// A volume being read after its head.
+pub(crate) struct Payload {
+    file: File,
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    read: Arc<AtomicU64>,
+}
+
+impl Payload {
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        self.file.read_exact(bytes).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::UnexpectedEof {
+                Error::Truncated { path: self.path.clone(), missing: bytes.len() as u64 }
+            } else {
+                Error::io("read", &self.path)(error)
+            }
+        })?;
+        self.offset += bytes.len() as u64;
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn skip(&mut self, length: u64) -> Result<(), Error> {
+        self.offset += length;
+        self.file.seek(SeekFrom::Start(self.offset)).map_err(Error::io("read", &self.path))?;
+        Ok(())
+    }
+}
+
+/// Files as they are; of folders, their `*.tar` files by name.
+fn candidates(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            found.push(path.clone());
+            continue;
+        }
+        let listing = fs::read_dir(path).map_err(Error::io("read", path))?;
+        let mut files: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| is_tar(file));
+        files.sort();
+        found.extend(files);
+    }
+    Ok(found)
+}
+
+fn is_tar(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar")) && path.is_file()
+}

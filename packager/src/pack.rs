@@ -1,0 +1,13 @@
+//! Lock and store to volumes on a medium, in one sequential pass.
+//!
+//! Write order: each volume under a name ending in `.partial`, fsync, rename; when all are there, they are read
+//! back from the medium; then the completion mark. The mark is the commit point: without it, pack again.
+
+pub mod plan;
+pub mod write;
+
+pub use plan::{PackPlan, PlannedVolume, plan};
+pub use write::{PackReport, WriteOptions, write};
+
+/// The default size of a volume: the largest file of FAT32 with room to spare, 4 GiB - 64 KiB.
+pub const DEFAULT_VOLUME_SIZE: u64 = (4 << 30) - (64 << 10);

@@ -1,0 +1,305 @@
+//! Writes a planned set: one pass over the medium, from first byte to last.
+
+use std::fs::{self, File};
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use bundle_signer::{PrivateKey, sign_blob};
+use oci::Digest;
+use serde::Serialize;
+use store::Store;
+
+use super::plan::{PackPlan, PlannedVolume, Source};
+use crate::bundle::head::{Head, VolumeHeader, head_bytes};
+use crate::bundle::layout::{self, Piece};
+use crate::bundle::tar::{self, TRAILER};
+use crate::bundle::{Entry, EntryKind, Error, Limits};
+use crate::import::walk::{Proof, walk};
+use crate::media::{Completion, Media, mark_name};
+use crate::reporter::Reporter;
+
+/// The unit of writing.
+const BUFFER: usize = 1 << 20;
+/// The medium starts to write each time that so many bytes have come.
+const FLUSH_EVERY: u64 = 64 << 20;
+/// FAT's file system type, and its largest file.
+const MSDOS_MAGIC: u64 = 0x4d44;
+const FAT_LARGEST: u64 = (4 << 30) - 1;
+
+/// How to write.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// The folder on the medium.
+    pub target: PathBuf,
+    /// Whether to read everything back from the medium.
+    pub read_back: bool,
+    /// The time for the completion mark, RFC 3339.
+    pub now: String,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackReport {
+    /// The set: the digest of its manifest.
+    pub set: String,
+    /// The volumes.
+    pub volumes: Vec<PlannedVolume>,
+    /// Bytes on the medium.
+    pub bytes: u64,
+    /// Bytes of content.
+    pub content_bytes: u64,
+    /// Whether the medium was read back.
+    pub read_back: bool,
+}
+
+/// Writes, flushes, reads back and marks a set.
+///
+/// # Errors
+/// Before the first byte: too little room, too large volumes, volumes of another set. Later: what the medium or
+/// the store says; the same command starts the set anew.
+pub fn write(
+    plan: &PackPlan,
+    store: &Store,
+    key: &PrivateKey,
+    options: &WriteOptions,
+    reporter: &dyn Reporter,
+) -> Result<PackReport, Error> {
+    let manifest = plan.manifest.to_bytes();
+    let set = Digest::sha256(&manifest);
+    let target = &options.target;
+    fs::create_dir_all(target).map_err(Error::io("create", target))?;
+    remove_own(plan, &set, target)?;
+    check_room(plan, target, reporter)?;
+    let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
+    let bytes = plan.volumes.iter().map(|volume| volume.size).sum();
+    reporter.begin("pack", bytes);
+    let mut writer = Writer { plan, store, reporter, source: None, buffer: vec![0; BUFFER] };
+    for (number, volume) in (1..).zip(&plan.volumes) {
+        let header = VolumeHeader::new(set.clone(), number, plan.manifest.volumes);
+        writer.volume(&target.join(&volume.name), number, &head_bytes(&header, &manifest, &signature))?;
+    }
+    sync_folder(target)?;
+    reporter.end();
+    if options.read_back {
+        read_back(plan, target, reporter)?;
+    }
+    let created_by = plan.manifest.created_by.clone();
+    let mark = Completion {
+        set: set.clone(),
+        completed_at: options.now.clone(),
+        read_back: options.read_back,
+        created_by,
+    };
+    write_mark(&target.join(mark_name(&plan.manifest.name)), &mark)?;
+    sync_folder(target)?;
+    Ok(PackReport {
+        set: set.to_string(),
+        volumes: plan.volumes.clone(),
+        bytes,
+        content_bytes: plan.manifest.content_size(),
+        read_back: options.read_back,
+    })
+}
+
+struct Writer<'a> {
+    plan: &'a PackPlan,
+    store: &'a Store,
+    reporter: &'a dyn Reporter,
+    /// The entry being written, which may go on in the next volume.
+    source: Option<Source>,
+    buffer: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn volume(&mut self, path: &Path, number: u32, head: &[u8]) -> Result<(), Error> {
+        let partial = partial_path(path);
+        let file = File::create(&partial).map_err(Error::io("create", &partial))?;
+        std::thread::scope(|scope| {
+            let (flush, files) = sync_channel::<File>(1);
+            scope.spawn(move || {
+                for file in files {
+                    // An error here comes again at the final flush, where it is reported.
+                    let _ = file.sync_data();
+                }
+            });
+            let mut out = Output { file: &file, path: &partial, flush, unflushed: 0 };
+            out.write(head)?;
+            self.reporter.advance(head.len() as u64);
+            for piece in layout::pieces(&self.plan.manifest, number) {
+                self.piece(piece, &mut out)?;
+            }
+            out.zeros(TRAILER)?;
+            self.reporter.advance(TRAILER);
+            Ok::<(), Error>(())
+        })?;
+        file.sync_all().map_err(Error::io("flush", &partial))?;
+        fs::rename(&partial, path).map_err(Error::io("rename", &partial))
+    }
+
+    fn piece(&mut self, piece: Piece, out: &mut Output<'_>) -> Result<(), Error> {
+        let entry = &self.plan.manifest.entries[piece.entry];
+        let extent = entry.extents[piece.extent];
+        let header = tar::header(&entry.tar_name(piece.extent), extent.length);
+        out.write(&header)?;
+        match entry.kind {
+            EntryKind::OciLayout | EntryKind::Index => {
+                let content = self.plan.layout_files.get(&entry.digest);
+                out.write(content.ok_or_else(|| Error::NotInStore(entry.digest.clone()))?)?;
+            }
+            EntryKind::Blob => self.blob(entry, piece.extent, extent.length, out)?,
+        }
+        let padding = tar::padding(extent.length);
+        out.zeros(padding)?;
+        self.reporter.advance(header.len() as u64 + extent.length + padding);
+        Ok(())
+    }
+
+    fn blob(&mut self, entry: &Entry, extent: usize, length: u64, out: &mut Output<'_>) -> Result<(), Error> {
+        let mut source = match self.source.take() {
+            Some(source) if extent > 0 => source,
+            _ => Source::open(self.store, entry)?,
+        };
+        let mut left = length;
+        while left > 0 {
+            let want = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+            let count =
+                source.read(&mut self.buffer[..want]).map_err(Error::io("read", self.store.root()))?;
+            if count == 0 {
+                return Err(Error::StoreDamaged { expected: entry.digest.clone(), found: source.digest() });
+            }
+            out.write(&self.buffer[..count])?;
+            left -= count as u64;
+        }
+        if extent + 1 < entry.extents.len() {
+            self.source = Some(source);
+            return Ok(());
+        }
+        // The compressor may hold back the content's last bytes until it is asked for more than its own last.
+        let rest = source.read(&mut self.buffer[..1]).map_err(Error::io("read", self.store.root()))?;
+        let found = source.digest();
+        if rest != 0 || found != entry.digest {
+            return Err(Error::StoreDamaged { expected: entry.digest.clone(), found });
+        }
+        Ok(())
+    }
+}
+
+struct Output<'a> {
+    file: &'a File,
+    path: &'a Path,
+    flush: SyncSender<File>,
+    unflushed: u64,
+}
+
+impl Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(|error| self.failed(error))?;
+        self.unflushed += bytes.len() as u64;
+        if self.unflushed >= FLUSH_EVERY {
+            self.unflushed = 0;
+            if let Ok(file) = self.file.try_clone() {
+                // While a flush runs, the next one waits in the queue and a third is not needed.
+                let _ = self.flush.try_send(file);
+            }
+        }
+        Ok(())
+    }
+
+    fn zeros(&mut self, length: u64) -> Result<(), Error> {
+        self.write(&vec![0; usize::try_from(length).unwrap_or(0)])
+    }
+
+    fn failed(&self, error: std::io::Error) -> Error {
+        Error::io("write", self.path)(error)
+    }
+}
+
+fn partial_path(path: &Path) -> PathBuf {
+    path.with_extension("tar.partial")
+}
+
+/// Removes what an earlier pack of this set left; refuses to touch another set's volumes.
+fn remove_own(plan: &PackPlan, set: &Digest, target: &Path) -> Result<(), Error> {
+    remove(&target.join(mark_name(&plan.manifest.name)))?;
+    let limits = Limits::default();
+    let paths: Vec<PathBuf> = plan.volumes.iter().map(|volume| target.join(&volume.name)).collect();
+    for path in &paths {
+        if let Ok(mut file) = File::open(path) {
+            match Head::read(&mut file, path, &limits) {
+                Ok(Some(head)) if head.header.set == *set => {}
+                _ => return Err(Error::WouldOverwrite(path.clone())),
+            }
+        }
+    }
+    for path in &paths {
+        remove(path)?;
+        remove(&partial_path(path))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// That the medium has room, and can hold files of this size.
+fn check_room(plan: &PackPlan, target: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
+    let needed: u64 = plan.volumes.iter().map(|volume| volume.size).sum();
+    let size = plan.volumes.iter().map(|volume| volume.size).max().unwrap_or(0);
+    let failed = |error: rustix::io::Errno| Error::io("examine", target)(error.into());
+    let room = rustix::fs::statvfs(target).map_err(failed)?;
+    let kind = rustix::fs::statfs(target).map_err(failed)?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let path = target.to_owned();
+    if u64::try_from(kind.f_type).ok() == Some(MSDOS_MAGIC) && size > FAT_LARGEST {
+        return Err(Error::FileTooLarge { path, limit: FAT_LARGEST, size });
+    }
+    if room.f_blocks == 0 {
+        reporter.warn("the file system does not say how much room it has; this is not checked");
+    } else if free < needed {
+        return Err(Error::NoSpace { path, free, needed });
+    }
+    Ok(())
+}
+
+/// Reads the volumes from the medium, not from the page cache, and checks every byte.
+fn read_back(plan: &PackPlan, target: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
+    let paths: Vec<PathBuf> = plan.volumes.iter().map(|volume| target.join(&volume.name)).collect();
+    for path in &paths {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        // A hint, which file systems in user space may ignore.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+    reporter.begin("read back", plan.manifest.content_size());
+    let media = Media::open(&paths, Limits::default())?;
+    media.check_volumes(&plan.manifest)?;
+    walk(&media, &plan.manifest, &mut Proof::new(reporter))?;
+    reporter.end();
+    Ok(())
+}
+
+fn write_mark(path: &Path, mark: &Completion) -> Result<(), Error> {
+    let partial = path.with_extension("partial");
+    let mut bytes = serde_json::to_vec_pretty(mark).unwrap_or_default();
+    bytes.push(b'\n');
+    let mut file = File::create(&partial).map_err(Error::io("create", &partial))?;
+    file.write_all(&bytes).map_err(Error::io("write", &partial))?;
+    file.sync_all().map_err(Error::io("flush", &partial))?;
+    fs::rename(&partial, path).map_err(Error::io("rename", &partial))
+}
+
+/// Flushes the folder; file systems that cannot are the only ones excused.
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    use std::io::ErrorKind::{InvalidInput, Unsupported};
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        Err(error) if !matches!(error.kind(), Unsupported | InvalidInput) => {
+            Err(Error::io("flush", path)(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,60 @@
+//! A drive proved without importing it: every byte of every volume.
+
+use bundle_signer::TrustFile;
+use serde::Serialize;
+
+use crate::bundle::Error;
+use crate::import::walk::{Proof, walk};
+use crate::media::{Completion, Media};
+use crate::reporter::Reporter;
+
+/// What was proved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifyReport {
+    /// The set: the digest of its manifest.
+    pub set: String,
+    /// Its name.
+    pub name: String,
+    /// The key that signed it, by its name in the trust file.
+    pub signer: String,
+    /// The key's hint.
+    pub key_hint: String,
+    /// How many volumes.
+    pub volumes: u32,
+    /// Bytes on the volumes.
+    pub bytes: u64,
+    /// How many entries.
+    pub entries: u64,
+    /// Bytes of content.
+    pub content_bytes: u64,
+    /// The completion mark, if there is one.
+    pub completion: Option<Completion>,
+}
+
+/// Checks signature, volumes, and the digest of every entry.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify(
+    media: &Media,
+    trust: Option<&TrustFile>,
+    reporter: &dyn Reporter,
+) -> Result<VerifyReport, Error> {
+    let verified = media.verify(trust)?;
+    let manifest = verified.get();
+    reporter.begin("verify", manifest.content_size());
+    walk(media, manifest, &mut Proof::new(reporter))?;
+    reporter.end();
+    Ok(VerifyReport {
+        set: media.set().to_string(),
+        name: manifest.name.clone(),
+        signer: verified.signer().name().to_owned(),
+        key_hint: verified.signer().hint().to_owned(),
+        volumes: manifest.volumes,
+        bytes: media.volumes().values().map(|volume| volume.size).sum(),
+        entries: manifest.entries.len() as u64,
+        content_bytes: manifest.content_size(),
+        completion: media.completion(manifest),
+    })
+}

@@ -1,0 +1,156 @@
+//! Volumes made to deceive, signed by the trusted key where the deceit is below the signature: each is refused
+//! by an error of its own.
+
+use std::fs;
+use std::path::PathBuf;
+
+use bundle_signer::sign_blob;
+use oci::Digest;
+use packager::bundle::error::HeaderDefect;
+use packager::bundle::head::{VolumeHeader, head_bytes};
+use packager::bundle::{BundleManifest, Encoding, Error};
+use store::Store;
+
+use crate::rig::Rig;
+
+const SIZE: u64 = 64 << 20;
+
+struct Hostile {
+    rig: Rig,
+    volume: PathBuf,
+    head: usize,
+}
+
+impl Hostile {
+    fn new() -> Self {
+        let rig = Rig::new();
+        let volume = rig.pack("drive", SIZE).remove(0);
+        let manifest = rig.plan(SIZE).manifest.to_bytes().len();
+        let head = 512 + 512 + 512 + manifest.next_multiple_of(512) + 512 + 2048;
+        Self { rig, volume, head }
+    }
+
+    fn import(&self) -> Error {
+        let far = Store::open(&self.rig.path("far")).unwrap();
+        let error = self.rig.import(std::slice::from_ref(&self.volume), &far).unwrap_err();
+        assert!(far.repositories(None, None).unwrap().is_empty());
+        error
+    }
+
+    /// Changes the tar header of the second payload entry, `index.json`, with a checksum that fits.
+    fn header(&self, edit: impl Fn(&mut tar::Header)) -> HeaderDefect {
+        let sound = fs::read(&self.volume).unwrap();
+        let at = self.head + 512 + 512;
+        let mut bytes = sound.clone();
+        let mut header = tar::Header::new_old();
+        header.as_mut_bytes().copy_from_slice(&sound[at..at + 512]);
+        edit(&mut header);
+        header.set_cksum();
+        bytes[at..at + 512].copy_from_slice(header.as_bytes());
+        fs::write(&self.volume, bytes).unwrap();
+        let error = self.import();
+        fs::write(&self.volume, sound).unwrap();
+        match error {
+            Error::Header { defect, .. } => defect,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Signs another manifest over the same payload.
+    fn resigned(&self, edit: impl Fn(&mut BundleManifest)) -> Error {
+        let sound = fs::read(&self.volume).unwrap();
+        let mut manifest = self.rig.plan(SIZE).manifest;
+        edit(&mut manifest);
+        let bytes = manifest.to_bytes();
+        let signature = sign_blob(&self.rig.key, &bytes).unwrap();
+        let mut volume = head_bytes(&VolumeHeader::new(Digest::sha256(&bytes), 1, 1), &bytes, &signature);
+        volume.extend_from_slice(&sound[self.head..]);
+        fs::write(&self.volume, volume).unwrap();
+        let error = self.import();
+        fs::write(&self.volume, sound).unwrap();
+        error
+    }
+}
+
+fn name(text: &'static str) -> impl Fn(&mut tar::Header) {
+    move |header| {
+        let field = &mut header.as_mut_bytes()[..100];
+        field.fill(0);
+        field[..text.len()].copy_from_slice(text.as_bytes());
+    }
+}
+
+#[test]
+fn hostile_headers_are_named() {
+    let hostile = Hostile::new();
+    let index = "index.json".to_owned();
+    assert_eq!(hostile.header(name("../../etc/cron")), HeaderDefect::PathTraversal("../../etc/cron".into()));
+    assert_eq!(hostile.header(name("/etc/passwd")), HeaderDefect::AbsolutePath("/etc/passwd".into()));
+    assert_eq!(hostile.header(name("oci-layout")), HeaderDefect::Duplicate("oci-layout".into()));
+    let kind = |kind| move |header: &mut tar::Header| header.set_entry_type(kind);
+    assert_eq!(hostile.header(kind(tar::EntryType::Symlink)), HeaderDefect::SymbolicLink(index.clone()));
+    assert_eq!(hostile.header(kind(tar::EntryType::Link)), HeaderDefect::HardLink(index.clone()));
+    assert_eq!(hostile.header(kind(tar::EntryType::Block)), HeaderDefect::Device(index.clone()));
+    let larger = hostile.header(|header| header.set_size(1 << 30));
+    assert!(matches!(larger, HeaderDefect::TooLarge { found: 0x4000_0000, .. }));
+    assert!(matches!(hostile.header(|header| header.set_size(1)), HeaderDefect::TooSmall { found: 1, .. }));
+}
+
+#[test]
+fn cut_and_extended_volumes_are_named() {
+    let hostile = Hostile::new();
+    let sound = fs::read(&hostile.volume).unwrap();
+    fs::write(&hostile.volume, &sound[..sound.len() - 700]).unwrap();
+    assert!(matches!(hostile.import(), Error::Truncated { missing: 700, .. }));
+    fs::write(&hostile.volume, [&sound[..], &[0; 512]].concat()).unwrap();
+    assert!(matches!(hostile.import(), Error::TrailingBytes { excess: 512, .. }));
+    fs::write(&hostile.volume, &sound[..600]).unwrap();
+    assert!(matches!(hostile.import(), Error::Io { .. }));
+    fs::write(&hostile.volume, b"no volume at all").unwrap();
+    assert!(matches!(hostile.import(), Error::NoVolume(_)));
+}
+
+#[test]
+fn a_volume_of_another_set_is_named() {
+    let hostile = Hostile::new();
+    let mut other = hostile.rig.lock.clone();
+    other.name = "other".into();
+    let plan = packager::pack::plan(&other, &hostile.rig.store, SIZE, &packager::reporter::Silent).unwrap();
+    let options = packager::pack::WriteOptions {
+        target: hostile.rig.path("drive"),
+        read_back: false,
+        now: String::new(),
+    };
+    packager::pack::write(&plan, &hostile.rig.store, &hostile.rig.key, &options, &packager::reporter::Silent)
+        .unwrap();
+    let far = Store::open(&hostile.rig.path("far")).unwrap();
+    let refused = hostile.rig.import(&[hostile.rig.path("drive")], &far);
+    assert!(matches!(refused, Err(Error::OtherSet { .. })));
+}
+
+#[test]
+fn signed_but_false_manifests_are_named() {
+    let hostile = Hostile::new();
+    let text = 4; // The compressible layer: after layout, index, manifest and configuration.
+    assert_eq!(hostile.rig.plan(SIZE).manifest.entries[text].encoding, Encoding::Zstd);
+    let twice = hostile.resigned(|manifest| {
+        let entry = manifest.entries[3].clone();
+        manifest.entries.push(entry);
+    });
+    assert!(matches!(twice, Error::DuplicateInManifest(_)), "{twice:?}");
+    let bomb = hostile.resigned(|manifest| manifest.entries[text].size = 100);
+    assert!(matches!(bomb, Error::DecompressionBomb { size: 100, .. }), "{bomb:?}");
+    let short = hostile.resigned(|manifest| manifest.entries[text].size += 1);
+    assert!(matches!(short, Error::WrongSize { .. }), "{short:?}");
+    let content = hostile.resigned(|manifest| manifest.entries[1].digest = Digest::sha256(b"other"));
+    assert!(matches!(content, Error::Content { .. }), "{content:?}");
+    let overlap = hostile.resigned(|manifest| manifest.entries[3].extents[0].offset -= 512);
+    assert!(matches!(overlap, Error::Inconsistent(_)), "{overlap:?}");
+    let dangling =
+        hostile.resigned(|manifest| manifest.repositories[0].tags[0].digest = Digest::sha256(b"none"));
+    assert!(matches!(dangling, Error::Inconsistent(_)), "{dangling:?}");
+    let named = hostile.resigned(|manifest| "../evil".clone_into(&mut manifest.name));
+    assert!(matches!(named, Error::Inconsistent(_)), "{named:?}");
+    let missing = hostile.resigned(|manifest| manifest.volumes = 2);
+    assert!(matches!(missing, Error::Inconsistent(_)), "{missing:?}");
+}

@@ -1,0 +1,10 @@
+//! The media format from both sides: what is written is read, and nothing else is.
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod tamper;
+#[cfg(test)]
+mod whole;

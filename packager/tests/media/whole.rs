@@ -1,0 +1,151 @@
+//! Sound sets: written the same twice, read in any order, extracted by other tools.
+
+use std::fs;
+use std::process::Command;
+
+use oci::Digest;
+use packager::bundle::{Error, Limits};
+use packager::inspect;
+use packager::media::Media;
+use packager::reporter::Silent;
+use packager::verify::verify;
+use store::Store;
+
+use crate::rig::{Rig, dump};
+
+const ONE_VOLUME: u64 = 64 << 20;
+const SMALL: u64 = 100_000;
+
+#[test]
+fn an_import_gives_what_was_packed() {
+    let rig = Rig::new();
+    for (name, size) in [("one", ONE_VOLUME), ("many", SMALL)] {
+        let volumes = rig.pack(name, size);
+        assert_eq!(volumes.len() > 1, size == SMALL);
+        let far = Store::open(&rig.path(&format!("far-{name}"))).unwrap();
+        let report = rig.import(&[rig.path(name)], &far).unwrap();
+        assert_eq!(dump(&far), dump(&rig.store));
+        assert_eq!((report.tags, report.imported.blobs, report.signer.as_str()), (1, 5, "release"));
+        assert!(far.check(&mut |_| {}).unwrap().faults.is_empty());
+        let again = rig.import(&[rig.path(name)], &far).unwrap();
+        assert_eq!((again.imported.blobs, again.present.blobs), (0, 5));
+    }
+}
+
+#[test]
+fn two_packs_differ_in_the_signature_alone() {
+    let rig = Rig::new();
+    let (first, second) = (rig.pack("first", SMALL), rig.pack("second", SMALL));
+    let manifest = rig.plan(SMALL).manifest.to_bytes().len();
+    let signature = 512 + 512 + 512 + manifest.next_multiple_of(512) + 512;
+    for (one, other) in first.iter().zip(&second) {
+        let blank = |path| {
+            let mut bytes: Vec<u8> = fs::read(path).unwrap();
+            bytes[signature..signature + 2048].fill(0);
+            bytes
+        };
+        assert_ne!(fs::read(one).unwrap(), fs::read(other).unwrap());
+        assert!(blank(one) == blank(other), "{}", one.display());
+    }
+}
+
+#[test]
+fn volumes_are_taken_in_any_order_and_from_several_folders() {
+    let rig = Rig::new();
+    let mut volumes = rig.pack("drive", SMALL);
+    fs::create_dir(rig.path("other")).unwrap();
+    let moved = rig.path("other").join(volumes[1].file_name().unwrap());
+    fs::rename(&volumes[1], &moved).unwrap();
+    volumes[1] = moved;
+    volumes.reverse();
+    let far = Store::open(&rig.path("far")).unwrap();
+    rig.import(&volumes, &far).unwrap();
+    assert_eq!(dump(&far), dump(&rig.store));
+    rig.import(&[rig.path("drive"), rig.path("other")], &far).unwrap();
+    let name = volumes[volumes.len() - 2].file_name().unwrap().to_string_lossy().into_owned();
+    match rig.import(&[rig.path("drive")], &far) {
+        Err(Error::MissingVolumes { names, .. }) => assert_eq!(names, format!("`{name}`")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_drive_is_shown_without_keys_and_proved_with_them() {
+    let rig = Rig::new();
+    rig.pack("drive", SMALL);
+    let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
+    let contents = inspect::inspect(&media).unwrap();
+    assert_eq!(contents.key_hint, Some(rig.key.public_key().unwrap().hint()));
+    assert!(!contents.signature_checked && contents.saved_bytes > 100_000);
+    let page = inspect::html(&contents);
+    assert!(page.contains("r.io/app:v1") && page.contains(&contents.set) && !page.contains("http"));
+    assert_eq!(media.payload_read(), 0);
+    let report = verify(&media, Some(&rig.trust), &Silent).unwrap();
+    assert_eq!(report.completion.unwrap().completed_at, "2026-01-01T00:00:00Z");
+}
+
+#[test]
+fn other_volumes_are_not_overwritten_and_own_ones_are() {
+    let rig = Rig::new();
+    let volumes = rig.pack("drive", SMALL);
+    fs::write(volumes[0].with_extension("tar.partial"), b"left over").unwrap();
+    rig.pack("drive", SMALL);
+    assert_eq!(crate::rig::listing(&rig.path("drive")).len(), volumes.len() + 1);
+    fs::write(&volumes[0], b"something else").unwrap();
+    let plan = rig.plan(SMALL);
+    let options =
+        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent);
+    assert!(matches!(refused, Err(Error::WouldOverwrite(_))));
+    assert_eq!(fs::read(&volumes[0]).unwrap(), b"something else");
+}
+
+#[test]
+fn a_rotten_blob_in_the_store_is_not_packed() {
+    let rig = Rig::new();
+    let plan = rig.plan(SMALL);
+    let rotten = &rig.lock.repositories[0].manifests[0].blobs[2].digest;
+    let path = rig.path("near").join("blobs/sha256").join(&rotten.hex()[..2]).join(rotten.hex());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[77] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let options =
+        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    match packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent) {
+        Err(Error::StoreDamaged { expected, .. }) => assert_eq!(expected, *rotten),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `tar`, `cat` and `zstd` make an OCI layout of the volumes that `skopeo` reads.
+#[test]
+fn common_tools_extract_an_oci_layout() {
+    let rig = Rig::new();
+    for tool in ["tar", "zstd", "skopeo"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            assert!(std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(), "{tool} is missing");
+            println!("skipped: {tool} is not installed");
+            return;
+        }
+    }
+    rig.pack("drive", SMALL);
+    let script = r#"
+        set -eu
+        mkdir layout
+        for volume in drive/*.tar; do tar -x -f "$volume" -C layout; done
+        cd layout
+        find blobs -name '*.part-0001' | while read -r first; do
+          cat "${first%.part-0001}".part-* > "${first%.part-0001}"
+          rm "${first%.part-0001}".part-*
+        done
+        find blobs -name '*.zst' -exec zstd -q -d --rm {} +
+        (cd blobs/sha256; sha256sum --quiet -c) < <(ls blobs/sha256 | awk '{print $1 "  " $1}')
+        (cd blobs/sha512; sha512sum --quiet -c) < <(ls blobs/sha512 | awk '{print $1 "  " $1}')
+        skopeo copy --quiet oci:.:r.io/app:v1 oci:../copy:v1
+        skopeo inspect --raw oci:.:r.io/app:v1
+    "#;
+    let output = Command::new("bash").arg("-c").arg(script).current_dir(rig.folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(Digest::sha256(&output.stdout), rig.lock.items[0].digest);
+    assert!(rig.path("copy").join("index.json").exists());
+}
