@@ -1,0 +1,48 @@
+//! Why this crate's functions fail.
+
+use std::io;
+
+/// Every way in which a call to this crate can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server's socket failed.
+    #[error("cannot accept connections")]
+    Accept(#[source] io::Error),
+    /// A line of a password file is not `user:hash`.
+    #[error("line {line} of the password file is not `user:hash`")]
+    PasswordLine {
+        /// The line's number, from 1.
+        line: usize,
+    },
+    /// A line of a password file has a hash of another kind than bcrypt.
+    #[error("line {line} of the password file: the hash of `{user}` is not bcrypt")]
+    PasswordHash {
+        /// The line's number, from 1.
+        line: usize,
+        /// Whose password it is.
+        user: String,
+    },
+    /// A password file names one user twice.
+    #[error("line {line} of the password file: `{user}` was named before")]
+    PasswordTwice {
+        /// The line's number, from 1.
+        line: usize,
+        /// Whose password it is.
+        user: String,
+    },
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PasswordLine { .. } | Self::PasswordHash { .. } => {
+                Some("make the line anew with `htpasswd -nB USER`")
+            }
+            Self::PasswordTwice { .. } => Some("remove one of the two lines"),
+            Self::Accept(_) => None,
+        }
+    }
+}

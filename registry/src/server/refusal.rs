@@ -1,0 +1,183 @@
+//! Every error answer: status, the specification's code, and a detail that says what to do.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use oci::distribution::{ErrorBody, ErrorCode, ErrorEntry};
+use oci::{Digest, RepositoryName, Selector};
+use serde_json::{Value, json};
+use store::UploadId;
+
+use super::answer;
+
+/// Why a request is not answered as asked.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    entry: ErrorEntry,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: &str, detail: Value) -> Self {
+        Self { status, entry: ErrorEntry { code, message: message.to_owned(), detail }, headers: Vec::new() }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn not_found(path: &str) -> Self {
+        let message = "there is nothing at this path";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message, json!({ "path": path }))
+    }
+
+    pub(super) fn method(method: &Method, allowed: &'static str) -> Self {
+        let detail = json!({ "method": method.as_str(), "allowed": allowed });
+        let message = "the method does not apply to this path";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message, detail)
+            .header(ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// A name, tag or digest that breaks its grammar.
+    pub(super) fn invalid(code: ErrorCode, error: &oci::Error) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, &error.to_string(), Value::Null)
+    }
+
+    pub(super) fn query(parameter: &str) -> Self {
+        let message = "a query parameter cannot be understood";
+        let detail = json!({ "parameter": parameter });
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message, detail)
+    }
+
+    pub(super) fn read_only() -> Self {
+        let detail = json!({ "hint": "this registry serves only; fill its store with `airlock import` or `airlock mirror`" });
+        let message = "the registry is read-only";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message, detail)
+    }
+
+    pub(super) fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message, Value::Null)
+            .header(WWW_AUTHENTICATE, answer::CHALLENGE)
+    }
+
+    pub(super) fn blob_unknown(repository: &RepositoryName, digest: &Digest) -> Self {
+        let detail = json!({ "repository": repository.as_str(), "digest": digest.to_string() });
+        let message = "the repository has no such blob";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, message, detail)
+    }
+
+    pub(super) fn manifest_unknown(repository: &RepositoryName, selector: &Selector) -> Self {
+        let detail = json!({ "repository": repository.as_str(), "reference": selector.to_string() });
+        let message = "the repository has no such manifest";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, message, detail)
+    }
+
+    pub(super) fn name_unknown(repository: &RepositoryName) -> Self {
+        let detail = json!({ "repository": repository.as_str() });
+        let message = "there is no such repository";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message, detail)
+    }
+
+    pub(super) fn upload_unknown(id: &str) -> Self {
+        let detail = json!({ "upload": id, "hint": "start a new upload with POST" });
+        let message = "there is no such upload";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown, message, detail)
+    }
+
+    pub(super) fn upload_busy(id: &UploadId) -> Self {
+        let detail = json!({ "upload": id.to_string(), "hint": "wait for the other request to end" });
+        let message = "another request writes to this upload";
+        Self::new(StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid, message, detail)
+    }
+
+    /// A body that broke off or stalled.
+    pub(super) fn body_lost(received: u64) -> Self {
+        let message = "the request's body broke off or stalled";
+        let detail = json!({ "received": received });
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
+    }
+
+    pub(super) fn blob_mismatch(expected: &Digest, found: &Digest) -> Self {
+        let detail = json!({ "expected": expected.to_string(), "found": found.to_string() });
+        let message = "the content does not hash to the digest";
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, message, detail)
+    }
+
+    pub(super) fn manifest_invalid(error: &oci::Error) -> Self {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        let detail = cause.map_or(Value::Null, |cause| json!({ "cause": cause }));
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, &error.to_string(), detail)
+    }
+
+    /// All that a manifest needs and the repository lacks.
+    pub(super) fn blobs_missing(repository: &RepositoryName, digests: &[Digest]) -> Self {
+        let missing: Vec<String> = digests.iter().map(ToString::to_string).collect();
+        let detail = json!({
+            "repository": repository.as_str(),
+            "missing": missing,
+            "hint": "push or mount these blobs to this repository first",
+        });
+        let message = "the repository lacks blobs that the manifest names";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestBlobUnknown, message, detail)
+    }
+
+    /// A failure of ours, written to the log: the client learns only what helps it.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+        let mut causes = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push_str(": ");
+            causes.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        tracing::error!(error = causes, "a request failed inside the registry");
+        let message = "the registry failed; its log says why";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, message, Value::Null)
+    }
+
+    /// The answer; one to HEAD has no body.
+    pub(super) fn into_response(self, method: &Method) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        if *method != Method::HEAD {
+            let body = serde_json::to_vec(&ErrorBody { errors: vec![self.entry] }).unwrap_or_default();
+            *response.body_mut() = Body::from(body);
+        }
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        match &error {
+            store::Error::DigestMismatch { expected, found } => Self::blob_mismatch(expected, found),
+            store::Error::BlobMissing { repository, digest } => {
+                Self::blobs_missing(repository, std::slice::from_ref(digest))
+            }
+            store::Error::ManifestMissing { repository, digest } => {
+                Self::manifest_unknown(repository, &Selector::Digest(digest.clone()))
+            }
+            store::Error::UploadBusy(id) => match id.parse() {
+                Ok(id) => Self::upload_busy(&id),
+                Err(_) => Self::upload_unknown(id),
+            },
+            full if full.is_out_of_space() => {
+                tracing::error!("the store's file system is full");
+                let detail = json!({ "hint": "free space on the registry's disk, then push again" });
+                let message = "the registry's disk is full";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unknown, message, detail)
+            }
+            other => Self::internal(other),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Paths and methods as types: raw bytes in, a [`Route`] and an [`Action`] out.
+
+use http::Method;
+use oci::distribution::ErrorCode;
+use oci::{Digest, RepositoryName, Selector};
+use store::UploadId;
+
+use super::refusal::Refusal;
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Live,
+    Ready,
+    Base,
+    Catalog,
+    Blob(RepositoryName, Digest),
+    Manifest(RepositoryName, Selector),
+    Uploads(RepositoryName),
+    Upload(RepositoryName, UploadId),
+    Tags(RepositoryName),
+    Referrers(RepositoryName, Digest),
+}
+
+/// What a request wants done. The comments give the specification's endpoint numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Live,
+    Ready,
+    /// end-1
+    Base,
+    Catalog,
+    /// end-2
+    PullBlob(RepositoryName, Digest),
+    /// end-3
+    PullManifest(RepositoryName, Selector),
+    /// end-8
+    ListTags(RepositoryName),
+    /// end-12
+    ListReferrers(RepositoryName, Digest),
+    /// end-4, end-11
+    StartUpload(RepositoryName),
+    /// end-5
+    AppendUpload(RepositoryName, UploadId),
+    /// end-6
+    FinishUpload(RepositoryName, UploadId),
+    /// end-13
+    UploadStatus(RepositoryName, UploadId),
+    /// end-14
+    CancelUpload(RepositoryName, UploadId),
+    /// end-7
+    PushManifest(RepositoryName, Selector),
+    /// end-9
+    DeleteManifest(RepositoryName, Selector),
+    /// end-10
+    DeleteBlob(RepositoryName, Digest),
+}
+
+/// What a caller needs to be allowed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// Nothing: health checks.
+    None,
+    Pull,
+    Push,
+}
+
+impl Action {
+    /// What the method does to the route.
+    pub(super) fn of(method: &Method, route: Route) -> Result<Self, Refusal> {
+        let read = *method == Method::GET || *method == Method::HEAD;
+        Ok(match route {
+            Route::Live if read => Self::Live,
+            Route::Ready if read => Self::Ready,
+            Route::Base if read => Self::Base,
+            Route::Catalog if read => Self::Catalog,
+            Route::Tags(repository) if read => Self::ListTags(repository),
+            Route::Referrers(repository, digest) if read => Self::ListReferrers(repository, digest),
+            Route::Blob(repository, digest) if read => Self::PullBlob(repository, digest),
+            Route::Blob(repository, digest) if *method == Method::DELETE => {
+                Self::DeleteBlob(repository, digest)
+            }
+            Route::Manifest(repository, selector) if read => Self::PullManifest(repository, selector),
+            Route::Manifest(repository, selector) if *method == Method::PUT => {
+                Self::PushManifest(repository, selector)
+            }
+            Route::Manifest(repository, selector) if *method == Method::DELETE => {
+                Self::DeleteManifest(repository, selector)
+            }
+            Route::Uploads(repository) if *method == Method::POST => Self::StartUpload(repository),
+            Route::Upload(repository, id) if read => Self::UploadStatus(repository, id),
+            Route::Upload(repository, id) if *method == Method::PATCH => Self::AppendUpload(repository, id),
+            Route::Upload(repository, id) if *method == Method::PUT => Self::FinishUpload(repository, id),
+            Route::Upload(repository, id) if *method == Method::DELETE => Self::CancelUpload(repository, id),
+            route => return Err(Refusal::method(method, route.allows())),
+        })
+    }
+
+    /// What the caller must be allowed to.
+    pub(super) fn right(&self) -> Right {
+        match self {
+            Self::Live | Self::Ready => Right::None,
+            Self::Base
+            | Self::Catalog
+            | Self::PullBlob(..)
+            | Self::PullManifest(..)
+            | Self::ListTags(_)
+            | Self::ListReferrers(..) => Right::Pull,
+            Self::StartUpload(_)
+            | Self::AppendUpload(..)
+            | Self::FinishUpload(..)
+            | Self::UploadStatus(..)
+            | Self::CancelUpload(..)
+            | Self::PushManifest(..)
+            | Self::DeleteManifest(..)
+            | Self::DeleteBlob(..) => Right::Push,
+        }
+    }
+}
+
+impl Route {
+    /// Reads a path as it stands in the request line.
+    pub(super) fn parse(path: &str) -> Result<Self, Refusal> {
+        let path = percent_decode(path).ok_or_else(|| Refusal::not_found(path))?;
+        match path.as_str() {
+            "/livez" => return Ok(Self::Live),
+            "/readyz" => return Ok(Self::Ready),
+            "/v2" | "/v2/" => return Ok(Self::Base),
+            "/v2/_catalog" => return Ok(Self::Catalog),
+            _ => {}
+        }
+        let rest = path.strip_prefix("/v2/").ok_or_else(|| Refusal::not_found(&path))?;
+        Self::in_repository(rest).unwrap_or_else(|| Err(Refusal::not_found(&path)))
+    }
+
+    /// A name may itself hold `blobs` or `manifests`, so the path is read from its end.
+    fn in_repository(path: &str) -> Option<Result<Self, Refusal>> {
+        if let Some(name) =
+            path.strip_suffix("/blobs/uploads").or_else(|| path.strip_suffix("/blobs/uploads/"))
+        {
+            return Some(repository(name).map(Self::Uploads));
+        }
+        let (before, last) = path.rsplit_once('/')?;
+        let (name, kind) = before.rsplit_once('/')?;
+        Some(match (kind, last) {
+            ("uploads", id) if name.ends_with("/blobs") => {
+                let name = name.strip_suffix("/blobs").unwrap_or_default();
+                repository(name).and_then(|name| Ok(Self::Upload(name, upload(id)?)))
+            }
+            ("blobs", text) => repository(name).and_then(|name| Ok(Self::Blob(name, digest(text)?))),
+            ("manifests", text) => {
+                repository(name).and_then(|name| Ok(Self::Manifest(name, selector(text)?)))
+            }
+            ("referrers", text) => repository(name).and_then(|name| Ok(Self::Referrers(name, digest(text)?))),
+            ("tags", "list") => repository(name).map(Self::Tags),
+            _ => return None,
+        })
+    }
+
+    fn allows(&self) -> &'static str {
+        match self {
+            Self::Live | Self::Ready | Self::Base | Self::Catalog | Self::Tags(_) | Self::Referrers(..) => {
+                "GET, HEAD"
+            }
+            Self::Blob(..) => "GET, HEAD, DELETE",
+            Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
+            Self::Uploads(_) => "POST",
+            Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
+        }
+    }
+}
+
+fn repository(text: &str) -> Result<RepositoryName, Refusal> {
+    text.parse().map_err(|error| Refusal::invalid(ErrorCode::NameInvalid, &error))
+}
+
+fn digest(text: &str) -> Result<Digest, Refusal> {
+    text.parse().map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))
+}
+
+fn selector(text: &str) -> Result<Selector, Refusal> {
+    let code = if text.contains(':') { ErrorCode::DigestInvalid } else { ErrorCode::ManifestInvalid };
+    text.parse().map_err(|error| Refusal::invalid(code, &error))
+}
+
+/// A name that cannot be a session's is that of no session.
+fn upload(text: &str) -> Result<UploadId, Refusal> {
+    text.parse().map_err(|_| Refusal::upload_unknown(text))
+}
+
+/// The parameters of a request's query, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// `+` stays a plus: no parameter holds spaces, but media types do hold pluses.
+    pub(super) fn parse(text: Option<&str>) -> Result<Self, Refusal> {
+        let decode = |part: &str| percent_decode(part).ok_or_else(|| Refusal::query(part));
+        let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(key)?, decode(value)?))
+        });
+        Ok(Self(pairs.collect::<Result<_, Refusal>>()?))
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found == key).map(|(_, value)| value.as_str())
+    }
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(if byte == b'%' {
+            let mut digit =
+                || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            digit()? * 16 + digit()?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// A value in a query that this server writes into a `Link`.
+pub(super) fn percent_encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests;
