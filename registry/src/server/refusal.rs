@@ -104,6 +104,13 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
     }
 
+    /// A body longer than its `Content-Range` or `Content-Length` says.
+    pub(super) fn body_too_long(received: u64) -> Self {
+        let message = "the request's body is longer than its range";
+        let detail = json!({ "received": received });
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
+    }
+
     pub(super) fn blob_mismatch(expected: &Digest, found: &Digest) -> Self {
         let detail = json!({ "expected": expected.to_string(), "found": found.to_string() });
         let message = "the content does not hash to the digest";
