@@ -129,7 +129,11 @@ impl Upload {
         Ok(Some(Self { layout, disk, sessions, id: id.clone(), path, file, running }))
     }
 
-    pub(crate) fn offset_of(layout: &Layout, repository: &RepositoryName, id: &UploadId) -> Result<Option<u64>> {
+    pub(crate) fn offset_of(
+        layout: &Layout,
+        repository: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<Option<u64>> {
         let path = session_path(layout, repository, id);
         match fs::metadata(&path) {
             Ok(metadata) => Ok(Some(metadata.len())),

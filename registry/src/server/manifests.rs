@@ -1,6 +1,5 @@
 //! Manifests in and out, byte for byte.
 
-use std::mem;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -78,7 +77,7 @@ fn find(
 /// PUT.
 pub(super) async fn push(
     app: &Arc<App>,
-    call: &mut Call,
+    call: &Call,
     repository: RepositoryName,
     selector: Selector,
 ) -> Result<Response, Refusal> {
@@ -89,7 +88,7 @@ pub(super) async fn push(
     if length.is_some_and(|length| length > most) {
         return Err(too_large(most));
     }
-    let body = mem::take(&mut call.body);
+    let body = call.take_body();
     let bytes = intake::collect(body, most, app.limits.stall).await?.ok_or_else(|| too_large(most))?;
     let (name, by) = (repository.clone(), selector.clone());
     let named = tags.clone();

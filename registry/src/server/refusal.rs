@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use oci::distribution::{ErrorBody, ErrorCode, ErrorEntry};
 use oci::{Digest, RepositoryName, Selector};
@@ -29,6 +29,7 @@ impl Refusal {
         self
     }
 
+    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
@@ -65,6 +66,11 @@ impl Refusal {
     pub(super) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message, Value::Null)
             .header(WWW_AUTHENTICATE, answer::CHALLENGE)
+    }
+
+    pub(super) fn too_many(message: &str) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message, Value::Null)
+            .header(RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
     pub(super) fn blob_unknown(repository: &RepositoryName, digest: &Digest) -> Self {

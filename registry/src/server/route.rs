@@ -244,3 +244,6 @@ pub(super) fn percent_encode(text: &str) -> String {
         encoded
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! Blobs in: at once, streamed, in chunks, or mounted from another repository.
 
-use std::mem;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -22,7 +21,7 @@ use super::refusal::Refusal;
 /// POST: mounts a blob, takes one whole, or starts a session.
 pub(super) async fn start(
     app: &Arc<App>,
-    call: &mut Call,
+    call: &Call,
     repository: RepositoryName,
 ) -> Result<Response, Refusal> {
     if let Some(text) = call.query.value("digest-algorithm") {
@@ -71,14 +70,14 @@ fn mount(store: &Store, target: RepositoryName, from: Option<&str>, digest: Dige
 /// A whole blob in one POST.
 async fn whole(
     app: &Arc<App>,
-    call: &mut Call,
+    call: &Call,
     repository: RepositoryName,
     digest: Digest,
 ) -> Result<Response, Refusal> {
     let algorithm = digest.algorithm();
     let _turn = app.turn().await?;
     let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
-    let (writer, _) = intake::receive(writer, mem::take(&mut call.body), None, app.limits.stall).await?;
+    let (writer, _) = intake::receive(writer, call.take_body(), None, app.limits.stall).await?;
     let (target, expected) = (repository.clone(), digest.clone());
     app.run(move |store| {
         writer.publish(Some(&expected))?;
@@ -91,7 +90,7 @@ async fn whole(
 /// PATCH: the next chunk, or a stream.
 pub(super) async fn append(
     app: &Arc<App>,
-    call: &mut Call,
+    call: &Call,
     repository: RepositoryName,
     id: UploadId,
 ) -> Result<Response, Refusal> {
@@ -105,7 +104,7 @@ pub(super) async fn append(
 /// PUT: the last chunk, if any, and the digest of all.
 pub(super) async fn finish(
     app: &Arc<App>,
-    call: &mut Call,
+    call: &Call,
     repository: RepositoryName,
     id: UploadId,
 ) -> Result<Response, Refusal> {
@@ -126,7 +125,7 @@ pub(super) async fn finish(
 
 async fn append_body(
     app: &Arc<App>,
-    call: &mut Call,
+    call: &Call,
     repository: &RepositoryName,
     id: &UploadId,
 ) -> Result<Upload, Refusal> {
@@ -138,7 +137,7 @@ async fn append_body(
         release(upload).await;
         return Err(out_of_order(repository, id, offset));
     }
-    let body: Body = mem::take(&mut call.body);
+    let body: Body = call.take_body();
     let (upload, received) = intake::receive(upload, body, chunk.map(Chunk::len), app.limits.stall).await?;
     if let Some(chunk) = chunk
         && chunk.len() != received
