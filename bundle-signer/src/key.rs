@@ -187,4 +187,16 @@ mod tests {
         assert!(matches!(PublicKey::from_pem(&private), Err(Error::PemKind { .. })));
         assert!(matches!(PublicKey::from_pem("nonsense"), Err(Error::PemShape)));
     }
+
+    #[test]
+    fn a_private_key_without_its_public_half_is_told_from_a_broken_one() {
+        let whole = PrivateKey::generate().unwrap().pkcs8;
+        let scalar = &whole[36..68];
+        let headers = [&[0x30, 0x41, 2, 1, 0], P256_ALGORITHM, &[4, 0x27, 0x30, 0x25, 2, 1, 1, 4, 0x20]];
+        let half = [&headers.concat(), scalar].concat();
+        assert!(matches!(PrivateKey::from_pkcs8(Zeroizing::new(half)), Err(Error::PrivateKeyWithoutPublic)));
+        let mut foreign = whole.clone();
+        foreign[73..].copy_from_slice(&PrivateKey::generate().unwrap().pkcs8[73..]);
+        assert!(matches!(PrivateKey::from_pkcs8(foreign), Err(Error::PrivateKey)));
+    }
 }

@@ -131,4 +131,29 @@ mod tests {
             assert!(matches!(open(&text, b""), Err(Error::SealedMethod(_))));
         }
     }
+
+    #[test]
+    fn what_cosign_never_writes_is_refused_before_anything_is_derived() {
+        let good = pem::parse(seal(b"pkcs8", b"").unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(good.contents()).unwrap();
+        for (member, value) in [
+            ("/kdf/name", "argon2id".into()),
+            ("/kdf/params/r", 16.into()),
+            ("/kdf/params/p", 1024.into()),
+            ("/kdf/params/N", (1_u64 << 40).into()),
+            ("/cipher/name", "aes".into()),
+            ("/kdf/salt", "AAAA".into()),
+            ("/cipher/nonce", "AAAA".into()),
+            ("/ciphertext", "%%%".into()),
+            ("/cipher", serde_json::json!({ "name": CIPHER, "nonce": "", "more": 1 })),
+        ] {
+            let mut changed = json.clone();
+            *changed.pointer_mut(member).unwrap() = value;
+            let error = open(&pem_text::encode(KIND, changed.to_string().into_bytes()), b"").unwrap_err();
+            assert!(
+                matches!(error, Error::SealedMethod(_) | Error::Base64(_) | Error::Sealed(_)),
+                "{member}: {error}"
+            );
+        }
+    }
 }
