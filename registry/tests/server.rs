@@ -196,7 +196,7 @@ async fn a_mirrors_client_finds_what_ns_means_before_what_the_name_means() {
 #[tokio::test]
 async fn ranges_are_bounded_and_heed_if_range() {
     let server = Server::start(|_| ()).await;
-    let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(|word| word.to_le_bytes()).take(3_000_000).collect();
+    let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).take(3_000_000).collect();
     let digest = server.add("a", &bytes);
     let client = client();
     let get = async |headers: &[(&str, String)]| {
@@ -349,16 +349,16 @@ async fn a_client_that_takes_nothing_is_given_up_and_gives_its_turn_back() {
     let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
     stalled.write_all(request.as_bytes()).await.expect("not written");
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let mut served = false;
+    let mut complete = false;
     for _ in 0..20 {
         let answer = client().get(server.url(&path)).send().await.expect("no answer");
         if answer.status() == 200 {
-            served = answer.bytes().await.is_ok_and(|bytes| bytes.len() == 32 * 1024 * 1024);
+            complete = answer.bytes().await.is_ok_and(|bytes| bytes.len() == 32 * 1024 * 1024);
             break;
         }
         assert_eq!(answer.status(), 429);
     }
-    assert!(served, "the turn was not given back");
+    assert!(complete, "the turn was not given back");
 }
 
 #[tokio::test]
