@@ -59,7 +59,7 @@ impl ServerConfig {
 pub struct Limits {
     /// Open connections; more wait in the system's queue. 2048.
     pub connections: usize,
-    /// Blobs moving in or out at once, each with at most 1 MiB of buffers; more wait for their turn. 512.
+    /// Blobs moving in or out at once, each with at most 1 MiB of buffers, less in a crowd; more wait for their turn. 512.
     pub transfers: usize,
     /// The largest manifest taken, in bytes. 4 MiB, the least that the specification asks for.
     pub manifest_bytes: usize,

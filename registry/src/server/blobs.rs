@@ -14,7 +14,7 @@ use store::{BlobFile, Change};
 
 use super::App;
 use super::answer::{self, Lasting};
-use super::download::{self, Segment};
+use super::download::{self, Segment, Turn};
 use super::handle::{Call, Place};
 use super::range::{self, Span, Wanted};
 use super::refusal::Refusal;
@@ -186,10 +186,13 @@ impl App {
     }
 
     /// Waits until another transfer may start, which bounds the memory for buffers.
-    pub(super) async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {
+    pub(super) async fn turn(&self) -> Result<Turn, Refusal> {
         let turn = Arc::clone(&self.transfers).acquire_owned();
         match tokio::time::timeout(self.limits.stall, turn).await {
-            Ok(turn) => turn.map_err(|error| Refusal::internal(&error)),
+            Ok(permit) => {
+                let permit = permit.map_err(|error| Refusal::internal(&error))?;
+                Ok(Turn::new(permit, self.limits.transfers))
+            }
             Err(_) => Err(Refusal::too_many("too many transfers are under way")),
         }
     }

@@ -13,8 +13,32 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::range::Span;
 
-/// One read. With one being read, one waiting and one or two in the socket's queue a stream holds 1 MiB.
+/// One read. One is being read, one waits, and one or two are in the socket's queue.
 const READ: u64 = 256 * 1024;
+
+/// One read while many transfers are under way, so that all of them together stay small.
+const READ_IN_CROWD: u64 = 64 * 1024;
+
+/// More transfers than this are a crowd.
+const CROWD: usize = 64;
+
+/// The right to move a blob, given back when dropped.
+pub(super) struct Turn {
+    permit: OwnedSemaphorePermit,
+    most: usize,
+}
+
+impl Turn {
+    /// One of `most` that there are.
+    pub(super) fn new(permit: OwnedSemaphorePermit, most: usize) -> Self {
+        Self { permit, most }
+    }
+
+    fn read_size(&self) -> u64 {
+        let under_way = self.most.saturating_sub(self.permit.semaphore().available_permits());
+        if under_way > CROWD { READ_IN_CROWD } else { READ }
+    }
+}
 
 /// A stretch of an answer's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +57,15 @@ impl Segment {
 }
 
 /// A body of segments, in order. It ends in an error when the client takes nothing for `stall`.
-pub(super) fn body(file: File, segments: Vec<Segment>, stall: Duration, turn: OwnedSemaphorePermit) -> Body {
+pub(super) fn body(file: File, segments: Vec<Segment>, stall: Duration, turn: Turn) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        let _turn = turn;
-        let sent = send(Arc::new(file), segments, stall, &sender).await;
+        let sent = send(Arc::new(file), segments, stall, &sender, &turn).await;
         if let Err(error) = sent {
             tracing::warn!(%error, "a download broke off");
             let _ = tokio::time::timeout(stall, sender.send(Err(error))).await;
         }
+        drop(turn);
     });
     Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|item| (item, receiver))
@@ -53,6 +77,7 @@ async fn send(
     segments: Vec<Segment>,
     stall: Duration,
     sender: &mpsc::Sender<io::Result<Bytes>>,
+    turn: &Turn,
 ) -> io::Result<()> {
     for segment in segments {
         match segment {
@@ -65,7 +90,7 @@ async fn send(
                 let end = span.start + span.len;
                 let mut at = span.start;
                 while at < end {
-                    let want = usize::try_from((end - at).min(READ)).unwrap_or(usize::MAX);
+                    let want = usize::try_from((end - at).min(turn.read_size())).unwrap_or(usize::MAX);
                     let file = Arc::clone(&file);
                     let bytes = tokio::task::spawn_blocking(move || read(&file, at, want)).await??;
                     at += bytes.len() as u64;

@@ -18,7 +18,7 @@ use super::{Limits, ServerConfig, router};
 use crate::Error;
 
 /// HTTP/1's read and write buffers per connection.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// Streams on one HTTP/2 connection.
 const STREAMS: u32 = 64;
