@@ -3,8 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::{Error, PrivateKey, Result};
 
@@ -37,33 +38,44 @@ pub(crate) struct Claims {
     pub(crate) signature: Vec<u8>,
 }
 
+/// Every member that a bundle can have is named, so that an unknown or doubled one is refused, and a bundle of
+/// another kind gets the error that says so. Log entries and timestamps, which cosign may add, prove nothing here.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Bundle {
     media_type: String,
     verification_material: Material,
-    message_signature: MessageSignature,
+    message_signature: Option<MessageSignature>,
+    dsse_envelope: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Material {
-    public_key: KeyHint,
+    public_key: Option<KeyHint>,
+    certificate: Option<IgnoredAny>,
+    x509_certificate_chain: Option<IgnoredAny>,
+    #[serde(rename = "tlogEntries")]
+    _log_entries: Option<IgnoredAny>,
+    #[serde(rename = "timestampVerificationData")]
+    _timestamps: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct KeyHint {
     hint: String,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct MessageSignature {
     message_digest: MessageDigest,
     signature: String,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct MessageDigest {
     algorithm: String,
     digest: String,
@@ -78,16 +90,29 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Claims> {
     if bundle.media_type != MEDIA_TYPE {
         return Err(Error::BundleVersion(bundle.media_type));
     }
-    let message = bundle.message_signature;
+    let material = bundle.verification_material;
+    if material.certificate.is_some() || material.x509_certificate_chain.is_some() {
+        return Err(Error::BundleCertificate);
+    }
+    let hint = material.public_key.ok_or(Error::BundleWithoutKey)?.hint;
+    let (Some(message), None) = (bundle.message_signature, bundle.dsse_envelope) else {
+        return Err(Error::BundleContent);
+    };
     if message.message_digest.algorithm != ALGORITHM {
         return Err(Error::DigestAlgorithm(message.message_digest.algorithm));
     }
-    let decode = |name, text: &str| STANDARD.decode(text).map_err(|_| Error::Base64(name));
+    // The hint is shown to people before anything is verified: only base64 of a hash may pass.
+    decode_hash("hint", &hint)?;
     Ok(Claims {
-        hint: bundle.verification_material.public_key.hint,
-        digest: decode("digest", &message.message_digest.digest)?,
-        signature: decode("signature", &message.signature)?,
+        hint,
+        digest: decode_hash("digest", &message.message_digest.digest)?,
+        signature: STANDARD.decode(&message.signature).map_err(|_| Error::Base64("signature"))?,
     })
+}
+
+fn decode_hash(name: &'static str, text: &str) -> Result<Vec<u8>> {
+    let bytes = STANDARD.decode(text).map_err(|_| Error::Base64(name))?;
+    if bytes.len() == SHA256_OUTPUT_LEN { Ok(bytes) } else { Err(Error::Base64(name)) }
 }
 
 /// The key hint that a bundle gives, for showing; nothing is checked.

@@ -7,8 +7,14 @@ pub enum Error {
     /// Not PEM at all.
     #[error("the key is not PEM")]
     Pem(#[source] pem::PemError),
+    /// Longer than any key.
+    #[error("the key file has {0} bytes, more than any key needs")]
+    PemTooLarge(usize),
+    /// Text around the block, or more than one.
+    #[error("the key is not exactly one PEM block")]
+    PemShape,
     /// PEM of another kind.
-    #[error("the PEM block is `{found}`, expected `{expected}`")]
+    #[error("the PEM block is `{}`, expected `{expected}`", found.escape_debug())]
     PemKind {
         /// What it is.
         found: String,
@@ -18,17 +24,26 @@ pub enum Error {
     /// The public key is not ECDSA P-256.
     #[error("the public key is not an ECDSA P-256 key")]
     PublicKey,
+    /// The public key's numbers are not on the curve.
+    #[error("the public key is not a point on P-256")]
+    PublicKeyPoint,
     /// The private key is not ECDSA P-256 in PKCS#8.
     #[error("the private key is not an ECDSA P-256 key in PKCS#8")]
     PrivateKey,
+    /// The private key lacks its public half. Go and OpenSSL always write it; RFC 5915 leaves it out at will.
+    #[error("the private key file does not hold the public key")]
+    PrivateKeyWithoutPublic,
+    /// The private key lies open.
+    #[error("the private key is not encrypted: its PEM block is `{0}`")]
+    PrivateKeyPlain(&'static str),
     /// The encrypted key's JSON is not cosign's.
     #[error("the encrypted key is malformed")]
     Sealed(#[source] serde_json::Error),
     /// The encrypted key uses something that cosign does not.
-    #[error("the encrypted key uses `{0}`, which is not supported")]
+    #[error("the encrypted key uses `{}`, which is not supported", .0.escape_debug())]
     SealedMethod(String),
-    /// Base64 within the encrypted key or the bundle does not decode.
-    #[error("base64 of `{0}` does not decode")]
+    /// Base64 within the encrypted key or the bundle does not decode, or not to the right length.
+    #[error("base64 of `{0}` does not decode to what it should be")]
     Base64(&'static str),
     /// The password does not open the key.
     #[error("the password does not open the private key")]
@@ -36,11 +51,14 @@ pub enum Error {
     /// The system gave no random bytes, or ring failed to sign.
     #[error("the crypto library failed")]
     Crypto,
+    /// The trust file is larger than any list of keys.
+    #[error("the trust file has {0} bytes, more than any list of keys needs")]
+    TrustTooLarge(usize),
     /// The trust file is not what it should be.
     #[error("the trust file is malformed")]
     Trust(#[source] Box<serde_saphyr::Error>),
     /// The trust file is of another kind or version.
-    #[error("the trust file has {field} `{found}`, expected `{expected}`")]
+    #[error("the trust file has {field} `{}`, expected `{expected}`", found.escape_debug())]
     TrustKind {
         /// Which member.
         field: &'static str,
@@ -52,6 +70,18 @@ pub enum Error {
     /// The trust file names no key.
     #[error("the trust file names no key")]
     TrustEmpty,
+    /// A key's name is empty, long, or would not show as it is.
+    #[error("`{}` is not a name for a key: 1 to 128 printable characters", .0.escape_debug())]
+    TrustName(String),
+    /// One of the trust file's keys is no public key.
+    #[error("the trust file's key `{name}` is refused")]
+    TrustKey {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// The trust file names something twice.
     #[error("the trust file has `{0}` twice")]
     TrustTwice(String),
@@ -62,10 +92,19 @@ pub enum Error {
     #[error("the signature is not a sigstore bundle with a message signature by key")]
     Bundle(#[source] serde_json::Error),
     /// The bundle is of another version.
-    #[error("the signature has media type `{0}`, expected a sigstore bundle v0.3")]
+    #[error("the signature has media type `{}`, expected a sigstore bundle v0.3", .0.escape_debug())]
     BundleVersion(String),
+    /// The bundle has a certificate, which takes an authority and a clock to judge.
+    #[error("the signature is by a certificate, only public keys are supported")]
+    BundleCertificate,
+    /// The bundle does not say which key signed.
+    #[error("the signature does not name the key that made it")]
+    BundleWithoutKey,
+    /// The bundle holds an attestation, or nothing.
+    #[error("the sigstore bundle does not hold the signature of a file")]
+    BundleContent,
     /// The bundle hashes with something else.
-    #[error("the signature is over `{0}`, expected `SHA2_256`")]
+    #[error("the signature is over `{}`, expected `SHA2_256`", .0.escape_debug())]
     DigestAlgorithm(String),
     /// No trusted key made the signature.
     #[error("the signature is by a key that is not trusted, with hint `{0}`")]
@@ -90,6 +129,28 @@ impl Error {
                 "the drive was changed after it was signed, or is damaged: do not use it, ask for a new one",
             ),
             Self::Password => Some("set AIRLOCK_KEY_PASSWORD, or use --password-file"),
+            Self::PemKind { found, expected }
+                if expected.ends_with("PUBLIC KEY") && found.contains("PRIVATE") =>
+            {
+                Some("this is the private key: give the public one, and keep the private one to yourself")
+            }
+            Self::PemKind { found, .. } if found == "PUBLIC KEY" => {
+                Some("this is the public key: signing needs the private one")
+            }
+            Self::PrivateKeyPlain(_) | Self::PrivateKeyWithoutPublic => {
+                Some("`cosign import-key-pair --key FILE` makes an encrypted key file of a plain private key")
+            }
+            Self::PemShape => {
+                Some("give one PEM block from its BEGIN line to its END line, and nothing else")
+            }
+            Self::BundleCertificate | Self::BundleWithoutKey => {
+                Some("sign with a key: `cosign sign-blob --key cosign.key`")
+            }
+            Self::BundleContent => Some("sign with `cosign sign-blob`, not `cosign attest-blob`"),
+            Self::Bundle(_) | Self::BundleVersion(_) => {
+                Some("cosign 2 writes this format with `--new-bundle-format`, cosign 3 by itself")
+            }
+            Self::TrustKey { source, .. } => source.hint(),
             Self::Pem(_) | Self::PemKind { .. } | Self::PublicKey | Self::PrivateKey => {
                 Some("make a key pair with `airlock keys generate` or `cosign generate-key-pair`")
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ring::agreement::{self, EphemeralPrivateKey};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -11,13 +12,17 @@ use ring::signature::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Error, Result, sealed};
+use crate::{Error, Result, pem_text, sealed};
 
 /// What stands before the 65 bytes of an uncompressed point in the DER of a P-256 SubjectPublicKeyInfo.
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
+/// The `AlgorithmIdentifier` within it, which PKCS#8 has, too.
+const P256_ALGORITHM: &[u8] = SPKI_PREFIX.split_at(2).1.split_at(21).0;
+/// `[1] publicKey` of an `ECPrivateKey` (RFC 5915) up to an uncompressed point.
+const PUBLIC_HALF: [u8; 6] = [0xa1, 0x44, 0x03, 0x42, 0x00, 0x04];
 const POINT_LEN: usize = 65;
 const PUBLIC_PEM: &str = "PUBLIC KEY";
 
@@ -73,8 +78,18 @@ impl PrivateKey {
 
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
-            .map_err(|_| Error::PrivateKey)?;
+            .map_err(|_| diagnose(&pkcs8))?;
         Ok(Self { pkcs8, pair })
+    }
+}
+
+/// Why ring refused a key: it wants the public half in it, which is optional by the standard.
+fn diagnose(pkcs8: &[u8]) -> Error {
+    let holds = |part: &[u8]| pkcs8.windows(part.len()).any(|window| window == part);
+    if holds(P256_ALGORITHM) && !holds(&PUBLIC_HALF) {
+        Error::PrivateKeyWithoutPublic
+    } else {
+        Error::PrivateKey
     }
 }
 
@@ -96,7 +111,7 @@ impl PublicKey {
     /// # Errors
     /// When it is not PEM, or not a P-256 key.
     pub fn from_pem(text: &str) -> Result<Self> {
-        let block = pem::parse(text).map_err(Error::Pem)?;
+        let block = pem_text::decode(text)?;
         if block.tag() != PUBLIC_PEM {
             return Err(Error::PemKind { found: block.tag().to_owned(), expected: PUBLIC_PEM });
         }
@@ -106,7 +121,7 @@ impl PublicKey {
     /// The key as PEM.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        sealed::to_pem(PUBLIC_PEM, self.to_spki())
+        pem_text::encode(PUBLIC_PEM, self.to_spki())
     }
 
     /// How sigstore names a key without a certificate: base64 of SHA-256 of the SubjectPublicKeyInfo.
@@ -127,7 +142,16 @@ impl PublicKey {
 
     fn from_point(point: &[u8]) -> Result<Self> {
         let point: [u8; POINT_LEN] = point.try_into().map_err(|_| Error::PublicKey)?;
-        if point[0] == 0x04 { Ok(Self { point }) } else { Err(Error::PublicKey) }
+        if point[0] != 0x04 {
+            return Err(Error::PublicKey);
+        }
+        // ring looks at a point only when it is used. A key agreement thrown away finds a mistyped key here,
+        // where its file can be named, and not later as a signature that does not verify.
+        let throwaway = EphemeralPrivateKey::generate(&agreement::ECDH_P256, &SystemRandom::new())
+            .map_err(|_| Error::Crypto)?;
+        let peer = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, point);
+        agreement::agree_ephemeral(throwaway, &peer, |_| ()).map_err(|_| Error::PublicKeyPoint)?;
+        Ok(Self { point })
     }
 }
 
@@ -161,6 +185,18 @@ mod tests {
         assert!(matches!(PublicKey::from_pem(wrong), Err(Error::PublicKey)));
         let private = PrivateKey::generate().unwrap().to_encrypted_pem(b"").unwrap();
         assert!(matches!(PublicKey::from_pem(&private), Err(Error::PemKind { .. })));
-        assert!(matches!(PublicKey::from_pem("nonsense"), Err(Error::Pem(_))));
+        assert!(matches!(PublicKey::from_pem("nonsense"), Err(Error::PemShape)));
+    }
+
+    #[test]
+    fn a_private_key_without_its_public_half_is_told_from_a_broken_one() {
+        let whole = PrivateKey::generate().unwrap().pkcs8;
+        let scalar = &whole[36..68];
+        let headers = [&[0x30, 0x41, 2, 1, 0], P256_ALGORITHM, &[4, 0x27, 0x30, 0x25, 2, 1, 1, 4, 0x20]];
+        let half = [&headers.concat(), scalar].concat();
+        assert!(matches!(PrivateKey::from_pkcs8(Zeroizing::new(half)), Err(Error::PrivateKeyWithoutPublic)));
+        let mut foreign = whole.clone();
+        foreign[73..].copy_from_slice(&PrivateKey::generate().unwrap().pkcs8[73..]);
+        assert!(matches!(PrivateKey::from_pkcs8(foreign), Err(Error::PrivateKey)));
     }
 }

@@ -17,6 +17,7 @@
 pub mod bundle;
 mod error;
 pub mod key;
+mod pem_text;
 pub mod sealed;
 pub mod trust;
 pub mod verify;

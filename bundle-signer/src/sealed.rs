@@ -5,15 +5,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crypto_secretbox::aead::Aead as _;
 use crypto_secretbox::{KeyInit as _, XSalsa20Poly1305};
-use pem::{EncodeConfig, LineEnding, Pem};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{Error, Result};
+use crate::{Error, Result, pem_text};
 
 const KIND: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 const OLD_KIND: &str = "ENCRYPTED COSIGN PRIVATE KEY";
+const PLAIN_KINDS: [&str; 3] = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
 const KDF: &str = "scrypt";
 const CIPHER: &str = "nacl/secretbox";
 
@@ -23,6 +23,7 @@ const LOG_N: u8 = 16;
 const ALLOWED_LOG_N: [u8; 3] = [15, 16, 17];
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Sealed {
     kdf: Kdf,
     cipher: Cipher,
@@ -30,6 +31,7 @@ struct Sealed {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Kdf {
     name: String,
     params: Params,
@@ -37,6 +39,7 @@ struct Kdf {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Params {
     #[serde(rename = "N")]
     n: u64,
@@ -45,6 +48,7 @@ struct Params {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Cipher {
     name: String,
     nonce: String,
@@ -52,7 +56,10 @@ struct Cipher {
 
 /// Opens an encrypted PEM; gives the PKCS#8 bytes.
 pub(crate) fn open(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-    let block = pem::parse(text).map_err(Error::Pem)?;
+    let block = pem_text::decode(text)?;
+    if let Some(plain) = PLAIN_KINDS.into_iter().find(|kind| *kind == block.tag()) {
+        return Err(Error::PrivateKeyPlain(plain));
+    }
     if block.tag() != KIND && block.tag() != OLD_KIND {
         return Err(Error::PemKind { found: block.tag().to_owned(), expected: KIND });
     }
@@ -66,9 +73,8 @@ pub(crate) fn open(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let Params { n, r, p } = sealed.kdf.params;
     let log_n = ALLOWED_LOG_N.into_iter().find(|log_n| 1 << log_n == n && r == 8 && p == 1);
     let log_n = log_n.ok_or_else(|| Error::SealedMethod(format!("scrypt with N={n} r={r} p={p}")))?;
-    let salt = decode("salt", &sealed.kdf.salt)?;
-    let nonce: [u8; 24] =
-        decode("nonce", &sealed.cipher.nonce)?.try_into().map_err(|_| Error::Base64("nonce"))?;
+    let salt: [u8; 32] = decode_array("salt", &sealed.kdf.salt)?;
+    let nonce: [u8; 24] = decode_array("nonce", &sealed.cipher.nonce)?;
     let ciphertext = decode("ciphertext", &sealed.ciphertext)?;
     let cipher = cipher(log_n, password, &salt)?;
     cipher.decrypt(&nonce.into(), &ciphertext[..]).map(Zeroizing::new).map_err(|_| Error::Password)
@@ -91,12 +97,7 @@ fn seal_with(log_n: u8, pkcs8: &[u8], password: &[u8]) -> Result<String> {
         cipher: Cipher { name: CIPHER.to_owned(), nonce: STANDARD.encode(nonce) },
         ciphertext: STANDARD.encode(ciphertext),
     };
-    Ok(to_pem(KIND, serde_json::to_vec(&sealed).map_err(Error::Sealed)?))
-}
-
-/// PEM with Go's line ends.
-pub(crate) fn to_pem(kind: &str, contents: Vec<u8>) -> String {
-    pem::encode_config(&Pem::new(kind, contents), EncodeConfig::new().set_line_ending(LineEnding::LF))
+    Ok(pem_text::encode(KIND, serde_json::to_vec(&sealed).map_err(Error::Sealed)?))
 }
 
 fn cipher(log_n: u8, password: &[u8], salt: &[u8]) -> Result<XSalsa20Poly1305> {
@@ -108,6 +109,10 @@ fn cipher(log_n: u8, password: &[u8], salt: &[u8]) -> Result<XSalsa20Poly1305> {
 
 fn decode(name: &'static str, text: &str) -> Result<Vec<u8>> {
     STANDARD.decode(text).map_err(|_| Error::Base64(name))
+}
+
+fn decode_array<const LEN: usize>(name: &'static str, text: &str) -> Result<[u8; LEN]> {
+    decode(name, text)?.try_into().map_err(|_| Error::Base64(name))
 }
 
 #[cfg(test)]
@@ -124,6 +129,31 @@ mod tests {
         for log_n in [14, 18] {
             let text = seal_with(log_n, b"pkcs8", b"").unwrap();
             assert!(matches!(open(&text, b""), Err(Error::SealedMethod(_))));
+        }
+    }
+
+    #[test]
+    fn what_cosign_never_writes_is_refused_before_anything_is_derived() {
+        let good = pem::parse(seal(b"pkcs8", b"").unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(good.contents()).unwrap();
+        for (member, value) in [
+            ("/kdf/name", "argon2id".into()),
+            ("/kdf/params/r", 16.into()),
+            ("/kdf/params/p", 1024.into()),
+            ("/kdf/params/N", (1_u64 << 40).into()),
+            ("/cipher/name", "aes".into()),
+            ("/kdf/salt", "AAAA".into()),
+            ("/cipher/nonce", "AAAA".into()),
+            ("/ciphertext", "%%%".into()),
+            ("/cipher", serde_json::json!({ "name": CIPHER, "nonce": "", "more": 1 })),
+        ] {
+            let mut changed = json.clone();
+            *changed.pointer_mut(member).unwrap() = value;
+            let error = open(&pem_text::encode(KIND, changed.to_string().into_bytes()), b"").unwrap_err();
+            assert!(
+                matches!(error, Error::SealedMethod(_) | Error::Base64(_) | Error::Sealed(_)),
+                "{member}: {error}"
+            );
         }
     }
 }

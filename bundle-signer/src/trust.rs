@@ -7,6 +7,12 @@ use crate::{Error, PublicKey, Result};
 const API_VERSION: &str = "airlock.dev/v1alpha1";
 const KIND: &str = "Trust";
 
+/// The largest trust file that is read: several thousand keys.
+pub const MAX_LEN: usize = 1024 * 1024;
+const MAX_NAME: usize = 128;
+/// More than the format has, so that a stray member is told as one and not as too deep.
+const MAX_DEPTH: usize = 16;
+
 /// The keys that are accepted; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustFile {
@@ -46,6 +52,7 @@ impl TrustFile {
         }
         let mut trusted: Vec<TrustedKey> = Vec::with_capacity(keys.len());
         for (name, key) in keys {
+            check_name(&name)?;
             if trusted.iter().any(|known| known.name == name || known.key == key) {
                 return Err(Error::TrustTwice(name));
             }
@@ -59,8 +66,11 @@ impl TrustFile {
     /// # Errors
     /// When it is malformed, of another kind, names no key, or names one twice.
     pub fn parse(text: &str) -> Result<Self> {
-        let document: Document =
-            serde_saphyr::from_str(text).map_err(|error| Error::Trust(Box::new(error)))?;
+        if text.len() > MAX_LEN {
+            return Err(Error::TrustTooLarge(text.len()));
+        }
+        let document: Document = serde_saphyr::from_str_with_options(text, limits())
+            .map_err(|error| Error::Trust(Box::new(error)))?;
         for (field, found, expected) in
             [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
         {
@@ -68,9 +78,21 @@ impl TrustFile {
                 return Err(Error::TrustKind { field, found: found.clone(), expected });
             }
         }
-        let keys =
-            document.keys.into_iter().map(|entry| Ok((entry.name, PublicKey::from_pem(&entry.public_key)?)));
-        Self::new(keys.collect::<Result<_>>()?)
+        Self::new(document.keys.into_iter().map(Entry::read).collect::<Result<_>>()?)
+    }
+
+    /// A trust file of one key, from the text of its public key file.
+    ///
+    /// # Errors
+    /// When the text is no public key, or the name does not do.
+    pub fn from_public_key(name: &str, pem: &str) -> Result<Self> {
+        Self::new(vec![(name.to_owned(), PublicKey::from_pem(pem)?)])
+    }
+
+    /// The keys, in the file's order.
+    #[must_use]
+    pub fn keys(&self) -> &[TrustedKey] {
+        &self.keys
     }
 
     /// The file's text.
@@ -109,6 +131,41 @@ impl TrustedKey {
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+}
+
+impl Entry {
+    fn read(self) -> Result<(String, PublicKey)> {
+        match PublicKey::from_pem(&self.public_key) {
+            Ok(key) => Ok((self.name, key)),
+            Err(source) => Err(Error::TrustKey { name: self.name, source: Box::new(source) }),
+        }
+    }
+}
+
+/// Names go to terminals and reports, where control characters could hide or forge text.
+fn check_name(name: &str) -> Result<()> {
+    let shows = name.trim() == name && !name.chars().any(char::is_control);
+    if shows && (1..=MAX_NAME).contains(&name.chars().count()) {
+        Ok(())
+    } else {
+        Err(Error::TrustName(name.to_owned()))
+    }
+}
+
+/// A trust file needs no anchors, aliases or merge keys, by which a small text becomes a huge value.
+fn limits() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_anchors: 0,
+            max_aliases: 0,
+            max_documents: 1,
+            max_total_scalar_bytes: MAX_LEN,
+        },
+        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
+        with_snippet: false,
     }
 }
 

@@ -6,8 +6,22 @@ use crate::{Error, Result, TrustFile, bundle};
 
 /// A value whose bytes carry a trusted signature. Nothing outside this module can make one:
 ///
-/// ```compile_fail
-/// let forged = bundle_signer::Verified { value: 1, signer: todo!() };
+/// ```compile_fail,E0451
+/// fn forge(signer: bundle_signer::Signer) -> bundle_signer::Verified<u8> {
+///     bundle_signer::Verified { value: 1, signer }
+/// }
+/// ```
+///
+/// nor copy one, nor read one from a file:
+///
+/// ```compile_fail,E0277
+/// fn copy<T: Clone>() {}
+/// copy::<bundle_signer::Verified<u8>>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn read<T: serde::de::DeserializeOwned>() {}
+/// read::<bundle_signer::Verified<u8>>();
 /// ```
 #[derive(Debug)]
 pub struct Verified<T> {
@@ -40,6 +54,11 @@ impl<T> Verified<T> {
     /// The value.
     pub fn get(&self) -> &T {
         &self.value
+    }
+
+    /// The value, without what proves it.
+    pub fn into_inner(self) -> T {
+        self.value
     }
 
     /// Who signed it.

@@ -1,227 +1,124 @@
-//! The distribution specification's server over a store.
+//! The distribution specification's server over a [`store::Store`].
 //!
-//! - [`auth`]: who may do what; `route`: paths and methods as types; `range`: ranges of downloads and chunks
-//! - `blobs`, `uploads`, `manifests`, `lists`: the operations; `refusal`, `answer`: what they say
-//! - `transfer`: bytes between connections and files; [`listen`]: sockets, TLS, graceful end
+//! A request's path and method become an `Action`, the caller is checked against the right it needs, and only
+//! then is its body touched. Blocking work (files, database, hashing) runs on the blocking pool, in pieces
+//! that end: a stalled client holds buffers, never a thread.
 
 mod answer;
-pub mod auth;
+mod auth;
 mod blobs;
-pub mod listen;
-mod lists;
+mod connection;
+mod download;
+mod handle;
+mod intake;
+mod listing;
 mod manifests;
 mod range;
 mod refusal;
 mod route;
-mod transfer;
+mod serve;
 mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
-use http::header::{EXPECT, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::BodyExt as _;
-use oci::{RegistryHost, RepositoryName};
+use axum::extract::Request;
 use store::Store;
+use tokio::sync::Semaphore;
 
-pub use self::auth::{Auth, Htpasswd};
-use self::auth::{Authenticator, Caller};
-pub use self::listen::serve;
-use self::refusal::Refusal;
-use self::route::{Action, Query, Right, Route};
+pub use auth::{Auth, Htpasswd};
+pub use serve::serve;
 
-/// What the server serves, and to whom.
+use auth::Authenticator;
+use refusal::Refusal;
+
+/// What a server needs to know.
 #[derive(Clone)]
 pub struct ServerConfig {
-    /// The content.
+    /// What it serves.
     pub store: Store,
-    /// Who may do what.
-    pub auth: Auth,
-    /// Whether pushes and deletes are refused.
+    /// Whether every push and deletion is refused.
     pub read_only: bool,
-    /// What a client may ask for.
+    /// Who may use it.
+    pub auth: Auth,
+    /// What untrusted clients may take.
     pub limits: Limits,
 }
 
-/// Bounds on what clients can make the server hold.
-#[derive(Clone, Copy, Debug)]
+impl ServerConfig {
+    /// A server for everybody with the usual limits.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, read_only: false, auth: Auth::Anonymous, limits: Limits::default() }
+    }
+}
+
+/// Bounds on what clients can make the server spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a manifest; 4 MiB unless changed, as the specification asks for at least.
-    pub manifest: usize,
-    /// Connections at once; 1024.
+    /// Open connections; more wait in the system's queue. 2048.
     pub connections: usize,
-    /// How long a peer may send or take nothing; 60 s.
-    pub idle: Duration,
-    /// How long open connections may go on after the end was asked for; 30 s.
+    /// Blobs moving in or out at once, each with at most 1 MiB of buffers; more wait for their turn. 512.
+    pub transfers: usize,
+    /// The largest manifest taken, in bytes. 4 MiB, the least that the specification asks for.
+    pub manifest_bytes: usize,
+    /// Tags in one manifest push. 64.
+    pub tags_per_push: usize,
+    /// How long a TLS handshake may take. 10 s.
+    pub handshake: Duration,
+    /// How long a request's headers may take, and how long a connection may idle between requests. 60 s.
+    pub headers: Duration,
+    /// How long a body may make no progress at all. 120 s.
+    pub stall: Duration,
+    /// How long requests may go on after shutdown began. 30 s.
     pub drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self { manifest: 4 << 20, connections: 1024, idle: seconds(60), drain: seconds(30) }
+        Self {
+            connections: 2048,
+            transfers: 512,
+            manifest_bytes: 4 * 1024 * 1024,
+            tags_per_push: 64,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_mins(1),
+            stall: Duration::from_mins(2),
+            drain: Duration::from_secs(30),
+        }
     }
 }
 
-/// What every request needs.
-struct Registry {
+/// What every request shares.
+struct App {
     store: Store,
-    authenticator: Authenticator,
     read_only: bool,
+    authenticator: Authenticator,
     limits: Limits,
+    transfers: Arc<Semaphore>,
 }
 
-/// The server as an axum router, for serving and for tests without a socket.
-pub fn router(config: ServerConfig) -> Router {
-    Router::new().fallback(entry).with_state(Arc::new(Registry::new(config)))
-}
-
-async fn entry(State(registry): State<Arc<Registry>>, request: Request) -> Response {
-    registry.handle(request).await
-}
-
-/// A request's head, taken apart.
-struct Asked {
-    method: Method,
-    headers: HeaderMap,
-    query: Query,
-}
-
-impl Registry {
-    fn new(config: ServerConfig) -> Self {
-        let ServerConfig { store, auth, read_only, limits } = config;
-        Self { store, authenticator: Authenticator::new(auth), read_only, limits }
-    }
-
-    async fn handle(&self, request: Request) -> Response {
-        let (head, body) = request.into_parts();
-        let asked = head.uri.path().to_owned();
-        let waits = head.headers.contains_key(EXPECT);
-        let mut body = Some(body);
-        let mut response = match self.answer(head, &mut body).await {
-            Ok(response) => response,
-            Err((method, refusal)) => {
-                tracing::debug!(path = asked, status = refusal.status().as_u16(), "refused");
-                // A client that still sends would see a broken connection instead of the answer. One that
-                // waits for `100 Continue` has sent nothing.
-                if let Some(body) = body.take().filter(|_| !waits) {
-                    self.drain(body).await;
-                }
-                refusal.into_response(&method)
-            }
-        };
-        response.headers_mut().insert(answer::API_VERSION, HeaderValue::from_static("registry/2.0"));
-        response
-    }
-
-    /// Authorises before the body is touched.
-    async fn answer(
-        &self,
-        head: http::request::Parts,
-        body: &mut Option<Body>,
-    ) -> Result<Response, (Method, Refusal)> {
-        let method = head.method.clone();
-        self.dispatch(head, body).await.map_err(|refusal| (method, refusal))
-    }
-
-    async fn dispatch(
-        &self,
-        head: http::request::Parts,
-        body: &mut Option<Body>,
-    ) -> Result<Response, Refusal> {
-        let action = Action::of(&head.method, Route::parse(head.uri.path())?)?;
-        let right = action.right();
-        let caller = self.authenticator.authorize(right, &head.headers).await?;
-        if right == Right::Push && self.read_only {
-            return Err(Refusal::read_only());
-        }
-        let query = Query::parse(head.uri.query())?;
-        let asked = Asked { method: head.method, headers: head.headers, query };
-        let mut response = self.act(action, &asked, body).await?;
-        if caller == (Caller::Anonymous { challenge: true }) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, answer::CHALLENGE);
-        }
-        Ok(response)
-    }
-
-    async fn act(&self, action: Action, asked: &Asked, body: &mut Option<Body>) -> Result<Response, Refusal> {
-        let mut take = || body.take().unwrap_or_default();
-        match action {
-            Action::Live | Action::Ready | Action::Base => Ok(answer::done(StatusCode::OK)),
-            Action::Catalog => self.catalog(asked).await,
-            Action::ListTags(repository) => self.tags(repository, asked).await,
-            Action::ListReferrers(repository, digest) => self.referrers(repository, digest, asked).await,
-            Action::PullBlob(repository, digest) => self.pull_blob(repository, digest, asked).await,
-            Action::DeleteBlob(repository, digest) => self.delete_blob(repository, digest).await,
-            Action::PullManifest(repository, selector) => {
-                self.pull_manifest(repository, selector, asked).await
-            }
-            Action::PushManifest(repository, selector) => {
-                self.push_manifest(repository, selector, asked, take()).await
-            }
-            Action::DeleteManifest(repository, selector) => self.delete_manifest(repository, selector).await,
-            Action::StartUpload(repository) => self.start_upload(repository, asked, take()).await,
-            Action::AppendUpload(repository, id) => self.append_upload(repository, id, asked, take()).await,
-            Action::FinishUpload(repository, id) => self.finish_upload(repository, id, asked, take()).await,
-            Action::UploadStatus(repository, id) => self.upload_status(repository, id).await,
-            Action::CancelUpload(repository, id) => self.cancel_upload(repository, id).await,
-        }
-    }
-
-    /// Reads a bounded rest of a body that nobody wants.
-    async fn drain(&self, mut body: Body) {
-        let mut left = 1_usize << 20;
-        let read = async {
-            while let Some(Ok(frame)) = body.frame().await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
-                if left == 0 {
-                    break;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(Duration::from_secs(2), read).await;
-    }
-
-    /// The repository that is meant: containerd asks mirrors with `?ns=` for another registry's content, which
-    /// stands below that registry's name here. Says whether that was used.
-    async fn namespaced(
-        &self,
-        repository: RepositoryName,
-        asked: &Asked,
-    ) -> Result<(RepositoryName, Option<String>), Refusal> {
-        let Some(namespace) = asked.query.value("ns") else { return Ok((repository, None)) };
-        let host = namespace.parse::<RegistryHost>().and_then(|host| host.as_repository());
-        let Ok(below) = host.and_then(|host| repository.below(&host)) else { return Ok((repository, None)) };
-        let namespace = namespace.to_owned();
-        self.blocking(move |store| {
-            let known = store.repository_exists(&below)?;
-            Ok(if known { (below, Some(namespace)) } else { (repository, None) })
-        })
-        .await
-    }
-
-    /// Asks the store, which is synchronous, on the blocking pool.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&Store) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
+impl App {
+    /// The one way into the store: on the blocking pool.
+    async fn run<T, F>(&self, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> Result<T, Refusal> + Send + 'static,
+    {
         let store = self.store.clone();
-        transfer::blocking(move || ask(&store)).await
-    }
-
-    /// How long a cache may keep what only some may see.
-    fn lasting(&self) -> answer::Lasting {
-        if self.authenticator.is_closed() { answer::Lasting::Private } else { answer::Lasting::Public }
+        tokio::task::spawn_blocking(move || work(&store)).await.map_err(|error| Refusal::internal(&error))?
     }
 }
 
-fn set_namespace(response: &mut Response, namespace: Option<String>) {
-    if let Some(namespace) = namespace {
-        answer::set(response.headers_mut(), answer::OCI_NAMESPACE, namespace);
-    }
+/// The server without a socket.
+pub fn router(config: ServerConfig) -> Router {
+    let app = Arc::new(App {
+        store: config.store,
+        read_only: config.read_only,
+        authenticator: Authenticator::new(config.auth),
+        limits: config.limits,
+        transfers: Arc::new(Semaphore::new(config.limits.transfers)),
+    });
+    Router::new().fallback(move |request: Request| handle::handle(Arc::clone(&app), request))
 }

@@ -252,6 +252,14 @@ impl Store {
         Upload::open(&self.0.layout, &self.0.disk, &self.0.sessions, repository, id)
     }
 
+    /// How many bytes an upload session holds, also while another request writes to it.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn upload_offset(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<u64>> {
+        Upload::offset_of(&self.0.layout, repository, id)
+    }
+
     /// Ends an upload session and forgets its bytes; says whether there was one.
     ///
     /// # Errors

@@ -129,6 +129,19 @@ impl Upload {
         Ok(Some(Self { layout, disk, sessions, id: id.clone(), path, file, running }))
     }
 
+    pub(crate) fn offset_of(
+        layout: &Layout,
+        repository: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<Option<u64>> {
+        let path = session_path(layout, repository, id);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
     pub(crate) fn cancel(
         layout: &Layout,
         sessions: &Sessions,

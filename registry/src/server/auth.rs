@@ -187,3 +187,6 @@ fn basic(value: &str) -> Option<(String, Vec<u8>)> {
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     Some((String::from_utf8(decoded[..colon].to_vec()).ok()?, decoded[colon + 1..].to_vec()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,150 +1,196 @@
-//! Pulling and deleting blobs (end-2, end-10).
+//! Blobs out: whole, in part, in several parts.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::distribution::ErrorCode;
 use oci::{Digest, RepositoryName};
 use serde_json::json;
 use store::{BlobFile, Change};
 
-use super::range::{Span, Wanted, wanted};
+use super::App;
+use super::answer::{self, Lasting};
+use super::download::{self, Segment};
+use super::handle::{Call, Place};
+use super::range::{self, Span, Wanted};
 use super::refusal::Refusal;
-use super::{Asked, Registry, answer, set_namespace, transfer};
 
-const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
-/// Between the parts of an answer with several ranges. Clients want letters, digits, `:` and `-` only.
-const BOUNDARY: &str = "airlock-range-7f3a9c51";
+const OCTETS: &str = "application/octet-stream";
 
-impl Registry {
-    pub(super) async fn pull_blob(
-        &self,
-        repository: RepositoryName,
-        digest: Digest,
-        asked: &Asked,
-    ) -> Result<Response, Refusal> {
-        let (repository, namespace) = self.namespaced(repository, asked).await?;
-        let wanted = digest.clone();
-        let blob = self.blocking(move |store| {
-            let linked = store.blob_in(&repository, &wanted)?.is_some();
-            let blob = if linked { store.blob(&wanted)? } else { None };
-            blob.ok_or_else(|| Refusal::blob_unknown(&repository, &wanted))
-        });
-        let blob = blob.await?;
-        let mut response = if answer::is_known(&asked.headers, &digest) {
-            answer::empty(StatusCode::NOT_MODIFIED)
-        } else {
-            content(blob, &digest, asked)?
-        };
-        answer::identify(response.headers_mut(), &digest, self.lasting());
-        set_namespace(&mut response, namespace);
-        Ok(response)
+/// GET or HEAD of a blob that is linked to the repository.
+pub(super) async fn pull(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+    digest: Digest,
+) -> Result<Response, Refusal> {
+    let places = call.places(&repository);
+    let wanted = digest.clone();
+    let (place, blob) = app.run(move |store| find(store, places, &repository, &wanted)).await?;
+    let lasting = app.lasting(call);
+    if answer::is_known(&call.head.headers, &digest) {
+        let mut response = answer::empty(StatusCode::NOT_MODIFIED);
+        answer::identify(response.headers_mut(), &digest, lasting);
+        return Ok(response);
     }
-
-    pub(super) async fn delete_blob(
-        &self,
-        repository: RepositoryName,
-        digest: Digest,
-    ) -> Result<Response, Refusal> {
-        self.blocking(move |store| {
-            if store.blob_in(&repository, &digest)?.is_none() {
-                return Err(Refusal::blob_unknown(&repository, &digest));
-            }
-            if store.blob_is_referenced(&repository, &digest)? {
-                let detail = json!({ "digest": digest.to_string(), "hint": "delete the manifests that name it first" });
-                let message = "a manifest of the repository names the blob";
-                return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message, detail));
-            }
-            store.commit(vec![Change::UnlinkBlob { repository, digest }])?;
-            Ok(answer::done(StatusCode::ACCEPTED))
-        })
-        .await
-    }
-}
-
-/// The blob, or what was asked of it.
-fn content(blob: BlobFile, digest: &Digest, asked: &Asked) -> Result<Response, Refusal> {
-    let size = blob.size;
-    let current =
-        asked.headers.get(IF_RANGE).is_none_or(|etag| etag.as_bytes() == answer::etag(digest).as_bytes());
-    let range = asked.headers.get(RANGE).and_then(|range| range.to_str().ok());
-    let wanted = match range {
-        Some(range) if current && asked.method == Method::GET => wanted(range, size),
-        _ => Wanted::Whole,
+    let plan = Plan::of(call, &digest, blob.size)?;
+    let body = if call.is_head() {
+        Body::empty()
+    } else {
+        let turn = app.turn().await?;
+        download::body(blob.file, plan.segments, app.limits.stall, turn)
     };
-    let mut response = match wanted {
-        Wanted::Whole if asked.method == Method::HEAD => sized(StatusCode::OK, Body::empty(), size),
-        Wanted::Whole => whole(blob),
-        Wanted::Spans(spans) => match spans[..] {
-            [span] => part(blob, span),
-            _ => parts(blob, &spans),
-        },
-        Wanted::Unsatisfiable => {
-            let value = HeaderValue::from_str(&format!("bytes */{size}"))
-                .map_err(|error| Refusal::internal(&error))?;
-            let detail = json!({ "size": size });
-            let message = "the blob has no such range";
-            let status = StatusCode::RANGE_NOT_SATISFIABLE;
-            return Err(
-                Refusal::new(status, ErrorCode::SizeInvalid, message, detail).header(CONTENT_RANGE, value)
-            );
-        }
-        Wanted::TooMany => return Err(Refusal::query("Range")),
-    };
+    let mut response = Response::new(body);
+    *response.status_mut() = plan.status;
     let headers = response.headers_mut();
+    headers.extend(plan.headers);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.entry(CONTENT_TYPE).or_insert(OCTETS);
+    answer::identify(headers, &digest, lasting);
+    place.name_in(&mut response);
     Ok(response)
 }
 
-fn whole(blob: BlobFile) -> Response {
-    let size = blob.size;
-    let spans = if size == 0 { Vec::new() } else { vec![Span { start: 0, len: size }] };
-    sized(StatusCode::OK, Body::from_stream(transfer::download(blob.file, spans)), size)
+/// A blob whose file is gone or cut short counts as absent, so that clients push it again.
+fn find(
+    store: &store::Store,
+    places: Vec<Place>,
+    asked: &RepositoryName,
+    digest: &Digest,
+) -> Result<(Place, BlobFile), Refusal> {
+    for place in places {
+        let Some(size) = store.blob_in(&place.repository, digest)? else { continue };
+        match store.blob(digest)? {
+            Some(blob) if blob.size == size => return Ok((place, blob)),
+            Some(_) | None => tracing::error!(%digest, "a blob's file is damaged or gone"),
+        }
+    }
+    Err(Refusal::blob_unknown(asked, digest))
 }
 
-fn part(blob: BlobFile, span: Span) -> Response {
-    let value = span.content_range(blob.size);
-    let body = Body::from_stream(transfer::download(blob.file, vec![span]));
-    let mut response = sized(StatusCode::PARTIAL_CONTENT, body, span.len);
-    answer::set(response.headers_mut(), CONTENT_RANGE, value);
-    response
+/// What a download answers with.
+#[derive(Debug)]
+struct Plan {
+    status: StatusCode,
+    headers: HeaderMap,
+    segments: Vec<Segment>,
 }
 
-/// Several ranges, in the order asked, each a part of its own (RFC 9110, section 14.6).
-fn parts(blob: BlobFile, spans: &[Span]) -> Response {
-    let head = |span: &Span| {
-        let range = span.content_range(blob.size);
-        format!(
-            "\r\n--{BOUNDARY}\r\nContent-Type: application/octet-stream\r\nContent-Range: {range}\r\n\r\n"
-        )
-    };
-    let end = format!("\r\n--{BOUNDARY}--\r\n");
-    let length = spans.iter().map(|span| head(span).len() as u64 + span.len).sum::<u64>() + end.len() as u64;
-    let file = std::sync::Arc::new(blob.file);
-    let pieces: Vec<_> = spans.iter().map(|span| (head(span), *span)).collect();
-    let bodies = stream::iter(pieces).flat_map(move |(head, span)| {
-        let head = stream::iter([Ok(Bytes::from(head))]);
-        // Parts are read one after another, each with its own handle on the file.
-        let content = match file.try_clone() {
-            Ok(file) => transfer::download(file, vec![span]).boxed(),
-            Err(error) => stream::iter([Err(error)]).boxed(),
+impl Plan {
+    fn of(call: &Call, digest: &Digest, size: u64) -> Result<Self, Refusal> {
+        let current = call.header(&IF_RANGE).is_none_or(|known| known == answer::etag(digest));
+        let wanted = match call.header(&RANGE) {
+            Some(range) if current && !call.is_head() => range::wanted(range, size),
+            _ => Wanted::Whole,
         };
-        head.chain(content)
-    });
-    let body = Body::from_stream(bodies.chain(stream::iter([Ok(Bytes::from(end))])));
-    let mut response = sized(StatusCode::PARTIAL_CONTENT, body, length);
-    let kind = format!("multipart/byteranges; boundary={BOUNDARY}");
-    answer::set(response.headers_mut(), CONTENT_TYPE, kind);
-    response
+        match wanted {
+            Wanted::Whole => {
+                let span = Span { start: 0, len: size };
+                Ok(Self::new(StatusCode::OK, OCTETS, vec![Segment::File(span)]))
+            }
+            Wanted::Spans(spans) => match spans[..] {
+                [span] => {
+                    let mut plan = Self::new(StatusCode::PARTIAL_CONTENT, OCTETS, vec![Segment::File(span)]);
+                    answer::set(&mut plan.headers, CONTENT_RANGE, span.content_range(size));
+                    Ok(plan)
+                }
+                _ => Ok(Self::parts(&spans, digest, size)),
+            },
+            Wanted::Unsatisfiable => Err(unsatisfiable(size)),
+            Wanted::TooMany => {
+                let message = "the request asks for too many ranges at once";
+                let detail = json!({ "most": range::MOST_RANGES });
+                Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message, detail))
+            }
+        }
+    }
+
+    /// One part for each span, in the order asked for: clients count them.
+    fn parts(spans: &[Span], digest: &Digest, size: u64) -> Self {
+        // Unlike in mail, parts have lengths, so the boundary need not be absent from the blob.
+        let boundary = &digest.hex()[..32];
+        let mut segments = Vec::with_capacity(spans.len() * 2 + 1);
+        for (index, span) in spans.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\r\n" };
+            let range = span.content_range(size);
+            let head =
+                format!("{line}--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: {range}\r\n\r\n");
+            segments.push(Segment::Text(Bytes::from(head)));
+            segments.push(Segment::File(*span));
+        }
+        segments.push(Segment::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+        let content_type = format!("multipart/byteranges; boundary={boundary}");
+        Self::new(StatusCode::PARTIAL_CONTENT, &content_type, segments)
+    }
+
+    fn new(status: StatusCode, content_type: &str, segments: Vec<Segment>) -> Self {
+        let mut headers = HeaderMap::new();
+        answer::set(&mut headers, CONTENT_TYPE, content_type);
+        headers.insert(CONTENT_LENGTH, segments.iter().map(Segment::len).sum::<u64>().into());
+        Self { status, headers, segments }
+    }
 }
 
-fn sized(status: StatusCode, body: Body, length: u64) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    response
+fn unsatisfiable(size: u64) -> Refusal {
+    let message = "the blob has no bytes in the range";
+    let refusal = Refusal::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        ErrorCode::SizeInvalid,
+        message,
+        json!({ "size": size }),
+    );
+    match HeaderValue::from_str(&format!("bytes */{size}")) {
+        Ok(value) => refusal.header(CONTENT_RANGE, value),
+        Err(_) => refusal,
+    }
+}
+
+/// Takes a blob out of a repository that has no more use for it.
+pub(super) async fn delete(
+    app: &Arc<App>,
+    repository: RepositoryName,
+    digest: Digest,
+) -> Result<Response, Refusal> {
+    app.run(move |store| {
+        if store.blob_in(&repository, &digest)?.is_none() {
+            return Err(Refusal::blob_unknown(&repository, &digest));
+        }
+        if store.blob_is_referenced(&repository, &digest)? {
+            let detail = json!({
+                "digest": digest.to_string(),
+                "hint": "delete the manifests that name the blob first",
+            });
+            let message = "a manifest of the repository names the blob";
+            return Err(Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::Unsupported,
+                message,
+                detail,
+            ));
+        }
+        Ok(store.commit(vec![Change::UnlinkBlob { repository, digest }])?)
+    })
+    .await?;
+    Ok(answer::done(StatusCode::ACCEPTED))
+}
+
+impl App {
+    /// How long content named by digest may be cached, and by whom.
+    pub(super) fn lasting(&self, call: &Call) -> Lasting {
+        let private =
+            self.authenticator.is_closed() || call.head.headers.contains_key(http::header::AUTHORIZATION);
+        if private { Lasting::Private } else { Lasting::Public }
+    }
+
+    /// Waits until another transfer may start, which bounds the memory for buffers.
+    pub(super) async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {
+        let turn = Arc::clone(&self.transfers).acquire_owned();
+        match tokio::time::timeout(self.limits.stall, turn).await {
+            Ok(turn) => turn.map_err(|error| Refusal::internal(&error)),
+            Err(_) => Err(Refusal::too_many("too many transfers are under way")),
+        }
+    }
 }

@@ -1,175 +1,201 @@
-//! Pulling, pushing and deleting manifests (end-3, end-7, end-9).
+//! Manifests in and out, byte for byte.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use http::{HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use oci::distribution::ErrorCode;
 use oci::{Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
 use serde_json::json;
-use store::{Change, Store};
+use store::{Change, ManifestRow, Store};
 
+use super::App;
+use super::answer::{self, Lasting};
+use super::handle::{Call, Place};
+use super::intake;
 use super::refusal::Refusal;
-use super::{Asked, Registry, answer, set_namespace};
 
-/// Tags that one push may set by `?tag=`.
-const MOST_TAGS: usize = 100;
-
-impl Registry {
-    pub(super) async fn pull_manifest(
-        &self,
-        repository: RepositoryName,
-        selector: Selector,
-        asked: &Asked,
-    ) -> Result<Response, Refusal> {
-        let (repository, namespace) = self.namespaced(repository, asked).await?;
-        let lasting = match selector {
-            Selector::Digest(_) => self.lasting(),
-            Selector::Tag(_) => answer::Lasting::Movable,
-        };
-        let (digest, manifest) = self
-            .blocking(move |store| {
-                let unknown = || Refusal::manifest_unknown(&repository, &selector);
-                let row = store.resolve(&repository, &selector)?.ok_or_else(unknown)?;
-                let manifest = store.manifest(&repository, &row.digest)?.ok_or_else(unknown)?;
-                Ok((row.digest, manifest))
-            })
-            .await?;
-        let mut response = if answer::is_known(&asked.headers, &digest) {
-            answer::empty(StatusCode::NOT_MODIFIED)
-        } else {
-            let body = if asked.method == Method::HEAD { Bytes::new() } else { manifest.bytes().clone() };
-            let mut response = Response::new(Body::from(body));
-            let headers = response.headers_mut();
-            answer::set(headers, CONTENT_TYPE, manifest.media_type().as_str());
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(manifest.bytes().len()));
-            response
-        };
-        answer::identify(response.headers_mut(), &digest, lasting);
-        set_namespace(&mut response, namespace);
-        Ok(response)
-    }
-
-    pub(super) async fn push_manifest(
-        &self,
-        repository: RepositoryName,
-        selector: Selector,
-        asked: &Asked,
-        body: Body,
-    ) -> Result<Response, Refusal> {
-        let bytes = self.manifest_body(body).await?;
-        let sent_as =
-            asked.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()?.parse::<MediaType>().ok());
-        let manifest =
-            Manifest::parse(bytes, sent_as.as_ref()).map_err(|error| Refusal::manifest_invalid(&error))?;
-        let digest = match &selector {
-            Selector::Tag(_) => manifest.digest(),
-            Selector::Digest(expected) => {
-                let found = Digest::of(expected.algorithm(), manifest.bytes());
-                if found != *expected {
-                    return Err(Refusal::blob_mismatch(expected, &found));
-                }
-                found
-            }
-        };
-        let tags = tags(&selector, asked)?;
-        let mut response = answer::done(StatusCode::CREATED);
+/// GET or HEAD. What was pushed is served whatever `Accept` says: digests name one form only.
+pub(super) async fn pull(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+    selector: Selector,
+) -> Result<Response, Refusal> {
+    let places = call.places(&repository);
+    let (wanted, head) = (selector.clone(), call.is_head());
+    let found = app.run(move |store| find(store, places, &wanted, head)).await?;
+    let Some(found) = found else { return Err(Refusal::manifest_unknown(&repository, &selector)) };
+    let lasting = match selector {
+        Selector::Tag(_) => Lasting::Movable,
+        Selector::Digest(_) => app.lasting(call),
+    };
+    let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
+        answer::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let mut response = Response::new(
+            found.manifest.map_or_else(Body::empty, |manifest| manifest.bytes().clone().into()),
+        );
         let headers = response.headers_mut();
-        answer::set(headers, LOCATION, answer::manifest_path(&repository, &selector));
-        answer::set(headers, answer::CONTENT_DIGEST, digest.to_string());
-        if let Some(subject) = manifest.subject() {
-            answer::set(headers, answer::OCI_SUBJECT, subject.digest.to_string());
-        }
-        if matches!(selector, Selector::Digest(_)) && !tags.is_empty() {
-            let names: Vec<_> = tags.iter().map(Tag::as_str).collect();
-            answer::set(headers, answer::OCI_TAG, names.join(", "));
-        }
-        self.blocking(move |store| put(store, &repository, &digest, manifest, tags)).await?;
-        Ok(response)
-    }
+        answer::set(headers, CONTENT_TYPE, found.row.media_type.as_str());
+        headers.insert(CONTENT_LENGTH, found.row.size.into());
+        response
+    };
+    answer::identify(response.headers_mut(), &found.row.digest, lasting);
+    found.place.name_in(&mut response);
+    Ok(response)
+}
 
-    async fn manifest_body(&self, body: Body) -> Result<Bytes, Refusal> {
-        let limit = self.limits.manifest;
-        let collected = tokio::time::timeout(self.limits.idle, Limited::new(body, limit).collect()).await;
-        match collected {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                let detail = json!({ "limit": limit });
-                let message = "the manifest is too large";
-                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, message, detail))
-            }
-            Ok(Err(_)) | Err(_) => Err(Refusal::body_lost(0)),
-        }
-    }
+struct Found {
+    place: Place,
+    row: ManifestRow,
+    /// Absent where only its headers were asked for.
+    manifest: Option<Manifest>,
+}
 
-    pub(super) async fn delete_manifest(
-        &self,
-        repository: RepositoryName,
-        selector: Selector,
-    ) -> Result<Response, Refusal> {
-        self.blocking(move |store| {
-            if store.resolve(&repository, &selector)?.is_none() {
-                return Err(Refusal::manifest_unknown(&repository, &selector));
-            }
-            store.commit(vec![match selector {
-                Selector::Tag(tag) => Change::DeleteTag { repository, tag },
-                Selector::Digest(digest) => Change::DeleteManifest { repository, digest },
-            }])?;
-            Ok(answer::done(StatusCode::ACCEPTED))
+fn find(
+    store: &Store,
+    places: Vec<Place>,
+    selector: &Selector,
+    head: bool,
+) -> Result<Option<Found>, Refusal> {
+    for place in places {
+        let Some(row) = store.resolve(&place.repository, selector)? else { continue };
+        if head && store.has_blob(&row.digest)?.is_some() {
+            return Ok(Some(Found { place, row, manifest: None }));
+        }
+        if let Some(manifest) = store.manifest(&place.repository, &row.digest)? {
+            return Ok(Some(Found { place, row, manifest: Some(manifest) }));
+        }
+        tracing::error!(digest = %row.digest, "a manifest's file is gone");
+    }
+    Ok(None)
+}
+
+/// PUT.
+pub(super) async fn push(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+    selector: Selector,
+) -> Result<Response, Refusal> {
+    let tags = tags_of(call, &selector, app.limits.tags_per_push)?;
+    let sent_as = sent_as(call)?;
+    let most = app.limits.manifest_bytes;
+    let length = call.header(&CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length > most) {
+        return Err(too_large(most));
+    }
+    let body = call.take_body();
+    let bytes = intake::collect(body, most, app.limits.stall).await?.ok_or_else(|| too_large(most))?;
+    let (name, by) = (repository.clone(), selector.clone());
+    let named = tags.clone();
+    let (digest, subject) = app
+        .run(move |store| {
+            let manifest = Manifest::parse(bytes, sent_as.as_ref())
+                .map_err(|error| Refusal::manifest_invalid(&error))?;
+            let subject = manifest.subject().map(|subject| subject.digest.clone());
+            Ok((put(store, &name, &by, named, manifest)?, subject))
         })
-        .await
+        .await?;
+    let mut response = answer::done(StatusCode::CREATED);
+    let headers = response.headers_mut();
+    answer::set(headers, LOCATION, answer::manifest_path(&repository, &Selector::Digest(digest.clone())));
+    answer::set(headers, answer::CONTENT_DIGEST, digest.to_string());
+    if let Some(subject) = subject {
+        answer::set(headers, answer::OCI_SUBJECT, subject.to_string());
     }
+    if matches!(selector, Selector::Digest(_)) && !tags.is_empty() {
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+        answer::set(headers, answer::OCI_TAG, tags.join(", "));
+    }
+    Ok(response)
 }
 
-/// The tags that a push sets: the one in the path, or those of `?tag=` beside a digest.
-fn tags(selector: &Selector, asked: &Asked) -> Result<Vec<Tag>, Refusal> {
-    let parse =
-        |text: &str| text.parse().map_err(|error| Refusal::invalid(ErrorCode::ManifestInvalid, &error));
-    match selector {
-        Selector::Tag(tag) => Ok(vec![tag.clone()]),
-        Selector::Digest(_) => {
-            let tags: Vec<Tag> = asked.query.values("tag").map(parse).collect::<Result<_, _>>()?;
-            if tags.len() > MOST_TAGS {
-                let detail = json!({ "limit": MOST_TAGS });
-                return Err(Refusal::new(
-                    StatusCode::URI_TOO_LONG,
-                    ErrorCode::Unsupported,
-                    "too many tags",
-                    detail,
-                ));
-            }
-            Ok(tags)
-        }
+/// Tags to set: the one in the path, or those in the parameters of a push by digest.
+fn tags_of(call: &Call, selector: &Selector, most: usize) -> Result<Vec<Tag>, Refusal> {
+    let tags = match selector {
+        Selector::Tag(tag) => return Ok(vec![tag.clone()]),
+        Selector::Digest(_) => call.query.values("tag").map(str::parse).collect::<Result<Vec<Tag>, _>>(),
+    };
+    let tags = tags.map_err(|error| Refusal::invalid(ErrorCode::ManifestInvalid, &error))?;
+    if tags.len() > most {
+        let message = "the request sets too many tags at once";
+        let detail = json!({ "most": most });
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, ErrorCode::Unsupported, message, detail));
     }
+    Ok(tags)
 }
 
-/// Checks that all blobs are there, then publishes manifest and tags together. Children of an index may be
-/// absent (a sparse index), and so may the subject and layers that must not be distributed.
+fn sent_as(call: &Call) -> Result<Option<MediaType>, Refusal> {
+    let parsed = call.header(&CONTENT_TYPE).map(str::parse).transpose();
+    parsed.map_err(|error| Refusal::invalid(ErrorCode::ManifestInvalid, &error))
+}
+
+fn too_large(most: usize) -> Refusal {
+    let message = "the manifest is too large";
+    let detail = json!({ "most": most });
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, message, detail)
+}
+
 fn put(
     store: &Store,
     repository: &RepositoryName,
-    digest: &Digest,
-    manifest: Manifest,
+    selector: &Selector,
     tags: Vec<Tag>,
-) -> Result<(), Refusal> {
-    let mut missing = Vec::new();
-    for blob in manifest.blobs() {
-        let elsewhere = blob.media_type.is_foreign() || !blob.urls.is_empty();
-        if !elsewhere && store.blob_in(repository, &blob.digest)?.is_none() {
-            missing.push(blob.digest.clone());
+    manifest: Manifest,
+) -> Result<Digest, Refusal> {
+    let digest = match selector {
+        Selector::Tag(_) => manifest.digest(),
+        Selector::Digest(expected) => {
+            let found = Digest::of(expected.algorithm(), manifest.bytes());
+            if found != *expected {
+                return Err(Refusal::blob_mismatch(expected, &found));
+            }
+            found
         }
-    }
+    };
+    let missing = missing(store, repository, &manifest)?;
     if !missing.is_empty() {
         return Err(Refusal::blobs_missing(repository, &missing));
     }
-    let mut changes =
-        vec![Change::PutManifest { repository: repository.clone(), digest: digest.clone(), manifest }];
-    changes.extend(tags.into_iter().map(|tag| Change::SetTag {
-        repository: repository.clone(),
-        tag,
-        digest: digest.clone(),
-    }));
-    Ok(store.commit(changes)?)
+    let manifest = Change::PutManifest { repository: repository.clone(), digest: digest.clone(), manifest };
+    let set = |tag| Change::SetTag { repository: repository.clone(), tag, digest: digest.clone() };
+    store.commit(std::iter::once(manifest).chain(tags.into_iter().map(set)).collect())?;
+    Ok(digest)
+}
+
+/// What an image needs and the repository lacks. An index's children and a subject may come later, and
+/// foreign layers live elsewhere.
+fn missing(store: &Store, repository: &RepositoryName, manifest: &Manifest) -> Result<Vec<Digest>, Refusal> {
+    let mut missing = Vec::new();
+    for blob in manifest.blobs().filter(|blob| !blob.media_type.is_foreign() || blob.urls.is_empty()) {
+        let linked = store.blob_in(repository, &blob.digest)?;
+        let present = linked.is_some() && store.has_blob(&blob.digest)? == linked;
+        if !present && !missing.contains(&blob.digest) {
+            missing.push(blob.digest.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// DELETE: a tag alone, or a manifest with all tags on it.
+pub(super) async fn delete(
+    app: &Arc<App>,
+    repository: RepositoryName,
+    selector: Selector,
+) -> Result<Response, Refusal> {
+    app.run(move |store| {
+        if store.resolve(&repository, &selector)?.is_none() {
+            return Err(Refusal::manifest_unknown(&repository, &selector));
+        }
+        Ok(store.commit(vec![match selector {
+            Selector::Tag(tag) => Change::DeleteTag { repository, tag },
+            Selector::Digest(digest) => Change::DeleteManifest { repository, digest },
+        }])?)
+    })
+    .await?;
+    Ok(answer::done(StatusCode::ACCEPTED))
 }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use oci::distribution::{ErrorBody, ErrorCode, ErrorEntry};
 use oci::{Digest, RepositoryName, Selector};
@@ -29,6 +29,7 @@ impl Refusal {
         self
     }
 
+    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
@@ -67,6 +68,11 @@ impl Refusal {
             .header(WWW_AUTHENTICATE, answer::CHALLENGE)
     }
 
+    pub(super) fn too_many(message: &str) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message, Value::Null)
+            .header(RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
     pub(super) fn blob_unknown(repository: &RepositoryName, digest: &Digest) -> Self {
         let detail = json!({ "repository": repository.as_str(), "digest": digest.to_string() });
         let message = "the repository has no such blob";
@@ -100,6 +106,13 @@ impl Refusal {
     /// A body that broke off or stalled.
     pub(super) fn body_lost(received: u64) -> Self {
         let message = "the request's body broke off or stalled";
+        let detail = json!({ "received": received });
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
+    }
+
+    /// A body longer than its `Content-Range` or `Content-Length` says.
+    pub(super) fn body_too_long(received: u64) -> Self {
+        let message = "the request's body is longer than its range";
         let detail = json!({ "received": received });
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
     }

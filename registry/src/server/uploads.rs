@@ -1,227 +1,231 @@
-//! Pushing blobs: one request, two, or many chunks, or a mount (end-4 to end-6, end-11, end-13, end-14).
+//! Blobs in: at once, streamed, in chunks, or mounted from another repository.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use oci::distribution::ErrorCode;
-use oci::{Digest, RepositoryName};
+use oci::{Algorithm, Digest, RepositoryName};
 use serde_json::json;
 use store::{Change, Store, Upload, UploadId};
 
+use super::App;
+use super::answer;
+use super::handle::Call;
+use super::intake;
 use super::range::Chunk;
 use super::refusal::Refusal;
-use super::{Asked, Registry, answer, transfer};
 
-impl Registry {
-    pub(super) async fn start_upload(
-        &self,
-        repository: RepositoryName,
-        asked: &Asked,
-        body: Body,
-    ) -> Result<Response, Refusal> {
-        if let Some(digest) = digest_of(asked, "mount")? {
-            let from = asked.query.value("from").and_then(|from| from.parse::<RepositoryName>().ok());
-            let named = asked.query.value("from").is_some();
-            let target = repository.clone();
-            let mounted =
-                self.blocking(move |store| mount(store, target, digest, from.as_ref(), named)).await?;
-            if let Some(response) = mounted {
-                return Ok(response);
-            }
-        }
-        let Some(digest) = digest_of(asked, "digest")? else {
-            return self
-                .blocking(move |store| {
-                    let id = store.create_upload(&repository)?;
-                    Ok(accepted(&repository, &id, 0, StatusCode::ACCEPTED))
-                })
-                .await;
-        };
-        self.push_at_once(repository, digest, asked, body).await
+/// POST: mounts a blob, takes one whole, or starts a session.
+pub(super) async fn start(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+) -> Result<Response, Refusal> {
+    if let Some(text) = call.query.value("digest-algorithm") {
+        // Only a hint: the digest at the end of the session decides.
+        text.parse::<Algorithm>().map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))?;
     }
-
-    async fn push_at_once(
-        &self,
-        repository: RepositoryName,
-        digest: Digest,
-        asked: &Asked,
-        body: Body,
-    ) -> Result<Response, Refusal> {
-        let empty = asked.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
-        let (owner, wanted) = (repository.clone(), digest.clone());
-        let known = self.blocking(move |store| Ok(store.blob_in(&owner, &wanted)?.is_some())).await?;
-        if known && empty {
+    if let Some(digest) = digest_parameter(call, "mount")? {
+        let from = call.query.value("from").map(str::to_owned);
+        let target = repository.clone();
+        let mounted = {
+            let digest = digest.clone();
+            app.run(move |store| mount(store, target, from.as_deref(), digest)).await?
+        };
+        if mounted {
             return Ok(created(&repository, &digest));
         }
-        let owner = repository.clone();
-        let (id, upload) = self
-            .blocking(move |store| {
-                let id = store.create_upload(&owner)?;
-                let upload = open(store, &owner, &id)?;
-                Ok((id, upload))
-            })
-            .await?;
-        let outcome = match transfer::receive(body, upload, self.limits.idle).await {
-            Ok(upload) => self.publish(repository.clone(), upload, digest).await,
-            Err(refusal) => Err(refusal),
-        };
-        if outcome.is_err() {
-            // Nobody knows this session's name.
-            self.blocking(move |store| Ok(store.cancel_upload(&repository, &id)?)).await?;
-        }
-        outcome
+    } else if let Some(digest) = digest_parameter(call, "digest")? {
+        return whole(app, call, repository, digest).await;
     }
-
-    pub(super) async fn append_upload(
-        &self,
-        repository: RepositoryName,
-        id: UploadId,
-        asked: &Asked,
-        body: Body,
-    ) -> Result<Response, Refusal> {
-        let upload = self.continue_upload(&repository, &id, asked).await?;
-        let upload = transfer::receive(body, upload, self.limits.idle).await?;
-        Ok(accepted(&repository, &id, upload.offset(), StatusCode::ACCEPTED))
-    }
-
-    pub(super) async fn finish_upload(
-        &self,
-        repository: RepositoryName,
-        id: UploadId,
-        asked: &Asked,
-        body: Body,
-    ) -> Result<Response, Refusal> {
-        let digest = digest_of(asked, "digest")?.ok_or_else(|| {
-            let detail = json!({ "hint": "add ?digest=sha256:... to the upload's location" });
-            Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, "the digest is missing", detail)
-        })?;
-        let upload = self.continue_upload(&repository, &id, asked).await?;
-        let upload = transfer::receive(body, upload, self.limits.idle).await?;
-        self.publish(repository, upload, digest).await
-    }
-
-    pub(super) async fn upload_status(
-        &self,
-        repository: RepositoryName,
-        id: UploadId,
-    ) -> Result<Response, Refusal> {
-        self.blocking(move |store| {
-            let offset = open(store, &repository, &id)?.offset();
-            Ok(accepted(&repository, &id, offset, StatusCode::NO_CONTENT))
-        })
-        .await
-    }
-
-    pub(super) async fn cancel_upload(
-        &self,
-        repository: RepositoryName,
-        id: UploadId,
-    ) -> Result<Response, Refusal> {
-        self.blocking(move |store| {
-            if store.cancel_upload(&repository, &id)? {
-                Ok(answer::empty(StatusCode::NO_CONTENT))
-            } else {
-                Err(Refusal::upload_unknown(&id.to_string()))
-            }
-        })
-        .await
-    }
-
-    /// Opens a session for the chunk at hand, which must begin where the session ends.
-    async fn continue_upload(
-        &self,
-        repository: &RepositoryName,
-        id: &UploadId,
-        asked: &Asked,
-    ) -> Result<Upload, Refusal> {
-        let (owner, name) = (repository.clone(), id.clone());
-        let upload = self.blocking(move |store| open(store, &owner, &name)).await?;
-        if let Err(message) = check_chunk(&asked.headers, upload.offset()) {
-            let detail =
-                json!({ "offset": upload.offset(), "hint": "GET the upload's location tells where it ends" });
-            let mut headers = HeaderMap::new();
-            answer::upload_headers(&mut headers, repository, id, upload.offset());
-            let mut refusal = Refusal::new(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                ErrorCode::BlobUploadInvalid,
-                message,
-                detail,
-            );
-            for name in [LOCATION, RANGE] {
-                if let Some(value) = headers.remove(&name) {
-                    refusal = refusal.header(name, value);
-                }
-            }
-            return Err(refusal);
-        }
-        Ok(upload)
-    }
-
-    async fn publish(
-        &self,
-        repository: RepositoryName,
-        upload: Upload,
-        digest: Digest,
-    ) -> Result<Response, Refusal> {
-        self.blocking(move |store| {
-            upload.publish(&digest)?;
-            store
-                .commit(vec![Change::LinkBlob { repository: repository.clone(), digest: digest.clone() }])?;
-            Ok(created(&repository, &digest))
-        })
-        .await
-    }
+    let target = repository.clone();
+    let id = app.run(move |store| Ok(store.create_upload(&target)?)).await?;
+    let mut response = answer::done(StatusCode::ACCEPTED);
+    answer::upload_headers(response.headers_mut(), &repository, &id, 0);
+    Ok(response)
 }
 
-fn check_chunk(headers: &HeaderMap, offset: u64) -> Result<(), &'static str> {
-    let Some(range) = headers.get(CONTENT_RANGE) else { return Ok(()) };
-    let chunk = range.to_str().ok().and_then(Chunk::parse).ok_or("the chunk's range cannot be understood")?;
-    if chunk.first != offset {
-        return Err("the chunk does not begin where the upload ends");
-    }
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length != chunk.len()) {
-        return Err("the chunk's range and length differ");
-    }
-    Ok(())
+fn digest_parameter(call: &Call, name: &str) -> Result<Option<Digest>, Refusal> {
+    let parsed = call.query.value(name).map(str::parse).transpose();
+    parsed.map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))
 }
 
-/// Links a blob of another repository; `None` where there is nothing to link, and an upload begins instead.
-fn mount(
-    store: &Store,
-    repository: RepositoryName,
-    digest: Digest,
-    from: Option<&RepositoryName>,
-    named: bool,
-) -> Result<Option<Response>, Refusal> {
-    let found = match from {
-        Some(from) => store.blob_in(from, &digest)?.is_some(),
-        None if named => false,
+/// Links a blob that another repository (the named one, or any) has; `false` where there is none.
+fn mount(store: &Store, target: RepositoryName, from: Option<&str>, digest: Digest) -> Result<bool, Refusal> {
+    let present = match from.map(str::parse::<RepositoryName>) {
+        Some(Ok(from)) => store.blob_in(&from, &digest)?.is_some(),
+        Some(Err(_)) => false,
         None => store.repository_with_blob(&digest)?.is_some(),
     };
-    if !found || store.has_blob(&digest)?.is_none() {
-        return Ok(None);
+    if !present || store.has_blob(&digest)?.is_none() {
+        return Ok(false);
     }
-    let response = created(&repository, &digest);
-    store.commit(vec![Change::LinkBlob { repository, digest }])?;
-    Ok(Some(response))
+    store.commit(vec![Change::LinkBlob { repository: target, digest }])?;
+    Ok(true)
 }
 
-fn open(store: &Store, repository: &RepositoryName, id: &UploadId) -> Result<Upload, Refusal> {
-    store.upload(repository, id)?.ok_or_else(|| Refusal::upload_unknown(&id.to_string()))
+/// A whole blob in one POST.
+async fn whole(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+    digest: Digest,
+) -> Result<Response, Refusal> {
+    let algorithm = digest.algorithm();
+    let _turn = app.turn().await?;
+    let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
+    let (writer, _) = intake::receive(writer, call.take_body(), None, app.limits.stall).await?;
+    let (target, expected) = (repository.clone(), digest.clone());
+    app.run(move |store| {
+        writer.publish(Some(&expected))?;
+        Ok(store.commit(vec![Change::LinkBlob { repository: target, digest: expected }])?)
+    })
+    .await?;
+    Ok(created(&repository, &digest))
 }
 
-fn digest_of(asked: &Asked, key: &str) -> Result<Option<Digest>, Refusal> {
-    let parse = |text: &str| text.parse().map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error));
-    asked.query.value(key).map(parse).transpose()
+/// PATCH: the next chunk, or a stream.
+pub(super) async fn append(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+    id: UploadId,
+) -> Result<Response, Refusal> {
+    let upload = append_body(app, call, &repository, &id).await?;
+    let mut response = answer::done(StatusCode::ACCEPTED);
+    answer::upload_headers(response.headers_mut(), &repository, &id, upload.offset());
+    release(upload).await;
+    Ok(response)
 }
 
-fn accepted(repository: &RepositoryName, id: &UploadId, offset: u64, status: StatusCode) -> Response {
-    let mut response =
-        if status == StatusCode::NO_CONTENT { answer::empty(status) } else { answer::done(status) };
-    answer::upload_headers(response.headers_mut(), repository, id, offset);
-    response
+/// PUT: the last chunk, if any, and the digest of all.
+pub(super) async fn finish(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+    id: UploadId,
+) -> Result<Response, Refusal> {
+    let Some(digest) = digest_parameter(call, "digest")? else {
+        let detail = json!({ "hint": "name the digest of the whole blob: `?digest=sha256:...`" });
+        let message = "the upload cannot end without a digest";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, message, detail));
+    };
+    let upload = append_body(app, call, &repository, &id).await?;
+    let (target, expected) = (repository.clone(), digest.clone());
+    app.run(move |store| {
+        upload.publish(&expected)?;
+        Ok(store.commit(vec![Change::LinkBlob { repository: target, digest: expected }])?)
+    })
+    .await?;
+    Ok(created(&repository, &digest))
+}
+
+async fn append_body(
+    app: &Arc<App>,
+    call: &Call,
+    repository: &RepositoryName,
+    id: &UploadId,
+) -> Result<Upload, Refusal> {
+    let chunk = chunk_of(call)?;
+    let _turn = app.turn().await?;
+    let upload = open(app, repository, id).await?;
+    let offset = upload.offset();
+    if chunk.is_some_and(|chunk| chunk.first != offset) {
+        release(upload).await;
+        return Err(out_of_order(repository, id, offset));
+    }
+    let body: Body = call.take_body();
+    let (upload, received) = intake::receive(upload, body, chunk.map(Chunk::len), app.limits.stall).await?;
+    if let Some(chunk) = chunk
+        && chunk.len() != received
+    {
+        release(upload).await;
+        return Err(wrong_length(chunk.len(), received));
+    }
+    Ok(upload)
+}
+
+/// The chunk's place by its `Content-Range`; without one it is appended.
+fn chunk_of(call: &Call) -> Result<Option<Chunk>, Refusal> {
+    let Some(text) = call.header(&CONTENT_RANGE) else { return Ok(None) };
+    let length = call.header(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    match (Chunk::parse(text), length) {
+        // Some clients end an upload with an empty PUT that still says where it stands.
+        (_, Some(0)) => Ok(None),
+        (Some(chunk), Some(length)) if chunk.len() != length => Err(wrong_length(chunk.len(), length)),
+        (Some(chunk), _) => Ok(Some(chunk)),
+        (None, _) => {
+            let detail = json!({ "content-range": text, "hint": "write `first-last`, without a unit" });
+            let message = "the chunk's range cannot be understood";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid, message, detail))
+        }
+    }
+}
+
+fn wrong_length(said: u64, found: u64) -> Refusal {
+    let detail = json!({ "said": said, "found": found });
+    let message = "the chunk's range and length differ";
+    Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
+}
+
+/// The session goes on where it was; the headers say where that is.
+fn out_of_order(repository: &RepositoryName, id: &UploadId, offset: u64) -> Refusal {
+    let detail = json!({ "next": offset, "hint": "send the chunk that begins at `next`" });
+    let message = "the chunk does not begin where the upload stands";
+    let mut refusal =
+        Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid, message, detail);
+    for (name, value) in
+        [(LOCATION, answer::upload_path(repository, id)), (RANGE, answer::upload_range(offset))]
+    {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            refusal = refusal.header(name, value);
+        }
+    }
+    refusal
+}
+
+async fn open(app: &Arc<App>, repository: &RepositoryName, id: &UploadId) -> Result<Upload, Refusal> {
+    let (repository, id) = (repository.clone(), id.clone());
+    app.run(move |store| {
+        store.upload(&repository, &id)?.ok_or_else(|| Refusal::upload_unknown(&id.to_string()))
+    })
+    .await
+}
+
+/// Closing a file may wait for the disk, so it does not happen on the threads that serve sockets.
+async fn release(upload: Upload) {
+    let _ = tokio::task::spawn_blocking(move || drop(upload)).await;
+}
+
+/// GET: how far a session has come, also while another request writes to it.
+pub(super) async fn status(
+    app: &Arc<App>,
+    repository: RepositoryName,
+    id: UploadId,
+) -> Result<Response, Refusal> {
+    let (name, session) = (repository.clone(), id.clone());
+    let offset = app.run(move |store| Ok(store.upload_offset(&name, &session)?)).await?;
+    let offset = offset.ok_or_else(|| Refusal::upload_unknown(&id.to_string()))?;
+    let mut response = answer::empty(StatusCode::NO_CONTENT);
+    answer::upload_headers(response.headers_mut(), &repository, &id, offset);
+    Ok(response)
+}
+
+/// DELETE: ends a session.
+pub(super) async fn cancel(
+    app: &Arc<App>,
+    repository: RepositoryName,
+    id: UploadId,
+) -> Result<Response, Refusal> {
+    app.run(move |store| {
+        let ended = store.cancel_upload(&repository, &id)?;
+        if ended { Ok(()) } else { Err(Refusal::upload_unknown(&id.to_string())) }
+    })
+    .await?;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
 fn created(repository: &RepositoryName, digest: &Digest) -> Response {
@@ -229,6 +233,5 @@ fn created(repository: &RepositoryName, digest: &Digest) -> Response {
     let headers = response.headers_mut();
     answer::set(headers, LOCATION, answer::blob_path(repository, digest));
     answer::set(headers, answer::CONTENT_DIGEST, digest.to_string());
-    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }

@@ -1,0 +1,167 @@
+//! From a request to its answer: route, authorise, act, and log.
+
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use futures::StreamExt as _;
+use http::header::{CONNECTION, EXPECT, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Version};
+use http_body::Body as _;
+use oci::{RegistryHost, RepositoryName};
+
+use super::App;
+use super::auth::Caller;
+use super::refusal::Refusal;
+use super::route::{Action, Query, Right, Route};
+use super::{answer, blobs, listing, manifests, uploads};
+
+/// So much of a refused body is read, so that the client gets to reading the refusal.
+const DRAIN_BYTES: usize = 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// A request on its way to its action.
+pub(super) struct Call {
+    pub(super) head: Parts,
+    pub(super) query: Query,
+    /// Taken by the action that reads it; behind a lock only because a body is not `Sync`.
+    body: Mutex<Body>,
+    pub(super) caller: Caller,
+}
+
+impl Call {
+    pub(super) fn take_body(&self) -> Body {
+        mem::take(&mut *self.body.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.head.method == Method::HEAD
+    }
+
+    pub(super) fn header(&self, name: &http::HeaderName) -> Option<&str> {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Repositories to look in: a mirror's client names the registry it means by `ns`.
+    pub(super) fn places(&self, repository: &RepositoryName) -> Vec<Place> {
+        let mut places = Vec::new();
+        if let Some(host) = self.query.value("ns").and_then(|ns| ns.parse::<RegistryHost>().ok())
+            && let Ok(mirrored) = host.as_repository().and_then(|prefix| repository.below(&prefix))
+        {
+            places.push(Place { repository: mirrored, namespace: Some(host) });
+        }
+        places.push(Place { repository: repository.clone(), namespace: None });
+        places
+    }
+}
+
+/// A repository that may hold what is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) repository: RepositoryName,
+    /// The registry it mirrors, if the client's `ns` led to it.
+    pub(super) namespace: Option<RegistryHost>,
+}
+
+impl Place {
+    /// Tells the client that its `ns` was heeded.
+    pub(super) fn name_in(&self, response: &mut Response) {
+        if let Some(host) = &self.namespace {
+            answer::set(response.headers_mut(), answer::OCI_NAMESPACE, host.as_str());
+        }
+    }
+}
+
+pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let (method, version) = (head.method.clone(), head.version);
+    let path = head.uri.path().to_owned();
+    let expects = head.headers.contains_key(EXPECT);
+    let mut call = Call {
+        head,
+        query: Query::default(),
+        body: Mutex::new(body),
+        caller: Caller::Anonymous { challenge: false },
+    };
+    let answered = act(&app, &mut call).await;
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(refusal) => {
+            // Who waits to be asked for the body is not asked any more.
+            let drained = expects || drain(call.take_body()).await;
+            let mut response = refusal.into_response(&method);
+            if !drained && version <= Version::HTTP_11 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    };
+    if path.starts_with("/v2") {
+        response.headers_mut().insert(answer::API_VERSION, HeaderValue::from_static("registry/2.0"));
+    }
+    tracing::debug!(%method, path, status = response.status().as_u16(), "answered a request");
+    response
+}
+
+async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
+    let route = Route::parse(call.head.uri.path())?;
+    let action = Action::of(&call.head.method, route)?;
+    call.caller = app.authenticator.authorize(action.right(), &call.head.headers).await?;
+    if app.read_only && action.right() == Right::Push {
+        return Err(Refusal::read_only());
+    }
+    call.query = Query::parse(call.head.uri.query())?;
+    match action {
+        Action::Live => Ok(answer::done(StatusCode::OK)),
+        Action::Ready => {
+            app.run(|store| Ok(store.repositories(None, Some(1))?)).await?;
+            Ok(answer::done(StatusCode::OK))
+        }
+        Action::Base => base(call),
+        Action::Catalog => listing::catalog(app, call).await,
+        Action::ListTags(repository) => listing::tags(app, call, repository).await,
+        Action::ListReferrers(repository, digest) => listing::referrers(app, call, repository, digest).await,
+        Action::PullBlob(repository, digest) => blobs::pull(app, call, repository, digest).await,
+        Action::DeleteBlob(repository, digest) => blobs::delete(app, repository, digest).await,
+        Action::PullManifest(repository, selector) => manifests::pull(app, call, repository, selector).await,
+        Action::PushManifest(repository, selector) => manifests::push(app, call, repository, selector).await,
+        Action::DeleteManifest(repository, selector) => manifests::delete(app, repository, selector).await,
+        Action::StartUpload(repository) => uploads::start(app, call, repository).await,
+        Action::AppendUpload(repository, id) => uploads::append(app, call, repository, id).await,
+        Action::FinishUpload(repository, id) => uploads::finish(app, call, repository, id).await,
+        Action::UploadStatus(repository, id) => uploads::status(app, repository, id).await,
+        Action::CancelUpload(repository, id) => uploads::cancel(app, repository, id).await,
+    }
+}
+
+/// Clients log in here: where a password opens more, the challenge comes with the good answer too.
+fn base(call: &Call) -> Result<Response, Refusal> {
+    let mut response = answer::json("application/json", &serde_json::json!({}))?;
+    if call.caller == (Caller::Anonymous { challenge: true }) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, answer::CHALLENGE);
+    }
+    Ok(response)
+}
+
+/// Reads the rest of a body within bounds; says whether that was all of it.
+async fn drain(body: Body) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    let all = async move {
+        let mut frames = body.into_data_stream();
+        let mut read = 0;
+        while let Some(frame) = frames.next().await {
+            read += frame.map_or(DRAIN_BYTES + 1, |bytes| bytes.len());
+            if read > DRAIN_BYTES {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(DRAIN_TIME, all).await.unwrap_or(false)
+}

@@ -1,0 +1,117 @@
+//! Body bytes into the store: frames are gathered, and written and hashed on the blocking pool in large
+//! batches while the next batch arrives.
+
+use std::mem;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http_body::Body as _;
+use store::{BlobWriter, Upload};
+use tokio::task::JoinHandle;
+
+use super::refusal::Refusal;
+
+/// One hop to the blocking pool for so many bytes at least.
+const BATCH: usize = 256 * 1024;
+
+/// Where bytes go.
+pub(super) trait Sink: Send + 'static {
+    fn write(&mut self, bytes: &[u8]) -> store::Result<()>;
+}
+
+impl Sink for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> store::Result<()> {
+        Self::write(self, bytes)
+    }
+}
+
+impl Sink for Upload {
+    fn write(&mut self, bytes: &[u8]) -> store::Result<()> {
+        Self::write(self, bytes)
+    }
+}
+
+/// Writes a whole body and gives the sink back with the number of bytes. What came before a body broke off
+/// is written too, so that an upload can go on from there. A body longer than `most` is refused at once.
+pub(super) async fn receive<S: Sink>(
+    sink: S,
+    body: Body,
+    most: Option<u64>,
+    stall: Duration,
+) -> Result<(S, u64), Refusal> {
+    if body.is_end_stream() {
+        return Ok((sink, 0));
+    }
+    let mut frames = body.into_data_stream();
+    let mut writing = spawn(sink, Vec::new());
+    let mut received = 0_u64;
+    loop {
+        let (batch, end) = gather(&mut frames, stall).await;
+        let len: u64 = batch.iter().map(|frame| frame.len() as u64).sum();
+        received += len;
+        let sink = join(writing).await?;
+        if most.is_some_and(|most| received > most) {
+            return Err(Refusal::body_too_long(received));
+        }
+        writing = spawn(sink, batch);
+        match end {
+            End::More => {}
+            End::Whole => return Ok((join(writing).await?, received)),
+            End::Lost => {
+                join(writing).await?;
+                return Err(Refusal::body_lost(received));
+            }
+        }
+    }
+}
+
+enum End {
+    More,
+    Whole,
+    Lost,
+}
+
+async fn gather(frames: &mut BodyDataStream, stall: Duration) -> (Vec<Bytes>, End) {
+    let mut batch = Vec::new();
+    let mut len = 0;
+    while len < BATCH {
+        match tokio::time::timeout(stall, frames.next()).await {
+            Ok(Some(Ok(bytes))) => {
+                len += bytes.len();
+                batch.push(bytes);
+            }
+            Ok(None) => return (batch, End::Whole),
+            Ok(Some(Err(_))) | Err(_) => return (batch, End::Lost),
+        }
+    }
+    (batch, End::More)
+}
+
+fn spawn<S: Sink>(mut sink: S, mut batch: Vec<Bytes>) -> JoinHandle<store::Result<S>> {
+    tokio::task::spawn_blocking(move || {
+        for bytes in mem::take(&mut batch) {
+            sink.write(&bytes)?;
+        }
+        Ok(sink)
+    })
+}
+
+async fn join<S>(writing: JoinHandle<store::Result<S>>) -> Result<S, Refusal> {
+    Ok(writing.await.map_err(|error| Refusal::internal(&error))??)
+}
+
+/// A body held in memory, as manifests are; refused when longer than `most`.
+pub(super) async fn collect(body: Body, most: usize, stall: Duration) -> Result<Option<Bytes>, Refusal> {
+    let mut frames = body.into_data_stream();
+    let mut whole = Vec::new();
+    loop {
+        match tokio::time::timeout(stall, frames.next()).await {
+            Ok(Some(Ok(bytes))) if whole.len() + bytes.len() > most => return Ok(None),
+            Ok(Some(Ok(bytes))) => whole.extend_from_slice(&bytes),
+            Ok(None) => return Ok(Some(Bytes::from(whole))),
+            Ok(Some(Err(_))) | Err(_) => return Err(Refusal::body_lost(whole.len() as u64)),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Tags, repositories and referrers, in pages.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use oci::distribution::{Catalog, TagList};
+use oci::{Descriptor, Digest, RepositoryName, media_type};
+use serde::Serialize;
+
+use super::App;
+use super::answer;
+use super::handle::Call;
+use super::refusal::Refusal;
+use super::route::percent_encode;
+
+/// Referrers in one answer: clients read no more than 4 MiB of it.
+const REFERRERS: usize = 1000;
+
+/// Which stretch of a listing is asked for.
+struct Page {
+    size: Option<usize>,
+    after: Option<String>,
+}
+
+impl Page {
+    fn of(call: &Call) -> Result<Self, Refusal> {
+        let size = match call.query.value("n") {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| Refusal::query("n"))?),
+        };
+        Ok(Self { size, after: call.query.value("last").map(str::to_owned) })
+    }
+
+    /// One more than the page holds, to learn whether there is a next one.
+    fn limit(&self) -> Option<usize> {
+        self.size.map(|size| size.saturating_add(1))
+    }
+
+    /// Cuts to the page's size; gives the link to the next page if there is one.
+    fn cut(&self, call: &Call, found: &mut Vec<String>) -> Option<String> {
+        let size = self.size?;
+        let more = found.len() > size;
+        found.truncate(size);
+        let last = found.last().filter(|_| more)?;
+        let mut link = format!("{}?n={size}&last={}", call.head.uri.path(), percent_encode(last));
+        if let Some(host) = call.query.value("ns") {
+            link.push_str("&ns=");
+            link.push_str(&percent_encode(host));
+        }
+        Some(link)
+    }
+}
+
+/// Tags of a repository in byte order.
+pub(super) async fn tags(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+) -> Result<Response, Refusal> {
+    let page = Page::of(call)?;
+    let (limit, after) = (page.limit(), page.after.clone());
+    let places = call.places(&repository);
+    let found = app
+        .run(move |store| {
+            for place in places {
+                if store.repository_exists(&place.repository)? {
+                    let tags = store.tags(&place.repository, after.as_deref(), limit)?;
+                    return Ok(Some((place, tags)));
+                }
+            }
+            Ok(None)
+        })
+        .await?;
+    let Some((place, tags)) = found else { return Err(Refusal::name_unknown(&repository)) };
+    let mut tags = tags.into_iter().map(|(tag, _)| tag.as_str().to_owned()).collect();
+    let next = page.cut(call, &mut tags);
+    let mut response =
+        answer::json("application/json", &TagList { name: repository.as_str().to_owned(), tags })?;
+    if let Some(next) = next {
+        answer::link_next(response.headers_mut(), &next);
+    }
+    place.name_in(&mut response);
+    Ok(response)
+}
+
+/// All repositories in byte order.
+pub(super) async fn catalog(app: &Arc<App>, call: &Call) -> Result<Response, Refusal> {
+    let page = Page::of(call)?;
+    let (limit, after) = (page.limit(), page.after.clone());
+    let found = app.run(move |store| Ok(store.repositories(after.as_deref(), limit)?)).await?;
+    let mut repositories = found.into_iter().map(String::from).collect();
+    let next = page.cut(call, &mut repositories);
+    let mut response = answer::json("application/json", &Catalog { repositories })?;
+    if let Some(next) = next {
+        answer::link_next(response.headers_mut(), &next);
+    }
+    Ok(response)
+}
+
+/// The answer's body: an image index whether or not anything is known of the subject.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Referrers {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: Vec<Descriptor>,
+}
+
+/// What refers to a manifest, present or not.
+pub(super) async fn referrers(
+    app: &Arc<App>,
+    call: &Call,
+    repository: RepositoryName,
+    subject: Digest,
+) -> Result<Response, Refusal> {
+    let filter = call.query.value("artifactType").filter(|kind| !kind.is_empty()).map(str::to_owned);
+    let filtered = filter.is_some();
+    let places = call.places(&repository);
+    let wanted = subject.clone();
+    let found = app
+        .run(move |store| {
+            for place in places {
+                let found = store.referrers(&place.repository, &wanted, filter.as_deref())?;
+                if !found.is_empty() {
+                    return Ok(Some((place, found)));
+                }
+            }
+            Ok(None)
+        })
+        .await?;
+    let (place, mut manifests) = found.map_or_else(Default::default, |(place, found)| (Some(place), found));
+    if let Some(after) = call.query.value("last") {
+        manifests.retain(|descriptor| descriptor.digest.to_string().as_str() > after);
+    }
+    let more = manifests.len() > REFERRERS;
+    manifests.truncate(REFERRERS);
+    let next = manifests.last().filter(|_| more).map(|last| next_referrers(call, &last.digest));
+    let body = Referrers { schema_version: 2, media_type: media_type::OCI_INDEX, manifests };
+    let mut response = answer::json(media_type::OCI_INDEX, &body)?;
+    if filtered {
+        answer::set(response.headers_mut(), answer::OCI_FILTERS, "artifactType");
+    }
+    if let Some(next) = next {
+        answer::link_next(response.headers_mut(), &next);
+    }
+    if let Some(place) = place {
+        place.name_in(&mut response);
+    }
+    Ok(response)
+}
+
+fn next_referrers(call: &Call, last: &Digest) -> String {
+    let mut link = format!("{}?last={last}", call.head.uri.path());
+    for key in ["artifactType", "ns"] {
+        if let Some(value) = call.query.value(key) {
+            link.extend(["&", key, "=", &percent_encode(value)]);
+        }
+    }
+    link
+}
