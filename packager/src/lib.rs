@@ -4,18 +4,22 @@
 //! volumes on a medium, under one signed manifest. On the far side the volumes become content in a store again.
 //! The stages tell a [`reporter::Reporter`] what they do; they never print.
 //!
+//! - [`config`]: the mirror file; [`source`]: what its sources name; [`mirror`]: from there into the store
 //! - [`lock`]: what a mirror run settled on
 //! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
 //! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
 //! - [`verify`]: a drive proved; [`import`]: a drive into a store; [`inspect`]: a drive shown
 //!
-//! `Lock -> PackPlan -> volumes => Verified<BundleManifest> -> store`
+//! `MirrorConfig -> MirrorPlan -> [store] -> Lock -> PackPlan -> volumes => Verified<BundleManifest> -> store`
 
 pub mod bundle;
+pub mod config;
 pub mod import;
 pub mod inspect;
 pub mod lock;
 pub mod media;
+pub mod mirror;
 pub mod pack;
 pub mod reporter;
+pub mod source;
 pub mod verify;

@@ -244,6 +244,3 @@ pub(super) fn percent_encode(text: &str) -> String {
         encoded
     })
 }
-
-#[cfg(test)]
-mod tests;

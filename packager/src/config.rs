@@ -1,0 +1,468 @@
+//! `airlock.yaml`: what to mirror, and how to reach it. A value of [`MirrorConfig`] is valid.
+
+use std::path::{Path, PathBuf};
+
+use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::bundle::manifest::is_name;
+
+const API_VERSION: &str = "airlock.dev/v1alpha1";
+const KIND: &str = "MirrorConfig";
+
+/// Why a mirror file is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not YAML of the expected shape.
+    #[error("`{path}` is not a mirror file")]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<serde_saphyr::Error>,
+    },
+    /// The file is of another kind or version.
+    #[error("`{field}` is `{found}`, expected `{expected}`")]
+    Kind {
+        /// Which member.
+        field: &'static str,
+        /// What it says.
+        found: String,
+        /// What it should say.
+        expected: &'static str,
+    },
+    /// The name cannot become part of file names.
+    #[error("`{0}` is not a name: lower-case letters, digits, `-` and `.`, at most 64")]
+    Name(String),
+    /// A reference, host, platform or checksum is malformed.
+    #[error("`{field}` is not valid")]
+    Value {
+        /// Which member.
+        field: &'static str,
+        /// Why.
+        #[source]
+        source: oci::Error,
+    },
+    /// A source says two things, or too little.
+    #[error("{0}")]
+    Source(&'static str),
+}
+
+/// A valid mirror file.
+#[derive(Clone, Debug)]
+pub struct MirrorConfig {
+    /// The set's name.
+    pub name: String,
+    /// The platforms to take of an index; empty for all.
+    pub platforms: Vec<Platform>,
+    /// How registries are reached.
+    pub registries: Vec<RegistryRule>,
+    /// Which URLs are fetched from elsewhere: prefix and replacement.
+    pub urls: Vec<(String, String)>,
+    /// What to mirror.
+    pub sources: Vec<Source>,
+    /// Whether signatures, attestations and SBOMs come along.
+    pub follow: bool,
+    /// The folder of the mirror file, for relative paths.
+    pub base: PathBuf,
+}
+
+/// How a registry is reached.
+#[derive(Clone, Debug)]
+pub struct RegistryRule {
+    /// The host as it stands in references.
+    pub host: RegistryHost,
+    /// Where to connect.
+    pub mirror: RegistryHost,
+    /// What stands before repository names there.
+    pub prefix: Option<RepositoryName>,
+    /// Whether to speak plain HTTP.
+    pub plain_http: bool,
+    /// A file with a certificate authority.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Something to mirror.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// An EKS Distro release manifest.
+    EksdRelease(Location),
+    /// An EKS Anywhere package bundle: its file, or its artifact; and the registry of its images.
+    PackageBundle(BundleLocation, RegistryHost, Option<RepositoryName>),
+    /// An image.
+    Image(Reference),
+    /// A Helm chart in a registry.
+    ChartReference(Reference),
+    /// A packaged Helm chart.
+    ChartFile(PathBuf),
+    /// A file.
+    File(FileSource),
+}
+
+/// Where a text is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A local file.
+    Path(PathBuf),
+    /// A URL.
+    Url(String),
+}
+
+/// Where a package bundle is.
+#[derive(Clone, Debug)]
+pub enum BundleLocation {
+    /// A local file.
+    Path(PathBuf),
+    /// An artifact in a registry.
+    Reference(Reference),
+}
+
+/// A file and its checksums.
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    /// Where it is.
+    pub location: Location,
+    /// What it must hash to; at least one for a URL.
+    pub checksums: Vec<Digest>,
+    /// Its name in the store, instead of its own.
+    pub name: Option<String>,
+}
+
+/// The mirror file as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "MirrorConfig")]
+struct Document {
+    /// Always `airlock.dev/v1alpha1`.
+    api_version: String,
+    /// Always `MirrorConfig`.
+    kind: String,
+    metadata: Metadata,
+    /// Platforms to take of multi-platform images, as `os/architecture[/variant]`; all when empty.
+    #[serde(default)]
+    platforms: Vec<String>,
+    /// Registries that are reached in another way than over HTTPS under their own name.
+    #[serde(default)]
+    registries: Vec<RegistryText>,
+    /// URLs that are fetched from elsewhere.
+    #[serde(default)]
+    urls: Vec<UrlText>,
+    /// What to mirror.
+    sources: Vec<SourceText>,
+    #[serde(default)]
+    signatures: Signatures,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Metadata {
+    /// The set's name; the volumes' file names begin with it.
+    name: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RegistryText {
+    /// The host as it stands in references, for example `public.ecr.aws`.
+    host: String,
+    /// Where to connect instead: `host[:port][/prefix]`; the host itself when absent.
+    mirror: Option<String>,
+    /// Speak plain HTTP.
+    #[serde(default, rename = "plainHTTP")]
+    plain_http: bool,
+    /// A PEM file with a certificate authority to trust.
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct UrlText {
+    /// What the URL begins with.
+    prefix: String,
+    /// What stands there instead.
+    mirror: String,
+}
+
+/// What to mirror; one key each.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum SourceText {
+    /// An EKS Distro `Release` manifest: every image and archive of it.
+    EksdRelease(LocationText),
+    /// An EKS Anywhere `PackageBundle`: its charts and images.
+    PackageBundle(BundleText),
+    /// Image references.
+    Images(Vec<String>),
+    /// Helm charts, as artifacts.
+    Charts(Vec<ChartText>),
+    /// Plain files.
+    Files(Vec<FileText>),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LocationText {
+    /// A path, relative to the mirror file.
+    file: Option<PathBuf>,
+    /// A URL.
+    url: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BundleText {
+    /// A path, relative to the mirror file.
+    file: Option<PathBuf>,
+    /// The bundle's artifact, for example `public.ecr.aws/eks-anywhere/eks-anywhere-packages-bundles:v1-35-latest`.
+    reference: Option<String>,
+    /// The registry of charts and images that name none: `host[/prefix]`; `public.ecr.aws/eks-anywhere` when absent.
+    registry: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ChartText {
+    /// A chart in a registry.
+    reference: Option<String>,
+    /// A packaged chart, relative to the mirror file.
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct FileText {
+    /// A path, relative to the mirror file.
+    path: Option<PathBuf>,
+    /// A URL; needs a checksum.
+    url: Option<String>,
+    /// SHA-256, 64 hex digits.
+    sha256: Option<String>,
+    /// SHA-512, 128 hex digits.
+    sha512: Option<String>,
+    /// Its name in the store.
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Signatures {
+    /// Whether signatures, attestations and SBOMs follow what they are about.
+    follow: bool,
+}
+
+impl Default for Signatures {
+    fn default() -> Self {
+        Self { follow: true }
+    }
+}
+
+/// The mirror file's JSON Schema.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Document).to_value()
+}
+
+impl MirrorConfig {
+    /// Reads a mirror file.
+    ///
+    /// # Errors
+    /// When it is missing, malformed or contradicts itself.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::parse(&text, path, base)
+    }
+
+    fn parse(text: &str, path: &Path, base: &Path) -> Result<Self, Error> {
+        let document: Document = serde_saphyr::from_str(text)
+            .map_err(|source| Error::Yaml { path: path.to_owned(), source: Box::new(source) })?;
+        for (field, found, expected) in
+            [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
+        {
+            if found != expected {
+                return Err(Error::Kind { field, found: found.clone(), expected });
+            }
+        }
+        if !is_name(&document.metadata.name) {
+            return Err(Error::Name(document.metadata.name));
+        }
+        let platforms = document.platforms.iter().map(|text| value("platforms", text));
+        let mut sources = Vec::new();
+        for source in document.sources {
+            source.validate(base, &mut sources)?;
+        }
+        Ok(Self {
+            name: document.metadata.name,
+            platforms: platforms.collect::<Result<_, _>>()?,
+            registries: document
+                .registries
+                .iter()
+                .map(|rule| rule.validate(base))
+                .collect::<Result<_, _>>()?,
+            urls: document.urls.into_iter().map(|rule| (rule.prefix, rule.mirror)).collect(),
+            sources,
+            follow: document.signatures.follow,
+            base: base.to_owned(),
+        })
+    }
+
+    /// The URL to fetch instead.
+    #[must_use]
+    pub fn url(&self, url: &str) -> String {
+        let rule =
+            self.urls.iter().find_map(|(prefix, mirror)| Some((url.strip_prefix(prefix.as_str())?, mirror)));
+        rule.map_or_else(|| url.to_owned(), |(rest, mirror)| format!("{mirror}{rest}"))
+    }
+}
+
+impl RegistryText {
+    fn validate(&self, base: &Path) -> Result<RegistryRule, Error> {
+        let host: RegistryHost = value("registries.host", &self.host)?;
+        let (mirror, prefix) = match &self.mirror {
+            Some(text) => host_and_prefix("registries.mirror", text)?,
+            None => (host.clone(), None),
+        };
+        let ca_file = self.ca_file.as_ref().map(|path| base.join(path));
+        Ok(RegistryRule { host, mirror, prefix, plain_http: self.plain_http, ca_file })
+    }
+}
+
+impl SourceText {
+    fn validate(self, base: &Path, sources: &mut Vec<Source>) -> Result<(), Error> {
+        match self {
+            Self::EksdRelease(text) => sources.push(Source::EksdRelease(text.validate(base)?)),
+            Self::PackageBundle(text) => {
+                let location = match (text.file, text.reference) {
+                    (Some(path), None) => BundleLocation::Path(base.join(path)),
+                    (None, Some(reference)) => {
+                        BundleLocation::Reference(value("packageBundle.reference", &reference)?)
+                    }
+                    _ => return Err(Error::Source("a packageBundle needs either `file` or `reference`")),
+                };
+                let registry = text.registry.as_deref().unwrap_or("public.ecr.aws/eks-anywhere");
+                let (host, prefix) = host_and_prefix("packageBundle.registry", registry)?;
+                sources.push(Source::PackageBundle(location, host, prefix));
+            }
+            Self::Images(references) => {
+                for reference in references {
+                    sources.push(Source::Image(value("images", &reference)?));
+                }
+            }
+            Self::Charts(charts) => {
+                for chart in charts {
+                    sources.push(match (chart.reference, chart.file) {
+                        (Some(reference), None) => {
+                            Source::ChartReference(value("charts.reference", &reference)?)
+                        }
+                        (None, Some(path)) => Source::ChartFile(base.join(path)),
+                        _ => return Err(Error::Source("a chart needs either `reference` or `file`")),
+                    });
+                }
+            }
+            Self::Files(files) => {
+                for file in files {
+                    sources.push(Source::File(file.validate(base)?));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LocationText {
+    fn validate(self, base: &Path) -> Result<Location, Error> {
+        match (self.file, self.url) {
+            (Some(path), None) => Ok(Location::Path(base.join(path))),
+            (None, Some(url)) => Ok(Location::Url(url)),
+            _ => Err(Error::Source("an eksdRelease needs either `file` or `url`")),
+        }
+    }
+}
+
+impl FileText {
+    fn validate(self, base: &Path) -> Result<FileSource, Error> {
+        let checksums = [("sha256", self.sha256), ("sha512", self.sha512)]
+            .into_iter()
+            .filter_map(|(name, hex)| hex.map(|hex| value("files checksum", &format!("{name}:{hex}"))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let location = match (self.path, self.url) {
+            (Some(path), None) => Location::Path(base.join(path)),
+            (None, Some(_)) if checksums.is_empty() => {
+                return Err(Error::Source("a file from a URL needs `sha256` or `sha512`"));
+            }
+            (None, Some(url)) => Location::Url(url),
+            _ => return Err(Error::Source("a file needs either `path` or `url`")),
+        };
+        Ok(FileSource { location, checksums, name: self.name })
+    }
+}
+
+fn host_and_prefix(field: &'static str, text: &str) -> Result<(RegistryHost, Option<RepositoryName>), Error> {
+    match text.split_once('/') {
+        Some((host, prefix)) => Ok((value(field, host)?, Some(value(field, prefix)?))),
+        None => Ok((value(field, text)?, None)),
+    }
+}
+
+fn value<T: std::str::FromStr<Err = oci::Error>>(field: &'static str, text: &str) -> Result<T, Error> {
+    text.parse().map_err(|source| Error::Value { field, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\n";
+
+    fn parse(rest: &str) -> Result<MirrorConfig, Error> {
+        MirrorConfig::parse(&format!("{HEAD}{rest}"), Path::new("airlock.yaml"), Path::new("/base"))
+    }
+
+    #[test]
+    fn every_kind_of_source_is_read() {
+        let config = parse(
+            "platforms: [linux/amd64]
+registries: [{host: public.ecr.aws, mirror: '127.0.0.1:5000/copy', plainHTTP: true}]
+urls: [{prefix: 'https://a.io/', mirror: 'http://127.0.0.1:1/'}]
+sources:
+  - eksdRelease: {file: release.yaml}
+  - packageBundle: {reference: 'r.io/bundles:v1'}
+  - images: [nginx, 'r.io/a:b']
+  - charts: [{file: chart.tgz}, {reference: 'r.io/chart:1'}]
+  - files: [{path: x}, {url: 'https://a.io/x', sha512: 'cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e'}]
+",
+        )
+        .unwrap();
+        assert_eq!(config.sources.len(), 8);
+        assert_eq!(config.url("https://a.io/x"), "http://127.0.0.1:1/x");
+        assert!(config.follow && config.registries[0].prefix.is_some());
+    }
+
+    #[test]
+    fn each_defect_has_its_error() {
+        assert!(matches!(parse("sources: []\nextra: 1\n"), Err(Error::Yaml { .. })));
+        assert!(matches!(parse("sources: [{images: ['UPPER/x y']}]\n"), Err(Error::Value { .. })));
+        assert!(matches!(parse("sources: [{files: [{url: 'https://a.io/x'}]}]\n"), Err(Error::Source(_))));
+        assert!(matches!(parse("sources: [{charts: [{}]}]\n"), Err(Error::Source(_))));
+        assert!(matches!(parse("platforms: [linux]\nsources: []\n"), Err(Error::Value { .. })));
+        let other = HEAD.replace("MirrorConfig", "Other");
+        let other = MirrorConfig::parse(&format!("{other}sources: []\n"), Path::new("x"), Path::new("."));
+        assert!(matches!(other, Err(Error::Kind { .. })));
+        let name = HEAD.replace("name: a", "name: ../a");
+        let name = MirrorConfig::parse(&format!("{name}sources: []\n"), Path::new("x"), Path::new("."));
+        assert!(matches!(name, Err(Error::Name(_))));
+    }
+}

@@ -1,0 +1,121 @@
+//! From a mirror file into the store, and a lock of what that came to.
+//!
+//! Manifests are asked for first and give the plan; then blobs are fetched, each durable before it counts; names
+//! come last, in one commit, and then the lock. A run that was killed goes on within the blob at which it was.
+
+mod error;
+mod fetch;
+pub mod plan;
+mod resolve;
+
+use std::path::Path;
+
+use registry::client::{Client, ClientConfig, HostRule};
+use serde::Serialize;
+use store::Store;
+
+pub use self::error::Error;
+pub use self::plan::{Download, MirrorPlan, Origin};
+use crate::config::MirrorConfig;
+use crate::lock::Lock;
+use crate::reporter::{Reporter, State};
+
+/// What a run did, or with `--dry-run` would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MirrorReport {
+    /// Each item of the mirror file.
+    pub items: Vec<ItemReport>,
+    /// All together.
+    pub totals: Totals,
+}
+
+/// One item's fate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemReport {
+    /// How the mirror file names it.
+    pub source: String,
+    /// Its digest, once known.
+    pub digest: Option<String>,
+    /// How it came to be in the store.
+    pub state: State,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// Bytes by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Of items that were in the store before.
+    pub present_bytes: u64,
+    /// Of blobs that were there by another item or an earlier run.
+    pub reused_bytes: u64,
+    /// Over the network or from files.
+    pub fetched_bytes: u64,
+    /// Hashed: all that is not present.
+    pub verified_bytes: u64,
+}
+
+/// The client that a mirror file asks for.
+///
+/// # Errors
+/// When a certificate file cannot be read, or TLS not be set up.
+pub fn client(config: &MirrorConfig, docker_config: Option<std::path::PathBuf>) -> Result<Client, Error> {
+    let mut hosts = Vec::new();
+    for rule in &config.registries {
+        let read = |path: &std::path::PathBuf| {
+            std::fs::read(path).map_err(|source| Error::File { path: path.display().to_string(), source })
+        };
+        hosts.push(HostRule {
+            host: rule.host.clone(),
+            endpoint: rule.mirror.clone(),
+            prefix: rule.prefix.clone(),
+            plain_http: rule.plain_http,
+            ca_pem: rule.ca_file.as_ref().map(read).transpose()?,
+        });
+    }
+    Client::new(ClientConfig { hosts, docker_config, ..ClientConfig::default() }).map_err(Error::Client)
+}
+
+/// Plans a run: what is named, what it comes to, what is missing. With a lock, references mean what they meant.
+///
+/// # Errors
+/// When a source cannot be read, or a registry not be asked.
+pub async fn plan(
+    config: &MirrorConfig,
+    client: &Client,
+    store: &Store,
+    lock: Option<&Lock>,
+    reporter: &dyn Reporter,
+) -> Result<MirrorPlan, Error> {
+    let wants = resolve::wants(config, client, reporter).await?;
+    if let Some(lock) = lock
+        && let Some(plan) = plan::satisfied(config, &wants, lock, store)?
+    {
+        return Ok(plan);
+    }
+    let resolved = resolve::resolve(config, client, &wants, lock, store).await?;
+    plan::plan(config, resolved, store)
+}
+
+/// Fetches what the plan lists, names it in the store, and writes the lock.
+///
+/// # Errors
+/// When something cannot be fetched or is not what its digest says; nothing is named then.
+pub async fn run(
+    plan: MirrorPlan,
+    client: &Client,
+    store: &Store,
+    lock_path: &Path,
+    reporter: &dyn Reporter,
+) -> Result<MirrorReport, Error> {
+    if plan.done {
+        return Ok(plan.report());
+    }
+    let (lock, report) = fetch::fetch(plan, client, store, reporter).await?;
+    let (path, bytes) = (lock_path.to_owned(), lock.to_bytes());
+    fetch::blocking(move || fetch::write_durably(&path, &bytes)).await?;
+    Ok(report)
+}

@@ -1,0 +1,119 @@
+//! Why a mirror run fails.
+
+use oci::Digest;
+
+/// Every way in which a mirror run can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A registry or a URL gave no answer.
+    #[error("the mirror could not fetch")]
+    Client(#[source] registry::client::Error),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] store::Error),
+    /// A local file cannot be read or written.
+    #[error("cannot use `{path}`")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A manifest of EKS, or a `Chart.yaml`, is malformed.
+    #[error("`{name}` is malformed")]
+    Document {
+        /// Which.
+        name: String,
+        /// Where and why.
+        #[source]
+        source: Box<serde_saphyr::Error>,
+    },
+    /// A manifest of EKS is of another kind.
+    #[error("`{name}` is a `{found}`, expected a `{expected}`")]
+    DocumentKind {
+        /// Which.
+        name: String,
+        /// Its kind.
+        found: String,
+        /// What is needed.
+        expected: &'static str,
+    },
+    /// A reference, digest or manifest is malformed.
+    #[error("a name or manifest is not valid")]
+    Oci(#[source] oci::Error),
+    /// A URL gives no name in the store.
+    #[error("`{0}` has no host and file name to go by")]
+    FileName(String),
+    /// The registry has no such thing.
+    #[error("`{0}` does not exist")]
+    NotFound(String),
+    /// An index has none of the wanted platforms.
+    #[error("`{reference}` has none of the platforms {wanted}")]
+    NoPlatform {
+        /// The image.
+        reference: String,
+        /// What was wanted.
+        wanted: String,
+    },
+    /// A file is not what its checksum says.
+    #[error("`{source_name}` hashes to `{found}`, not to `{expected}`")]
+    Checksum {
+        /// The file.
+        source_name: String,
+        /// What was expected.
+        expected: Digest,
+        /// What it is.
+        found: Digest,
+    },
+    /// Two items want the same tag for different things.
+    #[error("`{0}` would mean two different things")]
+    Clash(String),
+    /// A chart archive cannot be read.
+    #[error("`{path}` is not a chart archive")]
+    ChartArchive {
+        /// The archive.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A chart archive has no usable `Chart.yaml`.
+    #[error("`{0}` has no `Chart.yaml` with a name and a version")]
+    NoChart(String),
+    /// A package bundle's artifact has no content.
+    #[error("`{0}` is not a package bundle's artifact: it has no layer")]
+    EmptyBundle(String),
+    /// The store's file system has too little room.
+    #[error("the store has {free} bytes free, {needed} are needed")]
+    NoSpace {
+        /// Free bytes.
+        free: u64,
+        /// Needed bytes.
+        needed: u64,
+    },
+    /// A task of this program died.
+    #[error("a task of the mirror died")]
+    Died,
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Client(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::NotFound(_) => {
+                Some("check the reference; with `--update` the lock's digests are asked for anew")
+            }
+            Self::NoPlatform { .. } => Some("change `platforms` in the mirror file"),
+            Self::Checksum { .. } => {
+                Some("the file changed or the checksum is wrong: find out which before you go on")
+            }
+            Self::NoSpace { .. } => Some("free space, or use a store on a larger file system"),
+            _ => None,
+        }
+    }
+}

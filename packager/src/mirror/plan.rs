@@ -1,0 +1,214 @@
+//! Decides what has to be fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use oci::{Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag};
+use serde::Serialize;
+use store::Store;
+
+use super::resolve::{Resolved, ResolvedImage};
+use super::{Error, ItemReport, MirrorReport, Totals};
+use crate::config::{Location, MirrorConfig};
+use crate::lock::{ItemKind, Lock};
+use crate::reporter::State;
+use crate::source::Wanted;
+
+/// A run that only has to be done.
+pub struct MirrorPlan {
+    /// The set's name.
+    pub(super) name: String,
+    /// The platforms asked for.
+    pub(super) platforms: Vec<String>,
+    /// Whether the lock is satisfied and nothing is to be done.
+    pub done: bool,
+    /// Every item, in the mirror file's order.
+    pub(super) items: Vec<PlannedItem>,
+    /// Blobs to be fetched, once each.
+    pub downloads: Vec<Download>,
+}
+
+pub(super) struct PlannedItem {
+    pub(super) report: ItemReport,
+    pub(super) image: Option<ResolvedImage>,
+    pub(super) wanted: Option<Wanted>,
+    /// Blobs that this item brings.
+    pub(super) fetches: u64,
+}
+
+/// A blob to be fetched.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Download {
+    /// What for, for messages.
+    pub name: String,
+    /// The blob; of a file, its size is unknown and 0.
+    pub blob: Descriptor,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a blob comes from.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// A registry.
+    Registry(RegistryHost, RepositoryName),
+    /// A URL.
+    Url(String),
+    /// A local file.
+    Path(PathBuf),
+}
+
+impl MirrorPlan {
+    /// What the run would do, by what is known before it.
+    #[must_use]
+    pub fn report(&self) -> MirrorReport {
+        let mut totals = Totals::default();
+        for item in &self.items {
+            match item.report.state {
+                State::Present => totals.present_bytes += item.report.bytes,
+                State::Reused | State::Verified | State::Fetched => {
+                    totals.reused_bytes += item.report.bytes.saturating_sub(item.fetches);
+                    totals.fetched_bytes += item.fetches;
+                }
+            }
+        }
+        totals.verified_bytes = totals.fetched_bytes;
+        MirrorReport { items: self.items.iter().map(|item| item.report.clone()).collect(), totals }
+    }
+}
+
+/// The plan for a lock that the store satisfies: nothing to do. `None` if something is missing, or the mirror
+/// file asks for something that the lock lacks.
+pub(super) fn satisfied(
+    config: &MirrorConfig,
+    wants: &[Wanted],
+    lock: &Lock,
+    store: &Store,
+) -> Result<Option<MirrorPlan>, Error> {
+    let platforms: Vec<String> = config.platforms.iter().map(ToString::to_string).collect();
+    let mut items = Vec::new();
+    for wanted in wants {
+        let source = wanted.name();
+        let Some(item) = lock.items.iter().find(|item| item.source == source) else { return Ok(None) };
+        if item.kind == ItemKind::Image && item.platforms != platforms {
+            return Ok(None);
+        }
+        let digest = Some(item.digest.to_string());
+        let report = ItemReport { source, digest, state: State::Present, bytes: item.size };
+        items.push(PlannedItem { report, image: None, wanted: None, fetches: 0 });
+    }
+    if lock.items.len() != wants.len() || lock.name != config.name {
+        return Ok(None);
+    }
+    for repository in &lock.repositories {
+        for manifest in &repository.manifests {
+            let selector = Selector::Digest(manifest.digest.clone());
+            let named = store.resolve(&repository.name, &selector)?.is_some();
+            let mut digests =
+                std::iter::once(&manifest.digest).chain(manifest.blobs.iter().map(|blob| &blob.digest));
+            let whole = digests
+                .try_fold(true, |whole, digest| Ok::<_, Error>(whole && store.has_blob(digest)?.is_some()))?;
+            if !named || !whole {
+                return Ok(None);
+            }
+        }
+        for tag in &repository.tags {
+            let found = store.resolve(&repository.name, &Selector::Tag(tag.tag.clone()))?;
+            if found.is_none_or(|row| row.digest != tag.digest) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(MirrorPlan { name: config.name.clone(), platforms, done: true, items, downloads: Vec::new() }))
+}
+
+/// The plan for what was resolved.
+pub(super) fn plan(
+    config: &MirrorConfig,
+    resolved: Vec<Resolved>,
+    store: &Store,
+) -> Result<MirrorPlan, Error> {
+    let mut downloads: BTreeMap<Digest, Download> = BTreeMap::new();
+    let mut tags: BTreeMap<(RepositoryName, Tag), Digest> = BTreeMap::new();
+    let mut items = Vec::new();
+    for Resolved { wanted, image } in resolved {
+        let mut fetches = 0;
+        let mut bytes = 0;
+        if let Some(image) = &image {
+            for (tag, digest) in &image.tags {
+                let place = (image.repository.clone(), tag.clone());
+                if tags.insert(place, digest.clone()).is_some_and(|before| before != *digest) {
+                    return Err(Error::Clash(format!("{}:{tag}", image.repository)));
+                }
+            }
+            for blob in carried(image.manifests.values()) {
+                bytes += blob.size;
+                if store.has_blob(&blob.digest)?.is_none() && !downloads.contains_key(&blob.digest) {
+                    fetches += blob.size;
+                    let (host, repository) = (image.reference.host(), image.reference.repository());
+                    let origin = Origin::Registry(host.clone(), repository.clone());
+                    let name = image.reference.to_string();
+                    downloads.insert(blob.digest.clone(), Download { name, blob: blob.clone(), origin });
+                }
+            }
+            bytes += image.manifests.values().map(|manifest| manifest.bytes().len() as u64).sum::<u64>();
+        }
+        plan_file(&wanted, store, &mut downloads)?;
+        let named = image.as_ref().map_or(Ok(false), |image| is_named(image, store))?;
+        let state = match (fetches, named) {
+            (0, true) => State::Present,
+            (0, false) if image.is_some() => State::Reused,
+            _ => State::Fetched,
+        };
+        let digest = image.as_ref().map(|image| image.root.to_string());
+        let report = ItemReport { source: wanted.name(), digest, state, bytes };
+        items.push(PlannedItem { report, image, wanted: Some(wanted), fetches });
+    }
+    let platforms = config.platforms.iter().map(ToString::to_string).collect();
+    let downloads = downloads.into_values().collect();
+    Ok(MirrorPlan { name: config.name.clone(), platforms, done: false, items, downloads })
+}
+
+/// A file of known checksum is fetched like a blob; a local one of unknown checksum is read when its turn comes.
+fn plan_file(
+    wanted: &Wanted,
+    store: &Store,
+    downloads: &mut BTreeMap<Digest, Download>,
+) -> Result<(), Error> {
+    let Wanted::File { source, location: Location::Url(url), checksums, .. } = wanted else { return Ok(()) };
+    let Some(digest) = checksums.first() else { return Ok(()) };
+    if store.has_blob(digest)?.is_none() {
+        let kind = "application/octet-stream".parse().map_err(Error::Oci)?;
+        let blob = Descriptor::new(kind, digest.clone(), 0);
+        let download = Download { name: source.clone(), blob, origin: Origin::Url(url.clone()) };
+        downloads.insert(digest.clone(), download);
+    }
+    Ok(())
+}
+
+/// Whether the store has the image already under all its names.
+fn is_named(image: &ResolvedImage, store: &Store) -> Result<bool, Error> {
+    for digest in image.manifests.keys() {
+        if store.resolve(&image.repository, &Selector::Digest(digest.clone()))?.is_none() {
+            return Ok(false);
+        }
+    }
+    for (tag, digest) in &image.tags {
+        let found = store.resolve(&image.repository, &Selector::Tag(tag.clone()))?;
+        if found.is_none_or(|row| row.digest != *digest) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The blobs that travel, once each: not those that may not be distributed.
+pub(super) fn carried<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Vec<&'a Descriptor> {
+    let mut seen = BTreeSet::new();
+    manifests
+        .flat_map(Manifest::blobs)
+        .filter(|blob| !blob.media_type.is_foreign() && blob.urls.is_empty() && seen.insert(&blob.digest))
+        .collect()
+}

@@ -1,0 +1,319 @@
+//! What references mean now: manifests with everything below and about them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use oci::{
+    Content, Descriptor, Digest, Manifest, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag,
+};
+use registry::client::Client;
+use store::Store;
+
+use super::{Error, fetch};
+use crate::config::{BundleLocation, Location, MirrorConfig, Source};
+use crate::lock::{ItemKind, Lock};
+use crate::reporter::Reporter;
+use crate::source::{Wanted, bundle_wants, named_after, release_wants};
+
+/// Items that are asked for at once.
+const AT_ONCE: usize = 8;
+/// An EKS manifest is not larger than this.
+const MOST_TEXT: usize = 16 << 20;
+/// What says of a manifest in an index that it is about another (buildkit's attestations).
+const ABOUT: &str = "vnd.docker.reference.digest";
+
+/// Something wanted, with what it comes to as far as that is known.
+pub(super) struct Resolved {
+    pub(super) wanted: Wanted,
+    pub(super) image: Option<ResolvedImage>,
+}
+
+/// An image with all its manifests.
+pub(super) struct ResolvedImage {
+    pub(super) kind: ItemKind,
+    pub(super) reference: Reference,
+    pub(super) repository: RepositoryName,
+    pub(super) root: Digest,
+    pub(super) manifests: BTreeMap<Digest, Manifest>,
+    pub(super) tags: BTreeMap<Tag, Digest>,
+}
+
+/// Reads the sources: what do they name?
+pub(super) async fn wants(
+    config: &MirrorConfig,
+    client: &Client,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Wanted>, Error> {
+    let mut wants = Vec::new();
+    for source in &config.sources {
+        match source {
+            Source::EksdRelease(location) => {
+                let (name, text) = text(config, client, location).await?;
+                let (found, others) = release_wants(&text, &name, config)?;
+                if !others.is_empty() {
+                    reporter.warn(&format!("{name}: not mirrored, of another type: {}", others.join(", ")));
+                }
+                wants.extend(found);
+            }
+            Source::PackageBundle(location, host, prefix) => {
+                let (name, text) = match location {
+                    BundleLocation::Path(path) => {
+                        text_of(&Location::Path(path.clone()), config, client).await?
+                    }
+                    BundleLocation::Reference(reference) => {
+                        wants.push(Wanted::Image { kind: ItemKind::Bundle, reference: reference.clone() });
+                        (reference.to_string(), bundle_text(client, reference).await?)
+                    }
+                };
+                wants.extend(bundle_wants(&text, &name, host, prefix.as_ref())?);
+            }
+            Source::Image(reference) => {
+                wants.push(Wanted::Image { kind: ItemKind::Image, reference: reference.clone() });
+            }
+            Source::ChartReference(reference) => {
+                wants.push(Wanted::Image { kind: ItemKind::Chart, reference: reference.clone() });
+            }
+            Source::ChartFile(path) => wants.push(Wanted::Chart { path: path.clone() }),
+            Source::File(file) => wants.push(file_want(file, config)?),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    wants.retain(|wanted| seen.insert(wanted.name()));
+    Ok(wants)
+}
+
+fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<Wanted, Error> {
+    let (source, location, default) = match &file.location {
+        Location::Url(url) => (url.clone(), Location::Url(config.url(url)), Some(named_after(url)?)),
+        Location::Path(path) => (path.display().to_string(), file.location.clone(), None),
+    };
+    let own = || source.rsplit('/').next().unwrap_or_default().to_owned();
+    let name = file.name.clone().unwrap_or_else(own);
+    let named = || {
+        let tag = crate::source::tag_of(&name).ok_or_else(|| Error::FileName(name.clone()))?;
+        Ok::<_, Error>(("files".parse().map_err(Error::Oci)?, tag))
+    };
+    let (repository, tag) = match (default, &file.name) {
+        (Some(place), None) => place,
+        _ => named()?,
+    };
+    Ok(Wanted::File { source, location, checksums: file.checksums.clone(), repository, tag })
+}
+
+async fn text(
+    config: &MirrorConfig,
+    client: &Client,
+    location: &Location,
+) -> Result<(String, String), Error> {
+    text_of(location, config, client).await
+}
+
+async fn text_of(
+    location: &Location,
+    config: &MirrorConfig,
+    client: &Client,
+) -> Result<(String, String), Error> {
+    match location {
+        Location::Path(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path);
+            Ok((name.clone(), text.map_err(|source| Error::File { path: name, source })?))
+        }
+        Location::Url(url) => {
+            let bytes = client.file(&config.url(url), 0).await.map_err(Error::Client)?;
+            Ok((url.clone(), fetch::collect(bytes, MOST_TEXT).await?))
+        }
+    }
+}
+
+/// A package bundle is the first layer of its artifact, whatever its type.
+async fn bundle_text(client: &Client, reference: &Reference) -> Result<String, Error> {
+    let (host, repository) = (reference.host(), reference.repository());
+    let manifest = client.manifest(host, repository, &reference.selector()).await.map_err(Error::Client)?;
+    let manifest = manifest.ok_or_else(|| Error::NotFound(reference.to_string()))?;
+    let layer = manifest.blobs().nth(1).ok_or_else(|| Error::EmptyBundle(reference.to_string()))?;
+    let bytes = client.blob(host, repository, layer, 0).await.map_err(Error::Client)?;
+    fetch::collect(bytes, MOST_TEXT).await
+}
+
+/// Asks for every image's manifests, several images at once.
+pub(super) async fn resolve(
+    config: &MirrorConfig,
+    client: &Client,
+    wants: &[Wanted],
+    lock: Option<&Lock>,
+    _store: &Store,
+) -> Result<Vec<Resolved>, Error> {
+    let resolving = wants.iter().map(|wanted| async move {
+        let image = match wanted {
+            Wanted::Image { kind, reference } => {
+                let locked = lock.and_then(|lock| {
+                    let item = lock.items.iter().find(|item| item.source == reference.to_string())?;
+                    Some(item.digest.clone())
+                });
+                Some(Walk::new(config, client, *kind, reference)?.run(locked).await?)
+            }
+            Wanted::File { .. } | Wanted::Chart { .. } => None,
+        };
+        Ok(Resolved { wanted: wanted.clone(), image })
+    });
+    stream::iter(resolving).buffered(AT_ONCE).try_collect().await
+}
+
+/// The walk over one image.
+struct Walk<'a> {
+    config: &'a MirrorConfig,
+    client: &'a Client,
+    host: &'a RegistryHost,
+    image: ResolvedImage,
+    /// Manifests to be looked at.
+    open: VecDeque<Manifest>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        config: &'a MirrorConfig,
+        client: &'a Client,
+        kind: ItemKind,
+        reference: &'a Reference,
+    ) -> Result<Self, Error> {
+        let host = reference.host();
+        let below = host.as_repository().map_err(Error::Oci)?;
+        let image = ResolvedImage {
+            kind,
+            reference: reference.clone(),
+            repository: reference.repository().below(&below).map_err(Error::Oci)?,
+            root: Digest::sha256(b""),
+            manifests: BTreeMap::new(),
+            tags: BTreeMap::new(),
+        };
+        Ok(Self { config, client, host, image, open: VecDeque::new() })
+    }
+
+    async fn run(mut self, locked: Option<Digest>) -> Result<ResolvedImage, Error> {
+        let selector = locked.map_or_else(|| self.image.reference.selector(), Selector::Digest);
+        let root = self.manifest(&selector).await?;
+        let root = root.ok_or_else(|| Error::NotFound(self.image.reference.to_string()))?;
+        self.image.root = match &selector {
+            Selector::Digest(digest) => digest.clone(),
+            Selector::Tag(_) => root.digest(),
+        };
+        if let Some(tag) = self.image.reference.tag() {
+            self.image.tags.insert(tag.clone(), self.image.root.clone());
+        }
+        self.image.manifests.insert(self.image.root.clone(), root.clone());
+        self.open.push_back(root);
+        while let Some(manifest) = self.open.pop_front() {
+            self.children(&manifest).await?;
+            if self.config.follow {
+                self.attached(&manifest.digest()).await?;
+            }
+        }
+        Ok(self.image)
+    }
+
+    async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>, Error> {
+        let repository = self.image.reference.repository();
+        self.client.manifest(self.host, repository, selector).await.map_err(Error::Client)
+    }
+
+    async fn add(&mut self, digest: &Digest) -> Result<(), Error> {
+        if self.image.manifests.contains_key(digest) {
+            return Ok(());
+        }
+        let missing = || Error::NotFound(format!("{}@{digest}", self.image.repository));
+        let manifest = self.manifest(&Selector::Digest(digest.clone())).await?.ok_or_else(missing)?;
+        self.image.manifests.insert(digest.clone(), manifest.clone());
+        self.open.push_back(manifest);
+        Ok(())
+    }
+
+    async fn children(&mut self, manifest: &Manifest) -> Result<(), Error> {
+        let Content::Index(index) = manifest.content() else { return Ok(()) };
+        let chosen = chosen(&index.manifests, &self.config.platforms);
+        let manifests = index.manifests.iter().filter(|child| child.media_type.is_manifest());
+        if chosen.is_empty() && manifests.count() > 0 {
+            let wanted: Vec<_> = self.config.platforms.iter().map(Platform::to_string).collect();
+            return Err(Error::NoPlatform {
+                reference: self.image.reference.to_string(),
+                wanted: wanted.join(", "),
+            });
+        }
+        for digest in chosen {
+            self.add(&digest).await?;
+        }
+        Ok(())
+    }
+
+    /// Signatures, attestations and SBOMs: cosign's tags, and referrers.
+    async fn attached(&mut self, subject: &Digest) -> Result<(), Error> {
+        for suffix in ["sig", "att", "sbom"] {
+            let Ok(tag) = Tag::of_attachment(subject, suffix) else { continue };
+            if let Some(manifest) = self.manifest(&Selector::Tag(tag.clone())).await? {
+                let digest = manifest.digest();
+                self.image.tags.insert(tag, digest.clone());
+                if self.image.manifests.insert(digest, manifest.clone()).is_none() {
+                    self.open.push_back(manifest);
+                }
+            }
+        }
+        let repository = self.image.reference.repository();
+        let referrers = self.client.referrers(self.host, repository, subject).await.map_err(Error::Client)?;
+        for referrer in referrers {
+            self.add(&referrer.digest).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The children to take: those of the wanted platforms, those that say something about them, and indexes.
+fn chosen(children: &[Descriptor], platforms: &[Platform]) -> Vec<Digest> {
+    let wanted = |child: &&Descriptor| {
+        child.media_type.is_manifest()
+            && match &child.platform {
+                Some(platform) if platform.is_unknown() => false,
+                Some(platform) => {
+                    platforms.is_empty() || platforms.iter().any(|wanted| wanted.accepts(platform))
+                }
+                None => true,
+            }
+    };
+    let taken: BTreeSet<&Digest> = children.iter().filter(wanted).map(|child| &child.digest).collect();
+    let about = |child: &&Descriptor| {
+        child
+            .annotations
+            .get(ABOUT)
+            .is_some_and(|subject| taken.iter().any(|digest| digest.to_string() == *subject))
+    };
+    children
+        .iter()
+        .filter(|child| taken.contains(&child.digest) || about(child))
+        .map(|child| child.digest.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_chosen_by_platform_with_what_is_about_them() {
+        let child = |name: &str, platform: &str| {
+            let kind = oci::media_type::OCI_MANIFEST.parse().unwrap();
+            let mut child = Descriptor::new(kind, Digest::sha256(name.as_bytes()), 1);
+            child.platform = Some(platform.parse().unwrap());
+            child
+        };
+        let about = |subject: &Descriptor| {
+            let mut child = child(&format!("about {}", subject.digest), "unknown/unknown");
+            child.annotations.insert(ABOUT.into(), subject.digest.to_string());
+            child
+        };
+        let (amd, arm) = (child("amd", "linux/amd64"), child("arm", "linux/arm64"));
+        let children = [amd.clone(), arm.clone(), about(&amd), about(&arm)];
+        let only = chosen(&children, &["linux/arm64".parse().unwrap()]);
+        assert_eq!(only, [arm.digest.clone(), children[3].digest.clone()]);
+        assert_eq!(chosen(&children, &[]).len(), 4);
+        assert!(chosen(&children, &["windows/amd64".parse().unwrap()]).is_empty());
+    }
+}

@@ -1,0 +1,332 @@
+//! What can be typed. Declarations only; nothing here does anything.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::env;
+
+/// Carry OCI artifacts across an air gap: mirror, pack, verify, import, serve.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 signature or content refused,\n\
+                  4 something that was named is missing, 5 no room, 6 network or registry failed, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// How to print results.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    /// Print results and errors only.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice for debugging.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document on standard output.
+    Json,
+    /// A page, for `inspect`.
+    Html,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch what a mirror file names into a store, and lock it.
+    Mirror(Mirror),
+    /// Write a lock's content to a medium, as signed volumes.
+    Pack(Pack),
+    /// Prove a drive: its signature, and every byte.
+    Verify(Verify),
+    /// Show what is on a drive, without keys.
+    Inspect(Inspect),
+    /// Verify a drive and bring its content into a store.
+    Import(Import),
+    /// Serve a store as an OCI registry.
+    Serve(Serve),
+    /// Make keys and trust files.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Look after a store.
+    #[command(subcommand)]
+    Store(Store),
+    /// Make a small upstream, carry it across, and serve it: the whole path in one command.
+    Quickstart(Quickstart),
+    /// Print the JSON Schema of the mirror file.
+    Schema,
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages.
+    Man {
+        /// The folder.
+        #[arg(long, default_value = "man")]
+        to: PathBuf,
+    },
+    /// Print the version.
+    Version,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StoreArg {
+    /// The store's folder.
+    #[arg(long, env = env::STORE, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock mirror -f airlock.yaml --store store")]
+pub(crate) struct Mirror {
+    /// The mirror file.
+    #[arg(long, short, default_value = "airlock.yaml", value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// The lock to write, and to follow where it exists.
+    #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
+    pub(crate) lock: PathBuf,
+    /// Ask what references mean now, in spite of the lock.
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Print what would be fetched, and fetch nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock pack --store store --to /media/usb --key release.key")]
+pub(crate) struct Pack {
+    /// The lock.
+    #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
+    pub(crate) lock: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// The folder on the medium.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    /// The largest volume, with a unit such as MiB or GB; 4 GiB - 64 KiB fits FAT32.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4294901760")]
+    pub(crate) volume_size: u64,
+    /// Do not read the medium back.
+    #[arg(long)]
+    pub(crate) no_read_back: bool,
+    /// Print the volumes, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeyArg {
+    /// The private key; its password comes from `AIRLOCK_KEY_PASSWORD`, a file, or the terminal.
+    #[arg(long, env = env::KEY, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// A file whose first line is the password.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MediaArg {
+    /// Volumes, or folders that hold them.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TrustArg {
+    /// The trust file: the keys that are accepted.
+    #[arg(long, env = env::TRUST, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock verify /media/usb --trust trust.yaml")]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) media: MediaArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock inspect /media/usb --output html > contents.html")]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub(crate) media: MediaArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock import /media/usb --trust trust.yaml --store store")]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) media: MediaArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Verify the signature, print what would be imported, and import nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: airlock serve --store store --listen 0.0.0.0:5000 --self-signed --htpasswd users"
+)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+    /// A password file (`htpasswd -B`); without it everybody may pull and push.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) htpasswd: Option<PathBuf>,
+    /// With a password file: pull without a password.
+    #[arg(long, requires = "htpasswd")]
+    pub(crate) anonymous_pull: bool,
+    /// Refuse pushes and deletes.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Serve plain HTTP on an address that others can reach.
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
+    /// Write the served URL to this file once listening.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) address_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Tls {
+    /// A certificate chain, PEM.
+    #[arg(long, requires = "tls_key", conflicts_with = "self_signed", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Make a certificate authority once, and a certificate by it.
+    #[arg(long)]
+    pub(crate) self_signed: bool,
+    /// Where the authority is kept; `tls` in the store's folder unless given.
+    #[arg(long, value_name = "DIR", requires = "self_signed")]
+    pub(crate) tls_dir: Option<PathBuf>,
+    /// Names or addresses under which clients reach the registry, beside localhost.
+    #[arg(long, value_name = "NAME", requires = "self_signed")]
+    pub(crate) tls_name: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key pair: NAME.key, encrypted as cosign does, and NAME.pub.
+    Generate {
+        /// Its name.
+        #[arg(default_value = "airlock")]
+        name: PathBuf,
+        /// A file whose first line is the password.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Write a trust file that accepts these public keys, each named after its file.
+    Trust {
+        /// Public keys, PEM.
+        #[arg(required = true, value_name = "PUBLIC_KEY")]
+        keys: Vec<PathBuf>,
+        /// The trust file.
+        #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// List repositories and tags.
+    List(StoreArg),
+    /// Hash every blob and compare files, database and journal.
+    Check(StoreArg),
+    /// Make the database anew from the blobs and the journal of names.
+    Rebuild(StoreArg),
+    /// Remove blobs that nothing names.
+    Gc {
+        #[command(flatten)]
+        store: StoreArg,
+        /// Print what would be removed, and remove nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Quickstart {
+    /// Where everything is made.
+    #[arg(long, default_value = "airlock-quickstart", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Address and port; the next free port is taken if this one is not free.
+    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// End after everything was checked, for scripts.
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Write the served URL to this file once listening.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) address_file: Option<PathBuf>,
+}
+
+/// `4096`, `2MiB`, `4.5GB`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let unit = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        "TiB" | "T" => 1 << 40,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        unit => return Err(format!("`{unit}` is not a unit: use KiB, MiB, GiB, TiB, kB, MB, GB or TB")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is not a whole number"))?;
+    number.checked_mul(unit).ok_or_else(|| "this is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_declarations_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("2MiB"), Ok(2 << 20));
+        assert_eq!(parse_size("4 GB"), Ok(4_000_000_000));
+        assert!(parse_size("2 parsecs").is_err() && parse_size("MiB").is_err());
+        assert!(parse_size("99999999999TiB").is_err());
+    }
+}

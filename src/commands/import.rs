@@ -1,0 +1,41 @@
+//! `airlock import`.
+
+use packager::bundle::Limits;
+use packager::import::{ImportReport, import, plan};
+use packager::media::Media;
+
+use crate::cli::Import;
+use crate::commands::trust;
+use crate::failure::Status;
+use crate::printer::{Printer, size};
+use crate::progress::Progress;
+
+pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status> {
+    let trust = trust(&settings.trust)?;
+    let media = Media::open(&settings.media.paths, Limits::default())?;
+    let manifest = media.verify(trust.as_ref())?;
+    let store = store::Store::open(&settings.store.store)?;
+    let report = if settings.dry_run {
+        plan(&manifest, &media, &store)?
+    } else {
+        import(&media, &manifest, &store, &Progress::new(printer))?
+    };
+    let verb = if settings.dry_run { "would import" } else { "imported" };
+    printer.result(&report, |report| text(report, verb))?;
+    Ok(Status::Done)
+}
+
+fn text(report: &ImportReport, verb: &str) -> String {
+    format!(
+        "{verb} {} (set {}, signed by {})\n{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags\n",
+        report.name,
+        report.set,
+        report.signer,
+        report.imported.blobs,
+        size(report.imported.bytes),
+        report.present.blobs,
+        report.repositories,
+        report.manifests,
+        report.tags
+    )
+}

@@ -1,0 +1,99 @@
+//! `airlock keys`, and passwords.
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use bundle_signer::{PrivateKey, PublicKey, TrustFile};
+use serde_json::json;
+
+use crate::cli::Keys;
+use crate::commands::read;
+use crate::env;
+use crate::failure::{Status, Usage};
+use crate::printer::Printer;
+
+pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> {
+    match settings {
+        Keys::Generate { name, password_file } => {
+            let password = password(password_file.as_deref(), true)?;
+            let hint = generate(name, &password)?;
+            let (private, public) = (name.with_extension("key"), name.with_extension("pub"));
+            let value = json!({ "privateKey": private, "publicKey": public, "keyHint": hint });
+            printer.result(&value, |_| {
+                format!(
+                    "wrote {} (keep it secret) and {}\nkey hint {hint}\n",
+                    private.display(),
+                    public.display()
+                )
+            })?;
+        }
+        Keys::Trust { keys, to } => {
+            let count = trust(keys, to)?;
+            printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
+                format!("wrote {}, which accepts {count} keys\n", to.display())
+            })?;
+        }
+    }
+    Ok(Status::Done)
+}
+
+/// Writes a key pair; never over an existing one.
+pub(crate) fn generate(name: &Path, password: &[u8]) -> anyhow::Result<String> {
+    let key = PrivateKey::generate()?;
+    let public = key.public_key()?;
+    write_new(&name.with_extension("key"), key.to_encrypted_pem(password)?.as_bytes(), 0o600)?;
+    write_new(&name.with_extension("pub"), public.to_pem().as_bytes(), 0o644)?;
+    Ok(public.hint())
+}
+
+/// Writes a trust file that accepts the keys.
+pub(crate) fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<usize> {
+    let mut named = Vec::new();
+    for path in keys {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let key = PublicKey::from_pem(&read(path)?)
+            .with_context(|| format!("`{}` cannot be used", path.display()))?;
+        named.push((name, key));
+    }
+    let trust = TrustFile::new(named)?;
+    write_new(to, trust.to_yaml().as_bytes(), 0o644)?;
+    Ok(keys.len())
+}
+
+/// Loads a private key with its password.
+pub(crate) fn load(path: &Path, password_file: Option<&Path>) -> anyhow::Result<PrivateKey> {
+    let text = read(path)?;
+    let password = password(password_file, false)?;
+    PrivateKey::from_pem(&text, &password).with_context(|| format!("`{}` cannot be used", path.display()))
+}
+
+/// The password: from a file, the environment, or the terminal; never from the command line.
+fn password(file: Option<&Path>, new: bool) -> anyhow::Result<Vec<u8>> {
+    if let Some(path) = file {
+        let text = read(path)?;
+        return Ok(text.lines().next().unwrap_or_default().as_bytes().to_vec());
+    }
+    if let Some(password) = env::KEY_PASSWORD.iter().find_map(std::env::var_os) {
+        return Ok(password.into_encoded_bytes());
+    }
+    if !std::io::stdin().is_terminal() {
+        let hint = "set AIRLOCK_KEY_PASSWORD, or use --password-file";
+        return Err(Usage { message: "the private key needs a password".to_owned(), hint }.into());
+    }
+    let password = rpassword::prompt_password("Password for the private key: ")?;
+    if new && rpassword::prompt_password("Again: ")? != password {
+        let hint = "run the command again";
+        return Err(Usage { message: "the two passwords differ".to_owned(), hint }.into());
+    }
+    Ok(password.into_bytes())
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let failed = || format!("cannot write `{}`", path.display());
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).with_context(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(failed)
+}

@@ -1,0 +1,65 @@
+//! `airlock mirror`.
+
+use std::path::PathBuf;
+
+use packager::config::MirrorConfig;
+use packager::lock::Lock;
+use packager::mirror::{MirrorReport, client, plan};
+use packager::reporter::State;
+use serde_json::json;
+
+use crate::cli::Mirror;
+use crate::env;
+use crate::failure::Status;
+use crate::printer::{Printer, size};
+use crate::progress::Progress;
+
+pub(crate) async fn run(settings: &Mirror, printer: &Printer) -> anyhow::Result<Status> {
+    let config = MirrorConfig::read(&settings.file)?;
+    let store = store::Store::open(&settings.store.store)?;
+    let lock =
+        if settings.update || !settings.lock.exists() { None } else { Some(Lock::read(&settings.lock)?) };
+    let client = client(&config, docker_config())?;
+    let progress = Progress::new(printer);
+    let plan = plan(&config, &client, &store, lock.as_ref(), &progress).await?;
+    if settings.dry_run {
+        let value = json!({ "report": plan.report(), "downloads": plan.downloads });
+        printer.result(&value, |_| {
+            let lines = plan.downloads.iter().map(|download| {
+                format!("{:>10}  {}  {}\n", size(download.blob.size), download.blob.digest, download.name)
+            });
+            lines.collect::<String>() + &text(&plan.report(), "would fetch")
+        })?;
+        return Ok(Status::Done);
+    }
+    let report = packager::mirror::run(plan, &client, &store, &settings.lock, &progress).await?;
+    printer.result(&report, |report| text(report, "fetched"))?;
+    Ok(Status::Done)
+}
+
+fn text(report: &MirrorReport, verb: &str) -> String {
+    let lines = report.items.iter().map(|item| {
+        let state = match item.state {
+            State::Present => "present",
+            State::Reused => "reused",
+            State::Fetched => "fetched",
+            State::Verified => "verified",
+        };
+        format!("{state:8} {:>10}  {}\n", size(item.bytes), item.source)
+    });
+    let totals = report.totals;
+    lines.collect::<String>()
+        + &format!(
+            "{verb} {}, reused {}, present {}, verified {}\n",
+            size(totals.fetched_bytes),
+            size(totals.reused_bytes),
+            size(totals.present_bytes),
+            size(totals.verified_bytes)
+        )
+}
+
+fn docker_config() -> Option<PathBuf> {
+    let folder = std::env::var_os(env::DOCKER_CONFIG).map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".docker"));
+    Some(folder.or_else(home)?.join("config.json"))
+}

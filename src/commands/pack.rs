@@ -1,0 +1,46 @@
+//! `airlock pack`.
+
+use packager::lock::Lock;
+use packager::pack::{WriteOptions, plan, write};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::cli::Pack;
+use crate::commands::keys;
+use crate::failure::{Status, Usage};
+use crate::printer::{Printer, size};
+use crate::progress::Progress;
+
+pub(crate) fn run(settings: &Pack, printer: &Printer) -> anyhow::Result<Status> {
+    let lock = Lock::read(&settings.lock)?;
+    let store = store::Store::open_existing(&settings.store.store)?;
+    let progress = Progress::new(printer);
+    if settings.dry_run {
+        let plan = plan(&lock, &store, settings.volume_size, &progress)?;
+        printer.result(&plan.volumes, |volumes| {
+            volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name)).collect()
+        })?;
+        return Ok(Status::Done);
+    }
+    let key = settings.key.key.as_ref().ok_or_else(|| Usage {
+        message: "no private key was given, and a drive must be signed".to_owned(),
+        hint: "give --key FILE; make one with `airlock keys generate`",
+    })?;
+    // The password first: nobody should be asked for it after an hour of work.
+    let key = keys::load(key, settings.key.password_file.as_deref())?;
+    let plan = plan(&lock, &store, settings.volume_size, &progress)?;
+    let options = WriteOptions {
+        target: settings.to.clone(),
+        read_back: !settings.no_read_back,
+        now: OffsetDateTime::now_utc().format(&Rfc3339)?,
+    };
+    let report = write(&plan, &store, &key, &options, &progress)?;
+    printer.result(&report, |report| {
+        let volumes =
+            report.volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name));
+        let proof = if report.read_back { "read back and complete" } else { "complete, not read back" };
+        volumes.collect::<String>()
+            + &format!("set {}\n{proof}: safe to unplug after unmounting\n", report.set)
+    })?;
+    Ok(Status::Done)
+}

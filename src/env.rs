@@ -1,0 +1,14 @@
+//! Every environment variable that airlock reads.
+
+/// The store's folder.
+pub(crate) const STORE: &str = "AIRLOCK_STORE";
+/// The trust file.
+pub(crate) const TRUST: &str = "AIRLOCK_TRUST";
+/// The private key.
+pub(crate) const KEY: &str = "AIRLOCK_KEY";
+/// The private key's password; cosign's name for it is read too.
+pub(crate) const KEY_PASSWORD: [&str; 2] = ["AIRLOCK_KEY_PASSWORD", "COSIGN_PASSWORD"];
+/// Docker's configuration folder.
+pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The home folder.
+pub(crate) const HOME: &str = "HOME";

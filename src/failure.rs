@@ -1,0 +1,123 @@
+//! Errors as exit codes and as words: what went wrong, why, and what to do.
+
+use std::process::ExitCode;
+
+use packager::bundle;
+use serde_json::json;
+
+use crate::cli::Format;
+use crate::printer::Printer;
+
+/// How a command ended, other than by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// As wanted.
+    Done,
+    /// A check found faults, which were printed.
+    Faults,
+}
+
+/// Prints an error, if there is one, and gives the exit code.
+pub(crate) fn exit(outcome: anyhow::Result<Status>, printer: &Printer) -> ExitCode {
+    match outcome {
+        Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::Faults) => ExitCode::from(3),
+        // Whoever read the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = code(&error);
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            let hint = hint(&error);
+            if printer.format() == Format::Json {
+                let body =
+                    json!({ "error": causes[0], "causes": causes[1..], "hint": hint, "exitCode": code });
+                printer.complain(&body.to_string());
+            } else {
+                printer.complain(&format!("error: {}", causes[0]));
+                for cause in &causes[1..] {
+                    printer.complain(&format!("  caused by: {cause}"));
+                }
+                if let Some(hint) = hint {
+                    printer.complain(&format!("hint: {hint}"));
+                }
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// A mistake in what was typed or configured, found after parsing.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Usage {
+    pub(crate) message: String,
+    pub(crate) hint: &'static str,
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    use packager::mirror::Error as Mirror;
+    for cause in error.chain() {
+        if cause.is::<Usage>()
+            || cause.is::<packager::config::Error>()
+            || cause.is::<packager::lock::Error>()
+            || matches!(
+                cause.downcast_ref::<bundle_signer::Error>(),
+                Some(
+                    bundle_signer::Error::Trust(_)
+                        | bundle_signer::Error::TrustKind { .. }
+                        | bundle_signer::Error::TrustEmpty
+                        | bundle_signer::Error::Password
+                )
+            )
+        {
+            return 2;
+        }
+        if let Some(error) = cause.downcast_ref::<bundle::Error>() {
+            return media_code(error);
+        }
+        if let Some(error) = cause.downcast_ref::<store::Error>()
+            && error.is_out_of_space()
+        {
+            return 5;
+        }
+        match cause.downcast_ref::<Mirror>() {
+            Some(Mirror::NoSpace { .. }) => return 5,
+            Some(Mirror::Checksum { .. } | Mirror::Clash(_)) => return 3,
+            Some(Mirror::NotFound(_) | Mirror::NoPlatform { .. }) => return 4,
+            Some(Mirror::Client(_)) => return 6,
+            _ => {}
+        }
+    }
+    1
+}
+
+fn media_code(error: &bundle::Error) -> u8 {
+    use bundle::Error as E;
+    match error {
+        E::NoVolume(_) | E::MissingVolumes { .. } | E::NotInStore(_) => 4,
+        E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
+        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) => 2,
+        E::Store(error) if error.is_out_of_space() => 5,
+        E::Io { .. } | E::Store(_) | E::Sign(_) => 1,
+        _ => 3,
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
+        usage
+            .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
+            .or_else(|| {
+                cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)
+            })
+            .or_else(|| cause.downcast_ref::<bundle_signer::Error>().and_then(bundle_signer::Error::hint))
+            .or_else(|| cause.downcast_ref::<store::Error>().and_then(store::Error::hint))
+            .or_else(|| cause.downcast_ref::<registry::Error>().and_then(registry::Error::hint))
+    })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(kind)
+}

@@ -1,0 +1,200 @@
+//! `airlock quickstart`: a small real upstream, carried across and served.
+
+mod upstream;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use oci::{RegistryHost, Selector};
+use registry::client::{Client, ClientConfig, HostRule};
+use registry::server::{Auth, Limits, ServerConfig, serve};
+
+use crate::cli::{Cli, Command, Quickstart};
+use crate::commands::serve::{ended, listen_near, write_address};
+use crate::commands::{import, keys, mirror, pack, verify};
+use crate::failure::Status;
+use crate::printer::Printer;
+
+/// The upstream's name; what is mirrored stands below it in the site's registry.
+const HOST: &str = "registry.example";
+
+pub(crate) async fn run(settings: &Quickstart, printer: &Printer) -> anyhow::Result<Status> {
+    let dir = &settings.dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    printer.say("1. make a small upstream: this program as an image, a Helm chart, a file");
+    let image = upstream::make(dir)?;
+    let near = listen_near("127.0.0.1:0".parse()?).await?;
+    let upstream = near.local_addr()?;
+    let config = ServerConfig {
+        store: store::Store::open(&dir.join("upstream"))?,
+        auth: Auth::Anonymous,
+        read_only: true,
+        limits: Limits::default(),
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
+    carry(dir, &upstream.to_string(), printer).await?;
+    drop(stop);
+    server.await??;
+
+    let listener = listen_near(settings.listen).await?;
+    let address = listener.local_addr()?;
+    printer.say(&format!("6. serve the site's store on http://{address}"));
+    let config = ServerConfig {
+        store: store::Store::open_existing(&dir.join("site"))?,
+        auth: Auth::Anonymous,
+        read_only: false,
+        limits: Limits::default(),
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let end = async {
+        tokio::select! {
+            () = ended() => {}
+            _ = stopped => {}
+        }
+    };
+    let server = tokio::spawn(async move { serve(listener, None, config, end).await });
+    check(&address.to_string(), &image).await?;
+    printer.data(&commands(&address.to_string(), dir, &image))?;
+    write_address(settings.address_file.as_deref(), &format!("http://{address}"))?;
+    if settings.exit {
+        drop(stop);
+        server.await??;
+        return Ok(Status::Done);
+    }
+    printer.say("serving until Ctrl-C");
+    server.await??;
+    drop(stop);
+    Ok(Status::Done)
+}
+
+/// Mirror, keys, pack, verify, import: the verbs as a person would type them.
+async fn carry(dir: &Path, upstream: &str, printer: &Printer) -> anyhow::Result<()> {
+    let path = |name: &str| dir.join(name).display().to_string();
+    std::fs::write(dir.join("airlock.yaml"), mirror_file(upstream))?;
+    printer.say(&format!("2. airlock mirror: {} into {}", path("airlock.yaml"), path("near")));
+    typed(
+        &[
+            "mirror",
+            "-f",
+            &path("airlock.yaml"),
+            "--store",
+            &path("near"),
+            "--lock",
+            &path("airlock.lock"),
+            "--update",
+        ],
+        printer,
+    )
+    .await?;
+    printer.say("3. airlock keys, airlock pack: signed volumes in the folder that stands for a drive");
+    if !dir.join("quickstart.key").exists() {
+        std::fs::write(dir.join("password"), "quickstart\n")?;
+        keys::generate(&dir.join("quickstart"), b"quickstart")?;
+        keys::trust(&[dir.join("quickstart.pub")], &dir.join("trust.yaml"))?;
+    }
+    let drive = dir.join("drive");
+    if drive.exists() {
+        std::fs::remove_dir_all(&drive)?;
+    }
+    typed(
+        &[
+            "pack",
+            "--lock",
+            &path("airlock.lock"),
+            "--store",
+            &path("near"),
+            "--to",
+            &path("drive"),
+            "--key",
+            &path("quickstart.key"),
+            "--password-file",
+            &path("password"),
+        ],
+        printer,
+    )
+    .await?;
+    printer.say("4. airlock verify: every byte of the drive is what was signed");
+    typed(&["verify", &path("drive"), "--trust", &path("trust.yaml")], printer).await?;
+    printer.say(&format!("5. airlock import: the drive into {}", path("site")));
+    typed(&["import", &path("drive"), "--trust", &path("trust.yaml"), "--store", &path("site")], printer)
+        .await
+}
+
+/// Runs a verb as if it had been typed.
+async fn typed(arguments: &[&str], printer: &Printer) -> anyhow::Result<()> {
+    printer.say(&format!("   airlock {}", arguments.join(" ")));
+    let cli = Cli::try_parse_from(std::iter::once(&"airlock").chain(arguments))?;
+    match cli.command {
+        Command::Mirror(settings) => mirror::run(&settings, printer).await?,
+        Command::Pack(settings) => pack::run(&settings, printer)?,
+        Command::Verify(settings) => verify::run(&settings, printer)?,
+        Command::Import(settings) => import::run(&settings, printer)?,
+        other => anyhow::bail!("{other:?} is not part of the quickstart"),
+    };
+    Ok(())
+}
+
+/// Pulls the image's manifest from the site and compares its digest with the upstream's.
+async fn check(address: &str, image: &upstream::Image) -> anyhow::Result<()> {
+    let host: RegistryHost = address.parse()?;
+    let rule =
+        HostRule { host: host.clone(), endpoint: host.clone(), prefix: None, plain_http: true, ca_pem: None };
+    let client = Client::new(ClientConfig { hosts: vec![rule], ..ClientConfig::default() })?;
+    let repository = image.repository.below(&HOST.parse()?)?;
+    let selector = Selector::Tag(image.tag.clone());
+    let found = client.manifest(&host, &repository, &selector).await?;
+    let digest = found.map(|manifest| manifest.digest());
+    anyhow::ensure!(
+        digest.as_ref() == Some(&image.digest),
+        "the site serves {digest:?}, not {}",
+        image.digest
+    );
+    Ok(())
+}
+
+fn mirror_file(upstream: &str) -> String {
+    format!(
+        "apiVersion: airlock.dev/v1alpha1
+kind: MirrorConfig
+metadata:
+  name: quickstart
+registries:
+  - host: {HOST}
+    mirror: {upstream}
+    plainHTTP: true
+sources:
+  - images:
+      - {HOST}/{}:{}
+  - charts:
+      - file: hello-0.1.0.tgz
+  - files:
+      - path: notice.txt
+",
+        upstream::REPOSITORY,
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn commands(address: &str, dir: &Path, image: &upstream::Image) -> String {
+    let name = format!("{address}/{HOST}/{}:{}", image.repository, image.tag);
+    let site = dir.join("site");
+    format!(
+        "the site serves {name}
+with the upstream's digest {}
+
+pull it:
+  skopeo copy --src-tls-verify=false docker://{name} oci:airlock-image
+  podman pull --tls-verify=false {name}
+  ctr images pull --plain-http {name}
+  helm pull --plain-http oci://{address}/charts/hello --version 0.1.0
+the notice file:
+  skopeo copy --src-tls-verify=false docker://{address}/files:notice.txt dir:notice
+what is there:
+  airlock store list --store {}
+",
+        image.digest,
+        site.display()
+    )
+}
