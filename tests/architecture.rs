@@ -1,0 +1,79 @@
+//! Which crate may use which: every edge that exists must be in this table, and every crate must have a row.
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::process::Command;
+
+    /// A member, the members it may use, and third-party crates that it must not.
+    const EDGES: &[(&str, &[&str], &[&str])] = &[
+        ("oci", &[], &["tokio", "reqwest", "rusqlite"]),
+        ("store", &["oci"], &["tokio", "reqwest", "axum"]),
+        ("bundle-signer", &["oci"], &["tokio", "reqwest", "rusqlite"]),
+        ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
+        (
+            "packager",
+            &["oci", "store", "bundle-signer", "registry"],
+            &["clap", "axum", "reqwest", "rusqlite"],
+        ),
+        (
+            "airlock",
+            &["oci", "store", "bundle-signer", "registry", "packager"],
+            &["axum", "reqwest", "rusqlite"],
+        ),
+    ];
+
+    /// Crates that one member alone may use.
+    const OWNED: &[(&str, &str)] = &[
+        ("clap", "airlock"),
+        ("anyhow", "airlock"),
+        ("indicatif", "airlock"),
+        ("axum", "registry"),
+        ("oci-client", "registry"),
+        ("ring", "bundle-signer"),
+        ("rusqlite", "store"),
+    ];
+
+    fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+        let output = Command::new(env!("CARGO"))
+            .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+            .output()
+            .unwrap();
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
+        let normal = |package: &serde_json::Value| {
+            let all = package["dependencies"].as_array().unwrap().iter();
+            all.filter(|dependency| dependency["kind"].is_null()).map(name).collect()
+        };
+        let packages = metadata["packages"].as_array().unwrap();
+        packages.iter().map(|package| (name(package), normal(package))).collect()
+    }
+
+    #[test]
+    fn every_edge_is_allowed() {
+        let found = dependencies();
+        assert_eq!(
+            found.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+            EDGES.iter().map(|row| row.0).collect()
+        );
+        for (name, allowed, forbidden) in EDGES {
+            let used = &found[*name];
+            for member in found.keys().filter(|member| used.contains(*member)) {
+                assert!(allowed.contains(&member.as_str()), "`{name}` must not use `{member}`");
+            }
+            for other in *forbidden {
+                assert!(!used.contains(*other), "`{name}` must not use `{other}`");
+            }
+        }
+    }
+
+    #[test]
+    fn heavy_crates_have_one_owner() {
+        let found = dependencies();
+        for (dependency, owner) in OWNED {
+            let users: Vec<_> =
+                found.iter().filter(|(_, used)| used.contains(*dependency)).map(|(name, _)| name).collect();
+            assert_eq!(users, [owner], "`{dependency}`");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Real clients against the real binary: what a quickstart serves is pulled by skopeo, podman and containerd, in
+//! the clear and over TLS with a password, run by runc, and its drive is checked by stock cosign.
+
+#[cfg(test)]
+mod rig;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::rig::{Containerd, Site, require, run};
+
+    const IMAGE: &str = "registry.example/demo/airlock:0.1.0";
+    const USER: &str = "alice:open sesame";
+    const HTPASSWD: &str = "alice:$2y$05$DNTZIRj6ATkCh9at1M0IfuZCGpbfhnahBQzJ8/zltIw1bV9Bya8xe\n";
+
+    /// Where the site is and how a client gets in.
+    struct Way<'a> {
+        address: &'a str,
+        authority: Option<&'a Path>,
+    }
+
+    #[test]
+    fn skopeo_podman_and_containerd_pull_what_the_upstream_had() {
+        if !require(&["skopeo", "podman", "runc", "containerd", "ctr"]) {
+            return;
+        }
+        let site = Site::quickstart();
+        let containerd = Containerd::start(&site.path("containerd"));
+        let plain = site.serve(&[]);
+        std::fs::write(site.path("users"), HTPASSWD).unwrap();
+        let secret = site.serve(&["--self-signed", "--tls-dir", "tls", "--htpasswd", "users"]);
+        let authority = site.path("tls/ca.crt");
+        let ways = [
+            Way { address: &plain.address, authority: None },
+            Way { address: &secret.address, authority: Some(&authority) },
+        ];
+        for (number, way) in ways.iter().enumerate() {
+            let certs = site.path(&format!("certs{number}"));
+            std::fs::create_dir(&certs).unwrap();
+            if let Some(authority) = way.authority {
+                std::fs::copy(authority, certs.join("ca.crt")).unwrap();
+            }
+            skopeo(&site, way, &certs);
+            podman(&site, way, &certs);
+            ctr(&site, &containerd, way, &certs);
+        }
+    }
+
+    fn skopeo(site: &Site, way: &Way<'_>, certs: &Path) {
+        let copy = site.path(&format!("copy-{}", way.address.replace(':', "-")));
+        let (source, target) =
+            (format!("docker://{}/{IMAGE}", way.address), format!("oci:{}", copy.display()));
+        let certs = certs.display().to_string();
+        let access: &[&str] = match way.authority {
+            None => &["--src-tls-verify=false"],
+            Some(_) => &["--src-cert-dir", &certs, "--src-creds", USER],
+        };
+        run("skopeo", &[&["copy", "--quiet"], access, &[&source, &target]].concat());
+        let index = std::fs::read_to_string(copy.join("index.json")).unwrap();
+        assert!(index.contains(&site.digest), "skopeo: {index}");
+        if way.authority.is_some() {
+            let refused = std::process::Command::new("skopeo")
+                .args(["inspect", "--cert-dir", &certs, "--creds", "alice:wrong", &source])
+                .output()
+                .unwrap();
+            assert!(!refused.status.success(), "a wrong password was taken");
+        }
+    }
+
+    fn podman(site: &Site, way: &Way<'_>, certs: &Path) {
+        let folder = site.path(&format!("podman-{}", way.address.replace(':', "-")));
+        let (root, runroot) = (folder.join("root"), folder.join("run"));
+        let store = ["--root", root.to_str().unwrap(), "--runroot", runroot.to_str().unwrap()];
+        let common =
+            [&store[..], &["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"]]
+                .concat();
+        let name = format!("{}/{IMAGE}", way.address);
+        let image = name.as_str();
+        let certs = certs.display().to_string();
+        let access: &[&str] = match way.authority {
+            None => &["--tls-verify=false"],
+            Some(_) => &["--cert-dir", &certs, "--creds", USER],
+        };
+        run("podman", &[&common, &["pull", "--quiet"][..], access, &[image]].concat());
+        let digest =
+            run("podman", &[&common, &["image", "inspect", "--format", "{{.Digest}}", image][..]].concat());
+        assert_eq!(digest.trim(), site.digest);
+        let bounds = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096", "--network", "none"];
+        let said = run("podman", &[&common, &["run", "--rm"][..], &bounds, &[image]].concat());
+        assert_eq!(said.trim(), concat!("airlock ", env!("CARGO_PKG_VERSION")));
+        run("podman", &[&common, &["rmi", "--force", image][..]].concat());
+    }
+
+    /// In the clear through a mirror's hosts.toml, so that containerd asks with `?ns=`; over TLS by the site's own
+    /// name.
+    fn ctr(site: &Site, containerd: &Containerd, way: &Way<'_>, certs: &Path) {
+        let (host, image) = match way.authority {
+            None => ("registry.example".to_owned(), IMAGE.to_owned()),
+            Some(_) => (way.address.to_owned(), format!("{}/{IMAGE}", way.address)),
+        };
+        let folder = site.path(&format!("hosts-{}", way.address.replace(':', "-"))).join(&host);
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = match way.authority {
+            None => format!("[host.\"http://{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", way.address),
+            Some(_) => format!(
+                "server = \"https://{0}\"\n[host.\"https://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{1}\"\n",
+                way.address,
+                certs.join("ca.crt").display()
+            ),
+        };
+        std::fs::write(folder.join("hosts.toml"), text).unwrap();
+        let hosts = folder.parent().unwrap().display().to_string();
+        let access: &[&str] = if way.authority.is_some() { &["--user", USER] } else { &[] };
+        containerd.ctr(&[&["images", "pull", "--hosts-dir", &hosts], access, &[&image]].concat());
+        let listed = containerd.ctr(&["images", "list"]);
+        let line = listed.lines().find(|line| line.starts_with(&format!("{image} "))).unwrap_or_default();
+        assert!(line.contains(&site.digest), "ctr: {listed}");
+    }
+
+    #[test]
+    fn stock_cosign_accepts_the_drives_signature() {
+        if !require(&["cosign3", "cosign2", "tar"]) {
+            return;
+        }
+        let site = Site::quickstart();
+        let drive = site.path("drive/quickstart-001-of-001.tar");
+        let entries = ["airlock-manifest.json", "airlock-manifest.json.sigstore.json"];
+        let folder = site.path("");
+        run(
+            "tar",
+            &["-x", "-f", drive.to_str().unwrap(), "-C", folder.to_str().unwrap(), entries[0], entries[1]],
+        );
+        let (manifest, bundle, key) =
+            (site.path(entries[0]), site.path(entries[1]), site.path("quickstart.pub"));
+        let (manifest, bundle, key) =
+            (manifest.to_str().unwrap(), bundle.to_str().unwrap(), key.to_str().unwrap());
+        let verify = ["verify-blob", "--key", key, "--bundle", bundle, "--insecure-ignore-tlog"];
+        run("cosign3", &[&verify[..], &[manifest]].concat());
+        // Version 2 asks for a trusted root even where a key is given; an empty one does.
+        let root = site.path("root.json");
+        std::fs::write(&root, r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#)
+            .unwrap();
+        let old = ["--new-bundle-format", "--trusted-root", root.to_str().unwrap(), manifest];
+        run("cosign2", &[&verify[..], &old].concat());
+        let changed = site.path("changed.json");
+        let mut bytes = std::fs::read(manifest).unwrap();
+        bytes[10] ^= 1;
+        std::fs::write(&changed, bytes).unwrap();
+        let refused = std::process::Command::new(crate::rig::program("cosign3"))
+            .args(verify)
+            .arg(&changed)
+            .output()
+            .unwrap();
+        assert!(!refused.status.success(), "cosign took a changed manifest");
+    }
+}

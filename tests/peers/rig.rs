@@ -1,0 +1,152 @@
+//! A site made by the quickstart, and the programs that look at it. Every process is ended with its owner.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
+
+/// A program by name: built by `tests/peers/build`, or installed.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let folder = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
+    let built = folder.unwrap_or_else(home).join("bin").join(name);
+    if built.exists() { built } else { PathBuf::from(name) }
+}
+
+/// Whether all programs are there; says which are not, or fails where they must be.
+pub(crate) fn require(names: &[&str]) -> bool {
+    let missing: Vec<_> =
+        names.iter().filter(|name| Command::new(program(name)).arg("--version").output().is_err()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    assert!(
+        std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(),
+        "{missing:?} are missing: run scripts/test, which installs them"
+    );
+    println!("skipped: {missing:?} are not installed; scripts/test installs them");
+    false
+}
+
+/// Runs a program to its end and expects success; gives what it printed.
+pub(crate) fn run(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program(name)).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{name} {}\n{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a quickstart leaves.
+pub(crate) struct Site {
+    folder: tempfile::TempDir,
+    /// The image's digest at the upstream.
+    pub(crate) digest: String,
+}
+
+impl Site {
+    pub(crate) fn quickstart() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new(AIRLOCK)
+            .args(["quickstart", "--quiet", "--exit", "--listen", "127.0.0.1:5600", "--dir", "."])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let listed = Command::new(AIRLOCK)
+            .args(["store", "list", "--store", "upstream", "--output", "json"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let digest = listed[0]["digest"].as_str().unwrap().to_owned();
+        Self { folder, digest }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `airlock serve` of the site's store on a free port.
+    pub(crate) fn serve(&self, more: &[&str]) -> Process {
+        let file = self.path(&format!("address{}", more.len()));
+        let child = Command::new(AIRLOCK)
+            .args(["serve", "--store", "site", "--listen", "127.0.0.1:0", "--address-file"])
+            .arg(&file)
+            .args(more)
+            .current_dir(self.folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut process = Process { child, address: String::new() };
+        process.address = wait_for("airlock serve", || {
+            let url = std::fs::read_to_string(&file).ok()?;
+            Some(url.trim().split_once("://")?.1.to_owned())
+        });
+        process
+    }
+}
+
+/// A child that is ended with its owner.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A containerd of its own, on a socket in a folder.
+pub(crate) struct Containerd {
+    folder: PathBuf,
+    _process: Process,
+}
+
+impl Containerd {
+    pub(crate) fn start(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).unwrap();
+        let at = folder.display();
+        let config = format!(
+            "version = 4\nroot = '{at}/root'\nstate = '{at}/state'\n\
+             disabled_plugins = ['io.containerd.cri.v1.images', 'io.containerd.cri.v1.runtime', 'io.containerd.grpc.v1.cri']\n\
+             [plugins.'io.containerd.server.v1.grpc']\naddress = '{at}/sock'\n\
+             [plugins.'io.containerd.server.v1.ttrpc']\naddress = '{at}/ttrpc'\n"
+        );
+        std::fs::write(folder.join("config.toml"), config).unwrap();
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let child = Command::new(program("containerd"))
+            .arg("--config")
+            .arg(folder.join("config.toml"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let process = Process { child, address: String::new() };
+        let socket = folder.join("sock");
+        wait_for("containerd", || std::os::unix::net::UnixStream::connect(&socket).ok());
+        Self { folder: folder.to_owned(), _process: process }
+    }
+
+    pub(crate) fn ctr(&self, arguments: &[&str]) -> String {
+        let socket = self.folder.join("sock").display().to_string();
+        run("ctr", &[&["--address", &socket], arguments].concat())
+    }
+}
+
+fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(value) = ready() {
+            return value;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} did not start")
+}
