@@ -2,8 +2,8 @@
 //!
 //! This package is the command line: the only part that knows every crate, prints, and reads the environment.
 //!
-//! - [`cli`]: what can be typed; [`env`]: variables; [`commands`]: the verbs, in the order of the data flow
-//! - [`printer`]: standard output is data, standard error is talk; [`progress`]: bars; [`failure`]: exit codes
+//! - `cli`: what can be typed; `env`: variables; `commands`: the verbs, in the order of the data flow
+//! - `printer`: standard output is data, standard error is talk; `progress`: bars; `failure`: exit codes
 
 mod cli;
 mod commands;

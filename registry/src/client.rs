@@ -1,12 +1,14 @@
 //! The client's side: what a mirror needs of any registry, on the `oci-client` crate.
 //!
-//! `oci-client` does requests, redirects and tokens; here are the decisions: which endpoint stands for a host,
-//! whose password is sent, how many requests go at once, and what is an absence and what a failure. An absence
+//! `oci-client` does the tokens; here are the decisions: which endpoint stands for a host, whose password is sent,
+//! how many requests go at once, how long to wait, and what is an absence and what a failure. An absence
 //! is `None` and only ever a clean 404; everything else that is not an answer is an error, so that a registry in
 //! trouble never looks like one without signatures.
 
 mod credentials;
 mod error;
+mod push;
+mod transport;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -15,14 +17,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _};
-use http::StatusCode;
-use http::header::{CONTENT_RANGE, RANGE};
-use oci::{Descriptor, Digest, Manifest, Reference, RegistryHost, RepositoryName, Selector, Tag, media_type};
-use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientProtocol};
+use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use oci::{
+    Descriptor, Digest, Index, Manifest, MediaType, Reference, RegistryHost, RepositoryName, Selector, Tag,
+    media_type,
+};
+use oci_client::client::{Certificate, CertificateEncoding, ClientProtocol};
+use oci_client::secrets::RegistryAuth;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::credentials::DockerConfig;
 pub use self::error::Error;
+pub use self::push::{Open, Pushed};
+use self::transport::{Ask, Transport};
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -65,15 +73,8 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     config: ClientConfig,
     docker: DockerConfig,
-    endpoints: Mutex<HashMap<RegistryHost, Arc<Endpoint>>>,
+    endpoints: Mutex<HashMap<RegistryHost, Arc<Transport>>>,
     plain: reqwest::Client,
-}
-
-struct Endpoint {
-    client: oci_client::Client,
-    host: RegistryHost,
-    prefix: Option<RepositoryName>,
-    permits: Arc<Semaphore>,
 }
 
 /// Bytes on their way.
@@ -115,57 +116,88 @@ impl Client {
     ) -> Result<Option<Manifest>, Error> {
         let endpoint = self.endpoint(host).await?;
         let _permit = endpoint.permit().await;
-        let reference = endpoint.reference(repository, selector);
-        let auth = oci_client::secrets::RegistryAuth::Anonymous;
-        // The stored password is used; this argument counts only where none is stored.
-        match endpoint.client.pull_manifest_raw(&reference, &auth, &media_type::MANIFESTS).await {
-            Ok((bytes, _)) => {
-                let manifest = Manifest::parse(bytes, None)
-                    .map_err(|source| Error::Manifest { reference: reference.to_string(), source })?;
-                if let Selector::Digest(expected) = selector {
-                    let found = Digest::of(expected.algorithm(), manifest.bytes());
-                    if found != *expected {
-                        return Err(Error::Digest { expected: expected.clone(), found });
-                    }
-                }
-                Ok(Some(manifest))
-            }
-            Err(error) if error::is_absence(&error) => Ok(None),
-            Err(source) => Err(Error::request(host, repository, source)),
+        let mut ask = Ask::get(repository, format!("manifests/{selector}"));
+        ask.headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+        let response = endpoint.send(&ask).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(endpoint.refused(&ask, response).await),
         }
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned))
+        };
+        let (kind, stated) = (header("content-type"), header("docker-content-digest"));
+        let bytes = body(response, host).await?;
+        let expected = match selector {
+            Selector::Digest(digest) => Some(digest.clone()),
+            Selector::Tag(_) => stated.and_then(|text| text.parse::<Digest>().ok()),
+        };
+        if let Some(expected) = expected {
+            let found = Digest::of(expected.algorithm(), &bytes);
+            if found != expected {
+                return Err(Error::Digest { expected, found });
+            }
+        }
+        // A registry may call it `application/json`, or say nothing.
+        let kind = kind.and_then(|kind| kind.parse::<MediaType>().ok()).filter(MediaType::is_manifest);
+        let manifest = Manifest::parse(bytes, kind.as_ref())
+            .map_err(|source| Error::Manifest { reference: display(host, repository, selector), source })?;
+        Ok(Some(manifest))
     }
 
-    /// What refers to `subject`: the referrers API's answer, and the index that clients keep under a tag for
-    /// registries without it.
+    /// What refers to `subject`: the referrers API's answer, or for registries without it the index that clients
+    /// keep under a tag (distribution specification 1.1, "Referrers Tag Schema").
     ///
     /// # Errors
-    /// When either cannot be asked: never "none" for "unknown".
+    /// When it cannot be asked: never "none" for "unknown".
     pub async fn referrers(
         &self,
         host: &RegistryHost,
         repository: &RepositoryName,
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, Error> {
-        let tag = Selector::Tag(Tag::of_referrers(subject));
-        let mut found = BTreeMap::new();
-        if let Some(index) = self.manifest(host, repository, &tag).await? {
-            found.extend(index.children().iter().map(|child| (child.digest.clone(), child.clone())));
-        }
         let endpoint = self.endpoint(host).await?;
-        let _permit = endpoint.permit().await;
-        let reference = endpoint.reference(repository, &Selector::Digest(subject.clone()));
-        // It falls back to the tag by itself, without telling failures apart; the tag was asked above.
-        let listed = match endpoint.client.pull_referrers(&reference, None).await {
-            Ok(index) => index.manifests,
-            Err(error) if error::is_absence(&error) => Vec::new(),
-            Err(source) => return Err(Error::request(host, repository, source)),
-        };
-        for entry in listed {
-            let value = serde_json::to_value(entry).map_err(Error::Json)?;
-            let descriptor: Descriptor = serde_json::from_value(value).map_err(Error::Json)?;
-            found.insert(descriptor.digest.clone(), descriptor);
+        let mut found = BTreeMap::new();
+        let mut path = Some(format!("referrers/{subject}"));
+        while let Some(page) = path.take() {
+            let permit = endpoint.permit().await;
+            let mut ask = Ask::get(repository, page);
+            ask.headers.insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
+            let response = endpoint.send(&ask).await?;
+            let is_index = response
+                .headers()
+                .get(CONTENT_TYPE)
+                .is_some_and(|kind| kind.as_bytes().starts_with(media_type::OCI_INDEX.as_bytes()));
+            match response.status() {
+                StatusCode::OK if is_index => {}
+                // Some registries without the API answer other pages, or that the path makes no sense.
+                StatusCode::OK
+                | StatusCode::NOT_FOUND
+                | StatusCode::BAD_REQUEST
+                | StatusCode::NOT_ACCEPTABLE
+                | StatusCode::METHOD_NOT_ALLOWED => {
+                    drop(permit);
+                    return self.tagged_referrers(host, repository, subject).await;
+                }
+                _ => return Err(endpoint.refused(&ask, response).await),
+            }
+            path = next_page(response.headers(), &format!("/v2/{}/", endpoint.remote(repository)));
+            let index: Index = serde_json::from_slice(&body(response, host).await?).map_err(Error::Json)?;
+            found.extend(index.manifests.into_iter().map(|entry| (entry.digest.clone(), entry)));
         }
         Ok(found.into_values().collect())
+    }
+
+    async fn tagged_referrers(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let tag = Selector::Tag(Tag::of_referrers(subject));
+        let index = self.manifest(host, repository, &tag).await?;
+        Ok(index.map(|index| index.children().to_vec()).unwrap_or_default())
     }
 
     /// A blob from position `from` on. What comes is not hashed here: the store does.
@@ -181,28 +213,28 @@ impl Client {
     ) -> Result<ByteStream, Error> {
         let endpoint = self.endpoint(host).await?;
         let permit = endpoint.permit().await;
-        let reference = endpoint.reference(repository, &Selector::Digest(blob.digest.clone()));
-        let layer = oci_client::manifest::OciDescriptor {
-            media_type: blob.media_type.to_string(),
-            digest: blob.digest.to_string(),
-            size: i64::try_from(blob.size).unwrap_or(i64::MAX),
-            ..Default::default()
+        let mut ask = Ask::get(repository, format!("blobs/{}", blob.digest));
+        if from > 0
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes={from}-"))
+        {
+            ask.headers.insert(RANGE, range);
+        }
+        let response = endpoint.send(&ask).await?;
+        let start = match response.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT if resumes(response.headers(), from) => from,
+            StatusCode::PARTIAL_CONTENT => {
+                return Err(Error::Protocol {
+                    host: host.to_string(),
+                    what: "another range than was asked for",
+                });
+            }
+            _ => return Err(endpoint.refused(&ask, response).await),
         };
-        let answer = if from == 0 {
-            endpoint.client.pull_blob_stream(&reference, &layer).await.map(|stream| (0, stream))
-        } else {
-            endpoint.client.pull_blob_stream_partial(&reference, &layer, from, None).await.map(|answer| {
-                match answer {
-                    BlobResponse::Full(stream) => (0, stream),
-                    BlobResponse::Partial(stream) => (from, stream),
-                }
-            })
-        };
-        let (start, stream) = answer.map_err(|source| Error::request(host, repository, source))?;
-        let host = host.clone();
-        let stream = stream
-            .stream
-            .map(move |item| item.map_err(|source| Error::Broken { host: host.to_string(), source }));
+        let host = host.to_string();
+        let stream = response
+            .bytes_stream()
+            .map(move |item| item.map_err(|source| Error::Broken { host: host.clone(), source }));
         Ok(ByteStream { start, stream: stream.boxed(), _permit: permit })
     }
 
@@ -222,12 +254,7 @@ impl Client {
             return Box::pin(self.file(url, 0)).await;
         }
         let response = response.error_for_status().map_err(failed)?;
-        let resumed = response.status() == StatusCode::PARTIAL_CONTENT
-            && response
-                .headers()
-                .get(CONTENT_RANGE)
-                .and_then(|range| range.to_str().ok())
-                .is_some_and(|range| range.starts_with(&format!("bytes {from}-")));
+        let resumed = response.status() == StatusCode::PARTIAL_CONTENT && resumes(response.headers(), from);
         let host = url.to_owned();
         let stream = response
             .bytes_stream()
@@ -235,59 +262,84 @@ impl Client {
         Ok(ByteStream { start: if resumed { from } else { 0 }, stream: stream.boxed(), _permit: None })
     }
 
-    async fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Endpoint>, Error> {
+    async fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Transport>, Error> {
         let known = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
         if let Some(endpoint) = known {
             return Ok(endpoint);
         }
-        let rule = self.0.config.hosts.iter().find(|rule| rule.host == *host);
-        let address = rule
-            .map_or_else(|| host.endpoint().parse().unwrap_or(host.clone()), |rule| rule.endpoint.clone());
-        let plain = rule.is_some_and(|rule| rule.plain_http);
-        let authority = rule.and_then(|rule| rule.ca_pem.clone());
-        let config = oci_client::client::ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
-            extra_root_certificates: authority
-                .map(|data| Certificate { encoding: CertificateEncoding::Pem, data })
-                .into_iter()
-                .collect(),
-            read_timeout: Some(self.0.config.idle),
-            connect_timeout: Some(self.0.config.idle),
-            ..Default::default()
-        };
-        let client = oci_client::Client::try_from(config)
-            .map_err(|source| Error::Setup { host: host.to_string(), source })?;
-        if let Some(auth) = self.0.docker.credentials(host).await? {
-            client.store_auth_if_needed(address.as_str(), &auth).await;
-        }
-        let endpoint = Arc::new(Endpoint {
-            client,
-            host: address,
-            prefix: rule.and_then(|rule| rule.prefix.clone()),
-            permits: Arc::new(Semaphore::new(self.0.config.per_host)),
-        });
+        let endpoint = Arc::new(self.connect(host).await?);
         let mut endpoints = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(endpoints.entry(host.clone()).or_insert(endpoint)))
     }
+
+    async fn connect(&self, host: &RegistryHost) -> Result<Transport, Error> {
+        let config = &self.0.config;
+        let rule = config.hosts.iter().find(|rule| rule.host == *host);
+        let hub = || host.endpoint().parse().unwrap_or_else(|_| host.clone());
+        let plain_http = rule.is_some_and(|rule| rule.plain_http);
+        let authority = rule.and_then(|rule| rule.ca_pem.as_ref());
+        let mut http = reqwest::Client::builder().read_timeout(config.idle).connect_timeout(config.idle);
+        let mut tokens = oci_client::client::ClientConfig {
+            protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
+            read_timeout: Some(config.idle),
+            connect_timeout: Some(config.idle),
+            ..Default::default()
+        };
+        if let Some(pem) = authority {
+            http = http.add_root_certificate(reqwest::Certificate::from_pem(pem).map_err(Error::Tls)?);
+            tokens
+                .extra_root_certificates
+                .push(Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() });
+        }
+        let failed = |source| Error::Setup { host: host.to_string(), source };
+        Ok(Transport {
+            http: http.build().map_err(Error::Tls)?,
+            tokens: oci_client::Client::try_from(tokens).map_err(failed)?,
+            auth: self.0.docker.credentials(host).await?.unwrap_or(RegistryAuth::Anonymous),
+            host: host.clone(),
+            address: rule.map_or_else(hub, |rule| rule.endpoint.clone()),
+            prefix: rule.and_then(|rule| rule.prefix.clone()),
+            plain_http,
+            permits: Arc::new(Semaphore::new(config.per_host)),
+            known: Mutex::default(),
+        })
+    }
 }
 
-impl Endpoint {
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        Arc::clone(&self.permits).acquire_owned().await.ok()
-    }
+/// Every manifest type, since a registry may refuse what is not named.
+const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, */*";
 
-    fn reference(&self, repository: &RepositoryName, selector: &Selector) -> oci_client::Reference {
-        let host = self.host.to_string();
-        let name = match &self.prefix {
-            Some(prefix) => format!("{prefix}/{repository}"),
-            None => repository.to_string(),
-        };
-        match selector {
-            Selector::Tag(tag) => oci_client::Reference::with_tag(host, name, tag.to_string()),
-            Selector::Digest(digest) => oci_client::Reference::with_digest(host, name, digest.to_string()),
+/// Manifests and lists are read whole; nothing larger than this is one.
+const MOST_BYTES: usize = 8 << 20;
+
+async fn body(response: reqwest::Response, host: &RegistryHost) -> Result<Bytes, Error> {
+    let mut stream = response.bytes_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece.map_err(|source| Error::Broken { host: host.to_string(), source })?);
+        if bytes.len() > MOST_BYTES {
+            return Err(Error::Protocol { host: host.to_string(), what: "a manifest of more than 8 MiB" });
         }
     }
+    Ok(bytes.into())
+}
+
+/// Whether a partial answer begins where it should.
+fn resumes(headers: &HeaderMap, from: u64) -> bool {
+    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with(&format!("bytes {from}-")))
+}
+
+/// The rest of a list, below the repository's path (RFC 8288 `Link` with `rel="next"`).
+fn next_page(headers: &HeaderMap, below: &str) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    let path = target.find("/v2/").map(|at| &target[at..])?;
+    if !parameters.contains("next") {
+        return None;
+    }
+    path.strip_prefix(below).map(str::to_owned)
 }
 
 /// The whole reference as text, for messages.

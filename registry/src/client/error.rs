@@ -1,7 +1,8 @@
 //! Why a registry's answer is none.
 
-use oci::{Digest, RegistryHost, RepositoryName};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
+use http::StatusCode;
+use oci::Digest;
+use oci_client::errors::OciDistributionError;
 
 /// Every way in which a request to a registry can fail.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum Error {
         #[source]
         source: OciDistributionError,
     },
-    /// The registry refused, or could not be reached.
+    /// The registry could not be reached.
     #[error("`{host}` gave no answer for `{repository}`")]
     Request {
         /// The host as it stands in references.
@@ -28,8 +29,40 @@ pub enum Error {
         repository: String,
         /// What happened.
         #[source]
+        source: reqwest::Error,
+    },
+    /// The registry answered, but not with what was asked for.
+    #[error("`{host}` refused `{repository}` with status {status}: {said}")]
+    Refused {
+        /// The host as it stands in references.
+        host: String,
+        /// The repository.
+        repository: String,
+        /// The answer's status.
+        status: StatusCode,
+        /// What the registry said.
+        said: String,
+    },
+    /// The token service gave no token.
+    #[error("the token service of `{host}` gave no token")]
+    Token {
+        /// The host as it stands in references.
+        host: String,
+        /// Why.
+        #[source]
         source: Box<OciDistributionError>,
     },
+    /// The registry broke the protocol.
+    #[error("`{host}` broke the protocol: {what}")]
+    Protocol {
+        /// The host.
+        host: String,
+        /// How.
+        what: &'static str,
+    },
+    /// What is to be pushed cannot be read.
+    #[error("what is to be pushed cannot be read")]
+    Source(#[source] std::io::Error),
     /// A download broke off.
     #[error("the connection to `{host}` broke")]
     Broken {
@@ -37,7 +70,7 @@ pub enum Error {
         host: String,
         /// How.
         #[source]
-        source: std::io::Error,
+        source: reqwest::Error,
     },
     /// A URL gave no file.
     #[error("`{url}` gave no file")]
@@ -89,30 +122,17 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn request(
-        host: &RegistryHost,
-        repository: &RepositoryName,
-        source: OciDistributionError,
-    ) -> Self {
-        Self::Request { host: host.to_string(), repository: repository.to_string(), source: Box::new(source) }
-    }
-
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Broken { .. } => true,
-            Self::Url { source, .. } => {
-                source.status().is_none_or(|status| status.is_server_error() || status.as_u16() == 429)
+            Self::Broken { .. } | Self::Request { .. } => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Request { source, .. } => match &**source {
-                OciDistributionError::RequestError(_) | OciDistributionError::IoError(_) => true,
-                OciDistributionError::ServerError { code, .. } => *code >= 500 || *code == 429,
-                OciDistributionError::RegistryError { envelope, .. } => {
-                    envelope.errors.iter().any(|error| error.code == OciErrorCode::Toomanyrequests)
-                }
-                _ => false,
-            },
+            Self::Url { source, .. } => source
+                .status()
+                .is_none_or(|status| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS),
             _ => false,
         }
     }
@@ -121,40 +141,17 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Request { source, .. } => match &**source {
-                OciDistributionError::UnauthorizedError { .. }
-                | OciDistributionError::AuthenticationFailure(_) => Some(
-                    "log in with `docker login` or `podman login --compat-auth-file`, then run the command again",
-                ),
-                _ => Some(
-                    "check the host, the network and the `registries` of the mirror file, then run the command again",
-                ),
-            },
+            Self::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }
+            | Self::Token { .. } => Some(
+                "log in with `docker login` or `podman login --compat-auth-file`, then run the command again",
+            ),
+            Self::Request { .. } | Self::Refused { .. } => Some(
+                "check the host, the network and the `registries` of the mirror file, then run the command again",
+            ),
             Self::Broken { .. } | Self::Url { .. } => {
                 Some("run the command again: it goes on where it stopped")
             }
             _ => None,
         }
-    }
-}
-
-/// A clean 404, as opposed to a failure.
-pub(super) fn is_absence(error: &OciDistributionError) -> bool {
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => true,
-        OciDistributionError::ServerError { code, .. } => *code == 404,
-        OciDistributionError::RegistryError { envelope, .. } => {
-            !envelope.errors.is_empty()
-                && envelope.errors.iter().all(|error| {
-                    matches!(
-                        error.code,
-                        OciErrorCode::ManifestUnknown
-                            | OciErrorCode::NameUnknown
-                            | OciErrorCode::BlobUnknown
-                            | OciErrorCode::NotFound
-                    )
-                })
-        }
-        _ => false,
     }
 }

@@ -1,0 +1,242 @@
+//! Pushing: a blob that is there already is not sent, one of another repository is mounted, and an upload that
+//! broke goes on where the registry says that it ended.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use oci::{Content, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag, media_type};
+use oci_client::RegistryOperation;
+use reqwest::{Body, Request, Response, Url};
+use serde_json::json;
+
+use super::error::Error;
+use super::transport::{Ask, Transport};
+use super::{Client, display};
+
+/// How often an upload that broke is taken up again.
+const TRIES: u32 = 5;
+
+/// How a blob came to the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    Present,
+    /// It was in another repository there.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
+/// Opens what is to be pushed at a position.
+pub type Open<'a> = dyn Fn(u64) -> io::Result<BoxStream<'static, io::Result<Bytes>>> + Send + Sync + 'a;
+
+impl Client {
+    /// Brings a blob into a repository. `from` is a repository of the same registry that may have it.
+    ///
+    /// # Errors
+    /// When the registry refuses, or breaks off too often.
+    pub async fn push_blob(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        blob: &Descriptor,
+        from: Option<&RepositoryName>,
+        open: &Open<'_>,
+    ) -> Result<Pushed, Error> {
+        let endpoint = self.endpoint(host).await?;
+        let _permit = endpoint.permit().await;
+        let there = ask(Method::HEAD, repository, format!("blobs/{}", blob.digest));
+        if endpoint.send(&there).await?.status() == StatusCode::OK {
+            return Ok(Pushed::Present);
+        }
+        let mount = from.map(|from| format!("?mount={}&from={}", blob.digest, endpoint.remote(from)));
+        let start = ask(Method::POST, repository, format!("blobs/uploads/{}", mount.unwrap_or_default()));
+        let response = endpoint.send(&start).await?;
+        match response.status() {
+            StatusCode::CREATED => return Ok(Pushed::Mounted),
+            StatusCode::ACCEPTED => {}
+            _ => return Err(endpoint.refused(&start, response).await),
+        }
+        let mut upload = Upload {
+            location: location(&endpoint, response.headers())?,
+            offset: 0,
+            endpoint: &endpoint,
+            ask: start,
+        };
+        let mut tries = 0;
+        while upload.offset < blob.size {
+            match upload.send(blob.size, open).await {
+                Ok(()) => {}
+                Err(error) if error.is_passing() && tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(100 << tries)).await;
+                    upload.find_offset().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        upload.finish(&blob.digest).await?;
+        Ok(Pushed::Sent)
+    }
+
+    /// Puts a manifest under a tag or its digest. Where the registry does not know referrers, the index that stands
+    /// for them is kept up to date.
+    ///
+    /// # Errors
+    /// When the registry refuses, or says another digest.
+    pub async fn push_manifest(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        selector: &Selector,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let digest = match selector {
+            Selector::Digest(digest) => digest.clone(),
+            Selector::Tag(_) => manifest.digest(),
+        };
+        let knows_subject = self.put_manifest(host, repository, selector, manifest, &digest).await?;
+        match manifest.subject() {
+            Some(subject) if !knows_subject => {
+                self.tag_referrer(host, repository, &subject.digest, manifest.referrer_descriptor(digest))
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn put_manifest(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        selector: &Selector,
+        manifest: &Manifest,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let endpoint = self.endpoint(host).await?;
+        let _permit = endpoint.permit().await;
+        let mut put = ask(Method::PUT, repository, format!("manifests/{selector}"));
+        if let Ok(kind) = HeaderValue::from_str(manifest.media_type().as_str()) {
+            put.headers.insert(CONTENT_TYPE, kind);
+        }
+        put.body = Some(manifest.bytes().clone());
+        let response = endpoint.send(&put).await?;
+        if response.status() != StatusCode::CREATED {
+            return Err(endpoint.refused(&put, response).await);
+        }
+        let stated = response
+            .headers()
+            .get("docker-content-digest")
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(found) = stated
+            && found != *digest
+        {
+            return Err(Error::Digest { expected: digest.clone(), found });
+        }
+        Ok(response.headers().contains_key("oci-subject"))
+    }
+
+    async fn tag_referrer(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        subject: &Digest,
+        referrer: Descriptor,
+    ) -> Result<(), Error> {
+        let selector = Selector::Tag(Tag::of_referrers(subject));
+        let mut entries =
+            match self.manifest(host, repository, &selector).await?.as_ref().map(Manifest::content) {
+                Some(Content::Index(index)) => index.manifests.clone(),
+                Some(Content::Image(_)) | None => Vec::new(),
+            };
+        if entries.iter().any(|entry| entry.digest == referrer.digest) {
+            return Ok(());
+        }
+        entries.push(referrer);
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries });
+        let bytes = serde_json::to_vec(&index).map_err(Error::Json)?;
+        let index = Manifest::parse(bytes.into(), None)
+            .map_err(|source| Error::Manifest { reference: display(host, repository, &selector), source })?;
+        let digest = index.digest();
+        self.put_manifest(host, repository, &selector, &index, &digest).await.map(drop)
+    }
+}
+
+fn ask(method: Method, repository: &RepositoryName, path: String) -> Ask<'_> {
+    Ask { method, operation: RegistryOperation::Push, ..Ask::get(repository, path) }
+}
+
+/// An upload session.
+struct Upload<'a> {
+    endpoint: &'a Transport,
+    ask: Ask<'a>,
+    location: Url,
+    offset: u64,
+}
+
+impl Upload<'_> {
+    /// Sends all from the offset on as one chunk.
+    async fn send(&mut self, size: u64, open: &Open<'_>) -> Result<(), Error> {
+        let mut request = Request::new(Method::PATCH, self.location.clone());
+        let range = format!("{}-{}", self.offset, size - 1);
+        for (name, value) in [
+            (CONTENT_RANGE, range),
+            (CONTENT_LENGTH, (size - self.offset).to_string()),
+            (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        let body = Body::wrap_stream(open(self.offset).map_err(Error::Source)?);
+        let response = self.endpoint.send_once(request, &self.ask, Some(body)).await?;
+        self.accept(response, StatusCode::ACCEPTED).await?;
+        self.offset = size;
+        Ok(())
+    }
+
+    /// Asks where the session ends.
+    async fn find_offset(&mut self) -> Result<(), Error> {
+        let request = Request::new(Method::GET, self.location.clone());
+        let response = self.endpoint.send_once(request, &self.ask, None).await?;
+        let range = response
+            .headers()
+            .get(RANGE)
+            .and_then(|range| range.to_str().ok()?.rsplit_once('-')?.1.parse().ok());
+        // `0-0` is both the empty session's range and that of one byte: then from the start again would be refused,
+        // so the byte is taken as there only if the registry says more.
+        self.offset = range.map_or(0, |last: u64| if last == 0 { 0 } else { last + 1 });
+        self.accept(response, StatusCode::NO_CONTENT).await
+    }
+
+    async fn finish(mut self, digest: &Digest) -> Result<(), Error> {
+        let mut target = self.location.clone();
+        target.query_pairs_mut().append_pair("digest", &digest.to_string());
+        let mut request = Request::new(Method::PUT, target);
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        let response = self.endpoint.send_once(request, &self.ask, None).await?;
+        self.accept(response, StatusCode::CREATED).await
+    }
+
+    async fn accept(&mut self, response: Response, status: StatusCode) -> Result<(), Error> {
+        if response.status() != status {
+            return Err(self.endpoint.refused(&self.ask, response).await);
+        }
+        if status != StatusCode::CREATED && response.headers().contains_key(LOCATION) {
+            self.location = location(self.endpoint, response.headers())?;
+        }
+        Ok(())
+    }
+}
+
+/// Where an upload goes on: an absolute URL, or a path on the same endpoint.
+fn location(endpoint: &Transport, headers: &HeaderMap) -> Result<Url, Error> {
+    let broken =
+        || Error::Protocol { host: endpoint.host.to_string(), what: "no usable location of an upload" };
+    let text = headers.get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(broken)?;
+    let base = Url::parse(&endpoint.url("/")).map_err(|_| broken())?;
+    base.join(text).map_err(|_| broken())
+}
