@@ -5,7 +5,7 @@
 //! constructor, and manifests keep the exact bytes they were parsed from, because a digest is over bytes.
 //!
 //! - [`digest`]: `sha256:` and `sha512:` digests and the streaming [`Hasher`]
-//! - [`name`]: repository names; [`tag`]: tags; [`reference`]: both with a registry in front
+//! - [`name`]: repository names; [`tag`]: tags; [`mod@reference`]: both with a registry in front
 //! - [`media_type`]: media types with a meaning here
 //! - [`descriptor`]: [`Descriptor`] and [`Platform`]
 //! - [`manifest`]: image manifests and indexes, OCI and Docker alike
