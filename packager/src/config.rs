@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::bundle::manifest::is_name;
+use crate::source::archive::Format;
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
 const KIND: &str = "MirrorConfig";
@@ -109,6 +110,8 @@ pub enum Source {
     ChartFile(PathBuf),
     /// A file.
     File(FileSource),
+    /// An image on disk: its format, where it is, which of several, and the name to give it.
+    Archive(Format, PathBuf, Option<String>, Reference),
 }
 
 /// Where a text is.
@@ -209,6 +212,23 @@ enum SourceText {
     Charts(Vec<ChartText>),
     /// Plain files.
     Files(Vec<FileText>),
+    /// A folder that is an OCI image layout.
+    OciLayout(ArchiveText),
+    /// A tar file that holds an OCI image layout.
+    OciArchive(ArchiveText),
+    /// A tar file of `docker save`.
+    DockerArchive(ArchiveText),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ArchiveText {
+    /// A path, relative to the mirror file.
+    path: PathBuf,
+    /// Which image, where several are: its `org.opencontainers.image.ref.name`, or its tag for `docker save`.
+    image: Option<String>,
+    /// The name to give it, as if it had been mirrored from there.
+    reference: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -372,6 +392,9 @@ impl SourceText {
                     });
                 }
             }
+            Self::OciLayout(text) => sources.push(text.validate(Format::OciLayout, base)?),
+            Self::OciArchive(text) => sources.push(text.validate(Format::OciArchive, base)?),
+            Self::DockerArchive(text) => sources.push(text.validate(Format::DockerArchive, base)?),
             Self::Files(files) => {
                 for file in files {
                     sources.push(Source::File(file.validate(base)?));
@@ -379,6 +402,13 @@ impl SourceText {
             }
         }
         Ok(())
+    }
+}
+
+impl ArchiveText {
+    fn validate(self, format: Format, base: &Path) -> Result<Source, Error> {
+        let reference = value("reference", &self.reference)?;
+        Ok(Source::Archive(format, base.join(self.path), self.image, reference))
     }
 }
 
@@ -441,12 +471,15 @@ sources:
   - eksdRelease: {file: release.yaml}
   - packageBundle: {reference: 'r.io/bundles:v1'}
   - images: [nginx, 'r.io/a:b']
+  - ociLayout: {path: layout, reference: 'r.io/layout:1'}
+  - ociArchive: {path: a.tar, image: 'x:y', reference: 'r.io/archive:1'}
+  - dockerArchive: {path: b.tar, reference: 'r.io/saved:1'}
   - charts: [{file: chart.tgz}, {reference: 'r.io/chart:1'}]
   - files: [{path: x}, {url: 'https://a.io/x', sha512: 'cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e'}]
 ",
         )
         .unwrap();
-        assert_eq!(config.sources.len(), 8);
+        assert_eq!(config.sources.len(), 11);
         assert_eq!(config.url("https://a.io/x"), "http://127.0.0.1:1/x");
         assert!(config.follow && config.registries[0].prefix.is_some());
     }

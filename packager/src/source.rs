@@ -1,10 +1,13 @@
 //! What sources name: images and files, from EKS manifests and plain lists.
 
+pub mod archive;
 mod chart;
 mod eks;
 mod file;
 
-use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use std::collections::BTreeSet;
+
+use oci::{Descriptor, Digest, Manifest, Platform, Reference, RepositoryName, Tag};
 
 pub use self::chart::chart_config;
 pub use self::eks::{bundle_wants, release_wants};
@@ -36,6 +39,17 @@ pub enum Wanted {
         /// Under which tag.
         tag: Tag,
     },
+    /// An image on disk.
+    Archive {
+        /// What it is.
+        format: archive::Format,
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// Which, where several are.
+        image: Option<String>,
+        /// The name to give it.
+        reference: Reference,
+    },
     /// A packaged chart that becomes Helm's artifact.
     Chart {
         /// Where it is.
@@ -48,7 +62,7 @@ impl Wanted {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Image { reference, .. } => reference.to_string(),
+            Self::Image { reference, .. } | Self::Archive { reference, .. } => reference.to_string(),
             Self::File { source, .. } => source.clone(),
             Self::Chart { path } => path.display().to_string(),
         }
@@ -62,4 +76,59 @@ pub struct Artifact {
     pub manifest: Manifest,
     /// The configuration's bytes.
     pub config: Vec<u8>,
+}
+
+/// What says of a manifest in an index that it is about another (buildkit's attestations).
+const ABOUT: &str = "vnd.docker.reference.digest";
+
+/// The children to take: those of the wanted platforms, those that say something about them, and indexes.
+pub(crate) fn chosen(children: &[Descriptor], platforms: &[Platform]) -> Vec<Digest> {
+    let wanted = |child: &&Descriptor| {
+        child.media_type.is_manifest()
+            && match &child.platform {
+                Some(platform) if platform.is_unknown() => false,
+                Some(platform) => {
+                    platforms.is_empty() || platforms.iter().any(|wanted| wanted.accepts(platform))
+                }
+                None => true,
+            }
+    };
+    let taken: BTreeSet<&Digest> = children.iter().filter(wanted).map(|child| &child.digest).collect();
+    let about = |child: &&Descriptor| {
+        child
+            .annotations
+            .get(ABOUT)
+            .is_some_and(|subject| taken.iter().any(|digest| digest.to_string() == *subject))
+    };
+    children
+        .iter()
+        .filter(|child| taken.contains(&child.digest) || about(child))
+        .map(|child| child.digest.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_chosen_by_platform_with_what_is_about_them() {
+        let child = |name: &str, platform: &str| {
+            let kind = oci::media_type::OCI_MANIFEST.parse().unwrap();
+            let mut child = Descriptor::new(kind, Digest::sha256(name.as_bytes()), 1);
+            child.platform = Some(platform.parse().unwrap());
+            child
+        };
+        let about = |subject: &Descriptor| {
+            let mut child = child(&format!("about {}", subject.digest), "unknown/unknown");
+            child.annotations.insert(ABOUT.into(), subject.digest.to_string());
+            child
+        };
+        let (amd, arm) = (child("amd", "linux/amd64"), child("arm", "linux/arm64"));
+        let children = [amd.clone(), arm.clone(), about(&amd), about(&arm)];
+        let only = chosen(&children, &["linux/arm64".parse().unwrap()]);
+        assert_eq!(only, [arm.digest.clone(), children[3].digest.clone()]);
+        assert_eq!(chosen(&children, &[]).len(), 4);
+        assert!(chosen(&children, &["windows/amd64".parse().unwrap()]).is_empty());
+    }
 }

@@ -154,4 +154,41 @@ mod tests {
             .unwrap();
         assert!(!refused.status.success(), "cosign took a changed manifest");
     }
+
+    #[test]
+    fn what_skopeo_wrote_to_disk_is_mirrored() {
+        if !require(&["skopeo"]) {
+            return;
+        }
+        let site = Site::quickstart();
+        let served = site.serve(&[]);
+        let source = format!("docker://{}/{IMAGE}", served.address);
+        for (target, name) in
+            [("oci", "layout:v1"), ("oci-archive", "image.tar:v1"), ("docker-archive", "saved.tar:a/b:v1")]
+        {
+            let target = format!("{target}:{}", site.path(name).display());
+            run("skopeo", &["copy", "--quiet", "--src-tls-verify=false", &source, &target]);
+        }
+        let text = "apiVersion: airlock.dev/v1alpha1
+kind: MirrorConfig
+metadata: {name: disk}
+sources:
+  - ociLayout: {path: layout, image: v1, reference: 'disk.example/layout:v1'}
+  - ociArchive: {path: image.tar, reference: 'disk.example/archive:v1'}
+  - dockerArchive: {path: saved.tar, reference: 'disk.example/saved:v1'}
+";
+        std::fs::write(site.path("disk.yaml"), text).unwrap();
+        let mirror =
+            ["mirror", "-f", "disk.yaml", "--store", "disk", "--lock", "disk.lock", "--output", "json"];
+        let report: serde_json::Value = serde_json::from_str(&site.airlock(&mirror)).unwrap();
+        assert_eq!(report["items"][0]["digest"], site.digest.as_str());
+        assert_eq!(report["items"][1]["digest"], site.digest.as_str());
+        let again: serde_json::Value = serde_json::from_str(&site.airlock(&mirror)).unwrap();
+        assert_eq!(again["totals"]["fetchedBytes"], 0);
+        site.airlock(&["store", "check", "--store", "disk"]);
+        let saved = site.serve_store("disk", &["--read-only"]);
+        let source = format!("docker://{}/disk.example/saved:v1", saved.address);
+        let target = format!("dir:{}", site.path("again").display());
+        run("skopeo", &["copy", "--quiet", "--src-tls-verify=false", &source, &target]);
+    }
 }

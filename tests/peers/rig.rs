@@ -57,25 +57,34 @@ impl Site {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let listed = Command::new(AIRLOCK)
-            .args(["store", "list", "--store", "upstream", "--output", "json"])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
-        let digest = listed[0]["digest"].as_str().unwrap().to_owned();
-        Self { folder, digest }
+        let mut site = Self { folder, digest: String::new() };
+        let listed = site.airlock(&["store", "list", "--store", "upstream", "--output", "json"]);
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        listed[0]["digest"].as_str().unwrap().clone_into(&mut site.digest);
+        site
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
+    /// Runs airlock in the site's folder and expects success; gives what it printed.
+    pub(crate) fn airlock(&self, arguments: &[&str]) -> String {
+        let output = Command::new(AIRLOCK).args(arguments).current_dir(self.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// `airlock serve` of the site's store on a free port.
     pub(crate) fn serve(&self, more: &[&str]) -> Process {
-        let file = self.path(&format!("address{}", more.len()));
+        self.serve_store("site", more)
+    }
+
+    /// `airlock serve` of a store on a free port.
+    pub(crate) fn serve_store(&self, store: &str, more: &[&str]) -> Process {
+        let file = self.path(&format!("address-{store}{}", more.len()));
         let child = Command::new(AIRLOCK)
-            .args(["serve", "--store", "site", "--listen", "127.0.0.1:0", "--address-file"])
+            .args(["serve", "--store", store, "--listen", "127.0.0.1:0", "--address-file"])
             .arg(&file)
             .args(more)
             .current_dir(self.folder.path())

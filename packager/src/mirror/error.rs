@@ -70,6 +70,14 @@ pub enum Error {
     /// Two items want the same tag for different things.
     #[error("`{0}` would mean two different things")]
     Clash(String),
+    /// An image on disk is not what it should be.
+    #[error("`{path}` has {what}")]
+    Archive {
+        /// The archive or folder.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A chart archive cannot be read.
     #[error("`{path}` is not a chart archive")]
     ChartArchive {

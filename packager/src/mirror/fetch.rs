@@ -19,6 +19,7 @@ use crate::lock::{
     ItemKind, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag, VERSION,
 };
 use crate::reporter::{Reporter, State};
+use crate::source::archive::Slice;
 use crate::source::{Artifact, Wanted, artifact, chart_artifact, chart_config};
 
 /// Blobs that are fetched at once.
@@ -120,7 +121,7 @@ async fn transfer(download: &Download, client: &Client, partial: &mut PartialBlo
     let mut bytes = match &download.origin {
         Origin::Registry(host, repository) => client.blob(host, repository, &download.blob, from).await,
         Origin::Url(url) => client.file(url, from).await,
-        Origin::Path(path) => return copy(path, partial),
+        Origin::Slice(slice) => return copy(slice, partial),
     }
     .map_err(Error::Client)?;
     if bytes.start != from {
@@ -157,11 +158,11 @@ fn write(partial: &mut PartialBlob, batch: Vec<Bytes>) -> Result<(), Error> {
     })
 }
 
-fn copy(path: &Path, partial: &mut PartialBlob) -> Result<(), Error> {
-    let failed = |source| Error::File { path: path.display().to_string(), source };
+fn copy(slice: &Slice, partial: &mut PartialBlob) -> Result<(), Error> {
+    let failed = |source| Error::File { path: slice.path.display().to_string(), source };
     tokio::task::block_in_place(|| {
         partial.truncate()?;
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = slice.open().map_err(failed)?;
         let mut buffer = vec![0; BATCH];
         loop {
             match file.read(&mut buffer).map_err(failed)? {
@@ -250,7 +251,7 @@ fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error> {
             put(store, &artifact.config)?;
             Ok((ItemKind::Chart, name, repository, tag, artifact))
         }
-        Some(Wanted::Image { .. }) | None => Err(Error::Died),
+        Some(Wanted::Image { .. } | Wanted::Archive { .. }) | None => Err(Error::Died),
     }
 }
 

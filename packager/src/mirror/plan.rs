@@ -1,7 +1,6 @@
 //! Decides what has to be fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use oci::{Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag};
 use serde::Serialize;
@@ -13,6 +12,7 @@ use crate::config::{Location, MirrorConfig};
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::State;
 use crate::source::Wanted;
+use crate::source::archive::Slice;
 
 /// A run that only has to be done.
 pub struct MirrorPlan {
@@ -56,8 +56,8 @@ pub enum Origin {
     Registry(RegistryHost, RepositoryName),
     /// A URL.
     Url(String),
-    /// A local file.
-    Path(PathBuf),
+    /// Bytes within a local file.
+    Slice(Slice),
 }
 
 impl MirrorPlan {
@@ -147,8 +147,7 @@ pub(super) fn plan(
                 bytes += blob.size;
                 if store.has_blob(&blob.digest)?.is_none() && !downloads.contains_key(&blob.digest) {
                     fetches += blob.size;
-                    let (host, repository) = (image.reference.host(), image.reference.repository());
-                    let origin = Origin::Registry(host.clone(), repository.clone());
+                    let origin = origin(image, &blob.digest)?;
                     let name = image.reference.to_string();
                     downloads.insert(blob.digest.clone(), Download { name, blob: blob.clone(), origin });
                 }
@@ -169,6 +168,16 @@ pub(super) fn plan(
     let platforms = config.platforms.iter().map(ToString::to_string).collect();
     let downloads = downloads.into_values().collect();
     Ok(MirrorPlan { name: config.name.clone(), platforms, done: false, items, downloads })
+}
+
+fn origin(image: &ResolvedImage, digest: &Digest) -> Result<Origin, Error> {
+    match &image.slices {
+        None => Ok(Origin::Registry(image.reference.host().clone(), image.reference.repository().clone())),
+        Some(slices) => {
+            let slice = slices.get(digest).ok_or_else(|| Error::NotFound(digest.to_string()))?;
+            Ok(Origin::Slice(slice.clone()))
+        }
+    }
 }
 
 /// A file of known checksum is fetched like a blob; a local one of unknown checksum is read when its turn comes.

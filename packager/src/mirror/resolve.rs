@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use oci::{
-    Content, Descriptor, Digest, Manifest, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag,
-};
+use oci::{Content, Digest, Manifest, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag};
 use registry::client::Client;
 use store::Store;
 
@@ -13,14 +11,13 @@ use super::{Error, fetch};
 use crate::config::{BundleLocation, Location, MirrorConfig, Source};
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
-use crate::source::{Wanted, bundle_wants, named_after, release_wants};
+use crate::source::archive::{self, Slice};
+use crate::source::{Wanted, bundle_wants, chosen, named_after, release_wants};
 
 /// Items that are asked for at once.
 const AT_ONCE: usize = 8;
 /// An EKS manifest is not larger than this.
 const MOST_TEXT: usize = 16 << 20;
-/// What says of a manifest in an index that it is about another (buildkit's attestations).
-const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// Something wanted, with what it comes to as far as that is known.
 pub(super) struct Resolved {
@@ -36,6 +33,8 @@ pub(super) struct ResolvedImage {
     pub(super) root: Digest,
     pub(super) manifests: BTreeMap<Digest, Manifest>,
     pub(super) tags: BTreeMap<Tag, Digest>,
+    /// Where its blobs are, if not in a registry.
+    pub(super) slices: Option<BTreeMap<Digest, Slice>>,
 }
 
 /// Reads the sources: what do they name?
@@ -73,6 +72,12 @@ pub(super) async fn wants(
             Source::ChartReference(reference) => {
                 wants.push(Wanted::Image { kind: ItemKind::Chart, reference: reference.clone() });
             }
+            Source::Archive(format, path, image, reference) => wants.push(Wanted::Archive {
+                format: *format,
+                path: path.clone(),
+                image: image.clone(),
+                reference: reference.clone(),
+            }),
             Source::ChartFile(path) => wants.push(Wanted::Chart { path: path.clone() }),
             Source::File(file) => wants.push(file_want(file, config)?),
         }
@@ -153,11 +158,35 @@ pub(super) async fn resolve(
                 });
                 Some(Walk::new(config, client, *kind, reference)?.run(locked).await?)
             }
+            Wanted::Archive { format, path, image, reference } => {
+                let (format, path, image) = (*format, path.clone(), image.clone());
+                let platforms = config.platforms.clone();
+                let found =
+                    fetch::blocking(move || archive::find(format, &path, image.as_deref(), &platforms))
+                        .await?;
+                Some(on_disk(reference, found)?)
+            }
             Wanted::File { .. } | Wanted::Chart { .. } => None,
         };
         Ok(Resolved { wanted: wanted.clone(), image })
     });
     stream::iter(resolving).buffered(AT_ONCE).try_collect().await
+}
+
+/// An image from disk, under the name that the mirror file gives it.
+fn on_disk(reference: &Reference, found: archive::Found) -> Result<ResolvedImage, Error> {
+    let below = reference.host().as_repository().map_err(Error::Oci)?;
+    let mut tags = found.tags;
+    tags.extend(reference.tag().map(|tag| (tag.clone(), found.root.clone())));
+    Ok(ResolvedImage {
+        kind: ItemKind::Image,
+        reference: reference.clone(),
+        repository: reference.repository().below(&below).map_err(Error::Oci)?,
+        root: found.root,
+        manifests: found.manifests,
+        tags,
+        slices: Some(found.blobs),
+    })
 }
 
 /// The walk over one image.
@@ -186,6 +215,7 @@ impl<'a> Walk<'a> {
             root: Digest::sha256(b""),
             manifests: BTreeMap::new(),
             tags: BTreeMap::new(),
+            slices: None,
         };
         Ok(Self { config, client, host, image, open: VecDeque::new() })
     }
@@ -263,57 +293,5 @@ impl<'a> Walk<'a> {
             self.add(&referrer.digest).await?;
         }
         Ok(())
-    }
-}
-
-/// The children to take: those of the wanted platforms, those that say something about them, and indexes.
-fn chosen(children: &[Descriptor], platforms: &[Platform]) -> Vec<Digest> {
-    let wanted = |child: &&Descriptor| {
-        child.media_type.is_manifest()
-            && match &child.platform {
-                Some(platform) if platform.is_unknown() => false,
-                Some(platform) => {
-                    platforms.is_empty() || platforms.iter().any(|wanted| wanted.accepts(platform))
-                }
-                None => true,
-            }
-    };
-    let taken: BTreeSet<&Digest> = children.iter().filter(wanted).map(|child| &child.digest).collect();
-    let about = |child: &&Descriptor| {
-        child
-            .annotations
-            .get(ABOUT)
-            .is_some_and(|subject| taken.iter().any(|digest| digest.to_string() == *subject))
-    };
-    children
-        .iter()
-        .filter(|child| taken.contains(&child.digest) || about(child))
-        .map(|child| child.digest.clone())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn children_are_chosen_by_platform_with_what_is_about_them() {
-        let child = |name: &str, platform: &str| {
-            let kind = oci::media_type::OCI_MANIFEST.parse().unwrap();
-            let mut child = Descriptor::new(kind, Digest::sha256(name.as_bytes()), 1);
-            child.platform = Some(platform.parse().unwrap());
-            child
-        };
-        let about = |subject: &Descriptor| {
-            let mut child = child(&format!("about {}", subject.digest), "unknown/unknown");
-            child.annotations.insert(ABOUT.into(), subject.digest.to_string());
-            child
-        };
-        let (amd, arm) = (child("amd", "linux/amd64"), child("arm", "linux/arm64"));
-        let children = [amd.clone(), arm.clone(), about(&amd), about(&arm)];
-        let only = chosen(&children, &["linux/arm64".parse().unwrap()]);
-        assert_eq!(only, [arm.digest.clone(), children[3].digest.clone()]);
-        assert_eq!(chosen(&children, &[]).len(), 4);
-        assert!(chosen(&children, &["windows/amd64".parse().unwrap()]).is_empty());
     }
 }
