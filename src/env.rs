@@ -1,5 +1,7 @@
 //! Every environment variable that airlock reads.
 
+/// The configuration file.
+pub(crate) const CONFIG: &str = "AIRLOCK_CONFIG";
 /// The store's folder.
 pub(crate) const STORE: &str = "AIRLOCK_STORE";
 /// The trust file.

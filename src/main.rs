@@ -2,7 +2,7 @@
 //!
 //! This package is the command line: the only part that knows every crate, prints, and reads the environment.
 //!
-//! - `cli`: what can be typed; `env`: variables; `commands`: the verbs, in the order of the data flow
+//! - `cli`: what can be typed; `settings` and `env`: where values come from; `commands`: the verbs, in the order of the data flow
 //! - `printer`: standard output is data, standard error is talk; `progress`: bars; `failure`: exit codes
 
 mod cli;
@@ -12,13 +12,15 @@ mod failure;
 mod printer;
 mod progress;
 mod quickstart;
+mod settings;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match settings::parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::exit(Err(error), &printer::Printer::plain()),
+    };
     let printer = printer::Printer::new(&cli.global);
     printer::start_log(cli.global.verbose);
     let outcome = tokio::runtime::Builder::new_multi_thread()

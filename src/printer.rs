@@ -17,6 +17,11 @@ impl Printer {
         Self { format: global.output, quiet: global.quiet }
     }
 
+    /// For what goes wrong before it is known how to print.
+    pub(crate) fn plain() -> Self {
+        Self { format: Format::Text, quiet: false }
+    }
+
     pub(crate) fn format(&self) -> Format {
         self.format
     }

@@ -1,0 +1,92 @@
+//! Where a setting comes from: the flag, else the environment, else the configuration file, else the default.
+//!
+//! The file is named by `AIRLOCK_CONFIG`, else it is `~/.config/airlock/config.yaml` if that is there. Its values
+//! become the defaults of the flags of the same names, so that `--help` shows them.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Command, CommandFactory as _, FromArgMatches as _};
+use serde::Deserialize;
+
+use crate::cli::Cli;
+use crate::env;
+use crate::failure::Usage;
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct ConfigFile {
+    store: Option<String>,
+    trust: Option<String>,
+    key: Option<String>,
+    listen: Option<String>,
+    htpasswd: Option<String>,
+}
+
+/// What was typed, with the rest filled in.
+pub(crate) fn parse() -> anyhow::Result<Cli> {
+    let file = read()?;
+    let values = [
+        ("store", file.store),
+        ("trust", file.trust),
+        ("key", file.key),
+        ("listen", file.listen),
+        ("htpasswd", file.htpasswd),
+    ];
+    let mut command = Cli::command();
+    for (name, value) in values {
+        if let Some(value) = value {
+            command = with_default(command, name, &value);
+        }
+    }
+    let matches = command.get_matches();
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
+/// Gives a flag another default wherever it is taken.
+fn with_default(mut command: Command, name: &'static str, value: &str) -> Command {
+    if command.get_arguments().any(|argument| argument.get_id() == name) {
+        let value = value.to_owned();
+        command = command.mut_arg(name, |argument| argument.default_value(value).required(false));
+    }
+    let below: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for subcommand in below {
+        command = command.mut_subcommand(subcommand, |command| with_default(command, name, value));
+    }
+    command
+}
+
+fn read() -> anyhow::Result<ConfigFile> {
+    let named = std::env::var_os(env::CONFIG).map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".config/airlock/config.yaml"));
+    let Some(path) = named.clone().or_else(home) else { return Ok(ConfigFile::default()) };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+            return Ok(ConfigFile::default());
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    };
+    serde_saphyr::from_str(&text).map_err(|error| {
+        let message = format!("`{}` is not a configuration file: {error}", path.display());
+        Usage { message, hint: "its members are store, trust, key, listen and htpasswd" }.into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_nothing() {
+        let command = || with_default(Cli::command(), "store", "from-file");
+        let store = |arguments: &[&str]| {
+            let matches = command().try_get_matches_from(arguments).unwrap();
+            let (_, below) = matches.subcommand().unwrap();
+            below.subcommand().unwrap().1.get_one::<PathBuf>("store").unwrap().clone()
+        };
+        assert_eq!(store(&["airlock", "store", "list"]), PathBuf::from("from-file"));
+        assert_eq!(store(&["airlock", "store", "list", "--store", "typed"]), PathBuf::from("typed"));
+    }
+}

@@ -1,0 +1,140 @@
+//! Help, results, errors and exit codes of the built binary.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
+
+pub(crate) fn airlock(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(AIRLOCK)
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("HOME", folder)
+        .env("AIRLOCK_KEY_PASSWORD", "a password")
+        .output()
+        .unwrap()
+}
+
+fn fails(folder: &Path, arguments: &[&str], code: i32, words: &str) {
+    let output = airlock(folder, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(text.contains(words), "{arguments:?}: {text}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn every_verb_has_help() {
+    let folder = tempfile::tempdir().unwrap();
+    for verb in [
+        &["mirror"][..],
+        &["pack"],
+        &["verify"],
+        &["inspect"],
+        &["import"],
+        &["serve"],
+        &["quickstart"],
+        &["schema"],
+        &["completions"],
+        &["man"],
+        &["version"],
+        &["keys", "generate"],
+        &["keys", "trust"],
+        &["store", "list"],
+        &["store", "check"],
+        &["store", "rebuild"],
+        &["store", "gc"],
+    ] {
+        let output = airlock(folder.path(), &[verb, &["--help"]].concat());
+        assert!(output.status.success() && output.stdout.len() > 100, "{verb:?}");
+    }
+}
+
+#[test]
+fn completions_man_pages_and_schema_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = airlock(folder.path(), &["completions", shell]);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("quickstart"), "{shell}");
+    }
+    assert!(airlock(folder.path(), &["man", "--to", "pages"]).status.success());
+    assert!(folder.path().join("pages/airlock-mirror.1").exists());
+    let schema = airlock(folder.path(), &["schema"]).stdout;
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    assert_eq!(schema["title"], "MirrorConfig");
+}
+
+#[test]
+fn keys_are_made_once_and_kept_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    assert!(airlock(path, &["keys", "generate", "release"]).status.success());
+    let mode = path.join("release.key").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fails(path, &["keys", "generate", "release"], 1, "release.key");
+    assert!(airlock(path, &["keys", "trust", "release.pub"]).status.success());
+    assert!(std::fs::read_to_string(path.join("trust.yaml")).unwrap().contains("kind: Trust"));
+}
+
+#[test]
+fn each_kind_of_failure_has_its_exit_code_and_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fails(path, &["mirror"], 2, "--store");
+    fails(path, &["mirror", "--store", "s"], 2, "airlock.yaml");
+    std::fs::write(path.join("airlock.yaml"), "kind: Nonsense\n").unwrap();
+    fails(path, &["mirror", "--store", "s"], 2, "mirror file");
+    fails(path, &["store", "list", "--store", "nowhere"], 1, "hint:");
+    std::fs::create_dir(path.join("drive")).unwrap();
+    fails(path, &["verify", "drive"], 4, "hint:");
+    fails(path, &["serve", "--store", "s", "--listen", "0.0.0.0:0"], 2, "--self-signed");
+    let image = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\n\
+                 registries: [{host: r.example, mirror: '127.0.0.1:1', plainHTTP: true}]\nsources: [{images: ['r.example/a:b']}]\n";
+    std::fs::write(path.join("airlock.yaml"), image).unwrap();
+    fails(path, &["mirror", "--store", "s"], 6, "r.example");
+}
+
+#[test]
+fn a_drive_without_trust_is_refused_with_a_hint_and_json_errors_parse() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let made =
+        airlock(path, &["quickstart", "--quiet", "--exit", "--listen", "127.0.0.1:5700", "--dir", "q"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    fails(path, &["import", "q/drive", "--store", "s"], 3, "--trust");
+    assert!(airlock(path, &["keys", "generate", "other"]).status.success());
+    assert!(airlock(path, &["keys", "trust", "other.pub"]).status.success());
+    fails(path, &["import", "q/drive", "--store", "s", "--trust", "trust.yaml"], 3, "not trusted");
+    assert!(!path.join("s").exists(), "a refused import made a store");
+    let output = airlock(path, &["import", "q/drive", "--store", "s", "--output", "json"]);
+    let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(error["exitCode"], 3);
+    for arguments in [
+        &["inspect", "q/drive"][..],
+        &["verify", "q/drive", "--trust", "q/trust.yaml"],
+        &["import", "q/drive", "--trust", "q/trust.yaml", "--store", "s", "--dry-run"],
+        &["store", "check", "--store", "q/site"],
+        &["store", "gc", "--store", "q/site", "--dry-run"],
+        &["pack", "--lock", "q/airlock.lock", "--store", "q/near", "--to", "d", "--dry-run"],
+    ] {
+        let output = airlock(path, &[arguments, &["--output", "json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    }
+    let page = airlock(path, &["inspect", "q/drive", "--output", "html"]).stdout;
+    assert!(String::from_utf8_lossy(&page).starts_with("<!DOCTYPE html>"));
+}
+
+#[test]
+fn the_configuration_file_gives_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir_all(path.join(".config/airlock")).unwrap();
+    std::fs::write(path.join(".config/airlock/config.yaml"), "store: from-file\n").unwrap();
+    fails(path, &["store", "list"], 1, "from-file");
+    fails(path, &["store", "list", "--store", "typed"], 1, "typed");
+    std::fs::write(path.join(".config/airlock/config.yaml"), "shop: x\n").unwrap();
+    fails(path, &["store", "list"], 2, "configuration file");
+}

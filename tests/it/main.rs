@@ -1,0 +1,6 @@
+//! The command line as a user meets it.
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod docs;
