@@ -1,0 +1,83 @@
+//! Several openings of one store, uploads and downloads that go on, and blobs that turn out wrong.
+
+use oci::{Algorithm, Digest};
+use store::{Error, Fault, Store};
+
+use crate::rig::{dump, push, put, repository};
+
+#[test]
+fn two_openings_see_each_others_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
+    for number in 0..10 {
+        push(if number % 2 == 0 { &one } else { &other }, "a/b", &format!("v{number}")).unwrap();
+    }
+    assert_eq!(dump(&one), dump(&other));
+    assert_eq!(one.tags(&repository("a/b"), None, None).unwrap().len(), 10);
+}
+
+#[test]
+fn an_upload_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = repository("a/b");
+    let id = {
+        let store = Store::open(folder.path()).unwrap();
+        let id = store.create_upload(&name).unwrap();
+        store.upload(&name, &id).unwrap().unwrap().write(b"hello ").unwrap();
+        id
+    };
+    let store = Store::open(folder.path()).unwrap();
+    assert!(store.upload(&repository("other"), &id).unwrap().is_none());
+    let mut upload = store.upload(&name, &id).unwrap().unwrap();
+    assert_eq!(upload.offset(), 6);
+    assert!(matches!(store.upload(&name, &id), Err(Error::UploadBusy(_))));
+    upload.write(b"world").unwrap();
+    let wrong = upload.publish(&Digest::sha256(b"other"));
+    assert!(matches!(wrong, Err(Error::DigestMismatch { .. })));
+    let upload = store.upload(&name, &id).unwrap().unwrap();
+    let digest = Digest::of(Algorithm::Sha512, b"hello world");
+    assert_eq!(upload.publish(&digest).unwrap(), 11);
+    assert_eq!(store.has_blob(&digest).unwrap(), Some(11));
+    assert!(store.upload(&name, &id).unwrap().is_none());
+    let id = store.create_upload(&name).unwrap();
+    assert!(store.cancel_upload(&name, &id).unwrap() && !store.cancel_upload(&name, &id).unwrap());
+}
+
+#[test]
+fn a_download_goes_on_and_starts_over_when_it_was_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let digest = Digest::sha256(b"hello world");
+    store.partial(&digest).unwrap().write(b"hello ").unwrap();
+    let mut partial = store.partial(&digest).unwrap();
+    assert!(matches!(store.partial(&digest), Err(Error::PartialBusy(_))));
+    assert_eq!(partial.len(), 6);
+    partial.write(b"w0rld").unwrap();
+    assert!(matches!(partial.publish(), Err(Error::DigestMismatch { .. })));
+    let mut partial = store.partial(&digest).unwrap();
+    assert!(partial.is_empty());
+    partial.write(b"hello world").unwrap();
+    assert_eq!(partial.publish().unwrap(), 11);
+}
+
+#[test]
+fn a_rotten_blob_is_reported_and_mended_by_the_same_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    push(&store, "a/b", "v1").unwrap();
+    let digest = Digest::sha256(b"v1");
+    let path = folder.path().join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    std::fs::write(&path, b"v2").unwrap();
+    let report = store.check(&mut |_| {}).unwrap();
+    assert_eq!(report.faults, [Fault::Corrupt { digest, found: Digest::sha256(b"v2") }]);
+    put(&store, b"v1").unwrap();
+    assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
+}
+
+#[test]
+fn a_folder_with_other_things_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(Error::NotAStore(_))));
+    assert!(matches!(Store::open_existing(&folder.path().join("none")), Err(Error::Absent(_))));
+}

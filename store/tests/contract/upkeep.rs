@@ -1,0 +1,103 @@
+//! Rebuilding from blobs and journal, and collecting garbage.
+
+use std::fs;
+
+use oci::Digest;
+use proptest::prelude::*;
+use store::{Change, Error, Store};
+
+use crate::rig::{dump, manifest, push, put, repository, tag};
+
+fn remove_database(folder: &std::path::Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(folder.join(format!("airlock.db{suffix}")));
+    }
+}
+
+/// Random pushes, moves and deletes over few names.
+fn operate(store: &Store, operations: &[(u8, u8, u8)]) {
+    for (kind, place, note) in operations {
+        let name = repository(&format!("r{}/app", place % 3));
+        let blob = put(store, &[b'n', note % 5]).unwrap();
+        let image = manifest(&blob, &format!("n{}", note % 5), None);
+        let digest = image.digest();
+        let tag = tag(&format!("t{}", note % 4));
+        let changes = match kind % 5 {
+            0 | 1 => vec![
+                Change::PutManifest { repository: name.clone(), digest: digest.clone(), manifest: image },
+                Change::SetTag { repository: name, tag, digest },
+            ],
+            2 => {
+                let referrer = manifest(&blob, "about", Some(&digest));
+                vec![Change::PutManifest { repository: name, digest: referrer.digest(), manifest: referrer }]
+            }
+            3 => vec![Change::DeleteTag { repository: name, tag }],
+            _ => vec![Change::DeleteManifest { repository: name, digest }],
+        };
+        store.commit(changes).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_rebuilt_store_names_what_the_lost_database_named(operations in prop::collection::vec(any::<(u8, u8, u8)>(), 1..40)) {
+        let folder = tempfile::tempdir().unwrap();
+        let before = {
+            let store = Store::open(folder.path()).unwrap();
+            operate(&store, &operations);
+            dump(&store)
+        };
+        remove_database(folder.path());
+        prop_assert!(matches!(Store::open(folder.path()), Err(Error::NoDatabase(_))));
+        let report = Store::rebuild(folder.path(), &mut |_| {}).unwrap();
+        prop_assert!(report.lost.is_empty() && report.quarantined.is_empty());
+        let store = Store::open(folder.path()).unwrap();
+        prop_assert_eq!(dump(&store), before);
+        let faults = store.check(&mut |_| {}).unwrap().faults;
+        prop_assert!(faults.is_empty());
+        push(&store, "after/app", "v1").unwrap();
+    }
+}
+
+#[test]
+fn a_rebuild_moves_rotten_files_aside_and_says_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = {
+        let store = Store::open(folder.path()).unwrap();
+        push(&store, "a/b", "v1").unwrap();
+        push(&store, "a/b", "v2").unwrap()
+    };
+    let path = folder.path().join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    fs::write(&path, b"rotten").unwrap();
+    let report = Store::rebuild(folder.path(), &mut |_| {}).unwrap();
+    assert_eq!(report.quarantined, [digest.hex()]);
+    assert_eq!(report.lost, [format!("a/b@{digest}"), "a/b:v2".to_owned()]);
+    assert!(folder.path().join("quarantine").join(digest.hex()).exists());
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.tags(&repository("a/b"), None, None).unwrap().len(), 1);
+}
+
+#[test]
+fn garbage_is_what_nothing_names_and_no_lease_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    push(&store, "a/b", "v1").unwrap();
+    let (leased, loose) = (put(&store, b"leased").unwrap(), put(&store, b"loose").unwrap());
+    store.commit(vec![Change::Lease { holder: "mirror".into(), digest: leased.clone() }]).unwrap();
+    let listed = |store: &Store| -> Vec<Digest> {
+        store.garbage().unwrap().blobs.into_iter().map(|(digest, _)| digest).collect()
+    };
+    assert_eq!(listed(&store), std::slice::from_ref(&loose));
+    let plan = store.garbage().unwrap();
+    let other = Store::open(folder.path()).unwrap();
+    assert!(matches!(store.collect(&plan), Err(Error::InUse(_))));
+    assert!(matches!(Store::rebuild(folder.path(), &mut |_| {}), Err(Error::InUse(_))));
+    drop(other);
+    assert_eq!(store.collect(&plan).unwrap().blobs, 1);
+    assert!(store.has_blob(&loose).unwrap().is_none());
+    store.commit(vec![Change::ReleaseLeases { holder: "mirror".into() }]).unwrap();
+    assert_eq!(listed(&store), [leased]);
+    assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
+}
