@@ -184,4 +184,23 @@ mod tests {
         let place = "public.ecr.aws/eks-anywhere/p";
         assert_eq!(names, [format!("{place}/chart:1.0-abc@{digest}"), format!("{place}/image@{digest}")]);
     }
+
+    #[test]
+    fn the_bundle_that_aws_signed_names_its_charts_and_images() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let Ok(text) =
+            std::fs::read_to_string(root.join("../../shared/fixtures/eksa/signed/v1-24-116-aws.yaml"))
+        else {
+            println!("skipped: the signed bundle of EKS Anywhere is not here");
+            return;
+        };
+        let wants = bundle_wants(&text, "b", &"public.ecr.aws".parse().unwrap(), None).unwrap();
+        let images: std::collections::BTreeSet<_> = wants
+            .iter()
+            .filter(|wanted| matches!(wanted, Wanted::Image { kind: ItemKind::Image, .. }))
+            .map(Wanted::name)
+            .collect();
+        assert!(images.len() >= 24, "{}", images.len());
+        assert!(wants.len() > images.len() + 10, "{}", wants.len());
+    }
 }
