@@ -11,15 +11,21 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use bundle_signer::Verified;
 use oci::{Digest, Hasher, Manifest};
 use serde::Serialize;
-use store::{BlobWriter, Change, Store};
+use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 
-use self::walk::{Sink, walk};
+use self::walk::{Chunk, Sink, walk};
 use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
 use crate::media::Media;
 use crate::reporter::Reporter;
 
-/// Blobs that wait for their flush while the next one is read.
-const QUEUE: usize = 4;
+/// Chunks that wait to be hashed; fewer than there are buffers.
+const HASH_QUEUE: usize = 12;
+
+/// Blobs that wait for their flush while the next ones are read.
+const PUBLISH_QUEUE: usize = 4;
+
+/// Seen by the stages before the one that failed; that one's error is reported.
+const STOPPED: Error = Error::Inconsistent("a later stage of the import stopped");
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -106,7 +112,8 @@ pub fn import(
     Ok(report)
 }
 
-/// Streams the volumes into the store, while a second thread makes finished blobs durable.
+/// Streams the volumes into the store: this thread reads and writes, a second one hashes, a third one makes
+/// finished blobs durable.
 fn load(
     media: &Media,
     manifest: &BundleManifest,
@@ -114,20 +121,49 @@ fn load(
     reporter: &dyn Reporter,
 ) -> Result<(), Error> {
     std::thread::scope(|scope| {
-        let (queue, finished) = sync_channel(QUEUE);
-        let publisher = scope.spawn(move || publish_all(&finished, reporter));
+        let (queue, steps) = sync_channel(HASH_QUEUE);
+        let (whole, finished) = sync_channel(PUBLISH_QUEUE);
+        let hashing = scope.spawn(move || hash_all(&steps, &whole));
+        let publishing = scope.spawn(move || publish_all(&finished, reporter));
         let mut loader = Loader { store, queue, reporter, current: Current::Skipped };
         let walked = walk(media, manifest, &mut loader);
         drop(loader);
-        let outcome = publisher.join().unwrap_or(Err(Error::Inconsistent("the publishing thread died")));
-        // A failed publication ends the walk; it is the cause then.
-        outcome.and(walked)
+        let died = |_| Err(Error::Inconsistent("a thread of the import died"));
+        let hashed = hashing.join().unwrap_or_else(died);
+        let published = publishing.join().unwrap_or_else(died);
+        // A later stage that fails stops the earlier ones; it is the cause then.
+        published.and(hashed).and(walked)
     })
+}
+
+/// What the hashing thread is told, in the order of the walk.
+enum Step {
+    Begin(Box<BlobHasher>),
+    Bytes(Chunk),
+    Finish(Box<(UnhashedBlob, Entry)>),
 }
 
 struct Finished {
     writer: BlobWriter,
     entry: Entry,
+}
+
+fn hash_all(steps: &Receiver<Step>, whole: &SyncSender<Finished>) -> Result<(), Error> {
+    let mut current: Option<Box<BlobHasher>> = None;
+    for step in steps {
+        match (step, &mut current) {
+            (Step::Begin(hasher), _) => current = Some(hasher),
+            (Step::Bytes(chunk), Some(hasher)) => hasher.update(chunk.bytes()),
+            (Step::Finish(finished), _) => {
+                let (blob, entry) = *finished;
+                let hasher = current.take().ok_or(STOPPED)?;
+                let writer = blob.join(*hasher)?;
+                whole.send(Finished { writer, entry }).map_err(|_| STOPPED)?;
+            }
+            (Step::Bytes(_), None) => return Err(STOPPED),
+        }
+    }
+    Ok(())
 }
 
 fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result<(), Error> {
@@ -145,7 +181,7 @@ fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result
 
 struct Loader<'a> {
     store: &'a Store,
-    queue: SyncSender<Finished>,
+    queue: SyncSender<Step>,
     reporter: &'a dyn Reporter,
     current: Current,
 }
@@ -155,9 +191,15 @@ enum Current {
     /// The store has it.
     Skipped,
     /// It goes into the store.
-    Blob(BlobWriter),
+    Blob(UnhashedBlob),
     /// It belongs to the layout on the medium and is only checked.
     Checked(Hasher),
+}
+
+impl Loader<'_> {
+    fn tell(&self, step: Step) -> Result<(), Error> {
+        self.queue.send(step).map_err(|_| STOPPED)
+    }
 }
 
 impl Sink for Loader<'_> {
@@ -166,7 +208,11 @@ impl Sink for Loader<'_> {
         self.current = match entry.kind {
             EntryKind::OciLayout | EntryKind::Index => Current::Checked(Hasher::new(algorithm)),
             EntryKind::Blob if self.store.has_blob(&entry.digest)? == Some(entry.size) => Current::Skipped,
-            EntryKind::Blob => Current::Blob(self.store.writer(algorithm)?),
+            EntryKind::Blob => {
+                let (blob, hasher) = self.store.writer(algorithm)?.split();
+                self.tell(Step::Begin(Box::new(hasher)))?;
+                Current::Blob(blob)
+            }
         };
         if matches!(self.current, Current::Skipped) {
             self.reporter.advance(entry.size);
@@ -174,11 +220,15 @@ impl Sink for Loader<'_> {
         Ok(!matches!(self.current, Current::Skipped))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, chunk: &Chunk) -> Result<(), Error> {
         match &mut self.current {
             Current::Skipped => {}
-            Current::Blob(writer) => writer.write(bytes)?,
-            Current::Checked(hasher) => hasher.update(bytes),
+            Current::Blob(blob) => {
+                // Hashing begins while these bytes are being written.
+                self.queue.send(Step::Bytes(chunk.clone())).map_err(|_| STOPPED)?;
+                blob.write(chunk.bytes())?;
+            }
+            Current::Checked(hasher) => hasher.update(chunk.bytes()),
         }
         Ok(())
     }
@@ -186,10 +236,7 @@ impl Sink for Loader<'_> {
     fn finish(&mut self, entry: &Entry) -> Result<(), Error> {
         match std::mem::replace(&mut self.current, Current::Skipped) {
             Current::Skipped => Ok(()),
-            Current::Blob(writer) => {
-                let stopped = |_| Error::Inconsistent("the publishing thread stopped");
-                self.queue.send(Finished { writer, entry: entry.clone() }).map_err(stopped)
-            }
+            Current::Blob(blob) => self.tell(Step::Finish(Box::new((blob, entry.clone())))),
             Current::Checked(hasher) => {
                 let found = hasher.finish();
                 if found != entry.digest {

@@ -8,13 +8,11 @@ use oci::{Algorithm, Digest, Hasher};
 
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
+use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
 /// Read and hash in pieces of this size.
 pub(crate) const BUFFER: usize = 256 * 1024;
-
-/// Write-back starts each time that so many bytes have come.
-const FLUSH_EVERY: u64 = 32 * 1024 * 1024;
 
 /// A blob opened for reading.
 #[derive(Debug)]
@@ -46,20 +44,20 @@ struct Sink {
     file: File,
     hasher: Hasher,
     len: u64,
-    unflushed: u64,
 }
 
 impl Sink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.write_unhashed(bytes)
+    }
+
+    fn write_unhashed(&mut self, bytes: &[u8]) -> Result<()> {
         self.disk.step(Step::Write, &self.path).map_err(Error::io("write", &self.path))?;
         self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
-        self.hasher.update(bytes);
+        let before = self.len;
         self.len += bytes.len() as u64;
-        self.unflushed += bytes.len() as u64;
-        if self.unflushed >= FLUSH_EVERY {
-            self.unflushed = 0;
-            self.disk.flush_early(&self.file);
-        }
+        write_behind(&self.file, before, self.len);
         Ok(())
     }
 
@@ -85,7 +83,7 @@ impl BlobWriter {
             .open(&path)
             .map_err(Error::io("create", &path))?;
         let hasher = Hasher::new(algorithm);
-        let sink = Sink { disk: disk.clone(), path, file, hasher, len: 0, unflushed: 0 };
+        let sink = Sink { disk: disk.clone(), path, file, hasher, len: 0 };
         Ok(Self { layout: layout.clone(), sink, published: false })
     }
 
@@ -107,6 +105,15 @@ impl BlobWriter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sink.len == 0
+    }
+
+    /// Parts the writer, so that one thread can hash what another writes: hashing costs as much as writing.
+    #[must_use]
+    pub fn split(mut self) -> (UnhashedBlob, BlobHasher) {
+        let fresh = Hasher::new(self.sink.hasher.algorithm());
+        let hasher = std::mem::replace(&mut self.sink.hasher, fresh);
+        let len = self.sink.len;
+        (UnhashedBlob(self), BlobHasher { hasher, len })
     }
 
     /// Makes the blob durable under its digest; gives digest and size.
@@ -134,6 +141,45 @@ impl Drop for BlobWriter {
     }
 }
 
+/// The half of a [`BlobWriter`] that writes. It cannot be published before the other half is back.
+pub struct UnhashedBlob(BlobWriter);
+
+impl UnhashedBlob {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.sink.write_unhashed(bytes)
+    }
+
+    /// The whole writer again.
+    ///
+    /// # Errors
+    /// [`Error::HalvesDiffer`] when the two halves did not take the same number of bytes.
+    pub fn join(mut self, hasher: BlobHasher) -> Result<BlobWriter> {
+        if hasher.len != self.0.sink.len {
+            return Err(Error::HalvesDiffer { written: self.0.sink.len, hashed: hasher.len });
+        }
+        self.0.sink.hasher = hasher.hasher;
+        Ok(self.0)
+    }
+}
+
+/// The half of a [`BlobWriter`] that hashes.
+pub struct BlobHasher {
+    hasher: Hasher,
+    len: u64,
+}
+
+impl BlobHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+    }
+}
+
 /// A blob of known digest that may arrive in several runs. Dropping it keeps what was written.
 pub struct PartialBlob {
     layout: Layout,
@@ -155,7 +201,7 @@ impl PartialBlob {
         file.try_lock().map_err(|_| Error::PartialBusy(digest.clone()))?;
         let mut hasher = Hasher::new(digest.algorithm());
         let len = hash_file(&mut file, &path, &mut hasher)?;
-        let sink = Sink { disk: disk.clone(), path, file, hasher, len, unflushed: 0 };
+        let sink = Sink { disk: disk.clone(), path, file, hasher, len };
         Ok(Self { layout: layout.clone(), digest: digest.clone(), sink })
     }
 

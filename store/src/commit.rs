@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use crate::{Error, Result};
 
@@ -42,26 +41,15 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     observer: Option<Arc<dyn Observer>>,
-    flusher: Option<SyncSender<File>>,
 }
 
 impl Disk {
     pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { observer, flusher: start_flusher() }
+        Self { observer }
     }
 
     pub(crate) fn step(&self, step: Step, path: &Path) -> io::Result<()> {
         self.observer.as_ref().map_or(Ok(()), |observer| observer.before(step, path))
-    }
-
-    /// Asks for the file's data to be written out in the background, so that the flush at its end is short.
-    pub(crate) fn flush_early(&self, file: &File) {
-        if let (Some(flusher), Ok(file)) = (&self.flusher, file.try_clone()) {
-            match flusher.try_send(file) {
-                // A full queue means that the disk is busy already; the final flush does the rest.
-                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
-            }
-        }
     }
 
     /// Makes `temporary`, which `file` has open, durable under its final name. Replaces what is there: the new
@@ -87,16 +75,4 @@ impl Disk {
         file.write_all(bytes).map_err(Error::io("write", &temporary))?;
         self.publish(&file, &temporary, target)
     }
-}
-
-/// A thread that flushes files one after another; it ends when the last [`Disk`] is gone.
-fn start_flusher() -> Option<SyncSender<File>> {
-    let (sender, receiver) = sync_channel::<File>(4);
-    let flush = move || {
-        for file in receiver {
-            // An error here comes again at the final flush, where it is reported.
-            let _ = file.sync_data();
-        }
-    };
-    std::thread::Builder::new().name("store-flush".to_owned()).spawn(flush).ok().map(|_| sender)
 }

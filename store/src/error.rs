@@ -91,6 +91,14 @@ pub enum Error {
     /// What stands in the database cannot be read back.
     #[error("the store holds a value that is not valid")]
     Invalid(#[from] oci::Error),
+    /// The two halves of a parted writer took different bytes: a defect of the program.
+    #[error("{written} bytes were written, {hashed} were hashed")]
+    HalvesDiffer {
+        /// By the half that writes.
+        written: u64,
+        /// By the half that hashes.
+        hashed: u64,
+    },
     /// The system gave no random bytes.
     #[error("no random bytes to be had")]
     Random,

@@ -30,9 +30,10 @@ mod rebuild;
 mod schema;
 mod store;
 mod upload;
+mod write_behind;
 mod writer;
 
-pub use blob::{BlobFile, BlobWriter, PartialBlob};
+pub use blob::{BlobFile, BlobHasher, BlobWriter, PartialBlob, UnhashedBlob};
 pub use change::Change;
 pub use check::{CheckReport, Fault};
 pub use error::Error;
@@ -41,6 +42,7 @@ pub use query::ManifestRow;
 pub use rebuild::RebuildReport;
 pub use store::Store;
 pub use upload::{Upload, UploadId};
+pub use write_behind::write_behind;
 
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;

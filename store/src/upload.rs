@@ -14,6 +14,7 @@ use oci::{Algorithm, Digest, Hasher, RepositoryName};
 use crate::blob::{hash_file, random_name};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
+use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
 /// The name of an upload session: 32 hex digits, not to be guessed.
@@ -183,9 +184,7 @@ impl Upload {
         let before = running.len;
         running.hasher.update(bytes);
         running.len += bytes.len() as u64;
-        if before >> 25 != running.len >> 25 {
-            self.disk.flush_early(&self.file);
-        }
+        write_behind(&self.file, before, running.len);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Reads every payload byte of a set once, compares all that the manifest fixes, and hands content on.
 
+use std::sync::Arc;
+
 use oci::{Algorithm, Hasher};
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
@@ -9,14 +11,54 @@ use crate::bundle::{BundleManifest, Encoding, Entry, Error};
 use crate::media::{Media, Payload};
 
 /// The unit of reading.
-const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 256 << 10;
+
+/// Buffers that may be on their way through other threads.
+const BUFFERS: usize = 16;
+
+/// Bytes that several threads may look at.
+#[derive(Clone)]
+pub(crate) struct Chunk {
+    buffer: Arc<Vec<u8>>,
+    len: usize,
+}
+
+impl Chunk {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+/// Buffers in turn; one that is still looked at is left to its reader and replaced.
+struct Buffers {
+    ring: Vec<Arc<Vec<u8>>>,
+    next: usize,
+}
+
+impl Buffers {
+    fn new() -> Self {
+        Self { ring: vec![Arc::default(); BUFFERS], next: 0 }
+    }
+
+    /// A chunk of what `fill` puts into a buffer; it says how many bytes that are.
+    fn chunk<E>(&mut self, fill: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<Chunk, E> {
+        self.next = (self.next + 1) % BUFFERS;
+        let slot = &mut self.ring[self.next];
+        if Arc::get_mut(slot).is_none_or(|buffer| buffer.is_empty()) {
+            *slot = Arc::new(vec![0; BUFFER]);
+        }
+        let buffer: &mut Vec<u8> = Arc::make_mut(slot);
+        let len = fill(buffer)?;
+        Ok(Chunk { buffer: Arc::clone(slot), len })
+    }
+}
 
 /// Takes the content of entries, one after another.
 pub(crate) trait Sink {
     /// An entry begins; says whether its content is wanted.
     fn begin(&mut self, entry: &Entry) -> Result<bool, Error>;
     /// The next bytes of content.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+    fn write(&mut self, chunk: &Chunk) -> Result<(), Error>;
     /// The entry ends: all bytes have come. Checks that they hash to the entry's digest.
     fn finish(&mut self, entry: &Entry) -> Result<(), Error>;
 }
@@ -27,8 +69,7 @@ pub(crate) fn walk(media: &Media, manifest: &BundleManifest, sink: &mut dyn Sink
         manifest,
         sink,
         content: None,
-        buffer: vec![0; BUFFER],
-        output: vec![0; BUFFER / 4],
+        buffers: Buffers::new(),
         window_log: media.limits().window_log,
     };
     for number in 1..=manifest.volumes {
@@ -46,8 +87,7 @@ struct Walker<'a> {
     sink: &'a mut dyn Sink,
     /// The entry being read; `None` while a skipped one passes.
     content: Option<Content>,
-    buffer: Vec<u8>,
-    output: Vec<u8>,
+    buffers: Buffers,
     window_log: u32,
 }
 
@@ -75,8 +115,11 @@ impl Walker<'_> {
             let mut left = extent.length;
             while left > 0 {
                 let count = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
-                payload.fill(&mut self.buffer[..count])?;
-                self.feed(entry, count)?;
+                let chunk = self.buffers.chunk(|buffer| {
+                    payload.fill(&mut buffer[..count])?;
+                    Ok::<_, Error>(count)
+                })?;
+                self.feed(entry, &chunk)?;
                 left -= count as u64;
             }
         } else {
@@ -124,34 +167,39 @@ impl Walker<'_> {
         Ok(Content { decoder, len: 0 })
     }
 
-    /// Takes `count` bytes from the buffer, as written.
-    fn feed(&mut self, entry: &Entry, count: usize) -> Result<(), Error> {
+    /// Takes bytes as they are on the medium.
+    fn feed(&mut self, entry: &Entry, chunk: &Chunk) -> Result<(), Error> {
         let Some(content) = &mut self.content else { return Ok(()) };
-        let bytes = &self.buffer[..count];
+        let bytes = chunk.bytes();
         let Some(decoder) = &mut content.decoder else {
-            content.len += count as u64;
-            return self.sink.write(bytes);
+            content.len += bytes.len() as u64;
+            return self.sink.write(chunk);
         };
         decoder.encoded.update(bytes);
         let mut input = InBuffer::around(bytes);
         loop {
-            let mut output = OutBuffer::around(&mut self.output[..]);
-            let remaining = decoder
-                .zstd
-                .run(&mut input, &mut output)
+            let plain = self
+                .buffers
+                .chunk(|buffer| decoder.run(&mut input, buffer))
                 .map_err(|source| Error::Compression { name: entry.path(), source })?;
-            let produced = output.as_slice();
-            content.len += produced.len() as u64;
+            content.len += plain.len as u64;
             if content.len > entry.size {
                 return Err(Error::DecompressionBomb { name: entry.path(), size: entry.size });
             }
-            self.sink.write(produced)?;
-            decoder.complete = remaining == 0;
-            let full = produced.len() == BUFFER / 4;
-            if input.pos() == bytes.len() && !full {
+            self.sink.write(&plain)?;
+            if input.pos() == bytes.len() && plain.len < BUFFER {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Decompressor {
+    /// The next decoded bytes into `buffer`; how many they are.
+    fn run(&mut self, input: &mut InBuffer<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut output = OutBuffer::around(buffer);
+        self.complete = self.zstd.run(input, &mut output)? == 0;
+        Ok(output.pos())
     }
 }
 
@@ -203,7 +251,8 @@ impl Sink for Proof<'_> {
         Ok(true)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        let bytes = chunk.bytes();
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }

@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use bundle_signer::{PrivateKey, sign_blob};
 use oci::Digest;
 use serde::Serialize;
-use store::Store;
+use store::{Store, write_behind};
 
 use super::plan::{PackPlan, PlannedVolume, Source};
 use crate::bundle::head::{Head, VolumeHeader, head_bytes};
@@ -21,8 +20,6 @@ use crate::reporter::Reporter;
 
 /// The unit of writing.
 const BUFFER: usize = 1 << 20;
-/// The medium starts to write each time that so many bytes have come.
-const FLUSH_EVERY: u64 = 64 << 20;
 /// FAT's file system type, and its largest file.
 const MSDOS_MAGIC: u64 = 0x4d44;
 const FAT_LARGEST: u64 = (4 << 30) - 1;
@@ -116,24 +113,14 @@ impl Writer<'_> {
     fn volume(&mut self, path: &Path, number: u32, head: &[u8]) -> Result<(), Error> {
         let partial = partial_path(path);
         let file = File::create(&partial).map_err(Error::io("create", &partial))?;
-        std::thread::scope(|scope| {
-            let (flush, files) = sync_channel::<File>(1);
-            scope.spawn(move || {
-                for file in files {
-                    // An error here comes again at the final flush, where it is reported.
-                    let _ = file.sync_data();
-                }
-            });
-            let mut out = Output { file: &file, path: &partial, flush, unflushed: 0 };
-            out.write(head)?;
-            self.reporter.advance(head.len() as u64);
-            for piece in layout::pieces(&self.plan.manifest, number) {
-                self.piece(piece, &mut out)?;
-            }
-            out.zeros(TRAILER)?;
-            self.reporter.advance(TRAILER);
-            Ok::<(), Error>(())
-        })?;
+        let mut out = Output { file: &file, path: &partial, len: 0 };
+        out.write(head)?;
+        self.reporter.advance(head.len() as u64);
+        for piece in layout::pieces(&self.plan.manifest, number) {
+            self.piece(piece, &mut out)?;
+        }
+        out.zeros(TRAILER)?;
+        self.reporter.advance(TRAILER);
         file.sync_all().map_err(Error::io("flush", &partial))?;
         fs::rename(&partial, path).map_err(Error::io("rename", &partial))
     }
@@ -189,21 +176,15 @@ impl Writer<'_> {
 struct Output<'a> {
     file: &'a File,
     path: &'a Path,
-    flush: SyncSender<File>,
-    unflushed: u64,
+    len: u64,
 }
 
 impl Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes).map_err(|error| self.failed(error))?;
-        self.unflushed += bytes.len() as u64;
-        if self.unflushed >= FLUSH_EVERY {
-            self.unflushed = 0;
-            if let Ok(file) = self.file.try_clone() {
-                // While a flush runs, the next one waits in the queue and a third is not needed.
-                let _ = self.flush.try_send(file);
-            }
-        }
+        let before = self.len;
+        self.len += bytes.len() as u64;
+        write_behind(self.file, before, self.len);
         Ok(())
     }
 
