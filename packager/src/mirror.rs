@@ -10,6 +10,7 @@ mod resolve;
 
 use std::path::Path;
 
+use futures::stream::{self, StreamExt as _};
 use registry::client::{Client, ClientConfig, HostRule};
 use serde::Serialize;
 use store::Store;
@@ -19,6 +20,9 @@ pub use self::plan::{Download, MirrorPlan, Origin};
 use crate::config::MirrorConfig;
 use crate::lock::Lock;
 use crate::reporter::{Reporter, State};
+
+/// Servers that are asked at once for the size of a file.
+const SIZES_AT_ONCE: usize = 8;
 
 /// What a run did, or with `--dry-run` would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -97,7 +101,27 @@ pub async fn plan(
         return Ok(plan);
     }
     let resolved = resolve::resolve(config, client, &wants, lock, store).await?;
-    plan::plan(config, resolved, store)
+    let mut plan = plan::plan(config, resolved, store)?;
+    ask_sizes(&mut plan, client).await;
+    Ok(plan)
+}
+
+/// Asks the servers of files how large these are, so that a plan can tell.
+async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
+    let asks = plan.downloads.iter().map(|download| async move {
+        match &download.origin {
+            Origin::Url(url) => client.announced_size(url).await.unwrap_or(0),
+            Origin::Registry(..) | Origin::Slice(_) => 0,
+        }
+    });
+    let sizes: Vec<u64> = stream::iter(asks).buffered(SIZES_AT_ONCE).collect().await;
+    for (download, size) in plan.downloads.iter_mut().zip(sizes) {
+        download.announced = size;
+    }
+    for item in &mut plan.items {
+        let of_item = plan.downloads.iter().filter(|download| download.name == item.report.source);
+        item.report.bytes += of_item.map(|download| download.announced).sum::<u64>();
+    }
 }
 
 /// Fetches what the plan lists, names it in the store, and writes the lock.

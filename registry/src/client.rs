@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _};
-use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::{
     Descriptor, Digest, Index, Manifest, MediaType, Reference, RegistryHost, RepositoryName, Selector, Tag,
@@ -260,6 +260,12 @@ impl Client {
             .bytes_stream()
             .map(move |item| item.map_err(|source| Error::Url { url: host.clone(), source }));
         Ok(ByteStream { start: if resumed { from } else { 0 }, stream: stream.boxed(), _permit: None })
+    }
+
+    /// The size that a server announces for a URL, if it answers and tells one. Only for plans: content decides.
+    pub async fn announced_size(&self, url: &str) -> Option<u64> {
+        let response = self.0.plain.head(url).send().await.ok()?.error_for_status().ok()?;
+        response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
     async fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Transport>, Error> {

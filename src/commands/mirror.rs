@@ -26,7 +26,7 @@ pub(crate) async fn run(settings: &Mirror, printer: &Printer) -> anyhow::Result<
         let value = json!({ "report": plan.report(), "downloads": plan.downloads });
         printer.result(&value, |_| {
             let lines = plan.downloads.iter().map(|download| {
-                format!("{:>10}  {}  {}\n", size(download.blob.size), download.blob.digest, download.name)
+                format!("{:>10}  {}  {}\n", size(download.bytes()), download.blob.digest, download.name)
             });
             lines.collect::<String>() + &text(&plan.report(), "would fetch")
         })?;

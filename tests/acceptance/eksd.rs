@@ -34,7 +34,9 @@ fn the_whole_eks_d_release_crosses_the_gap_unchanged() {
     make_keys(root);
 
     let mirror = ["mirror", "-f", "airlock.yaml", "--store", "near", "--lock", "airlock.lock"];
-    run_json(root, &mirror);
+    let planned = run_json(root, &[&mirror[..], &["--dry-run"]].concat());
+    let done = run_json(root, &mirror);
+    assert_eq!(planned["report"]["totals"]["fetchedBytes"], done["totals"]["fetchedBytes"], "{planned}");
     let lock = std::fs::read(root.join("airlock.lock")).unwrap();
     let asked = server.requests.load(Ordering::SeqCst);
     assert!(asked >= archives.len() as u64);

@@ -46,7 +46,7 @@ pub(super) async fn fetch(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<(Lock, MirrorReport), Error> {
-    let total = plan.downloads.iter().map(|download| download.blob.size).sum();
+    let total = plan.downloads.iter().map(Download::bytes).sum();
     check_room(store, total)?;
     reporter.begin("mirror", total);
     let mut report = plan.report();
@@ -59,6 +59,7 @@ pub(super) async fn fetch(
         .try_collect()
         .await?;
     // Sizes of files are known only now.
+    report.totals.fetched_bytes -= plan.announced();
     report.totals.fetched_bytes += sizes.iter().map(|(_, size)| size).sum::<u64>();
     report.totals.verified_bytes = report.totals.fetched_bytes;
     let mut names = Names::default();

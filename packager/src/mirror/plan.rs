@@ -46,6 +46,16 @@ pub struct Download {
     pub blob: Descriptor,
     /// Where it comes from.
     pub origin: Origin,
+    /// The size that the server of a file announces; 0 when it tells none. Only for the plan and its progress.
+    pub announced: u64,
+}
+
+impl Download {
+    /// How many bytes this is, as far as that is known.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.blob.size.max(self.announced)
+    }
 }
 
 /// Where a blob comes from.
@@ -61,6 +71,11 @@ pub enum Origin {
 }
 
 impl MirrorPlan {
+    /// Bytes of files whose size is only announced.
+    pub(super) fn announced(&self) -> u64 {
+        self.downloads.iter().map(|download| download.announced).sum()
+    }
+
     /// What the run would do, by what is known before it.
     #[must_use]
     pub fn report(&self) -> MirrorReport {
@@ -74,6 +89,7 @@ impl MirrorPlan {
                 }
             }
         }
+        totals.fetched_bytes += self.announced();
         totals.verified_bytes = totals.fetched_bytes;
         MirrorReport { items: self.items.iter().map(|item| item.report.clone()).collect(), totals }
     }
@@ -149,7 +165,10 @@ pub(super) fn plan(
                     fetches += blob.size;
                     let origin = origin(image, &blob.digest)?;
                     let name = image.reference.to_string();
-                    downloads.insert(blob.digest.clone(), Download { name, blob: blob.clone(), origin });
+                    downloads.insert(
+                        blob.digest.clone(),
+                        Download { name, blob: blob.clone(), origin, announced: 0 },
+                    );
                 }
             }
             bytes += image.manifests.values().map(|manifest| manifest.bytes().len() as u64).sum::<u64>();
@@ -191,7 +210,8 @@ fn plan_file(
     if store.has_blob(digest)?.is_none() {
         let kind = "application/octet-stream".parse().map_err(Error::Oci)?;
         let blob = Descriptor::new(kind, digest.clone(), 0);
-        let download = Download { name: source.clone(), blob, origin: Origin::Url(url.clone()) };
+        let origin = Origin::Url(url.clone());
+        let download = Download { name: source.clone(), blob, origin, announced: 0 };
         downloads.insert(digest.clone(), download);
     }
     Ok(())
