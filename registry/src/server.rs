@@ -71,6 +71,8 @@ pub struct Limits {
     pub headers: Duration,
     /// How long a body may make no progress at all. 120 s.
     pub stall: Duration,
+    /// How long an upload session is kept that gets nothing. 7 days.
+    pub session: Duration,
     /// How long requests may go on after shutdown began. 30 s.
     pub drain: Duration,
 }
@@ -85,6 +87,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             headers: Duration::from_mins(1),
             stall: Duration::from_mins(2),
+            session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
         }
     }

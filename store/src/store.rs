@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use oci::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, Selector, Tag};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::layout::{Layout, VERSION};
 use crate::query::{ManifestRow, Readers};
 use crate::rebuild::{self, RebuildReport};
 use crate::schema::open_writer;
-use crate::upload::{Sessions, Upload, UploadId};
+use crate::upload::{self, Sessions, Upload, UploadId};
 use crate::writer::Writer;
 use crate::{CheckReport, Error, Progress, Result, check};
 
@@ -266,6 +267,15 @@ impl Store {
     /// When its file cannot be removed.
     pub fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<bool> {
         Upload::cancel(&self.0.layout, &self.0.sessions, repository, id)
+    }
+
+    /// Removes upload sessions that got nothing since `since` and that no request of this process holds; gives
+    /// how many.
+    ///
+    /// # Errors
+    /// When a session's file cannot be removed.
+    pub fn expire_uploads(&self, since: SystemTime) -> Result<u64> {
+        upload::expire(&self.0.layout, &self.0.sessions, since)
     }
 
     /// Hashes every blob and compares files, rows and journal. Changes nothing.

@@ -8,6 +8,7 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
@@ -75,6 +76,28 @@ impl Sessions {
             None => sessions.remove(&id.0),
         };
     }
+}
+
+/// Removes the sessions that got nothing since `since` and that no request holds; gives how many.
+pub(crate) fn expire(layout: &Layout, sessions: &Sessions, since: SystemTime) -> Result<u64> {
+    let folder = layout.uploads();
+    let mut expired = 0;
+    for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))?.flatten() {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<UploadId>().ok()) else {
+            continue;
+        };
+        let path = entry.path();
+        let mut sessions = sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = matches!(sessions.get(&id.0), Some(Session::Busy));
+        let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        if !busy && changed.is_ok_and(|changed| changed < since) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            sessions.remove(&id.0);
+            expired += 1;
+        }
+    }
+    Ok(expired)
 }
 
 /// An upload session held by one request. Dropping it keeps what was written.

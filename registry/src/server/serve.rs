@@ -2,12 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use store::Store;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -29,6 +30,9 @@ const WINDOW: u32 = 1024 * 1024;
 /// How often a quiet HTTP/2 connection is asked whether it lives.
 const PING: Duration = Duration::from_secs(30);
 
+/// How often old upload sessions are looked for.
+const UPKEEP: Duration = Duration::from_hours(1);
+
 type Service = TowerToHyperService<axum::Router>;
 
 /// Serves `listener` until `shutdown` completes; then takes no more requests and lets those under way end
@@ -44,6 +48,7 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let limits = config.limits;
     let acceptor = tls.map(acceptor);
+    let upkeep = tokio::spawn(expire_uploads(config.store.clone(), limits.session));
     let service = TowerToHyperService::new(router(config));
     let builder = Arc::new(builder(limits));
     let connections = Arc::new(Semaphore::new(limits.connections));
@@ -73,10 +78,27 @@ pub async fn serve(
         });
     }
     drop(listener);
+    upkeep.abort();
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were cut off because they did not end in time");
     }
     Ok(())
+}
+
+/// Removes upload sessions that were given up, now and every hour.
+async fn expire_uploads(store: Store, age: Duration) {
+    let mut hourly = tokio::time::interval(UPKEEP);
+    loop {
+        hourly.tick().await;
+        let store = store.clone();
+        let expire = move || SystemTime::now().checked_sub(age).map(|since| store.expire_uploads(since));
+        match tokio::task::spawn_blocking(expire).await {
+            Ok(Some(Ok(0)) | None) => {}
+            Ok(Some(Ok(count))) => tracing::info!(count, "removed upload sessions that were given up"),
+            Ok(Some(Err(error))) => tracing::warn!(%error, "cannot remove old upload sessions"),
+            Err(error) => tracing::warn!(%error, "the removal of old upload sessions broke off"),
+        }
+    }
 }
 
 fn acceptor(tls: Arc<rustls::ServerConfig>) -> TlsAcceptor {

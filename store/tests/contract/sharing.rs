@@ -81,3 +81,19 @@ fn a_folder_with_other_things_is_no_store() {
     assert!(matches!(Store::open(folder.path()), Err(Error::NotAStore(_))));
     assert!(matches!(Store::open_existing(&folder.path().join("none")), Err(Error::Absent(_))));
 }
+
+#[test]
+fn an_upload_that_was_given_up_is_removed_and_one_in_use_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let name = repository("a/b");
+    let (idle, held) = (store.create_upload(&name).unwrap(), store.create_upload(&name).unwrap());
+    let mut upload = store.upload(&name, &held).unwrap().unwrap();
+    let hour = std::time::Duration::from_hours(1);
+    let now = std::time::SystemTime::now();
+    assert_eq!(store.expire_uploads(now - hour).unwrap(), 0);
+    assert_eq!(store.expire_uploads(now + hour).unwrap(), 1);
+    assert!(store.upload(&name, &idle).unwrap().is_none());
+    upload.write(b"still here").unwrap();
+    upload.publish(&Digest::sha256(b"still here")).unwrap();
+}
