@@ -187,7 +187,8 @@ impl Walker<'_> {
                 return Err(Error::DecompressionBomb { name: entry.path(), size: entry.size });
             }
             self.sink.write(&plain)?;
-            if input.pos() == bytes.len() && plain.len < BUFFER {
+            // After the frame's end there is nothing to flush, and asking would begin another frame.
+            if input.pos() == bytes.len() && (plain.len < BUFFER || decoder.complete) {
                 return Ok(());
             }
         }

@@ -26,11 +26,15 @@ pub(crate) struct Rig {
 impl Rig {
     /// One image of three layers: compressible text, noise, and noise under a SHA-512 digest.
     pub(crate) fn new() -> Self {
+        Self::with_text(&b"a line of text that comes again and again\n".repeat(4000))
+    }
+
+    /// The same with another text.
+    pub(crate) fn with_text(text: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("near")).unwrap();
-        let text = b"a line of text that comes again and again\n".repeat(4000);
         let layers = [
-            put(&store, Algorithm::Sha256, &text),
+            put(&store, Algorithm::Sha256, text),
             put(&store, Algorithm::Sha256, &noise(300_000)),
             put(&store, Algorithm::Sha512, &noise(20_001)),
         ];

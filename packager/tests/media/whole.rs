@@ -32,6 +32,18 @@ fn an_import_gives_what_was_packed() {
     }
 }
 
+/// Decompressed, such content ends with a full buffer, and the frame with it.
+#[test]
+fn compressed_content_of_whole_buffers_is_read() {
+    for size in [256 << 10, 1 << 20] {
+        let rig = Rig::with_text(&b"0123456789abcdef".repeat(size / 16));
+        rig.pack("drive", ONE_VOLUME);
+        let far = Store::open(&rig.path("far")).unwrap();
+        rig.import(&[rig.path("drive")], &far).unwrap();
+        assert_eq!(dump(&far), dump(&rig.store));
+    }
+}
+
 #[test]
 fn two_packs_differ_in_the_signature_alone() {
     let rig = Rig::new();
