@@ -31,6 +31,8 @@ pub struct Volume {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
+    /// How many volumes its header says that there are; the signature does not cover the header.
+    pub total: u32,
 }
 
 /// The mark that `pack` leaves beside the volumes when everything was read back.
@@ -58,7 +60,7 @@ impl Media {
             let mut file = File::open(&path).map_err(Error::io("open", &path))?;
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
             let Some(head) = Head::read(&mut file, &path, &limits)? else { continue };
-            let number = head.header.volume;
+            let (number, total) = (head.header.volume, head.header.volumes);
             let media = media.get_or_insert_with(|| Self::new(&head, limits));
             if head.header.set != media.set {
                 let (found, expected) = (head.header.set, media.set.clone());
@@ -67,7 +69,7 @@ impl Media {
             if head.signature != media.signature {
                 return Err(Error::OtherSignature(path));
             }
-            media.volumes.entry(number).or_insert(Volume { path, size });
+            media.volumes.entry(number).or_insert(Volume { path, size, total });
         }
         let names =
             || paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
@@ -150,6 +152,10 @@ impl Media {
         }
         for (number, volume) in &self.volumes {
             let path = volume.path.clone();
+            if volume.total != manifest.volumes {
+                let (found, expected) = (volume.total, manifest.volumes);
+                return Err(Error::VolumeCount { path, found, expected });
+            }
             let expected = self.head_len() + layout::payload_len(manifest, *number);
             if volume.size < expected {
                 return Err(Error::Truncated { path, missing: expected - volume.size });

@@ -112,6 +112,16 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A volume's header counts other volumes than the manifest.
+    #[error("`{path}` says that there are {found} volumes, the manifest says {expected}")]
+    VolumeCount {
+        /// The volume.
+        path: PathBuf,
+        /// What its header says.
+        found: u32,
+        /// What the manifest says.
+        expected: u32,
+    },
     /// The volume file has another size than the manifest implies: more.
     #[error("`{path}` has {excess} bytes after its end")]
     TrailingBytes {
@@ -332,6 +342,7 @@ impl Error {
             Self::Head { .. }
             | Self::ManifestDigest { .. }
             | Self::OtherSignature(_)
+            | Self::VolumeCount { .. }
             | Self::TrailingBytes { .. }
             | Self::Header { .. }
             | Self::Padding { .. }

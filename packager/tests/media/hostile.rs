@@ -110,6 +110,48 @@ fn cut_and_extended_volumes_are_named() {
     assert!(matches!(hostile.import(), Error::NoVolume(_)));
 }
 
+/// The header is not signed: its numbers must be the manifest's, and no volume may come on top.
+#[test]
+fn a_volume_that_counts_others_or_comes_on_top_is_named() {
+    let hostile = Hostile::new();
+    let sound = fs::read(&hostile.volume).unwrap();
+    let manifest = hostile.rig.plan(SIZE).manifest.to_bytes();
+    let signature = &sound[hostile.head - 2048..hostile.head];
+    let head = |volume, volumes| {
+        head_bytes(&VolumeHeader::new(Digest::sha256(&manifest), volume, volumes), &manifest, signature)
+    };
+    fs::write(&hostile.volume, [&head(1, 7)[..], &sound[hostile.head..]].concat()).unwrap();
+    assert!(matches!(hostile.import(), Error::VolumeCount { found: 7, expected: 1, .. }));
+    fs::write(&hostile.volume, &sound).unwrap();
+    fs::write(hostile.rig.path("drive/second.tar"), [&head(2, 2)[..], &[b'?'; 1024]].concat()).unwrap();
+    let far = Store::open(&hostile.rig.path("far")).unwrap();
+    let refused = hostile.rig.import(&[hostile.rig.path("drive")], &far);
+    assert!(matches!(refused, Err(Error::VolumeCount { found: 2, .. })), "{refused:?}");
+}
+
+/// Nobody signed the mark: it must not stop or fool whoever reads the drive.
+#[test]
+fn a_completion_mark_made_to_deceive_is_passed_over() {
+    let hostile = Hostile::new();
+    let path = hostile.rig.path("drive/small.complete.json");
+    let sound = fs::read_to_string(&path).unwrap();
+    let mark = || {
+        let media = Media::open(&[hostile.rig.path("drive")], Limits::default()).unwrap();
+        media.completion(media.verify(Some(&hostile.rig.trust)).unwrap().get())
+    };
+    assert!(mark().is_some());
+    fs::write(&path, sound.replace("2026-01-01", "2026\\u001b[2J\\nforged")).unwrap();
+    assert_eq!(mark(), None);
+    fs::write(&path, " ".repeat(1 << 20) + &sound).unwrap();
+    assert_eq!(mark(), None);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    assert_eq!(mark(), None);
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert_eq!(mark(), None);
+}
+
 #[test]
 fn a_volume_of_another_set_is_named() {
     let hostile = Hostile::new();
