@@ -62,6 +62,9 @@ pub enum Error {
         /// Which part of the head.
         part: &'static str,
     },
+    /// A volume ends within its head.
+    #[error("`{0}` is truncated: it ends within its head")]
+    HeadTruncated(PathBuf),
     /// A volume's format version is unknown.
     #[error("`{path}` has format version {found}, this program knows {known}")]
     Version {
@@ -331,7 +334,9 @@ impl Error {
             }
             Self::OtherSet { .. } => Some("import one set at a time: name its volumes one by one"),
             Self::MissingVolumes { .. } => Some("add the folders that hold them to the command"),
-            Self::Truncated { .. } => Some("the copy is incomplete: copy the volume again, or pack again"),
+            Self::Truncated { .. } | Self::HeadTruncated(_) => {
+                Some("the copy is incomplete: copy the volume again, or pack again")
+            }
             Self::NotInStore(_) => Some("run `airlock mirror` again with this lock"),
             Self::StoreDamaged { .. } => {
                 Some("run `airlock store check`, then `airlock store rebuild` and `airlock mirror`")

@@ -177,7 +177,7 @@ impl Reader<'_> {
     fn manifest(&mut self, limits: &Limits) -> Result<Vec<u8>, Error> {
         let malformed = || Error::Head { path: self.path.to_owned(), part: "manifest" };
         let mut block = [0; 512];
-        self.source.read_exact(&mut block).map_err(Error::io("read", self.path))?;
+        self.fill(&mut block)?;
         let digits = std::str::from_utf8(&block[124..135]).map_err(|_| malformed())?;
         let size = u64::from_str_radix(digits, 8).map_err(|_| malformed())?;
         if block[..] != tar::header(MANIFEST_NAME, size)[..] {
@@ -190,7 +190,13 @@ impl Reader<'_> {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.source.read_exact(bytes).map_err(Error::io("read", self.path))
+        self.source.read_exact(bytes).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                Error::HeadTruncated(self.path.to_owned())
+            } else {
+                Error::io("read", self.path)(error)
+            }
+        })
     }
 }
 

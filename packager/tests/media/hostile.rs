@@ -105,7 +105,9 @@ fn cut_and_extended_volumes_are_named() {
     fs::write(&hostile.volume, [&sound[..], &[0; 512]].concat()).unwrap();
     assert!(matches!(hostile.import(), Error::TrailingBytes { excess: 512, .. }));
     fs::write(&hostile.volume, &sound[..600]).unwrap();
-    assert!(matches!(hostile.import(), Error::Io { .. }));
+    assert!(matches!(hostile.import(), Error::HeadTruncated(_)));
+    fs::write(&hostile.volume, &sound[..1_100]).unwrap();
+    assert!(matches!(hostile.import(), Error::HeadTruncated(_)));
     fs::write(&hostile.volume, b"no volume at all").unwrap();
     assert!(matches!(hostile.import(), Error::NoVolume(_)));
 }
