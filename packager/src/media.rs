@@ -1,6 +1,6 @@
 //! Volumes found on media and opened: heads read, set complete, signature checked. No payload is touched here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::head::Head;
 use crate::bundle::{BundleManifest, Error, Limits, layout};
+
+/// A completion mark is not larger than this.
+const MOST_MARK: u64 = 64 << 10;
 
 /// All volumes of one set, by number.
 pub struct Media {
@@ -186,12 +189,24 @@ impl Media {
     /// The completion mark beside one of the volumes, if it is this set's.
     #[must_use]
     pub fn completion(&self, manifest: &BundleManifest) -> Option<Completion> {
-        let folders = self.volumes.values().filter_map(|volume| volume.path.parent());
-        let mut marks = folders.filter_map(|folder| fs::read(folder.join(mark_name(&manifest.name))).ok());
-        marks.find_map(|bytes| {
-            serde_json::from_slice::<Completion>(&bytes).ok().filter(|mark| mark.set == self.set)
-        })
+        let folders: BTreeSet<_> = self.volumes.values().filter_map(|volume| volume.path.parent()).collect();
+        let mut marks =
+            folders.iter().filter_map(|folder| read_mark(&folder.join(mark_name(&manifest.name))));
+        marks.find(|mark| mark.set == self.set)
     }
+}
+
+/// The mark is not signed and whoever had the drive may have made it: a pipe, a link or a huge file is not read,
+/// and a time with other characters would put any text into a report.
+fn read_mark(path: &Path) -> Option<Completion> {
+    if !fs::symlink_metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MOST_MARK).read_to_end(&mut bytes).ok()?;
+    let mark: Completion = serde_json::from_slice(&bytes).ok()?;
+    let of_time = |byte: u8| byte.is_ascii_digit() || b"TZ:.+-".contains(&byte);
+    (mark.completed_at.len() <= 40 && mark.completed_at.bytes().all(of_time)).then_some(mark)
 }
 
 /// The completion mark's file name.

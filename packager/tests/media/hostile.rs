@@ -8,7 +8,8 @@ use bundle_signer::sign_blob;
 use oci::Digest;
 use packager::bundle::error::HeaderDefect;
 use packager::bundle::head::{VolumeHeader, head_bytes};
-use packager::bundle::{BundleManifest, Encoding, Error};
+use packager::bundle::{BundleManifest, Encoding, Error, Limits};
+use packager::media::Media;
 use store::Store;
 
 use crate::rig::Rig;
