@@ -177,8 +177,7 @@ impl Transport {
     /// An answer that is none, as an error with what the registry said.
     pub(super) async fn refused(&self, ask: &Ask<'_>, response: Response) -> Error {
         let status = response.status();
-        let text = response.text().await.unwrap_or_default();
-        let said = serde_json::from_str::<ErrorBody>(&text).ok().and_then(|body| {
+        let said = serde_json::from_slice::<ErrorBody>(&beginning(response).await).ok().and_then(|body| {
             let entry = body.errors.into_iter().next()?;
             Some(if entry.message.is_empty() { format!("{:?}", entry.code) } else { entry.message })
         });
@@ -189,6 +188,20 @@ impl Transport {
             said: said.unwrap_or_else(|| "nothing more".to_owned()),
         }
     }
+}
+
+/// What is read of a refusal; nobody needs more to understand it.
+const MOST_REFUSAL: usize = 64 << 10;
+
+/// The first bytes of an answer: a hostile one may never end.
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < MOST_REFUSAL
+        && let Ok(Some(piece)) = response.chunk().await
+    {
+        bytes.extend_from_slice(&piece);
+    }
+    bytes
 }
 
 fn is_busy(status: StatusCode) -> bool {

@@ -70,6 +70,22 @@ async fn a_digest_header_that_does_not_fit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_refusal_without_end_is_not_read_to_its_end() {
+    let host = server(|_, _| {
+        let endless = futures::stream::repeat_with(|| {
+            Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b'x'; 4096]))
+        });
+        Response::builder().status(400).body(Body::from_stream(endless)).unwrap()
+    })
+    .await;
+    let (repository, tag) = place();
+    let client = client(&host);
+    let asked = client.manifest(&host, &repository, &tag);
+    let refused = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("an answer");
+    assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn patience_is_given_when_asked_for() {
     let host = server(|_, before| match before {
         0 => answer(429, &[("retry-after", "1")], ""),
