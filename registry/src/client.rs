@@ -99,6 +99,7 @@ impl Client {
         let plain = reqwest::Client::builder()
             .read_timeout(config.idle)
             .connect_timeout(config.idle)
+            .redirect(redirects())
             .build()
             .map_err(Error::Tls)?;
         Ok(Self(Arc::new(Inner { config, docker, endpoints: Mutex::default(), plain })))
@@ -284,7 +285,10 @@ impl Client {
         let hub = || host.endpoint().parse().unwrap_or_else(|_| host.clone());
         let plain_http = rule.is_some_and(|rule| rule.plain_http);
         let authority = rule.and_then(|rule| rule.ca_pem.as_ref());
-        let mut http = reqwest::Client::builder().read_timeout(config.idle).connect_timeout(config.idle);
+        let mut http = reqwest::Client::builder()
+            .read_timeout(config.idle)
+            .connect_timeout(config.idle)
+            .redirect(redirects());
         let mut tokens = oci_client::client::ClientConfig {
             protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
             read_timeout: Some(config.idle),
@@ -310,6 +314,25 @@ impl Client {
             known: Mutex::default(),
         })
     }
+}
+
+/// A server may send us on, but not from HTTPS to plain HTTP: that is chosen in the mirror file or not at all.
+fn redirects() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        if attempt.previous().len() > MOST_REDIRECTS {
+            attempt.error("too many redirects")
+        } else if attempt.previous().last().is_some_and(|from| leaves_tls(from, attempt.url())) {
+            attempt.error("a redirect from HTTPS to plain HTTP, which is not followed")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+const MOST_REDIRECTS: usize = 10;
+
+fn leaves_tls(from: &reqwest::Url, to: &reqwest::Url) -> bool {
+    from.scheme() == "https" && to.scheme() != "https"
 }
 
 /// Every manifest type, since a registry may refuse what is not named.
@@ -352,4 +375,18 @@ fn next_page(headers: &HeaderMap, below: &str) -> Option<String> {
 #[must_use]
 pub fn display(host: &RegistryHost, repository: &RepositoryName, selector: &Selector) -> String {
     Reference::new(host.clone(), repository.clone(), selector.clone()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_never_leads_from_tls_to_plain_http() {
+        let leaves = |from: &str, to: &str| leaves_tls(&from.parse().unwrap(), &to.parse().unwrap());
+        assert!(leaves("https://a.example/x", "http://a.example/x"));
+        assert!(!leaves("https://a.example/x", "https://b.example/x"));
+        assert!(!leaves("http://127.0.0.1:5000/x", "http://127.0.0.1:5001/x"));
+        assert!(!leaves("http://a.example/x", "https://a.example/x"));
+    }
 }
