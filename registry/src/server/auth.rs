@@ -124,7 +124,7 @@ impl Authenticator {
         if right == Right::None {
             return Ok(Caller::Anonymous { challenge: false });
         }
-        match headers.get(AUTHORIZATION) {
+        match headers.get(AUTHORIZATION).filter(|value| !is_nobody(value)) {
             None if right == Right::Pull && *anonymous_pull => Ok(Caller::Anonymous { challenge: true }),
             None => Err(Refusal::unauthorized("a user name and a password are needed")),
             Some(value) => {
@@ -175,6 +175,11 @@ impl Authenticator {
     fn remembers(&self, key: &Digest) -> bool {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
+}
+
+/// Podman and skopeo send empty credentials where they have none but were told that some would help.
+fn is_nobody(value: &HeaderValue) -> bool {
+    value.to_str().ok().and_then(basic).is_some_and(|(user, password)| user.is_empty() && password.is_empty())
 }
 
 /// User and password of a `Basic` header.

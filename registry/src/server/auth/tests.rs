@@ -76,6 +76,10 @@ async fn anybody_pulls_where_that_is_allowed_but_nobody_pushes() {
     assert_eq!(ask(&authenticator, Right::Pull, &nobody).await, Ok(Caller::Anonymous { challenge: true }));
     assert_eq!(ask(&authenticator, Right::Push, &nobody).await, Err(401));
     assert_eq!(ask(&authenticator, Right::Pull, &headers("ann", "wrong")).await, Err(401));
+    let empty = headers("", "");
+    assert_eq!(ask(&authenticator, Right::Pull, &empty).await, Ok(Caller::Anonymous { challenge: true }));
+    assert_eq!(ask(&authenticator, Right::Push, &empty).await, Err(401));
+    assert_eq!(ask(&closed("", false), Right::Pull, &empty).await, Err(401));
     let open = Authenticator::new(Auth::Anonymous);
     assert_eq!(ask(&open, Right::Push, &nobody).await, Ok(Caller::Anonymous { challenge: false }));
 }
