@@ -1,5 +1,3 @@
-use http::HeaderValue;
-
 use super::*;
 
 fn users(text: &str) -> Htpasswd {
@@ -82,6 +80,22 @@ async fn anybody_pulls_where_that_is_allowed_but_nobody_pushes() {
     assert_eq!(ask(&closed("", false), Right::Pull, &empty).await, Err(401));
     let open = Authenticator::new(Auth::Anonymous);
     assert_eq!(ask(&open, Right::Push, &nobody).await, Ok(Caller::Anonymous { challenge: false }));
+}
+
+/// With `htpasswd -B` a known user's hash is cheap; an unknown user must not cost more or less.
+#[tokio::test]
+async fn an_unknown_user_costs_what_a_known_one_does() {
+    let authenticator = closed(&line("ann", "secret"), false);
+    let mut times = Vec::new();
+    for user in ["ann", "bob"] {
+        let start = std::time::Instant::now();
+        for turn in 0..5 {
+            let wrong = headers(user, &format!("wrong{turn}"));
+            assert_eq!(ask(&authenticator, Right::Pull, &wrong).await, Err(401));
+        }
+        times.push(start.elapsed());
+    }
+    assert!(times[1] < times[0] * 8, "{times:?}");
 }
 
 #[tokio::test]
