@@ -203,22 +203,40 @@ fn partial_path(path: &Path) -> PathBuf {
 
 /// Removes what an earlier pack of this set left; refuses to touch another set's volumes.
 fn remove_own(plan: &PackPlan, set: &Digest, target: &Path) -> Result<(), Error> {
-    remove(&target.join(mark_name(&plan.manifest.name)))?;
-    let limits = Limits::default();
-    let paths: Vec<PathBuf> = plan.volumes.iter().map(|volume| target.join(&volume.name)).collect();
-    for path in &paths {
-        if let Ok(mut file) = File::open(path) {
-            match Head::read(&mut file, path, &limits) {
-                Ok(Some(head)) if head.header.set == *set => {}
-                _ => return Err(Error::WouldOverwrite(path.clone())),
-            }
+    for path in volumes_named(&plan.manifest.name, target)? {
+        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        match Head::read(&mut file, &path, &Limits::default()) {
+            Ok(Some(head)) if head.header.set == *set => {}
+            _ => return Err(Error::WouldOverwrite(path)),
         }
     }
+    remove(&target.join(mark_name(&plan.manifest.name)))?;
+    let paths: Vec<PathBuf> = plan.volumes.iter().map(|volume| target.join(&volume.name)).collect();
     for path in &paths {
         remove(path)?;
         remove(&partial_path(path))?;
     }
     Ok(())
+}
+
+/// Volumes of a name, also those of a set with more or fewer of them: two sets of one name share the mark, and a
+/// folder that holds both is refused by whoever reads it.
+fn volumes_named(name: &str, target: &Path) -> Result<Vec<PathBuf>, Error> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_volume = |file: &str| {
+        file.strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".tar")?.split_once("-of-"))
+            .is_some_and(|(number, total)| is_number(number) && is_number(total))
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(target).map_err(Error::io("read", target))? {
+        let path = entry.map_err(Error::io("read", target))?.path();
+        if path.file_name().and_then(|file| file.to_str()).is_some_and(is_volume) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

@@ -112,6 +112,22 @@ fn other_volumes_are_not_overwritten_and_own_ones_are() {
     assert_eq!(fs::read(&volumes[0]).unwrap(), b"something else");
 }
 
+/// A set of the same name with another number of volumes has other file names, but the same mark.
+#[test]
+fn a_set_is_not_packed_beside_another_of_its_name() {
+    let rig = Rig::new();
+    rig.pack("drive", SMALL);
+    let before = crate::rig::listing(&rig.path("drive"));
+    let plan = rig.plan(ONE_VOLUME);
+    let options =
+        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent);
+    assert!(matches!(refused, Err(Error::WouldOverwrite(_))), "{refused:?}");
+    assert_eq!(crate::rig::listing(&rig.path("drive")), before);
+    let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
+    assert!(verify(&media, Some(&rig.trust), &Silent).unwrap().completion.is_some());
+}
+
 #[test]
 fn a_rotten_blob_in_the_store_is_not_packed() {
     let rig = Rig::new();
