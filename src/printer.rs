@@ -1,6 +1,6 @@
 //! Standard output is data, standard error is talk.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ impl Printer {
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Json => serde_json::to_string_pretty(value)?,
-            Format::Text | Format::Html => text(value),
+            Format::Text | Format::Html => shown(&text(value)),
         };
         self.data(&text)
     }
@@ -61,8 +61,23 @@ impl Printer {
     /// Says something that must be heard.
     pub(crate) fn complain(&self, text: &str) {
         // Nobody is left to be told if standard error is gone.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", shown(text));
     }
+}
+
+/// Drives and registries give names and messages: their control characters must not reach the terminal, where they
+/// could hide or forge text.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || c.is_control() && c != '\n' && c != '\t' {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Logs of the libraries go to standard error: warnings, or more if asked for.
@@ -72,10 +87,23 @@ pub(crate) fn start_log(verbose: u8) {
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
-    let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(colours);
+    let _ = log.with_writer(std::io::stderr).try_init();
 }
 
 /// A size for people: exact below 10 kB, else with one decimal.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 10_000 { format!("{bytes} B") } else { indicatif::DecimalBytes(bytes).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(shown("ä ✓\n\tb"), "ä ✓\n\tb");
+        assert_eq!(shown("a\u{1b}[2Jb\r\u{202e}"), "a\\u{1b}[2Jb\\u{d}\\u{202e}");
+    }
 }

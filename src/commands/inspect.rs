@@ -36,7 +36,7 @@ fn text(contents: &Contents) -> String {
             "{:>10}  {:14} {}  {}\n",
             size(item.size),
             kind_name(item.kind),
-            item.source,
+            item.source.replace('\n', " "),
             item.digest
         );
     }

@@ -185,7 +185,7 @@ impl Transport {
             host: self.host.to_string(),
             repository: ask.repository.to_string(),
             status,
-            said: said.unwrap_or_else(|| "nothing more".to_owned()),
+            said: said.map_or_else(|| "nothing more".to_owned(), |said| said.replace(char::is_control, " ")),
         }
     }
 }
