@@ -130,6 +130,17 @@ async fn without_a_password_a_closed_registry_only_tells_that_it_lives() {
 }
 
 #[tokio::test]
+async fn a_registry_whose_store_is_gone_is_not_ready() {
+    let server = Server::start(|_| {}).await;
+    let marker = server.store.root().join("store.json");
+    let ready = || async { client().get(server.url("/readyz")).send().await.expect("no answer").status() };
+    assert_eq!(ready().await, 200);
+    std::fs::rename(&marker, marker.with_extension("gone")).expect("no store");
+    assert_eq!(ready().await, 503);
+    assert_eq!(client().get(server.url("/livez")).send().await.expect("no answer").status(), 200);
+}
+
+#[tokio::test]
 async fn with_anonymous_pull_the_challenge_stands_beside_the_good_answer() {
     let server = Server::start(|config| config.auth = password(true)).await;
     server.add_image("a", "v1", b"config");

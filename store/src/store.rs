@@ -94,6 +94,12 @@ impl Store {
         self.0.layout.root()
     }
 
+    /// Whether the folder is still there: a file system may have been unmounted below an open store.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        self.0.layout.marker().exists()
+    }
+
     /// Starts a blob whose digest comes with its last byte.
     ///
     /// # Errors

@@ -118,7 +118,11 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     match action {
         Action::Live => Ok(answer::done(StatusCode::OK)),
         Action::Ready => {
-            app.run(|store| Ok(store.repositories(None, Some(1))?)).await?;
+            app.run(|store| {
+                store.repositories(None, Some(1))?;
+                if store.is_present() { Ok(()) } else { Err(Refusal::store_gone()) }
+            })
+            .await?;
             Ok(answer::done(StatusCode::OK))
         }
         Action::Base => base(call),

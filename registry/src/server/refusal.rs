@@ -142,6 +142,11 @@ impl Refusal {
     }
 
     /// A failure of ours, written to the log: the client learns only what helps it.
+    pub(super) fn store_gone() -> Self {
+        let message = "the store's folder is gone";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown, message, Value::Null)
+    }
+
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         let mut causes = error.to_string();
         let mut source = error.source();
