@@ -18,11 +18,16 @@ pub(crate) fn run(settings: &cli::Store, printer: &Printer) -> anyhow::Result<St
             printer.result(&report, |report| {
                 let lost = report.lost.iter().map(|name| format!("lost: {name}\n")).collect::<String>();
                 let moved = report.quarantined.iter().map(|name| format!("moved to quarantine: {name}\n"));
+                let unread = match report.unreadable_lines {
+                    0 => String::new(),
+                    lines => format!("{lines} lines of `names.log` cannot be read: their names are lost\n"),
+                };
                 let counts =
                     format!("{} blobs, {} manifests, {} tags\n", report.blobs, report.manifests, report.tags);
-                lost + &moved.collect::<String>() + &counts
+                lost + &moved.collect::<String>() + &unread + &counts
             })?;
-            let sound = report.lost.is_empty() && report.quarantined.is_empty();
+            let sound =
+                report.lost.is_empty() && report.quarantined.is_empty() && report.unreadable_lines == 0;
             Ok(if sound { Status::Done } else { Status::Faults })
         }
         cli::Store::Gc { store, dry_run } => collect(&Store::open_existing(&store.store)?, *dry_run, printer),

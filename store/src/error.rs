@@ -124,7 +124,11 @@ impl Error {
             Self::NoDatabase(_) => {
                 Some("run `airlock store rebuild`, which makes it anew from the blobs and `names.log`")
             }
-            Self::JournalShort { .. } => Some("put back the `names.log` that belongs to this store"),
+            Self::JournalShort { .. } => Some(
+                "put back the `names.log` that belongs to this store; to go on without the names that it lacks, move \
+                 `airlock.db` away and run `airlock store rebuild`",
+            ),
+            Self::Commit(source) => source.downcast_ref::<Self>().and_then(Self::hint),
             Self::PartialBusy(_) => Some("wait for the other airlock command to end"),
             _ => None,
         }

@@ -15,13 +15,14 @@ use crate::commit::Disk;
 use crate::journal::{self, Record};
 use crate::layout::Layout;
 use crate::query::read_manifest;
-use crate::schema::open_writer;
+use crate::schema::{open_reader, open_writer};
 use crate::store::Marker;
-use crate::writer::set_journal_length;
+use crate::writer::{journal_length, set_journal_length};
 use crate::{Error, Progress, Result};
 
 /// What a rebuild did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RebuildReport {
     /// Sound blob files.
     pub blobs: u64,
@@ -76,6 +77,7 @@ pub(crate) fn rebuild(
     for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     }
+    refuse_to_forget(layout)?;
     Marker::write(layout, disk, true)?;
     let mut report = RebuildReport::default();
     let sound = sound_blobs(layout, progress, &mut report)?;
@@ -86,6 +88,20 @@ pub(crate) fn rebuild(
     write_database(layout, disk, &changes)?;
     Marker::write(layout, disk, false)?;
     Ok(report)
+}
+
+/// A journal that lacks what the database has would make a database without those names, and nothing could give
+/// them back. A database that cannot be read has nothing to lose.
+fn refuse_to_forget(layout: &Layout) -> Result<()> {
+    if !layout.database().exists() {
+        return Ok(());
+    }
+    let committed = open_reader(layout).and_then(|connection| journal_length(&connection)).unwrap_or(0);
+    let found = fs::metadata(layout.journal()).map_or(0, |metadata| metadata.len());
+    if found < committed {
+        return Err(Error::JournalShort { found, expected: committed });
+    }
+    Ok(())
 }
 
 fn sound_blobs(

@@ -296,7 +296,8 @@ impl Store {
     /// to `quarantine/`.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process has the store open.
+    /// [`Error::InUse`] while another process has the store open, [`Error::JournalShort`] when names would be lost
+    /// that the database still has.
     pub fn rebuild(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
         let layout = Layout::new(root);
         if !layout.blobs().is_dir() {

@@ -61,6 +61,31 @@ proptest! {
     }
 }
 
+/// The database is sound and the journal is not: a rebuild would make the worse of the two the truth.
+#[test]
+fn a_rebuild_does_not_forget_names_that_only_the_database_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = {
+        let store = Store::open(folder.path()).unwrap();
+        push(&store, "a/b", "v1").unwrap();
+        dump(&store)
+    };
+    let journal = folder.path().join("names.log");
+    let whole = fs::read(&journal).unwrap();
+    for damaged in [Some(&whole[..whole.len() - 10]), Some(&[]), None] {
+        match damaged {
+            Some(bytes) => fs::write(&journal, bytes).unwrap(),
+            None => fs::remove_file(&journal).unwrap(),
+        }
+        let refused = Store::rebuild(folder.path(), &mut |_| {}).unwrap_err();
+        assert!(matches!(refused, Error::JournalShort { .. }) && refused.hint().is_some(), "{refused:?}");
+        assert_eq!(dump(&Store::open(folder.path()).unwrap()), before);
+    }
+    fs::write(&journal, &whole[..whole.len() - 10]).unwrap();
+    remove_database(folder.path());
+    assert_eq!(Store::rebuild(folder.path(), &mut |_| {}).unwrap().unreadable_lines, 1);
+}
+
 #[test]
 fn a_rebuild_moves_rotten_files_aside_and_says_what_is_lost() {
     let folder = tempfile::tempdir().unwrap();
