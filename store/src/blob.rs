@@ -255,7 +255,7 @@ impl PartialBlob {
 }
 
 /// What the names of temporary files begin with.
-pub(crate) const TEMPORARY: &str = "tmp-";
+const TEMPORARY: &str = "tmp-";
 
 /// 128 random bits as hex.
 pub(crate) fn random_name() -> Result<String> {
@@ -278,6 +278,15 @@ pub(crate) fn hash_file(file: &mut File, path: &Path, hasher: &mut Hasher) -> Re
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Error::io("read", path)(error)),
+        }
+    }
+}
+
+/// Temporary files of processes that are gone: nobody else has the store open.
+pub(crate) fn remove_stale(layout: &Layout) {
+    for entry in fs::read_dir(layout.uploads()).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

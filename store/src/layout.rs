@@ -3,6 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use oci::{Algorithm, Digest};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::commit::Disk;
 
 /// The format version in `store.json`.
 pub(crate) const VERSION: u32 = 1;
@@ -80,5 +84,21 @@ impl Layout {
         Algorithm::ALL.into_iter().flat_map(move |algorithm| {
             (0..=255_u8).map(move |byte| self.algorithm(algorithm).join(format!("{byte:02x}")))
         })
+    }
+}
+
+/// What `store.json` says.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Marker {
+    pub(crate) format: u32,
+    /// Set while a rebuild is under way: the database is not to be used.
+    #[serde(default)]
+    pub(crate) rebuilding: bool,
+}
+
+impl Marker {
+    pub(crate) fn write(layout: &Layout, disk: &Disk, rebuilding: bool) -> Result<()> {
+        let marker = serde_json::to_vec(&Self { format: VERSION, rebuilding }).unwrap_or_default();
+        disk.write_file(&layout.marker(), &marker)
     }
 }

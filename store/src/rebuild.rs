@@ -13,10 +13,9 @@ use crate::change::{Change, apply};
 use crate::check::{hash_all, walk};
 use crate::commit::Disk;
 use crate::journal::{self, Record};
-use crate::layout::Layout;
+use crate::layout::{Layout, Marker};
 use crate::query::read_manifest;
 use crate::schema::{open_reader, open_writer};
-use crate::store::Marker;
 use crate::writer::{journal_length, set_journal_length};
 use crate::{Error, Progress, Result};
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use oci::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, Selector, Tag};
-use serde::{Deserialize, Serialize};
 
-use crate::blob::{BlobFile, BlobWriter, PartialBlob, TEMPORARY};
+use crate::blob::{BlobFile, BlobWriter, PartialBlob, remove_stale};
 use crate::change::Change;
 use crate::commit::{Disk, Observer};
 use crate::garbage::{self, Collected, GarbagePlan};
-use crate::layout::{Layout, VERSION};
+use crate::layout::{Layout, Marker, VERSION};
 use crate::query::{ManifestRow, Readers};
 use crate::rebuild::{self, RebuildReport};
 use crate::schema::open_writer;
@@ -32,21 +31,6 @@ struct Inner {
     sessions: Arc<Sessions>,
     /// Held shared as long as the store is open, so that nobody collects garbage meanwhile.
     lock: File,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Marker {
-    pub(crate) format: u32,
-    /// Set while a rebuild is under way: the database is not to be used.
-    #[serde(default)]
-    pub(crate) rebuilding: bool,
-}
-
-impl Marker {
-    pub(crate) fn write(layout: &Layout, disk: &Disk, rebuilding: bool) -> Result<()> {
-        let marker = serde_json::to_vec(&Self { format: VERSION, rebuilding }).unwrap_or_default();
-        disk.write_file(&layout.marker(), &marker)
-    }
 }
 
 impl Store {
@@ -335,8 +319,27 @@ impl Store {
 fn prepare(layout: &Layout, disk: &Disk) -> Result<File> {
     let root = layout.root();
     fs::create_dir_all(root).map_err(Error::io("create", root))?;
+    if !recognise(layout)? {
+        // One process makes it; those that come at the same time wait, and find it made.
+        let folder = File::open(root).map_err(Error::io("open", root))?;
+        folder.lock().map_err(Error::io("lock", root))?;
+        if !recognise(layout)? {
+            make(layout, disk)?;
+        }
+    }
+    let lock = open_lock(layout)?;
+    if lock.try_lock().is_ok() {
+        remove_stale(layout);
+    }
+    lock.lock_shared().map_err(Error::io("lock", &layout.lock()))?;
+    Ok(lock)
+}
+
+/// Whether the folder is a store already.
+fn recognise(layout: &Layout) -> Result<bool> {
+    let root = layout.root();
     let marker = layout.marker();
-    let known = match fs::read(&marker) {
+    match fs::read(&marker) {
         Ok(bytes) => {
             let found =
                 serde_json::from_slice::<Marker>(&bytes).map_err(|_| Error::NotAStore(root.to_owned()))?;
@@ -347,20 +350,11 @@ fn prepare(layout: &Layout, disk: &Disk) -> Result<File> {
             if found.rebuilding || !layout.database().exists() {
                 return Err(Error::NoDatabase(root.to_owned()));
             }
-            true
+            Ok(true)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => return Err(Error::io("read", &marker)(error)),
-    };
-    if !known {
-        make(layout, disk)?;
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("read", &marker)(error)),
     }
-    let lock = open_lock(layout)?;
-    if lock.try_lock().is_ok() {
-        remove_stale(layout);
-    }
-    lock.lock_shared().map_err(Error::io("lock", &layout.lock()))?;
-    Ok(lock)
 }
 
 /// Makes an empty store; the marker comes last, so that a half-made one is made again.
@@ -394,13 +388,4 @@ fn open_lock(layout: &Layout) -> Result<File> {
         .truncate(false)
         .open(&path)
         .map_err(Error::io("open", &path))
-}
-
-/// Temporary files of processes that are gone: nobody else has the store open.
-fn remove_stale(layout: &Layout) {
-    for entry in fs::read_dir(layout.uploads()).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }

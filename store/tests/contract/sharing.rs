@@ -17,6 +17,22 @@ fn two_openings_see_each_others_commits() {
 }
 
 #[test]
+fn many_that_make_one_store_at_once_all_open_it() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let root = folder.path().join("store");
+                scope
+                    .spawn(move || push(&Store::open(&root).unwrap(), "a/b", &format!("v{number}")).unwrap());
+            }
+        });
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        assert_eq!(store.tags(&repository("a/b"), None, None).unwrap().len(), 8);
+    }
+}
+
+#[test]
 fn an_upload_goes_on_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let name = repository("a/b");
