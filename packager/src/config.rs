@@ -115,7 +115,7 @@ pub enum Source {
 }
 
 /// Where a text is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A local file.
     Path(PathBuf),

@@ -17,7 +17,7 @@ use crate::config::Location;
 use crate::lock::ItemKind;
 
 /// One thing to mirror.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Something that is in a registry already.
     Image {
@@ -66,6 +66,12 @@ impl Wanted {
             Self::File { source, .. } => source.clone(),
             Self::Chart { path } => path.display().to_string(),
         }
+    }
+
+    /// Whether both come to the same: a registry has one thing under a reference, whatever it is called here.
+    #[must_use]
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Image { .. }, Self::Image { .. })) || self == other
     }
 }
 

@@ -127,6 +127,31 @@ fn a_drive_without_trust_is_refused_with_a_hint_and_json_errors_parse() {
     assert!(String::from_utf8_lossy(&page).starts_with("<!DOCTYPE html>"));
 }
 
+/// What the mirror file says of a file now counts, whatever an earlier run locked.
+#[test]
+fn a_lock_does_not_hide_another_checksum_or_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mirror = ["mirror", "--store", "s", "--output", "json"];
+    let file = |members: &str| {
+        let text = format!(
+            "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {{name: a}}\nsources: [{{files: [{members}]}}]\n"
+        );
+        std::fs::write(path.join("airlock.yaml"), text).unwrap();
+    };
+    std::fs::write(path.join("a.txt"), "a").unwrap();
+    file("{path: a.txt}");
+    assert!(airlock(path, &mirror).status.success());
+    file(&format!("{{path: a.txt, sha256: {}}}", "0".repeat(64)));
+    fails(path, &mirror, 3, "a.txt");
+    file("{path: a.txt, name: other}");
+    assert!(airlock(path, &mirror).status.success());
+    let listed = airlock(path, &["store", "list", "--store", "s"]).stdout;
+    assert!(String::from_utf8_lossy(&listed).contains("files:other"));
+    file("{path: a.txt, name: one}, {path: a.txt, name: two}");
+    fails(path, &mirror, 3, "two different things");
+}
+
 #[test]
 fn the_configuration_file_gives_defaults() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use store::Store;
 use super::resolve::{Resolved, ResolvedImage};
 use super::{Error, ItemReport, MirrorReport, Totals};
 use crate::config::{Location, MirrorConfig};
-use crate::lock::{ItemKind, Lock};
+use crate::lock::{ItemKind, Lock, LockedItem};
 use crate::reporter::State;
 use crate::source::Wanted;
 use crate::source::archive::Slice;
@@ -111,6 +111,9 @@ pub(super) fn satisfied(
         if item.kind == ItemKind::Image && item.platforms != platforms {
             return Ok(None);
         }
+        if !still_asked_for(wanted, item, lock) {
+            return Ok(None);
+        }
         let digest = Some(item.digest.to_string());
         let report = ItemReport { source, digest, state: State::Present, bytes: item.size };
         items.push(PlannedItem { report, image: None, wanted: None, fetches: 0 });
@@ -138,6 +141,16 @@ pub(super) fn satisfied(
         }
     }
     Ok(Some(MirrorPlan { name: config.name.clone(), platforms, done: true, items, downloads: Vec::new() }))
+}
+
+/// Whether a locked file has the name and a checksum that the mirror file gives now; if not, it is looked at anew.
+fn still_asked_for(wanted: &Wanted, item: &LockedItem, lock: &Lock) -> bool {
+    let Wanted::File { checksums, repository, tag, .. } = wanted else { return true };
+    let manifests = lock.repositories.iter().flat_map(|repository| &repository.manifests);
+    let mut blobs =
+        manifests.filter(|manifest| manifest.digest == item.digest).flat_map(|found| &found.blobs);
+    (&item.repository, item.tag.as_ref()) == (repository, Some(tag))
+        && (checksums.is_empty() || blobs.any(|blob| checksums.contains(&blob.digest)))
 }
 
 /// The plan for what was resolved.

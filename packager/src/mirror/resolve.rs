@@ -1,6 +1,6 @@
 //! What references mean now: manifests with everything below and about them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use oci::{Content, Digest, Manifest, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag};
@@ -82,9 +82,24 @@ pub(super) async fn wants(
             Source::File(file) => wants.push(file_want(file, config)?),
         }
     }
-    let mut seen = BTreeSet::new();
-    wants.retain(|wanted| seen.insert(wanted.name()));
-    Ok(wants)
+    once(wants)
+}
+
+/// Leaves out what is named again; what is named again with another meaning is nobody's to choose.
+fn once(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+    let mut kept: Vec<Wanted> = Vec::new();
+    let mut places = BTreeMap::new();
+    for wanted in wants {
+        match places.get(&wanted.name()).map(|place: &usize| kept[*place].agrees(&wanted)) {
+            Some(true) => {}
+            Some(false) => return Err(Error::Clash(wanted.name())),
+            None => {
+                places.insert(wanted.name(), kept.len());
+                kept.push(wanted);
+            }
+        }
+    }
+    Ok(kept)
 }
 
 fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<Wanted, Error> {
@@ -293,5 +308,31 @@ impl<'a> Walk<'a> {
             self.add(&referrer.digest).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thing_named_twice_is_taken_once_and_never_with_two_meanings() {
+        let file = |name: &str| Wanted::File {
+            source: "notice.txt".into(),
+            location: Location::Path("notice.txt".into()),
+            checksums: Vec::new(),
+            repository: "files".parse().unwrap(),
+            tag: name.parse().unwrap(),
+        };
+        let reference: Reference = "r.example/a/b:v1".parse().unwrap();
+        let image = |kind| Wanted::Image { kind, reference: reference.clone() };
+        assert_eq!(once(vec![file("one"), file("one")]).unwrap().len(), 1);
+        assert_eq!(once(vec![image(ItemKind::Image), image(ItemKind::Chart)]).unwrap().len(), 1);
+        assert!(
+            matches!(once(vec![file("one"), file("two")]), Err(Error::Clash(name)) if name == "notice.txt")
+        );
+        let (format, path) = (archive::Format::OciArchive, "a.tar".into());
+        let on_disk = Wanted::Archive { format, path, image: None, reference: reference.clone() };
+        assert!(matches!(once(vec![image(ItemKind::Image), on_disk]), Err(Error::Clash(_))));
     }
 }
