@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
@@ -20,7 +20,7 @@ pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> 
         Keys::Generate { name, password_file } => {
             let password = password(password_file.as_deref(), true)?;
             let hint = generate(name, &password)?;
-            let (private, public) = (name.with_extension("key"), name.with_extension("pub"));
+            let (private, public) = files(name);
             let value = json!({ "privateKey": private, "publicKey": public, "keyHint": hint });
             printer.result(&value, |_| {
                 format!(
@@ -44,9 +44,24 @@ pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> 
 pub(crate) fn generate(name: &Path, password: &[u8]) -> anyhow::Result<String> {
     let key = PrivateKey::generate()?;
     let public = key.public_key()?;
-    write_new(&name.with_extension("key"), key.to_encrypted_pem(password)?.as_bytes(), 0o600)?;
-    write_new(&name.with_extension("pub"), public.to_pem().as_bytes(), 0o644)?;
+    let (private_path, public_path) = files(name);
+    write_new(&private_path, key.to_encrypted_pem(password)?.as_bytes(), 0o600)?;
+    if let Err(error) = write_new(&public_path, public.to_pem().as_bytes(), 0o644) {
+        // Half a pair is of no use and would stop the next try.
+        let _ = std::fs::remove_file(&private_path);
+        return Err(error);
+    }
     Ok(public.hint())
+}
+
+/// The files of a pair; a dot in the name, as in `release-1.2`, belongs to it.
+fn files(name: &Path) -> (PathBuf, PathBuf) {
+    let with = |suffix: &str| {
+        let mut file = name.file_name().unwrap_or_default().to_owned();
+        file.push(suffix);
+        name.with_file_name(file)
+    };
+    (with(".key"), with(".pub"))
 }
 
 /// Writes a trust file that accepts the keys.
@@ -95,5 +110,9 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let failed = || format!("cannot write `{}`", path.display());
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).with_context(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(failed)
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    written.with_context(failed)
 }
