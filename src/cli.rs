@@ -204,7 +204,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(crate) htpasswd: Option<PathBuf>,
     /// With a password file: pull without a password.
-    #[arg(long, requires = "htpasswd")]
+    #[arg(long)]
     pub(crate) anonymous_pull: bool,
     /// Refuse pushes and deletes.
     #[arg(long)]

@@ -28,6 +28,10 @@ pub(crate) async fn run(settings: Serve, printer: &Printer) -> anyhow::Result<St
             let users = Htpasswd::parse(&read(path)?).with_context(|| format!("`{}`", path.display()))?;
             Auth::Htpasswd { users, anonymous_pull: settings.anonymous_pull }
         }
+        None if settings.anonymous_pull => {
+            let message = "--anonymous-pull means nothing without a password file".to_owned();
+            return Err(Usage { message, hint: "give --htpasswd FILE, or leave it out" }.into());
+        }
         None => Auth::Anonymous,
     };
     let listener = TcpListener::bind(settings.listen)
