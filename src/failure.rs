@@ -75,10 +75,13 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<bundle::Error>() {
             return media_code(error);
         }
-        if let Some(error) = cause.downcast_ref::<store::Error>()
-            && error.is_out_of_space()
-        {
-            return 5;
+        match cause.downcast_ref::<store::Error>() {
+            Some(error) if error.is_out_of_space() => return 5,
+            Some(store::Error::Absent(_)) => return 4,
+            _ => {}
+        }
+        if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {
+            return code;
         }
         match cause.downcast_ref::<Mirror>() {
             Some(Mirror::NoSpace { .. }) => return 5,
@@ -98,8 +101,19 @@ fn media_code(error: &bundle::Error) -> u8 {
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
         E::VolumeTooSmall { .. } | E::WouldOverwrite(_) => 2,
         E::Store(error) if error.is_out_of_space() => 5,
-        E::Io { .. } | E::Store(_) | E::Sign(_) => 1,
+        E::Io { source, .. } => io_code(source).unwrap_or(1),
+        E::Store(_) | E::Sign(_) => 1,
         _ => 3,
+    }
+}
+
+/// What the system says of a file that was named.
+fn io_code(error: &std::io::Error) -> Option<u8> {
+    use std::io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
+    match error.kind() {
+        NotFound => Some(4),
+        StorageFull | QuotaExceeded => Some(5),
+        _ => None,
     }
 }
 

@@ -91,7 +91,9 @@ fn each_kind_of_failure_has_its_exit_code_and_a_hint() {
     fails(path, &["mirror", "--store", "s"], 2, "airlock.yaml");
     std::fs::write(path.join("airlock.yaml"), "kind: Nonsense\n").unwrap();
     fails(path, &["mirror", "--store", "s"], 2, "mirror file");
-    fails(path, &["store", "list", "--store", "nowhere"], 1, "hint:");
+    fails(path, &["store", "list", "--store", "nowhere"], 4, "hint:");
+    fails(path, &["verify", "nowhere"], 4, "nowhere");
+    fails(path, &["keys", "trust", "nowhere.pub"], 4, "nowhere.pub");
     std::fs::create_dir(path.join("drive")).unwrap();
     fails(path, &["verify", "drive"], 4, "hint:");
     fails(path, &["serve", "--store", "s", "--listen", "0.0.0.0:0"], 2, "--self-signed");
@@ -163,8 +165,13 @@ fn the_configuration_file_gives_defaults() {
     let path = folder.path();
     std::fs::create_dir_all(path.join(".config/airlock")).unwrap();
     std::fs::write(path.join(".config/airlock/config.yaml"), "store: from-file\n").unwrap();
-    fails(path, &["store", "list"], 1, "from-file");
-    fails(path, &["store", "list", "--store", "typed"], 1, "typed");
+    fails(path, &["store", "list"], 4, "from-file");
+    fails(path, &["store", "list", "--store", "typed"], 4, "typed");
+    std::fs::write(path.join(".config/airlock/config.yaml"), "htpasswd: users\n").unwrap();
+    let anonymous = ["serve", "--store", "s", "--listen", "127.0.0.1:0", "--anonymous-pull"];
+    fails(path, &anonymous, 4, "users");
+    std::fs::remove_file(path.join(".config/airlock/config.yaml")).unwrap();
+    fails(path, &anonymous, 2, "--htpasswd");
     std::fs::write(path.join(".config/airlock/config.yaml"), "shop: x\n").unwrap();
     fails(path, &["store", "list"], 2, "configuration file");
 }
