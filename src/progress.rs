@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use packager::reporter::{Reporter, State};
 
+use crate::cli::Format;
 use crate::printer::{Printer, size};
 
 /// Without a terminal, a line so often.
@@ -16,6 +17,8 @@ const EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Progress<'a> {
     printer: &'a Printer,
     terminal: bool,
+    /// With JSON, standard error is for errors.
+    silent: bool,
     phase: Mutex<Option<Phase>>,
 }
 
@@ -29,8 +32,9 @@ struct Phase {
 
 impl<'a> Progress<'a> {
     pub(crate) fn new(printer: &'a Printer) -> Self {
-        let terminal = std::io::stderr().is_terminal() && !printer.is_quiet();
-        Self { printer, terminal, phase: Mutex::new(None) }
+        let silent = printer.is_quiet() || printer.format() == Format::Json;
+        let terminal = std::io::stderr().is_terminal() && !silent;
+        Self { printer, terminal, silent, phase: Mutex::new(None) }
     }
 
     fn with(&self, change: impl FnOnce(&mut Option<Phase>)) {
@@ -62,7 +66,7 @@ impl Reporter for Progress<'_> {
                     bar.set_length(phase.total);
                     bar.set_position(phase.done);
                 }
-                None if phase.said.elapsed() >= EVERY => {
+                None if !self.silent && phase.said.elapsed() >= EVERY => {
                     phase.said = Instant::now();
                     self.printer.say(&format!(
                         "{}: {} of {}",
@@ -93,7 +97,9 @@ impl Reporter for Progress<'_> {
                 if let Some(bar) = bar {
                     bar.finish_and_clear();
                 }
-                self.printer.say(&format!("{name}: {} done", size(done)));
+                if !self.silent {
+                    self.printer.say(&format!("{name}: {} done", size(done)));
+                }
             }
         });
     }
