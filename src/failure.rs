@@ -78,6 +78,7 @@ fn code(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<store::Error>() {
             Some(error) if error.is_out_of_space() => return 5,
             Some(store::Error::Absent(_)) => return 4,
+            Some(store::Error::DigestMismatch { .. }) => return 3,
             _ => {}
         }
         if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {

@@ -4,3 +4,5 @@
 mod cli;
 #[cfg(test)]
 mod docs;
+#[cfg(test)]
+mod lying;

@@ -140,6 +140,10 @@ async fn transfer(download: &Download, client: &Client, partial: &mut PartialBlo
         if ended || held >= BATCH {
             held = 0;
             write(partial, std::mem::take(&mut batch))?;
+            // More than was announced cannot hash to the digest, and may never end.
+            if download.blob.size > 0 && partial.len() > download.blob.size {
+                return Ok(());
+            }
         }
         match next {
             Some(Ok(_)) => {}
