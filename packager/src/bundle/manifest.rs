@@ -182,6 +182,10 @@ impl BundleManifest {
     }
 
     fn check_entries(&self) -> Result<(), Error> {
+        let sizes = self.entries.iter().try_fold(0_u64, |sum, entry| sum.checked_add(entry.size));
+        if sizes.is_none() {
+            return Err(Error::Inconsistent("the sizes of its entries are more than can be"));
+        }
         let mut paths = BTreeSet::new();
         for entry in &self.entries {
             if !paths.insert(entry.path()) {

@@ -46,7 +46,7 @@ pub(super) async fn fetch(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<(Lock, MirrorReport), Error> {
-    let total = plan.downloads.iter().map(Download::bytes).sum();
+    let total = plan.downloads.iter().map(Download::bytes).fold(0, u64::saturating_add);
     check_room(store, total)?;
     reporter.begin("mirror", total);
     let mut report = plan.report();

@@ -73,23 +73,24 @@ pub enum Origin {
 impl MirrorPlan {
     /// Bytes of files whose size is only announced.
     pub(super) fn announced(&self) -> u64 {
-        self.downloads.iter().map(|download| download.announced).sum()
+        self.downloads.iter().map(|download| download.announced).fold(0, u64::saturating_add)
     }
 
-    /// What the run would do, by what is known before it.
+    /// What the run would do, by what is known before it. Sizes are a registry's word: their sum may be any number.
     #[must_use]
     pub fn report(&self) -> MirrorReport {
         let mut totals = Totals::default();
+        let add = |total: &mut u64, bytes: u64| *total = total.saturating_add(bytes);
         for item in &self.items {
             match item.report.state {
-                State::Present => totals.present_bytes += item.report.bytes,
+                State::Present => add(&mut totals.present_bytes, item.report.bytes),
                 State::Reused | State::Verified | State::Fetched => {
-                    totals.reused_bytes += item.report.bytes.saturating_sub(item.fetches);
-                    totals.fetched_bytes += item.fetches;
+                    add(&mut totals.reused_bytes, item.report.bytes.saturating_sub(item.fetches));
+                    add(&mut totals.fetched_bytes, item.fetches);
                 }
             }
         }
-        totals.fetched_bytes += self.announced();
+        add(&mut totals.fetched_bytes, self.announced());
         totals.verified_bytes = totals.fetched_bytes;
         MirrorReport { items: self.items.iter().map(|item| item.report.clone()).collect(), totals }
     }
@@ -163,8 +164,8 @@ pub(super) fn plan(
     let mut tags: BTreeMap<(RepositoryName, Tag), Digest> = BTreeMap::new();
     let mut items = Vec::new();
     for Resolved { wanted, image } in resolved {
-        let mut fetches = 0;
-        let mut bytes = 0;
+        let mut fetches = 0_u64;
+        let mut bytes = 0_u64;
         if let Some(image) = &image {
             for (tag, digest) in &image.tags {
                 let place = (image.repository.clone(), tag.clone());
@@ -173,9 +174,9 @@ pub(super) fn plan(
                 }
             }
             for blob in carried(image.manifests.values()) {
-                bytes += blob.size;
+                bytes = bytes.saturating_add(blob.size);
                 if store.has_blob(&blob.digest)?.is_none() && !downloads.contains_key(&blob.digest) {
-                    fetches += blob.size;
+                    fetches = fetches.saturating_add(blob.size);
                     let origin = origin(image, &blob.digest)?;
                     let name = image.reference.to_string();
                     downloads.insert(
@@ -184,7 +185,8 @@ pub(super) fn plan(
                     );
                 }
             }
-            bytes += image.manifests.values().map(|manifest| manifest.bytes().len() as u64).sum::<u64>();
+            let manifests = image.manifests.values().map(|manifest| manifest.bytes().len() as u64);
+            bytes = manifests.fold(bytes, u64::saturating_add);
         }
         plan_file(&wanted, store, &mut downloads)?;
         let named = image.as_ref().map_or(Ok(false), |image| is_named(image, store))?;

@@ -183,6 +183,8 @@ fn signed_but_false_manifests_are_named() {
         manifest.entries.push(entry);
     });
     assert!(matches!(twice, Error::DuplicateInManifest(_)), "{twice:?}");
+    let huge = hostile.resigned(|manifest| manifest.entries[text].size = u64::MAX);
+    assert!(matches!(huge, Error::Inconsistent(_)), "{huge:?}");
     let bomb = hostile.resigned(|manifest| manifest.entries[text].size = 100);
     assert!(matches!(bomb, Error::DecompressionBomb { size: 100, .. }), "{bomb:?}");
     let short = hostile.resigned(|manifest| manifest.entries[text].size += 1);
