@@ -1,0 +1,111 @@
+//! A chart in a directory, less what `.helmignore` names.
+//!
+//! Helm follows symbolic links; here they are refused, as a chart may come from anywhere.
+
+use std::fs::{self, File as OpenFile};
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::archive::{Budget, File, without_mark};
+use super::ignore::Rules;
+use crate::error::Error;
+
+/// The files below `root`, in the order of their names.
+pub(super) fn read(root: &Path, budget: &Budget<'_>) -> Result<Vec<File>, Error> {
+    let rules = match load(&root.join(".helmignore"), budget) {
+        Ok(data) => Rules::parse(&String::from_utf8_lossy(&data))?,
+        Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Rules::parse("")?,
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    let mut directories = vec![String::new()];
+    while let Some(directory) = directories.pop() {
+        let path = root.join(&directory);
+        let unreadable = |source| Error::Read { path: path.clone(), source };
+        for entry in fs::read_dir(&path).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let kind = entry.file_type().map_err(unreadable)?;
+            let name = entry
+                .file_name()
+                .into_string()
+                .map_err(|name| Error::UnreadableName { path: name.to_string_lossy().into_owned() })?;
+            let name = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+            if rules.ignores(&name, kind.is_dir()) {
+                continue;
+            }
+            budget.file()?;
+            if kind.is_dir() {
+                directories.push(name);
+            } else if kind.is_symlink() {
+                return Err(Error::SymbolicLink { path: name });
+            } else if kind.is_file() {
+                files.push(File { data: load(&entry.path(), budget)?, name });
+            } else {
+                return Err(Error::Irregular { path: name });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+/// The bytes of one file, read no further than its bound.
+fn load(path: &Path, budget: &Budget<'_>) -> Result<Vec<u8>, Error> {
+    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    let mut data = Vec::new();
+    OpenFile::open(path)
+        .and_then(|file| file.take(budget.limits.file_bytes.saturating_add(1)).read_to_end(&mut data))
+        .map_err(unreadable)?;
+    if data.len() as u64 > budget.limits.file_bytes {
+        return Err(Error::Limit { name: "file_bytes" });
+    }
+    budget.take(data.len() as u64)?;
+    Ok(without_mark(data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    fn write(root: &Path, name: &str, data: &str) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, data).unwrap();
+    }
+
+    #[test]
+    fn ignored_files_and_directories_are_left_out() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["Chart.yaml", "ci/a", "templates/.hidden", "templates/a.yaml", "notes.bak"] {
+            write(root.path(), name, "x");
+        }
+        write(root.path(), ".helmignore", "\u{feff}ci/\n*.bak\n");
+        let limits = Limits::default();
+        let files = read(root.path(), &Budget::new(&limits)).unwrap();
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, [".helmignore", "Chart.yaml", "templates/a.yaml"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_symbolic_link_is_refused_unless_ignored() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "Chart.yaml", "x");
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("secret")).unwrap();
+        let limits = Limits::default();
+        let refused = read(root.path(), &Budget::new(&limits));
+        assert!(matches!(refused, Err(Error::SymbolicLink { path }) if path == "secret"));
+        write(root.path(), ".helmignore", "secret");
+        assert!(read(root.path(), &Budget::new(&limits)).is_ok());
+    }
+
+    #[test]
+    fn a_large_file_meets_its_bound() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "Chart.yaml", "four");
+        let limits = Limits { file_bytes: 3, ..Limits::default() };
+        let refused = read(root.path(), &Budget::new(&limits));
+        assert!(matches!(refused, Err(Error::Limit { name: "file_bytes" })));
+    }
+}

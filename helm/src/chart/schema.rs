@@ -1,0 +1,102 @@
+//! `values.schema.json`: whether values fit what a chart says of them.
+//!
+//! Source: `pkg/chart/common/util/jsonschema.go`; the words are those of `santhosh-tekuri/jsonschema` v6. A
+//! schema cannot reach outside itself: no file, no network. As in Helm, a `urn:` nobody resolves takes all.
+
+mod bounds;
+mod words;
+
+use std::error::Error as StdError;
+
+use jsonschema::{PatternOptions, Retrieve, Uri, ValidationOptions, Validator};
+use serde_json::{Number, Value as Json};
+
+use super::dependencies::Node;
+use super::values::to_json;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::value::{Map, Value};
+
+/// Checks the values of a chart and of every chart in it.
+///
+/// # Errors
+/// Some do not fit, a schema is none, or checking it would take too long.
+pub(crate) fn validate(chart: &Node<'_>, values: &Map, limits: &Limits) -> Result<(), Error> {
+    let mut violations = String::new();
+    check(chart, values, limits, &mut violations)?;
+    if violations.is_empty() { Ok(()) } else { Err(Error::Schema { violations }) }
+}
+
+fn check(chart: &Node<'_>, values: &Map, limits: &Limits, violations: &mut String) -> Result<(), Error> {
+    if let Some(schema) = chart.chart.schema() {
+        let values = instance(&to_json(&Value::Map(values.clone())));
+        if let Err(reason) = check_one(schema, &values, limits)? {
+            violations.push_str(&format!("{}:\n{reason}\n", chart.metadata.name));
+        }
+    }
+    for child in &chart.charts {
+        let given = values.entries.borrow().get(child.metadata.name.as_str()).cloned();
+        match given {
+            None | Some(Value::Nil) => {}
+            Some(Value::Map(given)) => check(child, &given, limits, violations)?,
+            Some(other) => violations.push_str(&format!(
+                "{}:\ninvalid type for values: expected object (map), got {}\n",
+                child.metadata.name,
+                other.type_name()
+            )),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the values fit one schema; if not, why.
+fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(), String>, Error> {
+    let schema: Json = match serde_json::from_slice(schema) {
+        Ok(schema) => schema,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    bounds::check(&schema, values, limits)?;
+    let validator = match compile(&schema, limits) {
+        Ok(validator) => validator,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let errors: Vec<_> = validator.iter_errors(values).collect();
+    Ok(if errors.is_empty() { Ok(()) } else { Err(words::describe(&errors)) })
+}
+
+fn compile(schema: &Json, limits: &Limits) -> Result<Validator, String> {
+    let patterns = PatternOptions::regex().size_limit(limits.regex_bytes).dfa_size_limit(limits.regex_bytes);
+    let options: ValidationOptions<'_> =
+        jsonschema::options().with_retriever(Nowhere).with_pattern_options(patterns);
+    options.build(schema).map_err(|error| format!("jsonschema compilation failed: {error}"))
+}
+
+/// Finds no schema but those within the chart's own.
+struct Nowhere;
+
+impl Retrieve for Nowhere {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Json, Box<dyn StdError + Send + Sync>> {
+        if uri.scheme().as_str() == "urn" {
+            Ok(Json::Bool(true))
+        } else {
+            Err(format!("{uri} is outside the chart").into())
+        }
+    }
+}
+
+/// Values as the validator takes them: whole numbers are integers in every draft.
+fn instance(value: &Json) -> Json {
+    match value {
+        Json::Number(number) => Json::Number(whole(number).unwrap_or_else(|| number.clone())),
+        Json::Array(items) => items.iter().map(instance).collect(),
+        Json::Object(table) => {
+            Json::Object(table.iter().map(|(key, value)| (key.clone(), instance(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn whole(number: &Number) -> Option<Number> {
+    let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9e15)?;
+    format!("{float:.0}").parse::<i64>().ok().map(Number::from)
+}

@@ -1,0 +1,88 @@
+//! The functions that templates may call: one table joined of those of the submodules.
+//!
+//! The few that need the evaluator (`and`, `or`, `call`, `include`, `tpl`, `required`, `fail`, `lookup`) are in
+//! `template::exec`, since a plain function cannot reach templates or leave an argument unevaluated.
+
+pub(crate) mod builtin;
+pub(crate) mod cast;
+mod crypto;
+pub(crate) mod dates;
+pub(crate) mod defaults;
+pub(crate) mod dicts;
+pub(crate) mod encoding;
+pub(crate) mod json;
+pub(crate) mod lists;
+pub(crate) mod math;
+pub(crate) mod paths;
+mod random;
+pub(crate) mod regex;
+pub(crate) mod runes;
+pub(crate) mod semver;
+pub(crate) mod strings;
+pub(crate) mod text;
+mod toml;
+pub(crate) mod types;
+pub(crate) mod url;
+pub(crate) mod yaml;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::function::Function;
+
+/// The submodules' tables. No name is in two of them: a test says so.
+const TABLES: &[&[Function]] = &[
+    builtin::FUNCTIONS,
+    crypto::FUNCTIONS,
+    dates::FUNCTIONS,
+    defaults::FUNCTIONS,
+    dicts::FUNCTIONS,
+    encoding::FUNCTIONS,
+    json::FUNCTIONS,
+    lists::FUNCTIONS,
+    math::FUNCTIONS,
+    paths::FUNCTIONS,
+    random::FUNCTIONS,
+    regex::FUNCTIONS,
+    semver::FUNCTIONS,
+    strings::FUNCTIONS,
+    toml::FUNCTIONS,
+    types::FUNCTIONS,
+    url::FUNCTIONS,
+    yaml::FUNCTIONS,
+];
+
+static BY_NAME: LazyLock<HashMap<&'static str, &'static Function>> =
+    LazyLock::new(|| TABLES.iter().copied().flatten().map(|function| (function.name, function)).collect());
+
+/// The function `name`.
+pub(crate) fn find(name: &str) -> Option<&'static Function> {
+    BY_NAME.get(name).copied()
+}
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod testing;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// `functions.txt` holds every name that Helm itself took for a function.
+    #[test]
+    fn the_functions_are_those_of_helm() {
+        let helms: BTreeSet<&str> = include_str!("../tests/data/conformance/functions.txt").lines().collect();
+        let special = ["and", "or", "call", "include", "tpl", "required", "fail", "lookup"];
+        let ours: BTreeSet<&str> = BY_NAME.keys().copied().chain(special).collect();
+        assert_eq!(ours, helms);
+    }
+
+    #[test]
+    fn no_name_stands_for_two_functions() {
+        let count: usize = TABLES.iter().map(|table| table.len()).sum();
+        assert_eq!(BY_NAME.len(), count);
+    }
+}

@@ -1,0 +1,211 @@
+//! Keys, certificates and passwords, all from the render's seed and clock.
+//!
+//! Source: Sprig 3.3 `crypto.go`.
+//!
+//! - `key`, `rsa`, `dsa`: private keys; `certificate`: X.509; `der`: their encoding
+//! - `password`: bcrypt, derived passwords, AES
+
+mod certificate;
+mod der;
+mod dsa;
+mod key;
+mod password;
+mod rsa;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use self::certificate::{Certificate, Issuer, Request, check, issue};
+use self::key::Key;
+use super::random::stream;
+use crate::function::{Arguments, Failure, Function, Parameter, Scope};
+use crate::gofmt;
+use crate::value::Value;
+
+/// What slow functions cost in steps of the render, so that a loop over them meets the bound.
+mod cost {
+    pub(super) const BCRYPT: u64 = 100_000;
+    pub(super) const SCRYPT: u64 = 200_000;
+    pub(super) const SIGNATURE: u64 = 10_000;
+    pub(super) const KEY: u64 = 200_000;
+    /// An RSA key of 4096 bits, DSA parameters.
+    pub(super) const LARGE_KEY: u64 = 2_000_000;
+}
+
+use Parameter::{Any, Int, List, Str};
+
+pub(crate) const FUNCTIONS: &[Function] = &[
+    Function { name: "bcrypt", parameters: &[Str], rest: None, body: password::bcrypt },
+    Function { name: "buildCustomCert", parameters: &[Str, Str], rest: None, body: build_custom_cert },
+    Function { name: "decryptAES", parameters: &[Str, Str], rest: None, body: password::decrypt_aes },
+    Function {
+        name: "derivePassword",
+        parameters: &[Int, Str, Str, Str, Str],
+        rest: None,
+        body: password::derive,
+    },
+    Function { name: "encryptAES", parameters: &[Str, Str], rest: None, body: password::encrypt_aes },
+    Function { name: "genCA", parameters: &[Str, Int], rest: None, body: gen_ca },
+    Function { name: "genCAWithKey", parameters: &[Str, Int, Str], rest: None, body: gen_ca_with_key },
+    Function { name: "genPrivateKey", parameters: &[Str], rest: None, body: gen_private_key },
+    Function {
+        name: "genSelfSignedCert",
+        parameters: &[Str, List, List, Int],
+        rest: None,
+        body: gen_self_signed,
+    },
+    Function {
+        name: "genSelfSignedCertWithKey",
+        parameters: &[Str, List, List, Int, Str],
+        rest: None,
+        body: gen_self_signed_with_key,
+    },
+    Function {
+        name: "genSignedCert",
+        parameters: &[Str, List, List, Int, Any],
+        rest: None,
+        body: gen_signed,
+    },
+    Function {
+        name: "genSignedCertWithKey",
+        parameters: &[Str, List, List, Int, Any, Str],
+        rest: None,
+        body: gen_signed_with_key,
+    },
+    Function { name: "htpasswd", parameters: &[Str, Str], rest: None, body: password::htpasswd },
+];
+
+fn gen_private_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let kind = arguments.str(0)?;
+    scope.step(if matches!(kind, "ecdsa" | "ed25519") { cost::SIGNATURE } else { cost::LARGE_KEY })?;
+    scope.produce(4096)?;
+    // Sprig's errors are its result.
+    Ok(Key::generate(kind, &mut stream(scope)).map_or_else(|error| error, |key| key.to_pem()).into())
+}
+
+fn build_custom_cert(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    scope.step(cost::SIGNATURE)?;
+    let text = |index, what: &str| {
+        let encoded: Vec<u8> =
+            arguments.bytes(index).iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+        let decoded = STANDARD.decode(encoded).map_err(|_| format!("unable to decode base64 {what}"))?;
+        String::from_utf8(decoded).map_err(|_| format!("unable to decode {what}"))
+    };
+    let (cert, key) = (text(0, "certificate")?, text(1, "private key")?);
+    check(&cert)?;
+    Key::from_pem(&key).map_err(|error| format!("error parsing private key: {error}"))?;
+    Ok(Value::Object(Rc::new(Certificate { cert: cert.into(), key: key.into() })))
+}
+
+fn gen_ca(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let key = new_key(scope)?;
+    certify(scope, &authority(scope, arguments)?, &key, None)
+}
+
+fn gen_ca_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let key = given_key(scope, arguments, 2)?;
+    certify(scope, &authority(scope, arguments)?, &key, None)
+}
+
+fn gen_self_signed(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let key = new_key(scope)?;
+    certify(scope, &request(scope, arguments)?, &key, None)
+}
+
+fn gen_self_signed_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let key = given_key(scope, arguments, 4)?;
+    certify(scope, &request(scope, arguments)?, &key, None)
+}
+
+fn gen_signed(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let key = new_key(scope)?;
+    let issuer = Issuer::read(given_certificate(arguments, 4)?)?;
+    certify(scope, &request(scope, arguments)?, &key, Some(&issuer))
+}
+
+fn gen_signed_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    let key = given_key(scope, arguments, 5)?;
+    let issuer = Issuer::read(given_certificate(arguments, 4)?)?;
+    certify(scope, &request(scope, arguments)?, &key, Some(&issuer))
+}
+
+fn new_key(scope: &Scope<'_>) -> Result<Key, Failure> {
+    scope.step(cost::KEY)?;
+    Ok(Key::for_certificate(&mut stream(scope))?)
+}
+
+fn given_key(scope: &Scope<'_>, arguments: Arguments<'_>, index: usize) -> Result<Key, Failure> {
+    scope.step(cost::SIGNATURE)?;
+    Ok(Key::from_pem(arguments.str(index)?).map_err(|error| format!("parsing private key: {error}"))?)
+}
+
+fn given_certificate(arguments: Arguments<'_>, index: usize) -> Result<&Certificate, Failure> {
+    let given = arguments.any(index);
+    let object = if let Value::Object(object) = given { object.as_any().downcast_ref() } else { None };
+    let wrong = || format!("wrong type for value; expected sprig.certificate; got {}", given.type_name());
+    Ok(object.ok_or_else(wrong)?)
+}
+
+fn certify(
+    scope: &Scope<'_>,
+    request: &Request,
+    key: &Key,
+    issuer: Option<&Issuer>,
+) -> Result<Value, Failure> {
+    scope.step(cost::SIGNATURE)?;
+    scope.produce(4096)?;
+    Ok(Value::Object(Rc::new(issue(request, key, issuer)?)))
+}
+
+/// `name days`
+fn authority(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Request, Failure> {
+    let name = arguments.str(0)?.to_owned();
+    Ok(base(scope, name, arguments.int(1), true))
+}
+
+/// `name addresses names days`
+fn request(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Request, Failure> {
+    let mut request = base(scope, arguments.str(0)?.to_owned(), arguments.int(3), false);
+    for given in arguments.list(1).into_iter().flat_map(|list| list.items.iter()) {
+        let text = text(scope, given, "error parsing ip")?;
+        let address: IpAddr = text.parse().map_err(|_| format!("error parsing ip: {text}"))?;
+        request.addresses.push(address);
+    }
+    for given in arguments.list(2).into_iter().flat_map(|list| list.items.iter()) {
+        request.dns.push(text(scope, given, "error processing alternate dns name")?.to_owned());
+    }
+    scope.step((request.addresses.len() + request.dns.len()) as u64)?;
+    Ok(request)
+}
+
+fn text<'v>(scope: &Scope<'_>, value: &'v Value, about: &str) -> Result<&'v str, Failure> {
+    if let Value::Str(text) = value {
+        return Ok(text);
+    }
+    let shown = gofmt::display(scope, value)?;
+    let shown = String::from_utf8_lossy(shown.bytes().unwrap_or_default());
+    Err(format!("{about}: {shown} is not a string").into())
+}
+
+fn base(scope: &Scope<'_>, name: String, days: i64, authority: bool) -> Request {
+    let mut serial = [0; 16];
+    scope.random.borrow_mut().fill(&mut serial);
+    // A `time.Duration` of nanoseconds wraps after 292 years, in Go too.
+    let length = days.wrapping_mul(86_400_000_000_000);
+    let now = super::dates::now(scope);
+    Request {
+        name,
+        dns: Vec::new(),
+        addresses: Vec::new(),
+        not_before: now.seconds,
+        not_after: now.add(length).seconds,
+        serial,
+        authority,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Percent-encoding, by the part of the URL that it is in.
+
+use crate::gofmt;
+
+/// The part of a URL, which decides what must be escaped in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// After the authority.
+    Path,
+    /// Host and port.
+    Host,
+    /// The zone of an IPv6 address (RFC 6874).
+    Zone,
+    /// User or password.
+    User,
+    /// After the `#`.
+    Fragment,
+}
+
+/// Bytes in escapes decoded.
+///
+/// # Errors
+/// Go's words for an escape or a byte that is not allowed.
+pub(crate) fn unescape(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    let in_host = matches!(part, Part::Host | Part::Zone);
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte != b'%' {
+            if in_host && byte.is_ascii() && must_escape(byte, part) {
+                let quoted = gofmt::quote(&[byte]);
+                return Err(format!("invalid character {quoted} in host name"));
+            }
+            plain.push(byte);
+            rest = after;
+            continue;
+        }
+        let escaped = rest.get(..3).unwrap_or(rest);
+        let refused = || format!("invalid URL escape {}", gofmt::quote(escaped));
+        let &[_, high, low] = escaped else { return Err(refused()) };
+        let (Some(high), Some(low)) = (hexadecimal(high), hexadecimal(low)) else { return Err(refused()) };
+        let decoded = high << 4 | low;
+        // In a host only bytes beyond ASCII may be escaped; in a zone what could stand there anyway.
+        let wrong = match part {
+            Part::Host => high < 8,
+            Part::Zone => decoded != b' ' && must_escape(decoded, Part::Host),
+            Part::Path | Part::User | Part::Fragment => false,
+        };
+        if wrong && decoded != b'%' {
+            return Err(refused());
+        }
+        plain.push(decoded);
+        rest = rest.get(3..).unwrap_or_default();
+    }
+    Ok(plain)
+}
+
+/// Bytes that may not stand in `part` escaped.
+pub(crate) fn escape(text: &[u8], part: Part) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(text.len());
+    for byte in text {
+        if must_escape(*byte, part) {
+            escaped.extend(format!("%{byte:02X}").into_bytes());
+        } else {
+            escaped.push(*byte);
+        }
+    }
+    escaped
+}
+
+fn hexadecimal(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn must_escape(byte: u8, part: Part) -> bool {
+    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+        return false;
+    }
+    let allowed: &[u8] = match part {
+        Part::Path => b"$&+,/:;=@",
+        Part::Host | Part::Zone => b"!$&'()*+,;=:[]<>\"",
+        Part::User => b"$&+,;=",
+        Part::Fragment => b"$&+,/:;=?@!()*",
+    };
+    !allowed.contains(&byte)
+}

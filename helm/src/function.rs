@@ -1,0 +1,241 @@
+//! What a template function is: its signature, its body, and all that it may reach.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use crate::limits::Limits;
+use crate::value::{ELEMENT, List, Map, Value, held};
+
+/// One function of the table. The evaluator checks number and types of the arguments as Go's reflection
+/// would, before the body runs; nil is an empty map where a map is asked for.
+pub(crate) struct Function {
+    /// The name in templates.
+    pub(crate) name: &'static str,
+    /// The fixed parameters.
+    pub(crate) parameters: &'static [Parameter],
+    /// The type of any number of further arguments.
+    pub(crate) rest: Option<Parameter>,
+    /// The body.
+    pub(crate) body: Body,
+}
+
+/// The body of a function.
+pub(crate) type Body = fn(&Scope<'_>, Arguments<'_>) -> Result<Value, Failure>;
+
+/// The Go type of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parameter {
+    /// `interface {}`
+    Any,
+    /// `string`
+    Str,
+    /// `int`
+    Int,
+    /// `float64`
+    Float64,
+    /// `bool`
+    Bool,
+    /// `map[string]interface {}`
+    Map,
+    /// `[]interface {}`
+    List,
+}
+
+/// Why a function, and with it the render, stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// What Go's function would say.
+    Said(String),
+    /// A bound of [`Limits`], by the name of its field.
+    Limit(&'static str),
+}
+
+impl<S: Into<String>> From<S> for Failure {
+    fn from(text: S) -> Self {
+        Self::Said(text.into())
+    }
+}
+
+/// The checked arguments of one call.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments<'a>(pub(crate) &'a [Value]);
+
+/// What a function may reach: bounds, the injected clock and the seeded randomness. Nothing of the host.
+pub(crate) struct Scope<'a> {
+    /// The bounds of this render.
+    pub(crate) limits: &'a Limits,
+    /// The time that `now` gives, since 1970-01-01 UTC.
+    pub(crate) now: Duration,
+    /// Seeded randomness.
+    pub(crate) random: RefCell<Random>,
+    /// `lookup`, as the caller allows it.
+    pub(crate) lookup: &'a dyn crate::lookup::Lookup,
+    steps: Cell<u64>,
+    produced: Cell<u64>,
+    /// What this thread held before: a chart that makes cycles leaves some behind.
+    held: usize,
+    deadline: Instant,
+}
+
+impl<'a> Scope<'a> {
+    /// The scope of one render, which starts now: the deadline counts from here.
+    pub(crate) fn new(
+        limits: &'a Limits,
+        now: Duration,
+        random: Random,
+        lookup: &'a dyn crate::lookup::Lookup,
+    ) -> Self {
+        Self {
+            limits,
+            now,
+            random: RefCell::new(random),
+            lookup,
+            steps: Cell::new(0),
+            produced: Cell::new(0),
+            held: held(),
+            deadline: Instant::now() + limits.time,
+        }
+    }
+
+    /// Accounts for `count` nodes evaluated or elements made, before they are.
+    ///
+    /// # Errors
+    /// A bound is met: `steps` or `time`.
+    pub(crate) fn step(&self, count: u64) -> Result<(), Failure> {
+        let before = self.steps.get();
+        let after = before.saturating_add(count);
+        self.steps.set(after);
+        if after > self.limits.steps {
+            return Err(Failure::Limit("steps"));
+        }
+        self.room(0)?;
+        // The clock is asked once in a thousand steps: it costs more than a step.
+        if before >> 10 != after >> 10 && Instant::now() > self.deadline {
+            return Err(Failure::Limit("time"));
+        }
+        Ok(())
+    }
+
+    /// Accounts for one more element of a list that has `length` and is being made.
+    ///
+    /// # Errors
+    /// A bound is met: `held_bytes`, `steps` or `time`.
+    pub(crate) fn grow(&self, length: usize) -> Result<(), Failure> {
+        // A vector that grows is for a moment there twice.
+        self.room(length.saturating_mul(2))?;
+        self.step(1)
+    }
+
+    /// Whether so many elements more may be held.
+    fn room(&self, elements: usize) -> Result<(), Failure> {
+        let made = held().saturating_sub(self.held);
+        if made.saturating_add(elements.saturating_mul(ELEMENT)) > self.limits.held_bytes {
+            return Err(Failure::Limit("held_bytes"));
+        }
+        Ok(())
+    }
+
+    /// Accounts for `bytes` of text, before it is made.
+    ///
+    /// # Errors
+    /// A bound is met: `output_bytes`, or `time`.
+    pub(crate) fn produce(&self, bytes: usize) -> Result<(), Failure> {
+        let after = self.produced.get().saturating_add(bytes as u64);
+        self.produced.set(after);
+        if after > self.limits.output_bytes {
+            return Err(Failure::Limit("output_bytes"));
+        }
+        self.step(1 + (bytes >> 8) as u64)
+    }
+}
+
+impl<'a> Arguments<'a> {
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// The argument at `index`; the signature says that it is there.
+    pub(crate) fn any(self, index: usize) -> &'a Value {
+        self.0.get(index).unwrap_or(&Value::Nil)
+    }
+
+    /// A `string` that is text.
+    ///
+    /// # Errors
+    /// It is a Go string that is not UTF-8, which this function does not take.
+    pub(crate) fn str(self, index: usize) -> Result<&'a str, Failure> {
+        match self.any(index) {
+            Value::Str(text) => Ok(text),
+            Value::Binary(_) => Err("string is not valid UTF-8".into()),
+            other => Err(format!("wrong type for value; expected string; got {}", other.type_name()).into()),
+        }
+    }
+
+    /// The bytes of a `string` or `[]byte`.
+    pub(crate) fn bytes(self, index: usize) -> &'a [u8] {
+        self.any(index).bytes().unwrap_or_default()
+    }
+
+    /// An `int` or `int64`.
+    pub(crate) fn int(self, index: usize) -> i64 {
+        match self.any(index) {
+            Value::Int(number) | Value::Int64(number) => *number,
+            _ => 0,
+        }
+    }
+
+    /// A `float64`.
+    pub(crate) fn float(self, index: usize) -> f64 {
+        if let Value::Float64(number) = self.any(index) { *number } else { 0.0 }
+    }
+
+    /// A `bool`.
+    pub(crate) fn bool(self, index: usize) -> bool {
+        matches!(self.any(index), Value::Bool(true))
+    }
+
+    /// A `map[string]interface {}`; a new one for nil.
+    pub(crate) fn map(self, index: usize) -> Map {
+        if let Value::Map(map) = self.any(index) { map.unnamed() } else { Map::new::<&str>([]) }
+    }
+
+    /// A slice, if it is one.
+    pub(crate) fn list(self, index: usize) -> Option<&'a List> {
+        if let Value::List(list) = self.any(index) { Some(list) } else { None }
+    }
+
+    /// All arguments from `index` on.
+    pub(crate) fn from(self, index: usize) -> &'a [Value] {
+        self.0.get(index..).unwrap_or_default()
+    }
+}
+
+/// Reproducible randomness: the bytes of `ChaCha20` under the caller's seed.
+pub(crate) struct Random(rand_chacha::ChaCha20Rng);
+
+impl Random {
+    /// The stream of `seed`.
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self(rand_chacha::rand_core::SeedableRng::from_seed(seed))
+    }
+
+    /// The next bytes of the stream.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+        rand_chacha::rand_core::Rng::fill_bytes(&mut self.0, bytes);
+    }
+
+    /// The next number below `bound`, each as likely as the other.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        let bound = bound.max(1);
+        let fair = u64::MAX - u64::MAX % bound;
+        loop {
+            let mut bytes = [0; 8];
+            self.fill(&mut bytes);
+            let number = u64::from_le_bytes(bytes);
+            if number < fair {
+                return number % bound;
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Charts: what Helm renders, rendered here. Chart, values and capabilities go in; ordered manifests,
+//! hooks and notes come out, equal to what Helm 4 makes of the same input.
+//!
+//! The vocabulary's one engine: pure Rust, no process, no network, no file or environment of the host. A chart
+//! is untrusted input, so everything it can make grow is bounded by [`Limits`]; clock, randomness and `lookup`
+//! come in from the caller, so a render with the same seed gives the same bytes.
+//!
+//! - `chart`: loading, values, dependencies, schemas; [`Chart`], [`Values`]
+//! - `capabilities`: what templates may learn of the cluster unasked; [`Capabilities`]
+//! - `render`: templates to manifests, hooks and notes; [`render()`], [`Options`], [`Rendered`]
+//! - `value`: Go's values as templates see them; `object`: values with methods
+//! - `gofmt`: Go's fmt for these values; `gotime`: Go's instants, layouts and durations
+//! - `function`: what a template function is, and what it may reach
+//! - `template`: Go's text/template: lexer, parser, evaluator
+//! - `funcs`: the functions themselves; `semver`: versions and the constraints on them; `toml`: TOML in and out
+//! - [`lookup`]: what a chart may learn of a cluster
+//! - [`yaml`]: the reader and writer of YAML for all that airlock hands to Kubernetes; `json`: Go's JSON
+//! - [`limits`]: every bound, with its default
+//!
+//! `Chart + Values + Capabilities -> Rendered`
+
+pub mod limits;
+pub mod lookup;
+pub mod yaml;
+
+mod capabilities;
+mod chart;
+mod error;
+mod funcs;
+mod function;
+mod gofmt;
+mod gotime;
+mod json;
+mod object;
+mod render;
+mod semver;
+mod template;
+mod toml;
+mod value;
+
+pub use capabilities::{Capabilities, KubeVersion};
+pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values};
+pub use error::Error;
+pub use limits::Limits;
+pub use lookup::{Deny, Lookup};
+pub use render::{
+    Crd, DeletePolicy, Hook, HookEvent, Manifest, Mode, Options, Order, OutputLogPolicy, Release, Rendered,
+    SchemaCheck, render,
+};

@@ -1,0 +1,127 @@
+//! Chart and options in, manifests, hooks and notes out.
+//!
+//! Source: `pkg/action/install.go` and `action.go` (`renderResources`), `pkg/engine/engine.go`. The steps and
+//! their order are Helm's: dependencies, values, schema, Kubernetes version, templates, notes, manifests.
+
+mod hooks;
+mod manifests;
+mod notes;
+mod options;
+mod order;
+mod scope;
+
+use std::collections::BTreeMap;
+
+use crate::chart::{self, Chart, Meter};
+use crate::error::Error;
+use crate::function::{Random, Scope};
+pub use crate::template::Mode;
+use crate::template::Set;
+use crate::template::stack::with_stack;
+use crate::value::Map;
+pub use hooks::{DeletePolicy, Hook, HookEvent, OutputLogPolicy};
+pub use manifests::Manifest;
+pub use options::{Options, Release, SchemaCheck};
+pub use order::Order;
+
+/// What a chart makes of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rendered {
+    /// What the release holds, in install order.
+    pub manifests: Vec<Manifest>,
+    /// What runs beside it, in install order; [`Rendered::hooks_for`] gives the order in which they run.
+    pub hooks: Vec<Hook>,
+    /// What the user is told.
+    pub notes: Option<String>,
+    /// What the `crds/` directories hold, to be applied before all else.
+    pub crds: Vec<Crd>,
+    includes_crds: bool,
+}
+
+/// A file of a `crds/` directory, which is no template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Crd {
+    /// The file, with the charts it is in.
+    pub source: String,
+    /// Its text.
+    pub content: String,
+}
+
+/// Renders `chart`. The same chart and options give the same bytes.
+///
+/// # Errors
+/// The values do not fit, the chart is not for this cluster, a template fails, what it makes is not YAML, or
+/// it costs more than the limits allow.
+pub fn render(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
+    options.release.check()?;
+    with_stack(&options.limits, || run(chart, options)).map_err(Error::Thread)?
+}
+
+fn run(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
+    let limits = &options.limits;
+    let user = options.values.to_map();
+    let meter = Meter::new(limits);
+    let root = chart::resolve(chart, &user, &meter, limits)?;
+    let values = chart::join(&root, &user, &meter)?;
+    if options.schema == SchemaCheck::Enforce {
+        chart::validate(&root, &values, limits)?;
+    }
+    let wanted = &root.metadata.kube_version;
+    let kube = &options.capabilities.kube_version;
+    if !wanted.is_empty() && !chart::is_compatible(wanted, kube.constrained()) {
+        let version = kube.version().to_owned();
+        return Err(Error::Incompatible { constraint: wanted.clone(), version });
+    }
+    let mut files = execute(&root, &values, options)?;
+    let notes = notes::take(&mut files, &root.metadata.name, options.sub_notes);
+    let (manifests, hooks) = manifests::sort(&files, limits)?;
+    Ok(Rendered {
+        manifests,
+        hooks,
+        notes,
+        crds: manifests::crds(&root),
+        includes_crds: options.include_crds,
+    })
+}
+
+/// The output of every template that is no partial, by its path.
+fn execute(
+    root: &chart::Node<'_>,
+    values: &Map,
+    options: &Options<'_>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let templates = scope::templates(root, values, options)?;
+    let random = Random::new(options.seed);
+    let functions = Scope::new(&options.limits, options.now, random, options.lookup);
+    let sources = templates.iter().map(|(path, template)| (path.as_str(), template.text.as_str()));
+    let set = Set::new(sources, options.mode, &options.limits)?;
+    let mut files = BTreeMap::new();
+    for path in set.order() {
+        if let Some(template) = templates.get(path) {
+            files.insert(path.to_owned(), set.render(path, &template.dot(path), &functions)?);
+        }
+    }
+    Ok(files)
+}
+
+impl Rendered {
+    /// The release's manifest, byte for byte as Helm stores it.
+    #[must_use]
+    pub fn manifest_text(&self) -> String {
+        let crds = self.crds.iter().filter(|_| self.includes_crds).map(|crd| (&crd.source, &crd.content));
+        let manifests = self.manifests.iter().map(|manifest| (&manifest.source, &manifest.content));
+        crds.chain(manifests)
+            .map(|(source, content)| format!("---\n# Source: {source}\n{content}\n"))
+            .collect()
+    }
+
+    /// The hooks of an event in the order in which they run: by weight, then by name.
+    #[must_use]
+    pub fn hooks_for(&self, event: HookEvent) -> Vec<&Hook> {
+        let mut hooks: Vec<&Hook> = self.hooks.iter().filter(|hook| hook.events.contains(&event)).collect();
+        hooks.sort_by(|a, b| a.weight.cmp(&b.weight).then_with(|| a.name.cmp(&b.name)));
+        hooks
+    }
+}

@@ -1,0 +1,43 @@
+//! `NOTES.txt`: rendered as any template, told to the user, never applied.
+
+use std::collections::BTreeMap;
+
+/// Takes the notes out of the rendered files; sub-charts' notes count only if asked for.
+pub(super) fn take(files: &mut BTreeMap<String, String>, chart: &str, with_charts: bool) -> Option<String> {
+    let own = format!("{chart}/templates/NOTES.txt");
+    let mut notes = String::new();
+    files.retain(|path, text| {
+        if !path.ends_with("NOTES.txt") {
+            return true;
+        }
+        if with_charts || *path == own {
+            if !notes.is_empty() {
+                notes.push('\n');
+            }
+            notes.push_str(text);
+        }
+        false
+    });
+    (!notes.is_empty()).then_some(notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_no_manifests_and_those_of_charts_within_are_dropped() {
+        let all = || {
+            BTreeMap::from([
+                ("c/charts/s/templates/NOTES.txt".to_owned(), "inner".to_owned()),
+                ("c/templates/NOTES.txt".to_owned(), "outer\n".to_owned()),
+                ("c/templates/a.yaml".to_owned(), "a: b".to_owned()),
+            ])
+        };
+        let mut files = all();
+        assert_eq!(take(&mut files, "c", false).as_deref(), Some("outer\n"));
+        assert_eq!(files.len(), 1);
+        assert_eq!(take(&mut all(), "c", true).as_deref(), Some("inner\nouter\n"));
+        assert_eq!(take(&mut files, "c", true), None);
+    }
+}

@@ -1,0 +1,207 @@
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::*;
+use crate::function::Random;
+use crate::limits::Limits;
+use crate::lookup::Deny;
+use crate::template::{RenderError, Set};
+use crate::value::Value;
+
+const HELPERS: &str = "{{ define \"h\" }}[{{ .Values.s }}]{{ end }}\n{{ define \"bad\" }}\n  {{ .Values.zzz.q }}{{ end }}\
+    {{ define \"loop\" }}{{ include \"loop\" . }}{{ end }}{{ define \"id\" }}{{ . }}{{ end }}";
+
+fn list(numbers: &[f64]) -> Value {
+    Value::list(numbers.iter().copied().map(Value::Float64).collect())
+}
+
+/// The values of `testdata/record.py`.
+fn data() -> Value {
+    let inner = Value::map([("d", Value::from("why"))]);
+    let item = |number| Value::map([("k", Value::Float64(number))]);
+    let values = Value::map([
+        ("a", Value::map([("b", Value::from("x")), ("c", inner)])),
+        ("num", Value::Float64(3.0)),
+        ("f", Value::Float64(1_234_567.5)),
+        ("big", Value::Float64(123_456_789.0)),
+        ("l", Value::list(vec!["p".into(), "q".into(), Value::Nil])),
+        ("ints", list(&[1.0, 2.0, 3.0])),
+        ("maps", Value::list(vec![item(1.0), item(2.0)])),
+        ("t", true.into()),
+        ("no", false.into()),
+        ("s", "text".into()),
+        ("empty", "".into()),
+        ("none", Value::map::<&str>([])),
+        ("nil", Value::list(Vec::new())),
+        ("tpl", "{{ .Values.s }}-{{ .Values.zzz }}".into()),
+        ("bad", "{{ .Values.zzz.q }}".into()),
+        ("broken", "{{ if }}".into()),
+        ("u", "h\u{e9} <&>'\"=".into()),
+    ]);
+    Value::map([("Values", values)])
+}
+
+fn render_within(limits: &Limits, files: &[(&str, &str)], name: &str) -> Result<String, RenderError> {
+    let render = || {
+        let scope = Scope::new(limits, Duration::ZERO, Random::new([0; 32]), &Deny);
+        let set = Set::new(files.iter().copied(), Mode::Render, limits)?;
+        set.render(name, &data(), &scope)
+    };
+    stack::with_stack(limits, render).unwrap()
+}
+
+fn render(source: &str) -> Result<String, RenderError> {
+    let files = [("c/templates/x.yaml", source), ("c/templates/_h.tpl", HELPERS)];
+    render_within(&Limits::default(), &files, "c/templates/x.yaml")
+}
+
+/// Compares with what `testdata/record.py` had real Helm make of each template.
+fn check(rows: &str) {
+    let mut wrong = Vec::new();
+    for row in rows.lines() {
+        let row: Json = serde_json::from_str(row).unwrap();
+        let want = match (row["output"].as_str(), row["error"].as_str()) {
+            (Some(output), None) => Ok(output.replace("<no value>", "")),
+            (_, error) => Err(error.unwrap().to_owned()),
+        };
+        let found = render(row["source"].as_str().unwrap()).map_err(|error| error.to_string());
+        if found != want {
+            let cut = |text: String| text.chars().take(900).collect::<String>();
+            let (want, found) = (want.map_or_else(cut, cut), found.map_or_else(cut, cut));
+            wrong.push(format!("{}\n  want {want:?}\n  but  {found:?}", row["source"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn renders_and_fails_as_helm_does() {
+    let rows = include_str!("../testdata/golden.json");
+    assert!(rows.lines().filter(|row| row.contains("\"error\"")).count() > 30);
+    check(rows);
+}
+
+#[test]
+fn arguments_are_checked_as_helm_checks_them() {
+    check(include_str!("../testdata/functions.json"));
+}
+
+/// A template that includes itself, within `parentheses` and control structures.
+fn recursive(parentheses: usize, ifs: usize) -> String {
+    let [open, close] = ["(", ")"].map(|text| text.repeat(parentheses));
+    let [start, end] = ["{{ with . }}", "{{ end }}"].map(|text| text.repeat(ifs));
+    format!(
+        "{{{{ define \"r\" }}}}{start}{{{{ print {open}include \"r\" .{close} }}}}{end}{{{{ end }}}}{{{{ include \"r\" . }}}}"
+    )
+}
+
+#[test]
+fn recursion_meets_helms_bound_or_ours_and_never_the_end_of_the_stack() {
+    let limits = Limits::default();
+    for (parentheses, ifs) in [(1, 0), (1, 1), (1, 13), (13, 1), (7, 7)] {
+        let error =
+            render_within(&limits, &[("a", &recursive(parentheses, ifs))], "a").unwrap_err().to_string();
+        assert!(
+            error.ends_with("rendering template has a nested reference name: r: unable to execute template")
+        );
+    }
+    for (parentheses, ifs) in [(1, 100), (100, 1), (90, 90)] {
+        let error = render_within(&limits, &[("a", &recursive(parentheses, ifs))], "a").unwrap_err();
+        assert_eq!(error, RenderError::Limit { file: "a".to_owned(), limit: "include_depth" });
+    }
+    let others = [
+        "{{ define \"t\" }}{{ template \"t\" . }}{{ end }}{{ template \"t\" . }}",
+        "{{ define \"t\" }}{{ range .Values.l }}{{ template \"t\" $ }}{{ end }}{{ end }}{{ template \"t\" . }}",
+        "{{ define \"t\" }}{{ tpl \"{{ template `t` . }}\" . }}{{ end }}{{ template \"t\" . }}",
+    ];
+    for source in others {
+        let error = render_within(&limits, &[("a", source)], "a").unwrap_err();
+        assert_eq!(error, RenderError::Limit { file: "a".to_owned(), limit: "include_depth" }, "{source}");
+    }
+}
+
+#[test]
+fn a_loop_meets_the_bound_on_steps() {
+    let limits = Limits { steps: 1000, ..Limits::default() };
+    let error = render_within(&limits, &[("a", "{{ range 1000000000000 }}{{ end }}")], "a").unwrap_err();
+    assert_eq!(error, RenderError::Limit { file: "a".to_owned(), limit: "steps" });
+}
+
+#[test]
+fn output_meets_its_bound() {
+    let limits = Limits { output_bytes: 1000, ..Limits::default() };
+    let error = render_within(&limits, &[("a", "{{ range 1000 }}text{{ end }}")], "a").unwrap_err();
+    assert_eq!(error, RenderError::Limit { file: "a".to_owned(), limit: "output_bytes" });
+}
+
+#[test]
+fn lists_nested_by_the_million_are_dropped() {
+    let source = "{{ $x := 1 }}{{ range 1000000 }}{{ $x = list $x }}{{ end }}{{ len $x }}";
+    assert_eq!(render_within(&Limits::default(), &[("a", source)], "a").unwrap(), "1");
+}
+
+#[test]
+fn printing_what_is_nested_too_deep_meets_the_bound_on_depth() {
+    let source = "{{ $x := 1 }}{{ range 5000 }}{{ $x = list $x }}{{ end }}{{ $x }}";
+    let error = render_within(&Limits::default(), &[("a", source)], "a").unwrap_err();
+    assert_eq!(error, RenderError::Limit { file: "a".to_owned(), limit: "value_depth" });
+}
+
+#[test]
+fn the_highest_file_has_the_last_word_unless_it_is_empty() {
+    let files = [
+        ("c/templates/a.yaml", "{{ include \"x\" . }}{{ include \"y\" . }}"),
+        ("c/templates/_a.tpl", "{{ define \"x\" }}first{{ end }}"),
+        ("c/templates/_b.tpl", "{{ define \"x\" }}second{{ end }}{{ define \"y\" }} {{/* */}}{{ end }}"),
+        ("c/charts/d/templates/_a.tpl", "{{ define \"x\" }}deep{{ end }}{{ define \"y\" }}deep{{ end }}"),
+    ];
+    let limits = Limits::default();
+    assert_eq!(render_within(&limits, &files, "c/templates/a.yaml").unwrap(), "firstdeep");
+    let set = Set::new(files, Mode::Render, &limits).ok().unwrap();
+    assert_eq!(set.order().collect::<Vec<_>>(), ["c/templates/a.yaml"]);
+}
+
+#[test]
+fn files_are_rendered_in_the_order_they_are_parsed() {
+    let files = [("c/a", ""), ("c/b", ""), ("c/d/a", ""), ("c/d/b", ""), ("c/d/_c", "")];
+    let set = Set::new(files, Mode::Render, &Limits::default()).ok().unwrap();
+    assert_eq!(set.order().collect::<Vec<_>>(), ["c/d/b", "c/d/a", "c/b", "c/a"]);
+}
+
+/// A cluster with one object.
+struct Cluster;
+
+impl crate::lookup::Lookup for Cluster {
+    fn lookup(&self, api: &str, kind: &str, namespace: &str, name: &str) -> Result<Option<Json>, String> {
+        match name {
+            "one" => Ok(Some(serde_json::json!({"id": [api, kind, namespace], "whole": 3, "part": 1.5}))),
+            "none" => Ok(None),
+            _ => Err("denied".to_owned()),
+        }
+    }
+}
+
+fn render_in(mode: Mode, source: &str) -> Result<String, String> {
+    let limits = Limits::default();
+    let scope = Scope::new(&limits, Duration::ZERO, Random::new([0; 32]), &Cluster);
+    let set = Set::new([("a", source)], mode, &limits).map_err(|error| error.to_string())?;
+    set.render("a", &data(), &scope).map_err(|error| error.to_string())
+}
+
+#[test]
+fn lookup_gives_what_the_caller_knows() {
+    let one =
+        r#"{{ with lookup "v1" "Pod" "ns" "one" }}{{ .id }} {{ eq .whole 3 }} {{ eq .part 1.5 }}{{ end }}"#;
+    assert_eq!(render_in(Mode::Render, one).unwrap(), "[v1 Pod ns] true true");
+    let none = r#"{{ lookup "v1" "Pod" "ns" "none" }}"#;
+    assert_eq!(render_in(Mode::Render, none).unwrap(), "map[]");
+    let denied = render_in(Mode::Render, r#"{{ lookup "v1" "Pod" "ns" "" }}"#).unwrap_err();
+    assert!(denied.ends_with("error calling lookup: denied"), "{denied}");
+}
+
+#[test]
+fn lint_requires_nothing_and_asks_nobody() {
+    let source = r#"{{ required "x" nil }}{{ fail "x" }}{{ lookup "v1" "Pod" "ns" "one" }}"#;
+    assert_eq!(render_in(Mode::Lint, source).unwrap(), "map[]");
+}

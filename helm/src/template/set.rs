@@ -1,0 +1,145 @@
+//! The templates of a chart: parsed in Helm's order, rendered by name (`pkg/engine/engine.go` of Helm 4).
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::function::{Failure, Scope};
+use crate::limits::Limits;
+use crate::template::ast::Tree;
+use crate::template::error::{RenderError, syntax};
+use crate::template::exec::{Engine, Held, is_defined};
+use crate::template::parser::parse;
+use crate::value::Value;
+
+/// What Helm calls the template that a set starts from, and hence what `tpl` is given.
+pub(super) const TPL: &str = "gotpl";
+
+/// What `required`, `fail` and `lookup` do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// They work.
+    #[default]
+    Render,
+    /// A chart is looked through: nothing is required, nothing fails, no cluster is asked.
+    Lint,
+}
+
+/// All templates of a chart and its sub-charts.
+pub(crate) struct Set {
+    layer: Layer<'static>,
+    order: Vec<Rc<str>>,
+    mode: Mode,
+}
+
+/// Templates by name, over those of another layer.
+pub(super) struct Layer<'a> {
+    templates: HashMap<Rc<str>, Tree>,
+    below: Option<&'a Layer<'a>>,
+    /// How many layers are below, and how many nodes they and this one hold.
+    depth: usize,
+    nodes: usize,
+}
+
+impl Set {
+    /// Parses `files`, paths with sources, in Helm's order: a template that is defined again replaces the one
+    /// before, unless it is empty.
+    ///
+    /// # Errors
+    /// A file is no template, or a bound is met.
+    pub(crate) fn new<'f>(
+        files: impl IntoIterator<Item = (&'f str, &'f str)>,
+        mode: Mode,
+        limits: &Limits,
+    ) -> Result<Self, RenderError> {
+        let mut files: Vec<(&str, &str)> = files.into_iter().collect();
+        // Higher-level files come last, so that theirs is the last word.
+        files.sort_by_key(|(path, _)| Reverse((path.matches('/').count(), *path)));
+        let mut layer = Layer { templates: HashMap::new(), below: None, depth: 0, nodes: 0 };
+        let mut order = Vec::with_capacity(files.len());
+        for (path, source) in files {
+            let trees =
+                parse(path, source, &is_defined, limits).map_err(|error| match Failure::from(error) {
+                    Failure::Said(text) => syntax(path, &text),
+                    Failure::Limit(limit) => over(path, limit),
+                })?;
+            layer.add(trees, limits).map_err(|limit| over(path, limit))?;
+            let name = path.rsplit('/').next().unwrap_or(path);
+            if !name.starts_with('_') {
+                order.push(path.into());
+            }
+        }
+        Ok(Self { layer, order, mode })
+    }
+
+    /// The files to render, in Helm's order: what one does to its values, the next ones see. Those whose names
+    /// start with `_` only define.
+    pub(crate) fn order(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(|name| &**name)
+    }
+
+    /// Renders the template `name`. Runs on the stack of [`super::stack::with_stack`].
+    ///
+    /// What is not UTF-8 in the output becomes U+FFFD, which Helm would write as it is.
+    ///
+    /// # Errors
+    /// The template fails, in Helm's words, or a bound is met.
+    pub(crate) fn render(&self, name: &str, data: &Value, scope: &Scope<'_>) -> Result<String, RenderError> {
+        let engine = Engine::new(scope, self.mode);
+        let out =
+            engine.execute(&self.layer, name, &Held::data(data.clone())).map_err(|stop| stop.report(name))?;
+        let out = super::exec::without_no_value(out);
+        Ok(String::from_utf8(out)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+}
+
+fn over(file: &str, limit: &'static str) -> RenderError {
+    RenderError::Limit { file: file.to_owned(), limit }
+}
+
+impl<'a> Layer<'a> {
+    /// `trees` over `below`.
+    ///
+    /// # Errors
+    /// The name of the bound that is met.
+    pub(super) fn above(
+        below: &'a Layer<'a>,
+        trees: Vec<Tree>,
+        limits: &Limits,
+    ) -> Result<Self, &'static str> {
+        let depth = below.depth + 1;
+        if depth > limits.include_depth {
+            return Err("include_depth");
+        }
+        let mut layer = Self { templates: HashMap::new(), below: Some(below), depth, nodes: below.nodes };
+        layer.add(trees, limits)?;
+        Ok(layer)
+    }
+
+    /// An empty template replaces none, but for what `tpl` is given, which is a new template each time.
+    fn add(&mut self, trees: Vec<Tree>, limits: &Limits) -> Result<(), &'static str> {
+        for tree in trees {
+            self.nodes = self.nodes.saturating_add(tree.nodes);
+            if self.nodes > limits.syntax_nodes {
+                return Err("syntax_nodes");
+            }
+            let is_given = self.below.is_some() && *tree.name == *TPL;
+            if is_given || !tree.is_empty() || self.find(&tree.name).is_none() {
+                self.templates.insert(Rc::clone(&tree.name), tree);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Tree> {
+        let mut layer = Some(self);
+        while let Some(current) = layer {
+            if let Some(tree) = current.templates.get(name) {
+                return Some(tree);
+            }
+            layer = current.below;
+        }
+        None
+    }
+}

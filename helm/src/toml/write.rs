@@ -1,0 +1,266 @@
+//! Values to TOML: keys sorted, plain values before tables, two spaces a level.
+//!
+//! Source: BurntSushi/toml 1.6 `encode.go`.
+
+use std::rc::Rc;
+
+use super::{DEPTH, basic, dotted, key};
+use crate::funcs::dates::{Duration, Instant};
+use crate::function::{Failure, Scope};
+use crate::gotime::{Zone, format};
+use crate::value::Value;
+
+/// What the encoder of `BurntSushi/toml` writes.
+///
+/// # Errors
+/// Its error text, or a bound.
+pub(crate) fn write(scope: &Scope<'_>, value: &Value) -> Result<Vec<u8>, Failure> {
+    let mut writer = Writer { scope, out: Vec::new(), path: Vec::new(), depth: 0 };
+    let value = resolved(value);
+    match &value {
+        // Go's encoder panics here; the text is that of its panic.
+        Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".into()),
+        Value::Map(_) => writer.table(&value)?,
+        Value::List(_) if writer.kind(&value)? == Kind::Tables => {
+            return Err("toml: top-level values must be Go maps or structs".into());
+        }
+        other => writer.element(other)?,
+    }
+    Ok(writer.out)
+}
+
+/// What a value is to TOML, as far as its place depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Nothing,
+    Plain,
+    Table,
+    /// An array of tables alone.
+    Tables,
+}
+
+/// One entry of a table.
+type Entry = (Rc<str>, Value, Kind);
+
+struct Writer<'a, 's> {
+    scope: &'a Scope<'s>,
+    out: Vec<u8>,
+    path: Vec<Rc<str>>,
+    depth: usize,
+}
+
+/// An object as what TOML sees of it; times and durations stay.
+fn resolved(value: &Value) -> Value {
+    match value {
+        Value::Object(object) if !object.as_any().is::<Instant>() && !object.as_any().is::<Duration>() => {
+            object.plain()
+        }
+        other => other.clone(),
+    }
+}
+
+fn entries(value: &Value) -> Vec<(Rc<str>, Value)> {
+    let Value::Map(map) = value else { return Vec::new() };
+    let mut entries: Vec<_> = map.entries.borrow().iter().map(|(k, v)| (k.clone(), resolved(v))).collect();
+    entries.sort_by(|(one, _), (other, _)| one.as_bytes().cmp(other.as_bytes()));
+    entries
+}
+
+impl Writer<'_, '_> {
+    fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.scope.produce(text.len())?;
+        self.out.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    fn new_line(&mut self) -> Result<(), Failure> {
+        if self.out.is_empty() { Ok(()) } else { self.text("\n") }
+    }
+
+    fn deeper<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        if self.depth >= self.scope.limits.value_depth.min(DEPTH) {
+            return Err(Failure::Limit("value_depth"));
+        }
+        self.depth += 1;
+        let done = act(self);
+        self.depth -= 1;
+        done
+    }
+
+    fn kind(&mut self, value: &Value) -> Result<Kind, Failure> {
+        self.scope.step(1)?;
+        let Value::List(list) = value else {
+            return Ok(match value {
+                Value::Nil => Kind::Nothing,
+                Value::Map(_) => Kind::Table,
+                _ => Kind::Plain,
+            });
+        };
+        // Go's nil slice is nothing.
+        if list.is_nil() {
+            return Ok(Kind::Nothing);
+        }
+        self.deeper(|writer| {
+            let mut kind = if list.items.is_empty() { Kind::Plain } else { Kind::Tables };
+            for item in list.items.iter() {
+                match writer.kind(&resolved(item))? {
+                    Kind::Nothing => return Err("toml: cannot encode array with nil element".into()),
+                    Kind::Table => {}
+                    Kind::Plain | Kind::Tables => kind = Kind::Plain,
+                }
+            }
+            Ok(kind)
+        })
+    }
+
+    /// Entries that are not tables, then those that are.
+    fn sorted(&mut self, value: &Value) -> Result<[Vec<Entry>; 2], Failure> {
+        let [mut direct, mut tables] = [Vec::new(), Vec::new()];
+        for (name, value) in entries(value) {
+            let kind = self.kind(&value)?;
+            let place = if matches!(kind, Kind::Table | Kind::Tables) { &mut tables } else { &mut direct };
+            place.push((name, value, kind));
+        }
+        Ok([direct, tables])
+    }
+
+    /// The entries of the table at the current path.
+    fn table(&mut self, value: &Value) -> Result<(), Failure> {
+        for (name, value, kind) in self.sorted(value)?.concat() {
+            if kind == Kind::Nothing {
+                continue;
+            }
+            self.path.push(name);
+            self.deeper(|writer| writer.entry(&value, kind))?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, value: &Value, kind: Kind) -> Result<(), Failure> {
+        let indent = "  ".repeat(self.path.len().saturating_sub(1));
+        match (kind, value) {
+            (Kind::Table, _) => {
+                if self.path.len() == 1 {
+                    self.new_line()?;
+                }
+                let head = dotted(&self.path);
+                self.text(&format!("{indent}[{head}]\n"))?;
+                self.table(value)
+            }
+            (Kind::Tables, Value::List(list)) => {
+                for item in list.items.iter() {
+                    self.new_line()?;
+                    let head = dotted(&self.path);
+                    self.text(&format!("{indent}[[{head}]]\n"))?;
+                    self.table(&resolved(item))?;
+                }
+                Ok(())
+            }
+            _ => {
+                let name = self.path.last().map(|name| key(name)).unwrap_or_default();
+                self.text(&format!("{indent}{name} = "))?;
+                self.element(value)?;
+                self.text("\n")
+            }
+        }
+    }
+
+    /// A value on one line.
+    fn element(&mut self, value: &Value) -> Result<(), Failure> {
+        match value {
+            Value::Nil => Ok(()),
+            Value::Bool(value) => self.text(if *value { "true" } else { "false" }),
+            Value::Int(number) | Value::Int64(number) => self.text(&number.to_string()),
+            Value::Uint64(number) => self.text(&number.to_string()),
+            Value::Float64(number) => self.text(&float(*number)),
+            Value::Str(text) => self.text(&basic(text)),
+            Value::Binary(bytes) => self.binary(bytes),
+            Value::Bytes(bytes) => {
+                let numbers: Vec<String> = bytes.iter().map(ToString::to_string).collect();
+                self.text(&format!("[{}]", numbers.join(", ")))
+            }
+            Value::List(list) => self.deeper(|writer| writer.array(&list.items)),
+            Value::Map(_) => self.deeper(|writer| writer.inline(value)),
+            Value::Object(object) => {
+                let any = object.as_any();
+                if let Some(Instant(time)) = any.downcast_ref() {
+                    let layout = match &time.zone {
+                        Zone::Fixed(name, _) if **name == *"datetime-local" => {
+                            "2006-01-02T15:04:05.999999999"
+                        }
+                        Zone::Fixed(name, _) if **name == *"date-local" => "2006-01-02",
+                        Zone::Fixed(name, _) if **name == *"time-local" => "15:04:05.999999999",
+                        _ => "2006-01-02T15:04:05.999999999Z07:00",
+                    };
+                    return self.text(&format(time, layout));
+                }
+                if any.is::<Duration>() {
+                    self.text(&basic(&object.print()))
+                } else {
+                    self.element(&object.plain())
+                }
+            }
+        }
+    }
+
+    /// A string that is not UTF-8: its text escaped, its other bytes as they are.
+    fn binary(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.text("\"")?;
+        for chunk in bytes.utf8_chunks() {
+            let text = basic(chunk.valid());
+            self.text(text.get(1..text.len() - 1).unwrap_or_default())?;
+            self.scope.produce(chunk.invalid().len())?;
+            self.out.extend_from_slice(chunk.invalid());
+        }
+        self.text("\"")
+    }
+
+    fn array(&mut self, items: &[Value]) -> Result<(), Failure> {
+        self.text("[")?;
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.text(", ")?;
+            }
+            self.element(&resolved(item))?;
+        }
+        self.text("]")
+    }
+
+    /// Go puts the comma after each entry but the last, also when that last one is nothing.
+    fn inline(&mut self, value: &Value) -> Result<(), Failure> {
+        let [direct, tables] = self.sorted(value)?;
+        let (direct_count, table_count) = (direct.len(), tables.len());
+        self.text("{")?;
+        for (index, (name, value, kind)) in direct.into_iter().chain(tables).enumerate() {
+            if kind == Kind::Nothing {
+                continue;
+            }
+            self.text(&format!("{} = ", key(&name)))?;
+            self.element(&value)?;
+            if index + 1 != direct_count + table_count {
+                self.text(", ")?;
+            }
+        }
+        self.text("}")
+    }
+}
+
+/// `strconv.FormatFloat(number, 'g', -1, 64)` with a fraction if there is neither that nor an exponent.
+fn float(number: f64) -> String {
+    if number.is_nan() {
+        return if number.is_sign_negative() { "-nan" } else { "nan" }.into();
+    }
+    if number.is_infinite() {
+        return if number < 0.0 { "-inf" } else { "inf" }.into();
+    }
+    let scientific = format!("{number:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
+    }
+    let plain = number.to_string();
+    if plain.contains('.') { plain } else { format!("{plain}.0") }
+}

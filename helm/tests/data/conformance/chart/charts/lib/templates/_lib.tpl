@@ -1,0 +1,1 @@
+{{- define "lib.greet" -}}Hello {{ . | default "nobody" }}{{- end -}}

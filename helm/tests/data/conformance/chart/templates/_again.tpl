@@ -1,0 +1,3 @@
+{{- define "twice" -}}second {{ include "plain" . }}{{- end -}}
+{{- define "kept" }}{{/* an empty definition does not replace */}}
+{{ end -}}

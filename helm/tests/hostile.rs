@@ -1,0 +1,516 @@
+//! Charts made to hurt: each must end in less than two seconds of processor time and 256 MiB, without a crash.
+//!
+//! A case runs in a process of its own, this test binary started again, which tells what it cost.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a rig that cannot be built fails its test")]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use flate2::{Compress, Compression, FlushCompress};
+use helm::{Chart, Error, Limits, Options, render};
+
+/// What a case may cost.
+const PROCESSOR: Duration = Duration::from_secs(2);
+const MEMORY: u64 = 256 << 20;
+/// The render's own bound, which the cases that would run on for hours meet.
+const TIME: Duration = Duration::from_secs(1);
+/// When the parent gives up on a child, however busy the machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Fewer cases than this prove too little.
+const FLOOR: usize = 250;
+
+/// The variable that tells the child which case to run.
+const CASE: &str = "HOSTILE_CASE";
+
+/// How a case must end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum End {
+    /// Refused, with these words.
+    Refused(String),
+    /// As it likes.
+    Any,
+}
+
+struct Case {
+    name: String,
+    end: End,
+    template: String,
+}
+
+/// The templates of `data/hostile.txt`.
+fn templates() -> Vec<Case> {
+    let text = include_str!("data/hostile.txt");
+    let (mut section, mut number, mut cases) = ("", 0, Vec::new());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(name) = line.strip_prefix("== ") {
+            (section, number) = (name, 0);
+        } else if !line.is_empty() && !line.starts_with('#') {
+            let end = match line.strip_prefix("error") {
+                Some(words) => End::Refused(words.trim().to_owned()),
+                None => End::Any,
+            };
+            number += 1;
+            let template = lines.next().unwrap().replace('↵', "\n");
+            cases.push(Case { name: format!("{section}-{number}"), end, template });
+        }
+    }
+    cases
+}
+
+/// What the child tells.
+#[derive(Debug)]
+struct Cost {
+    /// The error's text, or none.
+    refusal: Option<String>,
+    processor: Duration,
+    memory: u64,
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.time = TIME;
+    limits
+}
+
+fn text(name: &str, content: &str) -> (String, Vec<u8>) {
+    (name.to_owned(), content.as_bytes().to_vec())
+}
+
+/// A chart with one template.
+fn chart(template: &str) -> Vec<(String, Vec<u8>)> {
+    vec![
+        text("Chart.yaml", "apiVersion: v2\nname: conf\nversion: 1.0.0\n"),
+        text("values.yaml", "list: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\nmap: {a: {b: {c: d}}}\n"),
+        (format!("{}b", "a".repeat(40)), b"x".to_vec()),
+        ("big.txt".to_owned(), vec![b'x'; 5_000_000]),
+        text("templates/case.yaml", template),
+    ]
+}
+
+fn render_files(files: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
+    render_within(files, &limits())
+}
+
+fn render_within(files: Vec<(String, Vec<u8>)>, limits: &Limits) -> Result<(), Error> {
+    let chart = Chart::from_files(files, limits)?;
+    let mut options = Options::new("rel", "space", [7; 32], Duration::from_secs(1_767_323_045));
+    options.limits = limits.clone();
+    render(&chart, &options).map(drop)
+}
+
+fn render_chart(chart: &Chart) -> Result<(), Error> {
+    let mut options = Options::new("rel", "space", [7; 32], Duration::from_secs(1_767_323_045));
+    options.limits = limits();
+    render(chart, &options).map(drop)
+}
+
+/// The error with all its sources.
+fn words(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Nanoseconds that the threads of this process have run.
+fn processor() -> Duration {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let run = tasks.map(|task| {
+        let line = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        line.split(' ').next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(run.sum())
+}
+
+/// The most memory that this process ever held.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Runs the one case of this process; in the parent there is none.
+#[test]
+fn child() {
+    let Ok(name) = env::var(CASE) else { return };
+    let before = processor();
+    let result = match templates().into_iter().find(|case| case.name == name) {
+        Some(case) => render_files(chart(&case.template)),
+        None => run_archive(&name),
+    };
+    let cost = (processor().saturating_sub(before)).as_nanos();
+    // Both ends of what can be a long text.
+    let shown = |error: &Error| {
+        let text: Vec<char> = words(error).chars().collect();
+        let (from, to) = (text.len().min(300), text.len().saturating_sub(300).max(text.len().min(300)));
+        text.iter().take(from).chain(text.iter().skip(to)).collect::<String>()
+    };
+    let refusal = result.as_ref().err().map(shown);
+    let told = serde_json::json!({"refusal": refusal, "processor": cost, "memory": memory()});
+    writeln!(std::io::stdout(), "\ncost {told}").unwrap();
+}
+
+/// What a case costs, in a process of its own; an error is the way in which it died.
+fn cost(name: &str) -> Result<Cost, String> {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(CASE, name)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return Err("goes on and on".to_owned());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8_lossy(&stdout);
+    let Some(line) = stdout.lines().find_map(|line| line.strip_prefix("cost ")) else {
+        let tail: Vec<u8> = stderr.iter().rev().take(400).rev().copied().collect();
+        return Err(format!("dies with {status}: {}", String::from_utf8_lossy(&tail)));
+    };
+    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    Ok(Cost {
+        refusal: told["refusal"].as_str().map(str::to_owned),
+        processor: Duration::from_nanos(told["processor"].as_u64().unwrap()),
+        memory: told["memory"].as_u64().unwrap(),
+    })
+}
+
+/// What is wrong with the end of a case.
+fn fault(name: &str, end: &End) -> Option<String> {
+    let cost = match cost(name) {
+        Ok(cost) => cost,
+        Err(death) => return Some(death),
+    };
+    let refusal = cost.refusal.as_deref();
+    let mut faults = Vec::new();
+    if cost.processor > PROCESSOR {
+        faults.push(format!("runs {:?}", cost.processor));
+    }
+    if cost.memory > MEMORY {
+        faults.push(format!("holds {} MiB", cost.memory >> 20));
+    }
+    match (end, refusal) {
+        (End::Refused(_), None) => faults.push("is not refused".to_owned()),
+        (End::Refused(words), Some(text)) if !text.contains(words.as_str()) => {
+            faults.push(format!("does not say {words:?} but {text:.200?}"));
+        }
+        _ => {}
+    }
+    (!faults.is_empty()).then(|| format!("{} ({refusal:.100?})", faults.join(", ")))
+}
+
+/// The faults of all cases, found by as many processes as there are processors.
+fn faults(cases: Vec<(String, End, String)>) -> Vec<String> {
+    let queue = Mutex::new(cases);
+    let found = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((name, end, shown)) = { queue.lock().unwrap().pop() } {
+                    if let Some(fault) = fault(&name, &end) {
+                        found.lock().unwrap().push(format!("{name} {shown:.300}\n    {fault}"));
+                    }
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_hostile_template_ends() {
+    let only = env::var("HOSTILE_ONLY").unwrap_or_default();
+    let cases = templates();
+    assert!(cases.len() >= FLOOR, "{} cases prove too little", cases.len());
+    let chosen = cases.into_iter().filter(|case| case.name.starts_with(&only));
+    let found = faults(chosen.map(|case| (case.name, case.end, case.template)).collect());
+    assert!(found.is_empty(), "{} do not end well:\n{}", found.len(), found.join("\n"));
+}
+
+/// Archives and sources of values, by what is wrong with them.
+fn archives() -> Vec<(&'static str, End)> {
+    let refused = |words: &str| End::Refused(words.to_owned());
+    vec![
+        ("ten-gigabytes", refused("file_bytes")),
+        ("ten-gigabytes-of-files", refused("")),
+        ("long-name", refused("")),
+        ("pax-bomb", refused("")),
+        ("charts-in-charts", refused("chart_depth")),
+        ("archives-in-archives", refused("chart_depth")),
+        ("parent", refused("parent directory")),
+        ("absolute", refused("absolute")),
+        ("drive", refused("illegally named")),
+        ("backslash", refused("parent directory")),
+        ("symlink", refused("symbolic link")),
+        ("hardlink", refused("hard link")),
+        ("device", refused("irregular")),
+        ("nul", refused("")),
+        ("torn", refused("")),
+        ("values-aliases", refused("")),
+        ("values-depth", refused("")),
+        ("values-json-depth", refused("")),
+        ("metadata-aliases", refused("")),
+        ("schema-recursion", End::Any),
+        ("schema-pattern", End::Any),
+        ("schema-depth", End::Any),
+        ("ignore-pattern", End::Any),
+        ("many-dependencies", End::Any),
+        ("many-charts", End::Any),
+    ]
+}
+
+#[test]
+fn a_hostile_archive_ends() {
+    let cases = archives().into_iter().map(|(name, end)| (name.to_owned(), end, String::new()));
+    let found = faults(cases.collect());
+    assert!(found.is_empty(), "{} do not end well:\n{}", found.len(), found.join("\n"));
+}
+
+/// Numbers at the ends of their range, texts that are none, and the wrong types, for every function.
+#[test]
+fn no_function_panics() {
+    let few = [
+        "-9223372036854775808",
+        "9223372036854775807",
+        "0",
+        "\"\"",
+        "(b64dec \"//4=\")",
+        "nil",
+        "(list nil)",
+    ];
+    let odd = [
+        "1e308",
+        "\"x\"",
+        "(dict \"a\" nil)",
+        "true",
+        ".Files",
+        "\"-9223372036854775808\"",
+        "(toDate \"2006\" \"9999\")",
+    ];
+    let names = include_str!("data/conformance/functions.txt").lines();
+    // Their costs are those of keys and passwords, which other cases meet.
+    let names = names
+        .filter(|name| !name.starts_with("gen") && !["bcrypt", "htpasswd", "derivePassword"].contains(name));
+    let mut templates = Vec::new();
+    for name in names {
+        templates.extend(few.iter().chain(&odd).map(|a| format!("{{{{ {name} {a} }}}}")));
+        templates.extend(
+            few.iter().chain(&odd).flat_map(|a| few.iter().map(move |b| format!("{{{{ {name} {a} {b} }}}}"))),
+        );
+        templates.extend(
+            few.iter().flat_map(|a| few.iter().map(move |b| format!("{{{{ {name} {a} {b} \"aż\" }}}}"))),
+        );
+        templates
+            .extend(few.iter().flat_map(|a| few.iter().map(move |b| format!("{{{{ {name} {a} 1 {b} }}}}"))));
+    }
+    let metadata = [text("Chart.yaml", METADATA)];
+    for template in templates {
+        let files = metadata.iter().cloned().chain([text("templates/case.yaml", &template)]).collect();
+        let mut options = limits();
+        options.steps = 100_000;
+        let result = std::panic::catch_unwind(|| render_within(files, &options));
+        assert!(result.is_ok(), "{template} panics");
+    }
+}
+
+const METADATA: &str = "apiVersion: v2\nname: conf\nversion: 1.0.0\n";
+
+/// One entry of an archive, as the archive has it.
+struct Entry<'a> {
+    name: &'a [u8],
+    kind: tar::EntryType,
+    link: &'a str,
+    data: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    fn file(name: &'a str, data: &'a [u8]) -> Self {
+        Self { name: name.as_bytes(), kind: tar::EntryType::Regular, link: "", data }
+    }
+
+    fn header(&self, size: u64) -> tar::Header {
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes()[..self.name.len()].copy_from_slice(self.name);
+        header.set_entry_type(self.kind);
+        header.set_mode(0o644);
+        header.set_size(size);
+        if !self.link.is_empty() {
+            header.set_link_name_literal(self.link).unwrap();
+        }
+        header.set_cksum();
+        header
+    }
+}
+
+fn tarball(entries: &[Entry<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        bytes.extend(entry.header(entry.data.len() as u64).as_bytes());
+        bytes.extend(entry.data);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.extend([0; 1024]);
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The gzip of `head` and then of `block` `times` over, without ever holding that.
+fn repeated(head: &[u8], block: &[u8], times: usize) -> Vec<u8> {
+    let deflate = |bytes: &[u8]| {
+        let mut out = Vec::with_capacity(bytes.len() + 1024);
+        Compress::new(Compression::best(), false).compress_vec(bytes, &mut out, FlushCompress::Full).unwrap();
+        out
+    };
+    let mut archive = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    archive.extend(deflate(head));
+    let block = deflate(block);
+    for _ in 0..times {
+        archive.extend(&block);
+    }
+    archive
+}
+
+fn load(archive: &[u8]) -> Result<(), Error> {
+    Chart::from_archive(archive, &limits()).and_then(|chart| render_chart(&chart))
+}
+
+/// An archive with `Chart.yaml` and one entry more.
+fn with_entry(entry: Entry<'_>) -> Result<(), Error> {
+    load(&gzip(&tarball(&[Entry::file("conf/Chart.yaml", METADATA.as_bytes()), entry])))
+}
+
+fn named(name: &[u8]) -> Result<(), Error> {
+    with_entry(Entry { name, kind: tar::EntryType::Regular, link: "", data: b"x" })
+}
+
+fn linked(kind: tar::EntryType) -> Result<(), Error> {
+    with_entry(Entry { name: b"conf/values.yaml", kind, link: "/etc/hostname", data: b"" })
+}
+
+/// A chart of files with one file more.
+fn with_file(name: &str, content: &str) -> Result<(), Error> {
+    render_files(vec![
+        text("Chart.yaml", METADATA),
+        text("templates/a.yaml", "a: {{ .Values.x }}"),
+        text(name, content),
+    ])
+}
+
+fn aliases() -> String {
+    let mut yaml = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let before = vec![format!("*a{}", level - 1); 9].join(", ");
+        let _ = writeln!(yaml, "a{level}: &a{level} [{before}]");
+    }
+    yaml
+}
+
+fn run_archive(name: &str) -> Result<(), Error> {
+    let metadata = tarball(&[Entry::file("conf/Chart.yaml", METADATA.as_bytes())]);
+    let head = metadata.get(..1024).unwrap();
+    match name {
+        "ten-gigabytes" => {
+            let header = Entry::file("conf/zero", b"").header(10 << 30);
+            load(&repeated(&[head, header.as_bytes()].concat(), &vec![0; 1 << 20], 10 << 10))
+        }
+        "ten-gigabytes-of-files" => {
+            let entry = tarball(&[Entry::file("conf/zero", &vec![0; 1 << 20])]);
+            load(&repeated(head, entry.get(..(1 << 20) + 512).unwrap(), 10 << 10))
+        }
+        "long-name" => {
+            let long = Entry { kind: tar::EntryType::GNULongName, ..Entry::file("././@LongLink", b"") };
+            load(&repeated(
+                &[head, long.header(10 << 30).as_bytes()].concat(),
+                &vec![b'a'; 1 << 20],
+                10 << 10,
+            ))
+        }
+        "pax-bomb" => {
+            let pax = Entry { kind: tar::EntryType::XHeader, ..Entry::file("pax", b"") };
+            load(&repeated(&[head, pax.header(10 << 30).as_bytes()].concat(), &vec![b'a'; 1 << 20], 10 << 10))
+        }
+        "parent" => named(b"conf/../../etc/passwd"),
+        "absolute" => named(b"conf//etc/passwd"),
+        "drive" => named(b"conf/C:/x"),
+        "backslash" => named(b"conf\\..\\..\\x"),
+        "nul" => named(b"conf/\xff\xfe"),
+        "symlink" => linked(tar::EntryType::Symlink),
+        "hardlink" => linked(tar::EntryType::Link),
+        "device" => linked(tar::EntryType::Block),
+        "torn" => load(gzip(&metadata).get(..60).unwrap()),
+        other => run_files(other),
+    }
+}
+
+fn run_files(name: &str) -> Result<(), Error> {
+    let nested = |open: &str, times: usize, close: &str| [open.repeat(times), close.repeat(times)].concat();
+    match name {
+        "charts-in-charts" => {
+            let path = |depth: usize| format!("{}Chart.yaml", "charts/conf/".repeat(depth));
+            let files = (0..200).map(|depth| (path(depth), METADATA.as_bytes().to_vec()));
+            render_files(files.collect())
+        }
+        "archives-in-archives" => {
+            let mut inner = Vec::new();
+            for _ in 0..100 {
+                let child = Entry::file("conf/charts/conf-1.0.0.tgz", &inner);
+                inner = gzip(&tarball(&[Entry::file("conf/Chart.yaml", METADATA.as_bytes()), child]));
+            }
+            load(&inner)
+        }
+        "values-aliases" => with_file("values.yaml", &aliases()),
+        "values-depth" => {
+            with_file("values.yaml", &nested("a: [", 1, "]").replace("[]", &nested("[", 100_000, "]")))
+        }
+        "values-json-depth" => with_file("values.yaml", &nested("{\"a\":", 100_000, "}")),
+        "metadata-aliases" => with_file("Chart.yaml", &format!("{METADATA}{}", aliases())),
+        "schema-recursion" => with_file("values.schema.json", r##"{"$ref": "#"}"##),
+        "schema-pattern" => {
+            let schema = r#"{"properties": {"x": {"pattern": "((a{1000}){1000}){1000}"}}}"#;
+            render_files(vec![
+                text("Chart.yaml", METADATA),
+                text("values.yaml", "x: aaaa"),
+                text("values.schema.json", schema),
+            ])
+        }
+        "schema-depth" => with_file("values.schema.json", &nested("{\"not\":", 100_000, "}")),
+        "ignore-pattern" => with_file(".helmignore", &"*a".repeat(100_000)),
+        "many-dependencies" => {
+            let many = "- {name: conf, version: 1.0.0, alias: b}\n".repeat(20_000);
+            with_file("Chart.yaml", &format!("{METADATA}dependencies:\n{many}"))
+        }
+        "many-charts" => {
+            let child = |number: usize| {
+                (
+                    format!("charts/c{number}/Chart.yaml"),
+                    format!("apiVersion: v2\nname: c{number}\nversion: 1.0.0\n").into_bytes(),
+                )
+            };
+            render_files((0..5000).map(child).chain([text("Chart.yaml", METADATA)]).collect())
+        }
+        other => panic!("no such case: {other}"),
+    }
+}
