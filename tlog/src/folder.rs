@@ -1,0 +1,152 @@
+//! A log's folder, read: checkpoint, tiles, bundles. What is read is only as good as the root it is checked
+//! against.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::merkle::Nodes;
+use crate::tile::{self, HEIGHT, Place, WIDTH};
+use crate::{Error, Hash, Note, Result};
+
+/// Tiles kept in memory, 8 KiB each.
+const CACHED: usize = 512;
+
+/// The files of a log up to some size.
+pub struct Folder {
+    path: PathBuf,
+    size: u64,
+    tiles: Mutex<Tiles>,
+}
+
+/// Tiles by level and index.
+type Tiles = HashMap<(u8, u64), Arc<Vec<Hash>>>;
+
+impl Folder {
+    /// The first `size` entries of the log at `path`.
+    #[must_use]
+    pub fn new(path: &Path, size: u64) -> Self {
+        Self { path: path.to_owned(), size, tiles: Mutex::default() }
+    }
+
+    /// The signed checkpoint of the log at `path`, unchecked.
+    ///
+    /// # Errors
+    /// [`Error::Absent`], or what is wrong with it.
+    pub fn checkpoint(path: &Path) -> Result<Note> {
+        let file = path.join(CHECKPOINT);
+        match fs::read(&file) {
+            Ok(bytes) => Note::parse(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Absent(path.to_owned())),
+            Err(error) => Err(Error::io("read", &file)(error)),
+        }
+    }
+
+    /// How many entries are looked at.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The entries of the bundle with this index.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is absent or malformed.
+    pub fn bundle(&self, index: u64) -> Result<Vec<Vec<u8>>> {
+        let width = self.size.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
+        let (bytes, path) = self.read(Place { level: None, index, width })?;
+        let mut entries =
+            tile::decode_entries(&bytes).ok_or_else(|| Error::damaged(&path, "malformed bundle"))?;
+        if (entries.len() as u64) < width {
+            return Err(Error::damaged(&path, "the bundle lacks entries"));
+        }
+        entries.truncate(usize::try_from(width).unwrap_or(usize::MAX));
+        Ok(entries)
+    }
+
+    /// One entry, unchecked.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] or [`Error::Damaged`].
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
+        let missing = || Error::NoEntry { index, size: self.size };
+        if index >= self.size {
+            return Err(missing());
+        }
+        let mut entries = self.bundle(index / WIDTH)?;
+        let place = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
+        if place < entries.len() { Ok(entries.swap_remove(place)) } else { Err(missing()) }
+    }
+
+    /// The hashes of a tile, as many as a log of this size has there.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is absent or malformed.
+    pub fn tile(&self, level: u8, index: u64) -> Result<Arc<Vec<Hash>>> {
+        let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tile) = tiles.get(&(level, index)) {
+            return Ok(Arc::clone(tile));
+        }
+        let count = self.size.checked_shr(u32::from(level) * u32::from(HEIGHT)).unwrap_or(0);
+        let width = count.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
+        let (bytes, path) = self.read(Place { level: Some(level), index, width })?;
+        let mut hashes =
+            tile::decode_hashes(&bytes).ok_or_else(|| Error::damaged(&path, "malformed tile"))?;
+        if (hashes.len() as u64) < width {
+            return Err(Error::damaged(&path, "the tile lacks hashes"));
+        }
+        hashes.truncate(usize::try_from(width).unwrap_or(usize::MAX));
+        if tiles.len() >= CACHED {
+            tiles.clear();
+        }
+        let tile = Arc::new(hashes);
+        tiles.insert((level, index), Arc::clone(&tile));
+        Ok(tile)
+    }
+
+    /// A file of at least this width: the log may have grown since, and narrower files are dropped then.
+    fn read(&self, place: Place) -> Result<(Vec<u8>, PathBuf)> {
+        let path = self.path.join(place.path());
+        if place.width == 0 {
+            return Err(Error::damaged(&path, "the log is not so large"));
+        }
+        match fs::read(&path) {
+            Ok(bytes) => return Ok((bytes, path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        }
+        let wider = path.parent().into_iter().flat_map(fs::read_dir).flatten().flatten();
+        let widths = wider.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let width = widths.filter(|width| *width > place.width && *width < WIDTH).min().unwrap_or(WIDTH);
+        let wider = self.path.join(Place { width, ..place }.path());
+        match fs::read(&wider) {
+            Ok(bytes) => Ok((bytes, wider)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::damaged(&path, "the file is missing"))
+            }
+            Err(error) => Err(Error::io("read", &wider)(error)),
+        }
+    }
+}
+
+impl Nodes for Folder {
+    fn node(&self, level: u8, index: u64) -> Result<Hash> {
+        let within = level % HEIGHT;
+        let first = index << within;
+        let tile = self.tile(level / HEIGHT, first / WIDTH)?;
+        let begin = usize::try_from(first % WIDTH).unwrap_or(usize::MAX);
+        let hashes = tile.get(begin..begin.saturating_add(1 << within));
+        hashes.map(tile::fold).ok_or(Error::NoEntry { index, size: self.size })
+    }
+}
+
+/// The name of the file with the signed checkpoint.
+pub(crate) const CHECKPOINT: &str = "checkpoint";

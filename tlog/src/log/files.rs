@@ -1,0 +1,102 @@
+//! How a log's files come to be.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::tile::{HEIGHT, Place, WIDTH};
+use crate::{Error, Result};
+
+/// Opens the file by which processes take turns.
+pub(super) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(&path).map_err(Error::io("open", &path))
+}
+
+/// The turn of this process, until dropped.
+pub(super) struct Held<'a>(&'a File);
+
+impl<'a> Held<'a> {
+    pub(super) fn new(file: &'a File) -> io::Result<Self> {
+        file.lock().map(|()| Self(file))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Writes a file that can be made again from others: whole or not at all, but not flushed.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    put(path, bytes, false)
+}
+
+/// Writes a file and makes it durable.
+pub(super) fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
+    put(path, bytes, true)?;
+    sync_folder(path)
+}
+
+fn put(path: &Path, bytes: &[u8], flush: bool) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let temporary = path.with_extension("new");
+    let mut file = match File::create(&temporary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_folder(folder)?;
+            File::create(&temporary)
+        }
+        other => other,
+    }
+    .map_err(Error::io("create", &temporary))?;
+    file.write_all(bytes).map_err(Error::io("write", &temporary))?;
+    if flush {
+        file.sync_data().map_err(Error::io("flush", &temporary))?;
+    }
+    fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))
+}
+
+/// Makes a folder and those above it, each durable in the one above.
+fn create_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        create_folder(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("create", folder)(error)),
+        _ => sync_folder(folder),
+    }
+}
+
+/// Makes the name of `path` durable.
+pub(super) fn sync_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("flush", folder))
+}
+
+/// Drops partial files that wider ones replaced between the sizes `before` and `after`. What cannot be removed is
+/// only left over.
+pub(super) fn remove_narrower(log: &Path, before: u64, after: u64) {
+    let levels =
+        [(None, 0_u32)].into_iter().chain((0_u8..8).map(|l| (Some(l), u32::from(l) * u32::from(HEIGHT))));
+    for (level, shift) in levels {
+        let (old, new) = (before.checked_shr(shift).unwrap_or(0), after.checked_shr(shift).unwrap_or(0));
+        let width = old % WIDTH;
+        if old == new || width == 0 {
+            continue;
+        }
+        let index = old / WIDTH;
+        let narrow = log.join(Place { level, index, width }.path());
+        let _ = fs::remove_file(&narrow);
+        if new / WIDTH > index
+            && let Some(folder) = narrow.parent()
+        {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}

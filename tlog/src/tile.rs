@@ -1,0 +1,154 @@
+//! The tree cut into files (C2SP tlog-tiles): 256 hashes to a tile, 256 entries to a bundle.
+
+use std::path::PathBuf;
+
+use crate::{Error, Hash, Result};
+
+/// Hashes in a full tile, entries in a full bundle.
+pub const WIDTH: u64 = 256;
+/// Tree levels that one tile spans.
+pub const HEIGHT: u8 = 8;
+/// The longest entry: its length stands in 16 bits.
+pub const MAX_ENTRY: usize = 65_535;
+
+/// A tile's or an entry bundle's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The tile's level, each eight levels of the tree; `None` for a bundle of entries.
+    pub level: Option<u8>,
+    /// Counted from 0 within its level.
+    pub index: u64,
+    /// How many hashes or entries it has: 1 to 256.
+    pub width: u64,
+}
+
+impl Place {
+    /// The path below the log's folder, for example `tile/0/x001/234.p/5`.
+    #[must_use]
+    pub fn path(self) -> PathBuf {
+        let mut path = PathBuf::from("tile");
+        match self.level {
+            Some(level) => path.push(level.to_string()),
+            None => path.push("entries"),
+        }
+        let mut groups = vec![format!("{:03}", self.index % 1000)];
+        let mut rest = self.index / 1000;
+        while rest > 0 {
+            groups.insert(0, format!("x{:03}", rest % 1000));
+            rest /= 1000;
+        }
+        let last = groups.pop().unwrap_or_default();
+        path.extend(groups);
+        if self.width == WIDTH {
+            path.push(last);
+        } else {
+            path.push(last + ".p");
+            path.push(self.width.to_string());
+        }
+        path
+    }
+}
+
+/// All tiles and bundles of a log of `size` entries, the bundles first, then level by level.
+#[must_use]
+pub fn places(size: u64) -> Vec<Place> {
+    let mut places = level_places(None, size);
+    let (mut level, mut count) = (0, size);
+    while count > 0 {
+        places.extend(level_places(Some(level), count));
+        level += 1;
+        count /= WIDTH;
+    }
+    places
+}
+
+fn level_places(level: Option<u8>, count: u64) -> Vec<Place> {
+    let full = (0..count / WIDTH).map(|index| Place { level, index, width: WIDTH });
+    let rest = Place { level, index: count / WIDTH, width: count % WIDTH };
+    full.chain((rest.width > 0).then_some(rest)).collect()
+}
+
+/// The hashes of a tile.
+#[must_use]
+pub fn decode_hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
+    let (hashes, rest) = bytes.as_chunks::<{ Hash::LEN }>();
+    rest.is_empty().then(|| hashes.iter().map(|hash| Hash::from_bytes(*hash)).collect())
+}
+
+/// A tile's bytes.
+#[must_use]
+pub fn encode_hashes(hashes: &[Hash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
+}
+
+/// The entries of a bundle.
+#[must_use]
+pub fn decode_entries(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut entries = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let (entry, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        entries.push(entry.to_vec());
+        bytes = rest;
+    }
+    Some(entries)
+}
+
+/// Appends an entry to a bundle.
+///
+/// # Errors
+/// [`Error::EntryTooLong`].
+pub fn encode_entry(entry: &[u8], bundle: &mut Vec<u8>) -> Result<()> {
+    let length = u16::try_from(entry.len()).map_err(|_| Error::EntryTooLong(entry.len()))?;
+    bundle.extend(length.to_be_bytes());
+    bundle.extend(entry);
+    Ok(())
+}
+
+/// The hash over complete pairs of a tile's hashes: `hashes` must be a power of two in number.
+#[must_use]
+pub fn fold(hashes: &[Hash]) -> Hash {
+    match hashes {
+        [] => Hash::empty(),
+        [hash] => *hash,
+        _ => {
+            let (left, right) = hashes.split_at(hashes.len() / 2);
+            Hash::node(fold(left), fold(right))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_the_specifications() {
+        let path = |level, index, width| Place { level, index, width }.path().display().to_string();
+        assert_eq!(path(Some(0), 0, 256), "tile/0/000");
+        assert_eq!(path(Some(1), 1_234_067, 256), "tile/1/x001/x234/067");
+        assert_eq!(path(None, 1_234_067, 5), "tile/entries/x001/x234/067.p/5");
+    }
+
+    #[test]
+    fn a_log_of_seventy_thousand_has_these_tiles() {
+        let places = places(70_000);
+        let count = |level| places.iter().filter(|place| place.level == level).count();
+        // 273 full and one partial, of 112; one full and one partial, of 17; one of 1.
+        assert_eq!((count(None), count(Some(0)), count(Some(1)), count(Some(2))), (274, 274, 2, 1));
+        assert_eq!(places.last().unwrap().width, 1);
+        assert!(super::places(0).is_empty());
+    }
+
+    #[test]
+    fn bundles_survive_their_bytes() {
+        let entries = vec![vec![], vec![1; 300], b"x".to_vec()];
+        let mut bytes = Vec::new();
+        for entry in &entries {
+            encode_entry(entry, &mut bytes).unwrap();
+        }
+        assert_eq!(decode_entries(&bytes).unwrap(), entries);
+        assert!(decode_entries(&bytes[..bytes.len() - 1]).is_none());
+        assert!(encode_entry(&vec![0; MAX_ENTRY + 1], &mut bytes).is_err());
+    }
+}

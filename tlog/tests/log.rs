@@ -1,0 +1,287 @@
+//! What a log promises: every acknowledged entry, one history, and that any change of its files shows.
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    use tlog::note::KeyKind;
+    use tlog::{Error, Folder, Hash, Log, Policy, Proof, SigningKey, check, merkle};
+
+    const NAME: &str = "log.example";
+
+    struct Rig {
+        folder: tempfile::TempDir,
+        pkcs8: Vec<u8>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let rig = Self { folder: tempfile::tempdir().unwrap(), pkcs8: SigningKey::generate().unwrap() };
+            Log::create(&rig.path(), rig.key()).unwrap();
+            rig
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("log")
+        }
+
+        fn key(&self) -> SigningKey {
+            SigningKey::new(NAME, KeyKind::Ed25519, &self.pkcs8).unwrap()
+        }
+
+        fn open(&self) -> tlog::Result<Log> {
+            Log::open(&self.path(), self.key())
+        }
+
+        fn policy(&self) -> Policy {
+            Policy::of_log(self.key().verifier())
+        }
+
+        /// Every entry, after all was checked.
+        fn entries(&self) -> tlog::Result<Vec<Vec<u8>>> {
+            let mut entries = Vec::new();
+            check::whole(&self.path(), &self.policy(), &mut |_, entry| entries.push(entry.to_vec()))?;
+            Ok(entries)
+        }
+
+        /// A log of `count` entries, written in batches of seven.
+        fn filled(count: usize) -> Self {
+            let rig = Self::new();
+            let log = rig.open().unwrap();
+            for batch in (0..count).collect::<Vec<_>>().chunks(7) {
+                log.append(batch.iter().map(|number| entry(*number)).collect()).unwrap();
+            }
+            rig
+        }
+    }
+
+    fn entry(number: usize) -> Vec<u8> {
+        format!("entry {number}").into_bytes()
+    }
+
+    fn entries(count: usize) -> Vec<Vec<u8>> {
+        (0..count).map(entry).collect()
+    }
+
+    /// RFC 6962's definition, word for word.
+    fn defined(leaves: &[Hash]) -> Hash {
+        match leaves {
+            [] => Hash::empty(),
+            [leaf] => *leaf,
+            _ => {
+                let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+                Hash::node(defined(left), defined(right))
+            }
+        }
+    }
+
+    fn files(path: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(path).unwrap().flatten() {
+            if entry.path().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn roots_are_the_definitions_and_old_sizes_stay_provable() {
+        let rig = Rig::new();
+        let mut known: Vec<(u64, Hash)> = vec![(0, Hash::empty())];
+        let mut written = 0;
+        for batch in [1, 1, 5, 249, 1, 255, 300, 2, 1000, 0, 3] {
+            rig.open().unwrap().append((written..written + batch).map(entry).collect()).unwrap();
+            written += batch;
+            let mut leaves = Vec::new();
+            let (checkpoint, _) =
+                check::whole(&rig.path(), &rig.policy(), &mut |_, entry| leaves.push(Hash::leaf(entry)))
+                    .unwrap();
+            assert_eq!((checkpoint.size, checkpoint.root), (written as u64, defined(&leaves)));
+            let folder = Folder::new(&rig.path(), checkpoint.size);
+            for old in &known {
+                check::goes_on(&folder, &checkpoint, *old).unwrap();
+            }
+            known.push((checkpoint.size, checkpoint.root));
+        }
+        assert_eq!(rig.entries().unwrap(), entries(written));
+    }
+
+    #[test]
+    fn an_entry_is_proved_by_a_text_that_travels() {
+        let rig = Rig::filled(700);
+        let note = Folder::checkpoint(&rig.path()).unwrap();
+        let folder = Folder::new(&rig.path(), 700);
+        for index in [0_u64, 1, 255, 256, 511, 699] {
+            let text = Proof::of(&folder, note.clone(), index).unwrap().to_string();
+            let proof = Proof::parse(&text).unwrap();
+            assert_eq!(proof.to_string(), text);
+            let own = entry(usize::try_from(index).unwrap());
+            proof.verify(&own, &rig.policy()).unwrap();
+            assert!(matches!(proof.verify(b"other", &rig.policy()), Err(Error::Proof(_))));
+            let stranger = Policy::of_log(Rig::new().key().verifier());
+            assert!(matches!(proof.verify(&own, &stranger), Err(Error::NotSigned(_))));
+        }
+        assert!(matches!(Proof::of(&folder, note, 700), Err(Error::NoEntry { .. })));
+    }
+
+    #[test]
+    fn callers_at_the_same_time_get_indexes_of_their_own() {
+        let rig = Rig::new();
+        let (one, other) = (Arc::new(rig.open().unwrap()), Arc::new(rig.open().unwrap()));
+        let threads: Vec<_> = (0..8)
+            .map(|thread| {
+                let log = Arc::clone(if thread % 2 == 0 { &one } else { &other });
+                std::thread::spawn(move || {
+                    let append = |round| {
+                        let own = format!("{thread} {round}").into_bytes();
+                        (log.append(vec![own.clone()]).unwrap().start, own)
+                    };
+                    (0..100).map(append).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let mut told: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        told.sort();
+        let indexes: Vec<u64> = told.iter().map(|(index, _)| *index).collect();
+        assert_eq!(indexes, (0..800).collect::<Vec<u64>>());
+        assert_eq!(rig.entries().unwrap(), told.into_iter().map(|(_, own)| own).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_torn_write_is_cut_off_and_what_was_durable_is_completed() {
+        let rig = Rig::filled(300);
+        let before = rig.entries().unwrap();
+        let tail = rig.path().join("tail");
+        let whole = fs::read(&tail).unwrap();
+        // A record that is whole and durable, but in no checkpoint: the crash came after the flush.
+        let mut record = b"\x00\x05later".to_vec();
+        record.extend(&Hash::leaf(b"later").as_bytes()[..4]);
+        for cut in 0..record.len() {
+            fs::write(&tail, [&whole, &record[..cut]].concat()).unwrap();
+            rig.open().unwrap();
+            assert_eq!(rig.entries().unwrap(), before, "cut at {cut}");
+        }
+        fs::write(&tail, [&whole[..], &record].concat()).unwrap();
+        rig.open().unwrap();
+        assert_eq!(rig.entries().unwrap().last().unwrap(), b"later");
+    }
+
+    /// Each file of a log, changed or gone: the check says so, or nothing that it needs is different.
+    #[test]
+    fn every_change_of_a_file_shows() {
+        let rig = Rig::filled(600);
+        let good = rig.entries().unwrap();
+        let mut changes = 0;
+        for file in files(&rig.path()) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            if name == "tail" || name == "lock" {
+                continue; // Not evidence: what only the writer needs.
+            }
+            let bytes = fs::read(&file).unwrap();
+            let step = (bytes.len() / 23).max(1);
+            for offset in (0..bytes.len()).step_by(step) {
+                let mut bent = bytes.clone();
+                bent[offset] ^= 1;
+                fs::write(&file, &bent).unwrap();
+                assert!(rig.entries().is_err(), "{} at {offset}", file.display());
+                changes += 1;
+            }
+            fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+            assert!(rig.entries().is_err(), "{} cut", file.display());
+            fs::remove_file(&file).unwrap();
+            assert!(rig.entries().is_err(), "{} gone", file.display());
+            fs::write(&file, &bytes).unwrap();
+        }
+        assert!(changes > 150, "{changes}");
+        assert_eq!(rig.entries().unwrap(), good);
+    }
+
+    #[test]
+    fn the_first_changed_entry_is_named() {
+        let rig = Rig::filled(600);
+        let bundle = rig.path().join("tile/entries/001");
+        let text = fs::read(&bundle).unwrap();
+        let place = text.windows(9).position(|window| window == b"entry 300").unwrap();
+        let mut changed = text;
+        changed[place + 8] = b'1';
+        fs::write(&bundle, changed).unwrap();
+        assert!(matches!(rig.entries(), Err(Error::EntryDiffers { entry: 300 })));
+    }
+
+    #[test]
+    fn a_log_that_was_rolled_back_or_forked_is_told_apart() {
+        let (rig, fork) = (Rig::filled(50), Rig::new());
+        let (now, _) = check::whole(&rig.path(), &rig.policy(), &mut |_, _| {}).unwrap();
+        let folder = Folder::new(&rig.path(), 50);
+        let root = |size| merkle::root(&folder, size).unwrap();
+        assert!(matches!(
+            check::goes_on(&folder, &now, (51, root(50))),
+            Err(Error::RolledBack { found: 50, known: 51, .. })
+        ));
+        fork.open().unwrap().append(vec![b"another history".to_vec()]).unwrap();
+        let (other, _) = check::whole(&fork.path(), &fork.policy(), &mut |_, _| {}).unwrap();
+        assert!(matches!(
+            check::goes_on(&folder, &now, (1, other.root)),
+            Err(Error::Forked { known: 1, .. })
+        ));
+        check::goes_on(&folder, &now, (17, root(17))).unwrap();
+    }
+
+    #[test]
+    fn the_writer_refuses_a_log_whose_past_was_changed() {
+        let rig = Rig::filled(300);
+        let bytes = fs::read(rig.path().join("tail")).unwrap();
+        fs::write(rig.path().join("tail"), &bytes[..bytes.len() - 20]).unwrap();
+        assert!(matches!(rig.open(), Err(Error::Open(_))));
+        fs::write(rig.path().join("tail"), &bytes).unwrap();
+        rig.open().unwrap();
+        let stranger = SigningKey::new(NAME, KeyKind::Ed25519, &SigningKey::generate().unwrap()).unwrap();
+        assert!(Log::open(&rig.path(), stranger).is_err());
+        assert!(matches!(Log::create(&rig.path(), rig.key()), Err(Error::Exists(_))));
+        let missing = Log::open(&rig.folder.path().join("none"), rig.key());
+        assert!(matches!(missing, Err(Error::Absent(_))));
+    }
+
+    #[test]
+    fn a_policy_asks_for_its_quorum() {
+        let witness = |name: &str| {
+            SigningKey::new(name, KeyKind::Cosignature, &SigningKey::generate().unwrap()).unwrap()
+        };
+        let rig = Rig::filled(3);
+        let keys = [witness("a.example"), witness("b.example"), witness("c.example")];
+        let mut text = format!("# comment\nlog {}\n", rig.key().verifier());
+        for (name, key) in ["a", "b", "c"].iter().zip(&keys) {
+            text.push_str(&format!("witness {name} {}\n", key.verifier()));
+        }
+        text.push_str("group two 2 a b c\ngroup both all two a\nquorum both\n");
+        let policy = Policy::parse(&text).unwrap();
+        assert_eq!(Policy::parse(&policy.to_string()).unwrap(), policy);
+        let mut note = Folder::checkpoint(&rig.path()).unwrap();
+        let mut cosign = |key: &SigningKey| {
+            note.add(tlog::cosignature::cosign(&note, key, 1).unwrap());
+            policy.verify(&note)
+        };
+        assert!(matches!(cosign(&keys[1]), Err(Error::Quorum(_))));
+        assert!(matches!(cosign(&keys[1]), Err(Error::Quorum(_))), "the same witness twice");
+        assert!(matches!(cosign(&keys[2]), Err(Error::Quorum(_))), "two, but not `a`");
+        assert_eq!(cosign(&keys[0]).unwrap().size, 3);
+        for (from, to) in [
+            ("quorum both", ""),
+            ("quorum both", "quorum x"),
+            ("quorum both", "quorum both\nquorum none"),
+            ("group two 2", "group two 4"),
+            ("group two 2", "group two 0"),
+            ("a b c", "a b b"),
+            ("a b c", "a b x"),
+            ("witness b", "witness a"),
+            ("log ", "lag "),
+        ] {
+            assert!(
+                matches!(Policy::parse(&text.replace(from, to)), Err(Error::Policy { .. })),
+                "{from} -> {to}"
+            );
+        }
+    }
+}
