@@ -1,5 +1,7 @@
 //! Why a key, a signature or a trust file is refused.
 
+use crate::Format;
+
 /// Every way in which a call to this crate can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,6 +117,145 @@ pub enum Error {
     /// The signature is wrong.
     #[error("the signature by `{0}` does not verify")]
     BadSignature(String),
+    /// Evidence is larger than the limit.
+    #[error("the evidence has {0} bytes, more than is read")]
+    EvidenceTooLarge(usize),
+    /// The policy does not take signatures of this format.
+    #[error("the signature is {0}, a format that is not accepted here")]
+    FormatRefused(Format),
+    /// The format names no key, and none that is trusted fits.
+    #[error("no trusted key made the signature")]
+    NoKeyFits,
+    /// A trusted key said what it may not say.
+    #[error("the key `{key}` may not sign `{}`", predicate_type.escape_debug())]
+    RoleRefused {
+        /// The key's name.
+        key: String,
+        /// What it said.
+        predicate_type: String,
+    },
+    /// A simple-signing payload is malformed.
+    #[error("the signed payload is not cosign's")]
+    Payload(#[source] serde_json::Error),
+    /// A simple-signing payload is of another type.
+    #[error("the signed payload is a `{}`, expected cosign's image signature", .0.escape_debug())]
+    PayloadKind(String),
+    /// The signature is about another image.
+    #[error("the signature is about `{}`, not about `{expected}`", found.escape_debug())]
+    OtherImage {
+        /// The first image that it is about.
+        found: String,
+        /// The image that is looked at.
+        expected: String,
+    },
+    /// The signature is about this image under another name.
+    #[error("the image is signed as `{}`, not as `{expected}`", found.escape_debug())]
+    OtherName {
+        /// The name that is signed.
+        found: String,
+        /// The name that is looked at.
+        expected: String,
+    },
+    /// The signature binds no name, though one is asked for.
+    #[error("the signature does not say under which name the image is signed")]
+    NameMissing,
+    /// The statement says something else.
+    #[error("the statement is a `{}`, expected `{expected}`", found.escape_debug())]
+    PredicateType {
+        /// What it is.
+        found: String,
+        /// What is asked for.
+        expected: String,
+    },
+    /// A signed statement is malformed.
+    #[error("the signed statement is not an in-toto statement")]
+    Statement(#[source] serde_json::Error),
+    /// A signed statement is of another type.
+    #[error("the signed statement is of type `{}`, expected in-toto 1 or 0.1", .0.escape_debug())]
+    StatementKind(String),
+    /// A statement is about nothing.
+    #[error("the signed statement is about nothing")]
+    NoSubject,
+    /// An annotation of ours is not of its form.
+    #[error("the signed annotation `{0}` is malformed")]
+    Annotation(&'static str),
+    /// What should be an image's name is not one.
+    #[error("`{}` is not an image's name: a registry and a repository, without tag and digest", .0.escape_debug())]
+    ImageName(String),
+    /// An envelope is malformed.
+    #[error("the attestation is not a DSSE envelope")]
+    Envelope(#[source] serde_json::Error),
+    /// An envelope holds something else than a statement.
+    #[error("the envelope holds `{}`, expected an in-toto statement", .0.escape_debug())]
+    EnvelopeKind(String),
+    /// An envelope has no signature, or several.
+    #[error("the envelope has {0} signatures, expected one")]
+    SignatureCount(usize),
+    /// An envelope names another key than its bundle, or than the one that made the signature.
+    #[error("the envelope names the key `{}`, which is not the one that signed", .0.escape_debug())]
+    KeyId(String),
+    /// The bundle holds the signature of a file, or nothing.
+    #[error("the sigstore bundle does not hold a statement")]
+    BundleWithoutStatement,
+    /// A manifest cannot be made or read.
+    #[error("the manifest is malformed")]
+    Manifest(#[source] oci::Error),
+    /// Under a tag of signatures there is something else.
+    #[error("under the tag for signatures there is an index")]
+    NotAttached,
+    /// A manifest has more signatures than are read.
+    #[error("the manifest has {0} layers, more than are read")]
+    TooManyLayers(usize),
+    /// A referrer is listed under an image that it is not about.
+    #[error("the bundle's manifest does not refer to `{expected}`")]
+    OtherSubject {
+        /// The image.
+        expected: String,
+    },
+    /// A bundle's manifest has several layers.
+    #[error("the bundle's manifest has {0} layers, expected one")]
+    ReferrerLayers(usize),
+    /// A bundle has more log entries than are read.
+    #[error("the bundle has {0} log entries, more than are read")]
+    TooManyLogEntries(usize),
+    /// A log entry is malformed.
+    #[error("the log entry is malformed")]
+    LogEntry(#[source] serde_json::Error),
+    /// A log entry is of another kind.
+    #[error("the log entry is a `{}`, expected `hashedrekord 0.0.2`", .0.escape_debug())]
+    LogKind(String),
+    /// No log entry, though one is asked for.
+    #[error("the signature is in no log")]
+    NotLogged,
+    /// No log entry is of an accepted log.
+    #[error("the signature is in no log that is accepted")]
+    OtherLog,
+    /// The log has another entry there.
+    #[error("the log entry is not about this signature")]
+    LogBody,
+    /// The proof is not about the state that the log signed.
+    #[error("the proof of the log entry is not about the state that the log signed")]
+    LogRoot,
+    /// The entry is not in the tree.
+    #[error("log entry {index} is not among the {size} that the log signed, or is said to be another")]
+    LogIndex {
+        /// The entry.
+        index: u64,
+        /// How many there are.
+        size: u64,
+    },
+    /// A proof is longer than any tree is high.
+    #[error("the proof of the log entry has {0} hashes, more than any tree needs")]
+    LogProofLength(usize),
+    /// A checkpoint or a proof does not hold.
+    #[error("the log entry is not proven")]
+    Log(#[source] tlog::Error),
+    /// A log's name is not a host.
+    #[error("`{}` is not a log that a trusted root can name: it takes a key for checkpoints, and a host in lower case", .0.escape_debug())]
+    LogName(String),
+    /// A manifest of EKS Anywhere is refused.
+    #[error(transparent)]
+    Eksa(#[from] crate::eksa::Refusal),
 }
 
 impl Error {
@@ -150,7 +291,15 @@ impl Error {
             Self::Bundle(_) | Self::BundleVersion(_) => {
                 Some("cosign 2 writes this format with `--new-bundle-format`, cosign 3 by itself")
             }
+            Self::BundleWithoutStatement => Some("sign images with `cosign sign`, not `cosign sign-blob`"),
+            Self::NameMissing => {
+                Some("`cosign sign` 3 signs no name: use `airlock`, or accept signatures without one")
+            }
+            Self::OtherLog | Self::NotLogged => {
+                Some("the log's key comes from its operator, never from beside the signature")
+            }
             Self::TrustKey { source, .. } => source.hint(),
+            Self::Eksa(refusal) => refusal.hint(),
             Self::Pem(_) | Self::PemKind { .. } | Self::PublicKey | Self::PrivateKey => {
                 Some("make a key pair with `airlock keys generate` or `cosign generate-key-pair`")
             }

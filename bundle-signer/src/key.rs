@@ -136,7 +136,8 @@ impl PublicKey {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point).verify(bytes, signature).is_ok()
     }
 
-    fn to_spki(&self) -> Vec<u8> {
+    /// The key as DER SubjectPublicKeyInfo.
+    pub(crate) fn to_spki(&self) -> Vec<u8> {
         [&SPKI_PREFIX[..], &self.point].concat()
     }
 

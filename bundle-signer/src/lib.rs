@@ -1,7 +1,7 @@
 //! Keys, signatures and trust: bytes, a signature and a trust file in, [`Verified`] bytes out.
 //!
 //! Formats are those of cosign and sigstore, so that stock `cosign` makes keys for airlock and checks what
-//! airlock signed. The crypto is `ring`'s. This crate sees bytes and keys; what the bytes mean it does not know.
+//! airlock signed. The crypto is `ring`'s. This crate sees bytes and keys, never a registry.
 //!
 //! Invariants:
 //! - [`Verified`] is made in [`verify`] alone, after the signature was checked.
@@ -9,23 +9,45 @@
 //! - Private keys are wiped from memory when dropped.
 //!
 //! - [`key`]: ECDSA P-256 keys; [`sealed`]: cosign's encrypted PEM
-//! - [`bundle`]: sigstore bundle v0.3 with a message signature
-//! - [`trust`]: the file that names accepted keys; [`verify`]: the check
+//! - [`statement`]: what is said of an image, in [`dsse`] envelopes, in [`bundle`]s, under [`referrer`] manifests
+//! - [`simple_signing`]: cosign's first format; [`attached`]: the manifests under its tags; [`image_name`]
+//! - [`log_entry`]: what a transparency log says of a signature; [`trusted_root`]: our logs for stock verifiers
+//! - [`trust`]: the file that names accepted keys; [`verify`]: the check of a file, [`verify::image`] of an image
+//! - [`keyless`]: signatures by certificate, as upstream makes them
+//! - [`eksa`]: manifests of EKS Anywhere, signed within themselves
 //!
-//! `bytes + bundle + TrustFile -> Verified<bytes>`
+//! `bytes + bundle + TrustFile -> Verified<bytes>`; `Evidence + Expectation -> Verified<Attested>`
 
+pub mod attached;
 pub mod bundle;
+pub mod dsse;
+pub mod eksa;
 mod error;
+pub mod image_name;
+mod json;
 pub mod key;
+pub mod keyless;
+mod limits;
+pub mod log_entry;
 mod pem_text;
+pub mod referrer;
 pub mod sealed;
+pub mod simple_signing;
+pub mod statement;
 pub mod trust;
+pub mod trusted_root;
 pub mod verify;
 
 pub use bundle::sign_blob;
+pub use dsse::Envelope;
 pub use error::Error;
+pub use image_name::ImageName;
 pub use key::{PrivateKey, PublicKey};
+pub use limits::Limits;
+pub use log_entry::{LogEntry, Logged};
+pub use statement::{Statement, Subject};
 pub use trust::{TrustFile, TrustedKey};
+pub use verify::image::{Attested, Claim, Evidence, Expectation, Format, LogRule, NameRule, verify_image};
 pub use verify::{Signer, Verified, verify_blob};
 
 /// What this crate's functions return.

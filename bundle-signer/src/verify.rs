@@ -1,8 +1,12 @@
 //! The only place where a [`Verified`] value is made.
 
+pub mod image;
+mod manifest;
+
 use ring::digest::{SHA256, digest};
 
-use crate::{Error, Result, TrustFile, bundle};
+use crate::{Error, Result, TrustFile, TrustedKey, bundle};
+pub(crate) use manifest::verify_manifest;
 
 /// A value whose bytes carry a trusted signature. Nothing outside this module can make one:
 ///
@@ -37,6 +41,10 @@ pub struct Signer {
 }
 
 impl Signer {
+    fn of(trusted: &TrustedKey) -> Self {
+        Self { name: trusted.name().to_owned(), hint: trusted.key().hint() }
+    }
+
     /// The key's name in the trust file.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -91,8 +99,7 @@ pub fn verify_blob(trust: &TrustFile, bytes: Vec<u8>, signature: &[u8]) -> Resul
     if !trusted.key().verifies(&bytes, &claims.signature) {
         return Err(Error::BadSignature(trusted.name().to_owned()));
     }
-    let signer = Signer { name: trusted.name().to_owned(), hint: claims.hint };
-    Ok(Verified { value: bytes, signer })
+    Ok(Verified { value: bytes, signer: Signer::of(trusted) })
 }
 
 #[cfg(test)]

@@ -1,0 +1,137 @@
+//! The manifests that EKS Anywhere signs within themselves: `PackageBundle`, `Bundles`, and the `Release` of EKS
+//! Distro. Verified byte by byte as AWS's programs do, and more strictly wherever they would let pass what two
+//! readers read differently, or hash a constant because a selector failed.
+//!
+//! AWS's signatures leave much out: registry and repository of every chart, nearly every image of `Bundles`, all
+//! components of a `Release`. So what is verified is [`Covered`], the signed part, and all else is told as
+//! [`Uncovered`]. What is not covered is authentic only if something else says so.
+//!
+//! - `document`: bytes to a value; `shape`, `types`: as Go's types would write it again
+//! - `path`: selectors; `contract`: what is signed; `coverage`: what is not
+//! - `keys`: AWS's; `sign`: our own package bundles
+//!
+//! `manifest + TrustFile -> Verified<Covered> + [Uncovered]`
+
+mod contract;
+mod coverage;
+mod document;
+mod keys;
+mod path;
+mod refusal;
+mod shape;
+mod sign;
+mod types;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+pub use contract::Covered;
+use contract::{BUNDLES, BUNDLES_SIGNATURE, Contract, PACKAGE_BUNDLE, Parts, RELEASE, SIGNATURE};
+pub use coverage::{Uncovered, Why};
+pub use document::MAX_LEN;
+pub use keys::{bundles_keys, distro_keys, package_keys};
+pub use refusal::Refusal;
+pub use sign::{Coverage, SignedBundle, sign_bundle};
+
+use crate::verify::verify_manifest;
+use crate::{PublicKey, Result, TrustFile, Verified};
+
+/// A manifest whose signature was found good, with what that does not cover.
+#[derive(Debug)]
+pub struct Manifest {
+    signed: Verified<Covered>,
+    whole: Value,
+    uncovered: Vec<Uncovered>,
+}
+
+impl Manifest {
+    /// What the signature covers, and whose it is.
+    #[must_use]
+    pub fn signed(&self) -> &Verified<Covered> {
+        &self.signed
+    }
+
+    /// The manifest as it was read, with what the signature does not cover.
+    #[must_use]
+    pub fn whole(&self) -> &Value {
+        &self.whole
+    }
+
+    /// What the signature does not cover, in the order of paths.
+    #[must_use]
+    pub fn uncovered(&self) -> &[Uncovered] {
+        &self.uncovered
+    }
+
+    /// The same, to keep.
+    #[must_use]
+    pub fn into_uncovered(self) -> Vec<Uncovered> {
+        self.uncovered
+    }
+}
+
+/// Verifies a `PackageBundle`, as the package controller's webhook does. AWS's keys: [`package_keys`].
+///
+/// # Errors
+/// When it is malformed or could be read as another, or no key of `trust` signed it.
+pub fn verify_package_bundle(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
+    let manifest = document::read(text)?;
+    let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
+    verify(PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)
+}
+
+/// Verifies `Bundles`, as `eksctl anywhere` does. AWS's key: [`bundles_keys`].
+///
+/// # Errors
+/// When it is malformed or could be read as another, or no key of `trust` signed it.
+pub fn verify_bundles(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
+    let manifest = document::read(text)?;
+    let signature = contract::annotation(&manifest, BUNDLES_SIGNATURE).unwrap_or_default().to_owned();
+    verify(BUNDLES, manifest, (BUNDLES_SIGNATURE, &signature), trust)
+}
+
+/// Verifies a `Release` of EKS Distro by its signature, which stands in an annotation of `bundles`. That annotation
+/// is not signed, but it can do no harm: it is itself a signature. AWS's key: [`distro_keys`].
+///
+/// # Errors
+/// When one of both is malformed or could be read as another, or no key of `trust` signed the release.
+pub fn verify_release(text: &[u8], bundles: &[u8], trust: &TrustFile) -> Result<Manifest> {
+    let manifest = document::read(text)?;
+    let typed = RELEASE.typed(&manifest)?.value;
+    let channel = typed.get("spec").and_then(|spec| spec.get("channel")).and_then(Value::as_str);
+    let name = format!("distro.eks.amazonaws.com/signature-{}", channel.unwrap_or_default());
+    let bundles = BUNDLES.typed(&document::read(bundles)?)?.value;
+    let signature = contract::annotation(&bundles, &name).unwrap_or_default();
+    verify(RELEASE, manifest, (&name, signature), trust)
+}
+
+/// `signature`: the annotation's name and its text.
+fn verify(contract: Contract, whole: Value, signature: (&str, &str), trust: &TrustFile) -> Result<Manifest> {
+    keys::refuse_test_key(trust)?;
+    verify_by(contract, whole, signature, trust)
+}
+
+/// As [`verify`], by any key. Only tests may call it with the public test key.
+fn verify_by(
+    contract: Contract,
+    whole: Value,
+    (annotation, signature): (&str, &str),
+    trust: &TrustFile,
+) -> Result<Manifest> {
+    let Parts { covered, uncovered } = contract.apart(&whole)?;
+    if signature.is_empty() {
+        return Err(Refusal::MissingSignature(annotation.to_owned()).into());
+    }
+    let signature = STANDARD.decode(signature).map_err(|_| Refusal::SignatureText(annotation.to_owned()))?;
+    match verify_manifest(trust, covered, &signature) {
+        Ok(signed) => Ok(Manifest { signed, whole, uncovered }),
+        Err(covered) if PublicKey::from_pem(keys::TEST)?.verifies(covered.bytes(), &signature) => {
+            Err(Refusal::TestKey.into())
+        }
+        Err(covered) => Err(Refusal::BadSignature(coverage::hex(&covered.sha256())).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! The name that a signature binds: a registry and a repository, without tag or digest.
+
+use std::fmt;
+use std::str::FromStr;
+
+use oci::{Reference, RegistryHost, RepositoryName};
+
+use crate::{Error, Result};
+
+/// `HOST/REPOSITORY`. Docker Hub's two names are one: cosign writes `index.docker.io` for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageName {
+    host: RegistryHost,
+    repository: RepositoryName,
+}
+
+impl ImageName {
+    /// A name of its two parts.
+    #[must_use]
+    pub fn new(host: RegistryHost, repository: RepositoryName) -> Self {
+        Self { host, repository }
+    }
+}
+
+impl From<&Reference> for ImageName {
+    fn from(reference: &Reference) -> Self {
+        Self::new(reference.host().clone(), reference.repository().clone())
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::ImageName(text.to_owned());
+        let name = Self::from(&text.parse::<Reference>().map_err(|_| wrong())?);
+        // What parses as a reference may be short or have a tag; what is signed is the whole name and no more.
+        let whole = name.to_string();
+        let hub = text.strip_prefix("index.").unwrap_or(text);
+        if whole == text || whole == hub { Ok(name) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.repository)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_host_and_repository_and_nothing_else() {
+        for (text, whole) in [
+            ("registry.example:5000/a/b", "registry.example:5000/a/b"),
+            ("docker.io/library/nginx", "docker.io/library/nginx"),
+            ("index.docker.io/library/nginx", "docker.io/library/nginx"),
+        ] {
+            assert_eq!(text.parse::<ImageName>().unwrap().to_string(), whole);
+        }
+        let digest = format!("r.example/a@sha256:{}", "a".repeat(64));
+        for text in
+            ["", "nginx", "r.example/a:1", "r.example/a:latest", &digest, "r.example/A", " r.example/a"]
+        {
+            assert!(matches!(text.parse::<ImageName>(), Err(Error::ImageName(_))), "{text}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Keyless signatures that others made, right and wrong. Nothing here uses a network.
+
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails its test")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod accepted;
+mod fixtures;
+mod layers;
+mod malformed;
+mod no_panic;
+mod peers;
+mod refused;
+mod roots;
