@@ -1,5 +1,6 @@
 //! The verbs. Each takes what was typed and a printer, and says how it ended.
 
+mod chart;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod keys;
@@ -30,6 +31,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<S
         Command::Import(settings) => import::run(&settings, printer),
         Command::Serve(settings) => serve::run(settings, printer).await,
         Command::Keys(settings) => keys::run(&settings, printer),
+        Command::Chart(settings) => chart::run(&settings, printer),
         Command::Store(settings) => store::run(&settings, printer),
         Command::Quickstart(settings) => quickstart::run(&settings, printer).await,
         Command::Schema => {

@@ -72,6 +72,9 @@ fn code(error: &anyhow::Error) -> u8 {
         {
             return 2;
         }
+        if let Some(error) = cause.downcast_ref::<helm::Error>() {
+            return chart_code(error);
+        }
         if let Some(error) = cause.downcast_ref::<bundle::Error>() {
             return media_code(error);
         }
@@ -93,6 +96,15 @@ fn code(error: &anyhow::Error) -> u8 {
         }
     }
     1
+}
+
+fn chart_code(error: &helm::Error) -> u8 {
+    use helm::Error as E;
+    match error {
+        E::Set { .. } | E::Values { .. } | E::ReleaseName { .. } | E::KubeVersion { .. } => 2,
+        E::Limit { .. } => 3,
+        _ => 1,
+    }
 }
 
 fn media_code(error: &bundle::Error) -> u8 {

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName};
+use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::bundle::manifest::is_name;
+use crate::source::ChartImages;
 use crate::source::archive::Format;
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
@@ -56,6 +58,15 @@ pub enum Error {
         #[source]
         source: oci::Error,
     },
+    /// What should find images is no regular expression.
+    #[error("`{pattern}` is not a regular expression")]
+    Pattern {
+        /// As written.
+        pattern: String,
+        /// Why.
+        #[source]
+        source: Box<regex::Error>,
+    },
     /// A source says two things, or too little.
     #[error("{0}")]
     Source(&'static str),
@@ -104,10 +115,8 @@ pub enum Source {
     PackageBundle(BundleLocation, RegistryHost, Option<RepositoryName>),
     /// An image.
     Image(Reference),
-    /// A Helm chart in a registry.
-    ChartReference(Reference),
-    /// A packaged Helm chart.
-    ChartFile(PathBuf),
+    /// A Helm chart, and how its images are found; `None` leaves them out.
+    Chart(ChartLocation, Option<ChartImages>),
     /// A file.
     File(FileSource),
     /// An image on disk: its format, where it is, which of several, and the name to give it.
@@ -127,6 +136,15 @@ pub enum Location {
 #[derive(Clone, Debug)]
 pub enum BundleLocation {
     /// A local file.
+    Path(PathBuf),
+    /// An artifact in a registry.
+    Reference(Reference),
+}
+
+/// Where a chart is.
+#[derive(Clone, Debug)]
+pub enum ChartLocation {
+    /// A packaged chart.
     Path(PathBuf),
     /// An artifact in a registry.
     Reference(Reference),
@@ -208,7 +226,7 @@ enum SourceText {
     PackageBundle(BundleText),
     /// Image references.
     Images(Vec<String>),
-    /// Helm charts, as artifacts.
+    /// Helm charts, each with the images that it renders to.
     Charts(Vec<ChartText>),
     /// Plain files.
     Files(Vec<FileText>),
@@ -252,12 +270,33 @@ struct BundleText {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ChartText {
     /// A chart in a registry.
     reference: Option<String>,
     /// A packaged chart, relative to the mirror file.
     file: Option<PathBuf>,
+    /// Whether the images that the chart renders to come along.
+    #[serde(default = "yes")]
+    images: bool,
+    /// Values files for that rendering, relative to the mirror file, the later over the earlier.
+    #[serde(default)]
+    values: Vec<PathBuf>,
+    /// `--set` expressions, over the files.
+    #[serde(default)]
+    set: Vec<String>,
+    /// The Kubernetes version that the chart is told.
+    kube_version: Option<String>,
+    /// API versions that the chart finds in the cluster, beside the built-in ones.
+    #[serde(default)]
+    api_versions: Vec<String>,
+    /// Regular expressions that find more images in any text of the rendered objects: the first group, or all.
+    #[serde(default)]
+    image_patterns: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -383,13 +422,7 @@ impl SourceText {
             }
             Self::Charts(charts) => {
                 for chart in charts {
-                    sources.push(match (chart.reference, chart.file) {
-                        (Some(reference), None) => {
-                            Source::ChartReference(value("charts.reference", &reference)?)
-                        }
-                        (None, Some(path)) => Source::ChartFile(base.join(path)),
-                        _ => return Err(Error::Source("a chart needs either `reference` or `file`")),
-                    });
+                    sources.push(chart.validate(base)?);
                 }
             }
             Self::OciLayout(text) => sources.push(text.validate(Format::OciLayout, base)?),
@@ -402,6 +435,31 @@ impl SourceText {
             }
         }
         Ok(())
+    }
+}
+
+impl ChartText {
+    fn validate(self, base: &Path) -> Result<Source, Error> {
+        let location = match (&self.reference, &self.file) {
+            (Some(reference), None) => ChartLocation::Reference(value("charts.reference", reference)?),
+            (None, Some(path)) => ChartLocation::Path(base.join(path)),
+            _ => return Err(Error::Source("a chart needs either `reference` or `file`")),
+        };
+        if !self.images {
+            return Ok(Source::Chart(location, None));
+        }
+        let patterns = self.image_patterns.iter().map(|text| {
+            Regex::new(text)
+                .map_err(|source| Error::Pattern { pattern: text.clone(), source: Box::new(source) })
+        });
+        let images = ChartImages {
+            patterns: patterns.collect::<Result<_, _>>()?,
+            values: self.values.iter().map(|path| base.join(path)).collect(),
+            set: self.set,
+            kube_version: self.kube_version,
+            api_versions: self.api_versions,
+        };
+        Ok(Source::Chart(location, Some(images)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! volumes on a medium, under one signed manifest. On the far side the volumes become content in a store again.
 //! The stages tell a [`reporter::Reporter`] what they do; they never print.
 //!
+//! - [`discover`]: which images a rendered chart names
 //! - [`config`]: the mirror file; [`source`]: what its sources name; [`mirror`]: from there into the store
 //! - [`lock`]: what a mirror run settled on
 //! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
@@ -14,6 +15,7 @@
 
 pub mod bundle;
 pub mod config;
+pub mod discover;
 pub mod import;
 pub mod inspect;
 pub mod lock;

@@ -3,6 +3,7 @@
 //! Manifests are asked for first and give the plan; then blobs are fetched, each durable before it counts; names
 //! come last, in one commit, and then the lock. A run that was killed goes on within the blob at which it was.
 
+mod closure;
 mod error;
 mod fetch;
 pub mod plan;
@@ -15,6 +16,7 @@ use registry::client::{Client, ClientConfig, HostRule};
 use serde::Serialize;
 use store::Store;
 
+pub use self::closure::stored_chart;
 pub use self::error::Error;
 pub use self::plan::{Download, MirrorPlan, Origin};
 use crate::config::MirrorConfig;
@@ -94,7 +96,7 @@ pub async fn plan(
     lock: Option<&Lock>,
     reporter: &dyn Reporter,
 ) -> Result<MirrorPlan, Error> {
-    let wants = resolve::wants(config, client, reporter).await?;
+    let wants = resolve::wants(config, client, (store, lock), reporter).await?;
     if let Some(lock) = lock
         && let Some(plan) = plan::satisfied(config, &wants, lock, store)?
     {

@@ -4,6 +4,7 @@ pub mod archive;
 mod chart;
 mod eks;
 mod file;
+mod render;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ pub use self::chart::chart_config;
 pub use self::eks::{bundle_wants, release_wants};
 pub(crate) use self::file::tag_of;
 pub use self::file::{artifact, chart_artifact, named_after};
+pub use self::render::ChartImages;
 use crate::config::Location;
 use crate::lock::ItemKind;
 

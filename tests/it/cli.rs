@@ -17,7 +17,7 @@ pub(crate) fn airlock(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn fails(folder: &Path, arguments: &[&str], code: i32, words: &str) {
+pub(crate) fn fails(folder: &Path, arguments: &[&str], code: i32, words: &str) {
     let output = airlock(folder, arguments);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
@@ -42,6 +42,11 @@ fn every_verb_has_help() {
         &["version"],
         &["keys", "generate"],
         &["keys", "trust"],
+        &["chart", "template"],
+        &["chart", "lint"],
+        &["chart", "images"],
+        &["chart", "show"],
+        &["chart", "explain"],
         &["store", "list"],
         &["store", "check"],
         &["store", "rebuild"],

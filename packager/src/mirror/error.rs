@@ -21,6 +21,27 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A chart cannot be loaded, or does not render, so that its images are not known.
+    #[error("chart `{chart}` cannot be rendered to learn its images")]
+    Render {
+        /// Which.
+        chart: String,
+        /// Why.
+        #[source]
+        source: Box<helm::Error>,
+    },
+    /// A chart's archive is larger than any that Helm would take.
+    #[error("chart `{0}` is larger than 64 MiB")]
+    ChartTooLarge(String),
+    /// A chart renders to something that is not YAML.
+    #[error("chart `{chart}` renders to something that is not YAML")]
+    RenderedYaml {
+        /// Which.
+        chart: String,
+        /// Where and why.
+        #[source]
+        source: Box<helm::yaml::Error>,
+    },
     /// A manifest of EKS, or a `Chart.yaml`, is malformed.
     #[error("`{name}` is malformed")]
     Document {
@@ -116,6 +137,9 @@ impl Error {
             Self::NotFound(_) => {
                 Some("check the reference; with `--update` the lock's digests are asked for anew")
             }
+            Self::Render { .. } => Some(
+                "give the chart `values` or `set` in the mirror file, or `images: false` to leave its images out",
+            ),
             Self::NoPlatform { .. } => Some("change `platforms` in the mirror file"),
             Self::Checksum { .. } => {
                 Some("the file changed or the checksum is wrong: find out which before you go on")

@@ -7,8 +7,9 @@ use oci::{Content, Digest, Manifest, Platform, Reference, RegistryHost, Reposito
 use registry::client::Client;
 use store::Store;
 
+use super::closure::Closure;
 use super::{Error, fetch};
-use crate::config::{BundleLocation, Location, MirrorConfig, Source};
+use crate::config::{BundleLocation, ChartLocation, Location, MirrorConfig, Source};
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
 use crate::source::archive::{self, Slice};
@@ -41,8 +42,10 @@ pub(super) struct ResolvedImage {
 pub(super) async fn wants(
     config: &MirrorConfig,
     client: &Client,
+    known: (&Store, Option<&Lock>),
     reporter: &dyn Reporter,
 ) -> Result<Vec<Wanted>, Error> {
+    let closure = Closure { client, store: known.0, lock: known.1, reporter };
     let mut wants = Vec::new();
     for source in &config.sources {
         match source {
@@ -69,8 +72,11 @@ pub(super) async fn wants(
             Source::Image(reference) => {
                 wants.push(Wanted::Image { kind: ItemKind::Image, reference: reference.clone() });
             }
-            Source::ChartReference(reference) => {
-                wants.push(Wanted::Image { kind: ItemKind::Chart, reference: reference.clone() });
+            Source::Chart(location, images) => {
+                wants.push(chart_want(location));
+                if let Some(images) = images {
+                    wants.extend(closure.images(location, images).await?);
+                }
             }
             Source::Archive(format, path, image, reference) => wants.push(Wanted::Archive {
                 format: *format,
@@ -78,7 +84,6 @@ pub(super) async fn wants(
                 image: image.clone(),
                 reference: reference.clone(),
             }),
-            Source::ChartFile(path) => wants.push(Wanted::Chart { path: path.clone() }),
             Source::File(file) => wants.push(file_want(file, config)?),
         }
     }
@@ -100,6 +105,15 @@ fn once(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
         }
     }
     Ok(kept)
+}
+
+fn chart_want(location: &ChartLocation) -> Wanted {
+    match location {
+        ChartLocation::Path(path) => Wanted::Chart { path: path.clone() },
+        ChartLocation::Reference(reference) => {
+            Wanted::Image { kind: ItemKind::Chart, reference: reference.clone() }
+        }
+    }
 }
 
 fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<Wanted, Error> {

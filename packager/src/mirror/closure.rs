@@ -1,0 +1,149 @@
+//! The images of a chart: the chart is read, rendered, and what it names is wanted, too.
+
+use std::fs::File;
+use std::io::Read;
+
+use futures::StreamExt as _;
+use helm::{Chart, Limits};
+use oci::{Digest, Manifest, Reference, RepositoryName, Selector};
+use registry::client::Client;
+use store::Store;
+
+use super::{Error, fetch};
+use crate::config::ChartLocation;
+use crate::lock::{ItemKind, Lock};
+use crate::reporter::Reporter;
+use crate::source::{ChartImages, Wanted};
+
+/// The layer of a chart's artifact that is the chart, now and as Helm 3.0 had it.
+const CHART_LAYERS: [&str; 2] =
+    ["application/vnd.cncf.helm.chart.content.v1.tar+gzip", "application/tar+gzip"];
+/// A packed chart is not larger than this.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What it takes to read charts.
+pub(super) struct Closure<'a> {
+    pub(super) client: &'a Client,
+    pub(super) store: &'a Store,
+    pub(super) lock: Option<&'a Lock>,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+impl Closure<'_> {
+    /// The images that a chart names when it is rendered as `images` says.
+    pub(super) async fn images(
+        &self,
+        location: &ChartLocation,
+        images: &ChartImages,
+    ) -> Result<Vec<Wanted>, Error> {
+        let (name, archive) = match location {
+            ChartLocation::Path(path) => {
+                let name = path.display().to_string();
+                let read = File::open(path).and_then(|mut file| {
+                    let mut bytes = Vec::new();
+                    file.by_ref().take(MOST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+                });
+                (name.clone(), read.map_err(|source| Error::File { path: name, source })?)
+            }
+            ChartLocation::Reference(reference) => (reference.to_string(), self.archive(reference).await?),
+        };
+        if archive.len() as u64 > MOST_BYTES {
+            return Err(Error::ChartTooLarge(name));
+        }
+        let (images, chart) = (images.clone(), name.clone());
+        let found = fetch::blocking(move || {
+            let failed = |source| Error::Render { chart: chart.clone(), source: Box::new(source) };
+            let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(failed)?;
+            images.find(&loaded, &chart)
+        })
+        .await?;
+        for (place, text) in &found.unusable {
+            let (object, field) = (&place.object, &place.field);
+            self.reporter.warn(&format!("{name}: {object} {field}: `{text}` is not an image reference"));
+        }
+        let wanted = |reference: Reference| Wanted::Image { kind: ItemKind::Image, reference };
+        let references = found.images.iter().map(|image| image.reference.parse().map_err(Error::Oci));
+        references.map(|reference| reference.map(wanted)).collect()
+    }
+
+    /// A chart's archive: out of the store if the lock says which it is, else from its registry.
+    async fn archive(&self, reference: &Reference) -> Result<Vec<u8>, Error> {
+        if let Some(bytes) = self.locked(reference)? {
+            return Ok(bytes);
+        }
+        let (host, repository) = (reference.host(), reference.repository());
+        let found = self.client.manifest(host, repository, &reference.selector()).await;
+        let manifest = found.map_err(Error::Client)?.ok_or_else(|| Error::NotFound(reference.to_string()))?;
+        let layer = chart_layer(&manifest).ok_or_else(|| Error::NoChart(reference.to_string()))?;
+        let mut stream = self.client.blob(host, repository, layer, 0).await.map_err(Error::Client)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.stream.next().await {
+            bytes.extend_from_slice(&chunk.map_err(Error::Client)?);
+            if bytes.len() as u64 > MOST_BYTES {
+                return Err(Error::ChartTooLarge(reference.to_string()));
+            }
+        }
+        let found = Digest::of(layer.digest.algorithm(), &bytes);
+        if found != layer.digest {
+            let expected = layer.digest.clone();
+            return Err(Error::Store(store::Error::DigestMismatch { expected, found }));
+        }
+        Ok(bytes)
+    }
+
+    fn locked(&self, reference: &Reference) -> Result<Option<Vec<u8>>, Error> {
+        let name = reference.to_string();
+        let item = self.lock.and_then(|lock| lock.items.iter().find(|item| item.source == name));
+        item.map_or(Ok(None), |item| stored(self.store, reference, &Selector::Digest(item.digest.clone())))
+    }
+}
+
+/// A chart's archive out of a store: `name` is a repository there with a tag or digest, or the reference that the
+/// chart was mirrored from.
+///
+/// # Errors
+/// When the name is neither, or the store cannot be read.
+pub fn stored_chart(store: &Store, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    let own = name.split_once('@').and_then(|(repository, digest)| {
+        Some((repository.parse().ok()?, Selector::Digest(digest.parse().ok()?)))
+    });
+    let own = own.or_else(|| {
+        let (repository, tag) = name.rsplit_once(':')?;
+        Some((repository.parse().ok()?, Selector::Tag(tag.parse().ok()?)))
+    });
+    if let Some((repository, selector)) = &own
+        && let Some(archive) = stored_in(store, repository, selector)?
+    {
+        return Ok(Some(archive));
+    }
+    let reference: Reference = name.parse().map_err(Error::Oci)?;
+    stored(store, &reference, &reference.selector())
+}
+
+fn stored(store: &Store, reference: &Reference, selector: &Selector) -> Result<Option<Vec<u8>>, Error> {
+    let below = reference.host().as_repository().map_err(Error::Oci)?;
+    stored_in(store, &reference.repository().below(&below).map_err(Error::Oci)?, selector)
+}
+
+fn stored_in(
+    store: &Store,
+    repository: &RepositoryName,
+    selector: &Selector,
+) -> Result<Option<Vec<u8>>, Error> {
+    let Some(row) = store.resolve(repository, selector)? else { return Ok(None) };
+    let Some(bytes) = blob(store, &row.digest)? else { return Ok(None) };
+    let manifest = Manifest::parse(bytes.into(), Some(&row.media_type)).map_err(Error::Oci)?;
+    chart_layer(&manifest).map_or(Ok(None), |layer| blob(store, &layer.digest))
+}
+
+fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+    let Some(blob) = store.blob(digest)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = blob.file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::File { path: digest.to_string(), source })?;
+    Ok(Some(bytes))
+}
+
+fn chart_layer(manifest: &Manifest) -> Option<&oci::Descriptor> {
+    manifest.blobs().find(|blob| CHART_LAYERS.contains(&blob.media_type.as_str()))
+}

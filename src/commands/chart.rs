@@ -1,0 +1,147 @@
+//! `airlock chart`: charts rendered and looked into, without a cluster.
+
+mod explain;
+mod lint;
+mod load;
+
+use std::collections::BTreeSet;
+
+use helm::{Chart as Loaded, Rendered, render};
+use packager::discover::{Discovery, discover};
+use regex::Regex;
+use serde_json::{Value, json};
+
+use self::load::{chart, options};
+use crate::cli::{Chart, ChartPart, ChartRender};
+use crate::failure::{Status, Usage};
+use crate::printer::Printer;
+
+pub(crate) fn run(settings: &Chart, printer: &Printer) -> anyhow::Result<Status> {
+    match settings {
+        Chart::Template { render, show_only, include_crds, no_hooks, is_upgrade } => {
+            let loaded = chart(&render.chart)?;
+            let mut options = options(render)?;
+            options.include_crds = *include_crds;
+            options.release.is_upgrade = *is_upgrade;
+            let rendered = helm::render(&loaded, &options)?;
+            template(&rendered, &loaded, show_only, *no_hooks, printer)
+        }
+        Chart::Lint { render, strict } => lint::run(render, *strict, printer),
+        Chart::Images { render, pattern } => images(render, pattern, printer),
+        Chart::Show { part, chart } => show(*part, &self::chart(chart)?, printer),
+        Chart::Explain { render } => explain::run(render, printer),
+    }
+}
+
+/// A rendered document, with the template it is from.
+struct Document<'a> {
+    source: &'a str,
+    kind: &'a str,
+    name: &'a str,
+    hook: bool,
+    content: &'a str,
+}
+
+fn documents(rendered: &Rendered, no_hooks: bool) -> Vec<Document<'_>> {
+    let manifests = rendered.manifests.iter().map(|manifest| Document {
+        source: &manifest.source,
+        kind: &manifest.kind,
+        name: &manifest.name,
+        hook: false,
+        content: &manifest.content,
+    });
+    let hooks = rendered.hooks.iter().filter(|_| !no_hooks).map(|hook| Document {
+        source: &hook.path,
+        kind: &hook.kind,
+        name: &hook.name,
+        hook: true,
+        content: &hook.manifest,
+    });
+    manifests.chain(hooks).collect()
+}
+
+fn template(
+    rendered: &Rendered,
+    chart: &Loaded,
+    show_only: &[String],
+    no_hooks: bool,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let mut documents = documents(rendered, no_hooks);
+    let mut text = rendered.manifest_text();
+    for document in documents.iter().filter(|document| document.hook) {
+        text.push_str(&format!("---\n# Source: {}\n{}\n", document.source, document.content));
+    }
+    if !show_only.is_empty() {
+        let wanted = |name: &String| format!("{}/{name}", chart.name());
+        let wanted: BTreeSet<String> = show_only.iter().map(wanted).collect();
+        if let Some(missing) = wanted.iter().find(|name| !documents.iter().any(|d| d.source == **name)) {
+            let message = format!("template `{missing}` makes nothing in this chart");
+            return Err(Usage { message, hint: "run without `--show-only` to see which templates do" }.into());
+        }
+        documents.retain(|document| wanted.contains(document.source));
+        let shown = |d: &Document<'_>| format!("---\n# Source: {}\n{}\n", d.source, d.content);
+        text = documents.iter().map(shown).collect();
+    }
+    let value = json!({
+        "documents": documents.iter().map(|document| json!({
+            "source": document.source,
+            "kind": document.kind,
+            "name": document.name,
+            "hook": document.hook,
+            "content": document.content,
+        })).collect::<Vec<_>>(),
+        "notes": rendered.notes,
+    });
+    printer.result(&value, |_| text)?;
+    Ok(Status::Done)
+}
+
+fn images(settings: &ChartRender, patterns: &[String], printer: &Printer) -> anyhow::Result<Status> {
+    let patterns = patterns.iter().map(|pattern| {
+        let hint = "the syntax is that of Rust's crate `regex`";
+        Regex::new(pattern).map_err(|error| Usage { message: error.to_string(), hint })
+    });
+    let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
+    let rendered = render(&chart(&settings.chart)?, &options(settings)?)?;
+    let found = discover(&rendered, &patterns)?;
+    for (place, text) in &found.unusable {
+        printer.say(&format!("{} {}: `{text}` is not an image reference", place.object, place.field));
+    }
+    printer.result(&found, image_text)?;
+    Ok(Status::Done)
+}
+
+fn image_text(found: &Discovery) -> String {
+    let lines = found.images.iter().map(|image| {
+        let places = image
+            .places
+            .iter()
+            .map(|place| format!("    {}  {}  {}\n", place.template, place.object, place.field));
+        format!("{}\n{}", image.reference, places.collect::<String>())
+    });
+    lines.collect()
+}
+
+fn show(part: ChartPart, chart: &Loaded, printer: &Printer) -> anyhow::Result<Status> {
+    let under = |folder: &'static str| chart.files().filter(move |(name, _)| name.starts_with(folder));
+    let named = |wanted: &str| chart.files().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let text = match part {
+        ChartPart::Chart => lossy(chart.metadata_text()),
+        ChartPart::Values => lossy(chart.values_text()),
+        ChartPart::Schema => lossy(chart.schema().unwrap_or_default()),
+        ChartPart::Readme => named("README.md").map(|(_, text)| lossy(text)).unwrap_or_default(),
+        ChartPart::Crds => {
+            under("crds/").map(|(name, text)| format!("---\n# Source: {name}\n{}\n", lossy(text))).collect()
+        }
+    };
+    if text.is_empty() {
+        printer.say("the chart has none");
+    }
+    printer.result(&json!({ "text": text }), |_: &Value| text.clone())?;
+    Ok(Status::Done)
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
