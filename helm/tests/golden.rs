@@ -41,7 +41,7 @@ struct SecondRun {
 }
 
 fn shared() -> PathBuf {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     std::env::var_os("AIRLOCK_SHARED").map_or_else(default, PathBuf::from)
 }
 

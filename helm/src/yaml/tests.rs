@@ -143,7 +143,7 @@ fn the_table_of_hard_cases_is_what_go_makes_of_it() {
 /// `name` among the fixtures that are shared and not committed; prints a line when they are not here.
 fn shared(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("AIRLOCK_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
     let path = root.join("fixtures").join(name);
     if path.exists() {
         return Some(path);
