@@ -68,7 +68,8 @@ fn template(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let mut documents = documents(rendered, no_hooks);
-    let mut text = rendered.manifest_text();
+    // As `helm template` prints it.
+    let mut text = format!("{}\n", rendered.manifest_text().trim());
     for document in documents.iter().filter(|document| document.hook) {
         text.push_str(&format!("---\n# Source: {}\n{}\n", document.source, document.content));
     }
