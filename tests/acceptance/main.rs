@@ -2,6 +2,8 @@
 //! manifest, with every asset generated; and the same path killed at many points.
 
 #[cfg(test)]
+mod charts;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod eksd;
