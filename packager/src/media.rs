@@ -235,12 +235,6 @@ impl Payload {
         self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
-
-    pub(crate) fn skip(&mut self, length: u64) -> Result<(), Error> {
-        self.offset += length;
-        self.file.seek(SeekFrom::Start(self.offset)).map_err(Error::io("read", &self.path))?;
-        Ok(())
-    }
 }
 
 /// Files as they are; of folders, their `*.tar` files by name.

@@ -26,8 +26,12 @@ pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status
 }
 
 fn text(report: &ImportReport, verb: &str) -> String {
+    let moved = report.moved.iter().map(|tag| {
+        format!("tag moved: {}:{}\n  from {}\n  to   {}\n", tag.repository, tag.tag, tag.from, tag.to)
+    });
+    let moved: String = moved.collect();
     format!(
-        "{verb} {} (set {}, signed by {})\n{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags\n",
+        "{moved}{verb} {} (set {}, signed by {})\n{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
         report.name,
         report.set,
         report.signer,
@@ -36,6 +40,7 @@ fn text(report: &ImportReport, verb: &str) -> String {
         report.present.blobs,
         report.repositories,
         report.manifests,
-        report.tags
+        report.tags,
+        report.moved_tags
     )
 }

@@ -32,6 +32,44 @@ fn an_import_gives_what_was_packed() {
     }
 }
 
+/// The signature says nothing of time: an older drive moves tags back, which must be seen.
+#[test]
+fn an_import_says_which_tags_it_moves() {
+    let (old, new) = (Rig::new(), Rig::with_text(b"another text"));
+    old.pack("drive", ONE_VOLUME);
+    new.pack("drive", ONE_VOLUME);
+    let far = Store::open(&old.path("far")).unwrap();
+    assert_eq!(old.import(&[old.path("drive")], &far).unwrap().moved, []);
+    let newer = new.import(&[new.path("drive")], &far).unwrap();
+    let digest = |rig: &Rig| rig.lock.items[0].digest.clone();
+    assert_eq!((newer.moved_tags, newer.moved.len()), (1, 1));
+    assert_eq!((&newer.moved[0].from, &newer.moved[0].to), (&digest(&old), &digest(&new)));
+    let back = old.import(&[old.path("drive")], &far).unwrap();
+    assert_eq!((&back.moved[0].from, &back.moved[0].to), (&digest(&new), &digest(&old)));
+    assert_eq!(back.moved[0].tag.as_str(), "v1");
+    assert_eq!(old.import(&[old.path("drive")], &far).unwrap().moved_tags, 0);
+}
+
+/// What the store has already is checked on the drive all the same, and is written anew if its size is wrong.
+#[test]
+fn an_import_checks_what_the_store_has_already() {
+    let rig = Rig::new();
+    let volumes = rig.pack("drive", SMALL);
+    let far = Store::open(&rig.path("far")).unwrap();
+    rig.import(&[rig.path("drive")], &far).unwrap();
+    let rotten = &rig.lock.repositories[0].manifests[0].blobs[2].digest;
+    let path = rig.path("far").join("blobs/sha256").join(&rotten.hex()[..2]).join(rotten.hex());
+    fs::write(&path, b"short").unwrap();
+    let mended = rig.import(&[rig.path("drive")], &far).unwrap();
+    assert_eq!((mended.imported.blobs, mended.present.blobs), (1, 4));
+    assert!(far.check(&mut |_| {}).unwrap().faults.is_empty());
+    let sound = fs::read(&volumes[1]).unwrap();
+    let mut changed = sound.clone();
+    changed[sound.len() - 5000] ^= 1;
+    fs::write(&volumes[1], changed).unwrap();
+    assert!(matches!(rig.import(&[rig.path("drive")], &far), Err(Error::Content { .. })));
+}
+
 /// Decompressed, such content ends with a full buffer, and the frame with it.
 #[test]
 fn compressed_content_of_whole_buffers_is_read() {
