@@ -105,7 +105,7 @@ pub(crate) struct Mirror {
     /// Ask what references mean now, in spite of the lock.
     #[arg(long)]
     pub(crate) update: bool,
-    /// Print what would be fetched, and fetch nothing.
+    /// Print what would be fetched into a store that is there, and fetch nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -183,7 +183,7 @@ pub(crate) struct Import {
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Verify the signature, print what would be imported, and import nothing.
+    /// Verify the signature, print what would be imported into a store that is there, and import nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -195,6 +195,9 @@ pub(crate) struct Import {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    /// Make an empty store where there is none.
+    #[arg(long, conflicts_with = "read_only")]
+    pub(crate) create: bool,
     /// Address and port; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,

@@ -100,7 +100,7 @@ fn media_code(error: &bundle::Error) -> u8 {
     match error {
         E::NoVolume(_) | E::MissingVolumes { .. } | E::NotInStore(_) => 4,
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
-        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) => 2,
+        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,
         E::Store(error) if error.is_out_of_space() => 5,
         E::Io { source, .. } => io_code(source).unwrap_or(1),
         E::Store(_) | E::Sign(_) => 1,

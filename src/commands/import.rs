@@ -5,7 +5,7 @@ use packager::import::{ImportReport, import, plan};
 use packager::media::Media;
 
 use crate::cli::Import;
-use crate::commands::trust;
+use crate::commands::{open_or_make, trust};
 use crate::failure::Status;
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
@@ -14,10 +14,10 @@ pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status
     let trust = trust(&settings.trust)?;
     let media = Media::open(&settings.media.paths, Limits::default())?;
     let manifest = media.verify(trust.as_ref())?;
-    let store = store::Store::open(&settings.store.store)?;
     let report = if settings.dry_run {
-        plan(&manifest, &media, &store)?
+        plan(&manifest, &media, &store::Store::open_existing(&settings.store.store)?)?
     } else {
+        let store = open_or_make(&settings.store, printer)?;
         import(&media, &manifest, &store, &Progress::new(printer))?
     };
     let verb = if settings.dry_run { "would import" } else { "imported" };

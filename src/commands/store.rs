@@ -53,7 +53,7 @@ fn list(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
 fn check(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
     let report = with_progress(printer, "check", |progress| store.check(progress))?;
     printer.result(&report, |report| {
-        let faults = report.faults.iter().map(|fault| format!("fault: {fault:?}\n"));
+        let faults = report.faults.iter().map(|fault| format!("fault: {fault}\n"));
         faults.collect::<String>()
             + &format!(
                 "{} blobs, {}, {} repositories, {} manifests, {} tags: {} faults\n",
