@@ -129,3 +129,81 @@ fn faults_of_a_store_are_told_in_words() {
     let said = text(&checked.stdout);
     assert!(said.contains("stray` has no blob's name") && !said.contains("Stray"), "{said}");
 }
+
+/// A lock settles what registries mean by their names; a local file means its bytes.
+#[test]
+fn a_lock_does_not_hide_that_local_files_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    let mirror = || {
+        let output = airlock(path, &["mirror", "--store", "s", "--output", "json"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let first = mirror();
+    assert_eq!(first["items"][0]["state"], "present");
+    fs::write(path.join("a.txt"), "second!").unwrap();
+    let second = mirror();
+    assert_eq!(
+        (&second["items"][0]["state"], &second["totals"]["fetchedBytes"]),
+        (&"fetched".into(), &7.into())
+    );
+    assert_ne!(second["items"][0]["digest"], first["items"][0]["digest"]);
+    assert_eq!(mirror()["items"][0]["state"], "present");
+    fs::remove_file(path.join("a.txt")).unwrap();
+    fails(path, &["mirror", "--store", "s"], 4, "a.txt");
+}
+
+#[test]
+fn a_lock_does_not_hide_that_signatures_are_to_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    let follow = |follow: &str| {
+        let text =
+            format!("{HEAD}signatures: {{follow: {follow}}}\nsources: [{{files: [{{path: a.txt}}]}}]\n");
+        fs::write(path.join("airlock.yaml"), text).unwrap();
+        assert!(airlock(path, &["mirror", "--store", "s"]).status.success());
+        fs::read_to_string(path.join("airlock.lock")).unwrap().contains("\"follow\": false")
+    };
+    assert!(follow("false"));
+    assert!(!follow("true"));
+}
+
+/// A layout with two images: which of them is meant stands in the mirror file alone.
+#[test]
+fn a_lock_does_not_hide_another_image_of_an_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let blobs = path.join("layout/blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |bytes: &str| {
+        let digest = oci::Digest::sha256(bytes.as_bytes());
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        digest
+    };
+    let config = put("{}");
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let image = |name: &str| {
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":2}},"layers":[],"annotations":{{"a":"{name}"}}}}"#
+        );
+        let (digest, size) = (put(&manifest), manifest.len());
+        format!(
+            r#"{{"mediaType":"{kind}","digest":"{digest}","size":{size},"annotations":{{"org.opencontainers.image.ref.name":"{name}"}}}}"#
+        )
+    };
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{},{}]}}"#, image("one"), image("two"));
+    fs::write(path.join("layout/index.json"), index).unwrap();
+    let mirror = |name: &str| {
+        let source = format!("{{ociLayout: {{path: layout, image: {name}, reference: 'r.example/a:v1'}}}}");
+        fs::write(path.join("airlock.yaml"), format!("{HEAD}sources: [{source}]\n")).unwrap();
+        let output = airlock(path, &["mirror", "--store", "s", "--output", "json"]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["items"][0]["digest"].as_str().unwrap().to_owned()
+    };
+    let one = mirror("one");
+    assert_ne!(mirror("two"), one);
+    assert_eq!(mirror("one"), one);
+}
