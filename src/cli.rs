@@ -268,7 +268,13 @@ pub(crate) enum Store {
     /// Hash every blob and compare files, database and journal.
     Check(StoreArg),
     /// Make the database anew from the blobs and the journal of names.
-    Rebuild(StoreArg),
+    Rebuild {
+        #[command(flatten)]
+        store: StoreArg,
+        /// Go on where neither database nor journal is left: every name is lost, and only the blobs stay.
+        #[arg(long)]
+        without_names: bool,
+    },
     /// Remove blobs that nothing names.
     Gc {
         #[command(flatten)]

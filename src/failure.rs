@@ -78,7 +78,7 @@ fn code(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<store::Error>() {
             Some(error) if error.is_out_of_space() => return 5,
             Some(store::Error::Absent(_)) => return 4,
-            Some(store::Error::DigestMismatch { .. }) => return 3,
+            Some(store::Error::DigestMismatch { .. } | store::Error::NamesGone(_)) => return 3,
             _ => {}
         }
         if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {
@@ -98,6 +98,7 @@ fn code(error: &anyhow::Error) -> u8 {
 fn media_code(error: &bundle::Error) -> u8 {
     use bundle::Error as E;
     match error {
+        E::TargetBusy(_) => 1,
         E::NoVolume(_) | E::MissingVolumes { .. } | E::NotInStore(_) => 4,
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
         E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,

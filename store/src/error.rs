@@ -49,6 +49,11 @@ pub enum Error {
         /// What the database committed.
         expected: u64,
     },
+    /// Neither database nor journal is there, so no name can be given back.
+    #[error(
+        "the store at `{0}` has neither `airlock.db` nor `names.log`: no repository, manifest or tag can be given back"
+    )]
+    NamesGone(PathBuf),
     /// A newer program wrote the store.
     #[error("the store has format version {found}, this program knows {known}")]
     Version {
@@ -138,6 +143,10 @@ impl Error {
             Self::JournalShort { .. } => Some(
                 "put back the `names.log` that belongs to this store; to go on without the names that it lacks, move \
                  `airlock.db` away and run `airlock store rebuild`",
+            ),
+            Self::NamesGone(_) => Some(
+                "put back one of the two, or mirror or import again after `airlock store rebuild --without-names`: the \
+                 blobs are kept, but until then `airlock store gc` would remove them all",
             ),
             Self::Commit(source) => source.downcast_ref::<Self>().and_then(Self::hint),
             Self::ReadOnly(_) => Some(READ_ONLY),

@@ -312,15 +312,31 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InUse`] while another process has the store open, [`Error::JournalShort`] when names would be lost
-    /// that the database still has.
+    /// that the database still has, [`Error::NamesGone`] when there are none anywhere.
     pub fn rebuild(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
+        Self::rebuild_as(root, false, progress)
+    }
+
+    /// As [`Store::rebuild`], and makes a database without names where no names are left.
+    ///
+    /// # Errors
+    /// As [`Store::rebuild`].
+    pub fn rebuild_without_names(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
+        Self::rebuild_as(root, true, progress)
+    }
+
+    fn rebuild_as(
+        root: &Path,
+        without_names: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<RebuildReport> {
         let layout = Layout::new(root);
         if !layout.blobs().is_dir() {
             return Err(Error::Absent(root.to_owned()));
         }
         let lock = open_lock(&layout)?;
         lock.try_lock().map_err(|_| Error::InUse(root.to_owned()))?;
-        rebuild::rebuild(&layout, &Disk::default(), progress)
+        rebuild::rebuild(&layout, &Disk::default(), without_names, progress)
     }
 
     /// What garbage collection would remove: blobs that no manifest of a repository names and no lease keeps.

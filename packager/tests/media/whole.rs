@@ -166,6 +166,22 @@ fn a_set_is_not_packed_beside_another_of_its_name() {
     assert!(verify(&media, Some(&rig.trust), &Silent).unwrap().completion.is_some());
 }
 
+/// Two packs would remove and rename each other's volumes.
+#[test]
+fn two_packs_do_not_write_into_one_folder_at_once() {
+    let rig = Rig::new();
+    fs::create_dir(rig.path("drive")).unwrap();
+    let held = fs::File::open(rig.path("drive")).unwrap();
+    held.lock().unwrap();
+    let plan = rig.plan(SMALL);
+    let options =
+        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent);
+    assert!(matches!(refused, Err(Error::TargetBusy(_))));
+    drop(held);
+    packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent).unwrap();
+}
+
 #[test]
 fn a_rotten_blob_in_the_store_is_not_packed() {
     let rig = Rig::new();
