@@ -131,8 +131,13 @@ pub fn import(
 ) -> Result<ImportReport, Error> {
     let report = plan(manifest, media, store)?;
     let manifest = manifest.get();
-    reporter.begin("import", manifest.content_size());
-    load(media, manifest, store, reporter)?;
+    media.with_copies(manifest, || {
+        reporter.begin("import", manifest.content_size());
+        load(media, manifest, store, reporter)
+    })?;
+    for warning in media.warnings() {
+        reporter.warn(&warning);
+    }
     store.commit(changes(manifest, store)?)?;
     reporter.end();
     Ok(report)

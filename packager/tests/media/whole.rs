@@ -119,6 +119,39 @@ fn volumes_are_taken_in_any_order_and_from_several_folders() {
     }
 }
 
+/// A second copy of a volume is there for the case that one is damaged, whichever comes first by name.
+#[test]
+fn a_damaged_copy_of_a_volume_is_passed_over() {
+    let rig = Rig::new();
+    let volumes = rig.pack("drive", SMALL);
+    let sound = fs::read(&volumes[1]).unwrap();
+    let head = sound.len() - 50_000;
+    let damages: [&dyn Fn(&mut Vec<u8>); 6] = [
+        &|bytes| bytes[3] ^= 1,
+        &|bytes| bytes[600] ^= 1,
+        &|bytes| bytes[2000] ^= 1,
+        &|bytes| bytes.truncate(head),
+        &|bytes| bytes[head] ^= 1,
+        &|bytes| bytes.push(0),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        for name in ["a-copy.tar", "z-copy.tar"] {
+            let mut bytes = sound.clone();
+            damage(&mut bytes);
+            fs::write(rig.path("drive").join(name), bytes).unwrap();
+            let far = Store::open(&rig.path(&format!("far-{number}-{name}"))).unwrap();
+            rig.import(&[rig.path("drive")], &far).unwrap();
+            assert_eq!(dump(&far), dump(&rig.store), "{number} {name}");
+            let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
+            verify(&media, Some(&rig.trust), &Silent).unwrap();
+            let unread = name == "z-copy.tar" && number == 4;
+            // A file that does not even begin as a volume is none.
+            assert_eq!(media.warnings().is_empty(), unread || number == 0, "{number} {name}");
+            fs::remove_file(rig.path("drive").join(name)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_drive_is_shown_without_keys_and_proved_with_them() {
     let rig = Rig::new();
