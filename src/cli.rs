@@ -192,6 +192,7 @@ pub(crate) struct Import {
 #[command(
     after_help = "Example: airlock serve --store store --listen 0.0.0.0:5000 --self-signed --htpasswd users"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) store: StoreArg,

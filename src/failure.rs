@@ -98,13 +98,12 @@ fn code(error: &anyhow::Error) -> u8 {
 fn media_code(error: &bundle::Error) -> u8 {
     use bundle::Error as E;
     match error {
-        E::TargetBusy(_) => 1,
         E::NoVolume(_) | E::MissingVolumes { .. } | E::NotInStore(_) => 4,
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
         E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,
         E::Store(error) if error.is_out_of_space() => 5,
         E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Store(_) | E::Sign(_) => 1,
+        E::Store(_) | E::Sign(_) | E::TargetBusy(_) => 1,
         _ => 3,
     }
 }

@@ -119,6 +119,8 @@ fn volumes_are_taken_in_any_order_and_from_several_folders() {
     }
 }
 
+type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// A second copy of a volume is there for the case that one is damaged, whichever comes first by name.
 #[test]
 fn a_damaged_copy_of_a_volume_is_passed_over() {
@@ -126,7 +128,7 @@ fn a_damaged_copy_of_a_volume_is_passed_over() {
     let volumes = rig.pack("drive", SMALL);
     let sound = fs::read(&volumes[1]).unwrap();
     let head = sound.len() - 50_000;
-    let damages: [&dyn Fn(&mut Vec<u8>); 6] = [
+    let damages: [Damage; 6] = [
         &|bytes| bytes[3] ^= 1,
         &|bytes| bytes[600] ^= 1,
         &|bytes| bytes[2000] ^= 1,
