@@ -226,7 +226,7 @@ pub(crate) struct Mirror {
     /// Ask what references mean now, in spite of the lock.
     #[arg(long)]
     pub(crate) update: bool,
-    /// Print what would be fetched, and fetch nothing.
+    /// Print what would be fetched into a store that is there, and fetch nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -304,7 +304,7 @@ pub(crate) struct Import {
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Verify the signature, print what would be imported, and import nothing.
+    /// Verify the signature, print what would be imported into a store that is there, and import nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -313,9 +313,13 @@ pub(crate) struct Import {
 #[command(
     after_help = "Example: airlock serve --store store --listen 0.0.0.0:5000 --self-signed --htpasswd users"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    /// Make an empty store where there is none.
+    #[arg(long, conflicts_with = "read_only")]
+    pub(crate) create: bool,
     /// Address and port; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
@@ -386,7 +390,13 @@ pub(crate) enum Store {
     /// Hash every blob and compare files, database and journal.
     Check(StoreArg),
     /// Make the database anew from the blobs and the journal of names.
-    Rebuild(StoreArg),
+    Rebuild {
+        #[command(flatten)]
+        store: StoreArg,
+        /// Go on where neither database nor journal is left: every name is lost, and only the blobs stay.
+        #[arg(long)]
+        without_names: bool,
+    },
     /// Remove blobs that nothing names.
     Gc {
         #[command(flatten)]

@@ -17,12 +17,16 @@ use anyhow::Context as _;
 use bundle_signer::TrustFile;
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, TrustArg};
-use crate::failure::Status;
+use crate::cli::{Cli, Command, Format, StoreArg, TrustArg};
+use crate::failure::{Status, Usage};
 use crate::printer::Printer;
 use crate::quickstart;
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<Status> {
+    if printer.format() == Format::Html && !matches!(command, Command::Inspect(_)) {
+        let message = "only `inspect` makes a page: `--output html` means nothing here".to_owned();
+        return Err(Usage { message, hint: "use text or json" }.into());
+    }
     match command {
         Command::Mirror(settings) => mirror::run(&settings, printer).await,
         Command::Pack(settings) => pack::run(&settings, printer),
@@ -51,9 +55,23 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<S
             Ok(Status::Done)
         }
         Command::Version => {
-            printer.data(concat!("airlock ", env!("CARGO_PKG_VERSION")))?;
+            let value = serde_json::json!({ "name": "airlock", "version": env!("CARGO_PKG_VERSION") });
+            printer.result(&value, |_| concat!("airlock ", env!("CARGO_PKG_VERSION")).to_owned())?;
             Ok(Status::Done)
         }
+    }
+}
+
+/// Opens a store to write to it; where there is none, makes one and says so: the path may be mistyped.
+fn open_or_make(arg: &StoreArg, printer: &Printer) -> anyhow::Result<::store::Store> {
+    match ::store::Store::open_existing(&arg.store) {
+        Err(::store::Error::Absent(_)) => {
+            let store = ::store::Store::open(&arg.store)?;
+            printer.say(&format!("made a new store at `{}`", arg.store.display()));
+            Ok(store)
+        }
+        Ok(store) if store.is_read_only() => Err(::store::Error::ReadOnly(arg.store.clone()).into()),
+        opened => Ok(opened?),
     }
 }
 
@@ -63,6 +81,25 @@ fn trust(arg: &TrustArg) -> anyhow::Result<Option<TrustFile>> {
     let text = read(path)?;
     let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))?;
     Ok(Some(trust))
+}
+
+/// A word for a shell, in quotes where it needs them.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Warns of a secret that other users of the machine can read.
+fn warn_of_readable(path: &Path, printer: &Printer) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0) {
+        let path = path.display();
+        printer
+            .say(&format!("warning: others can read the private key `{path}`: `chmod 600` keeps it secret"));
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

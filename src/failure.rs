@@ -81,7 +81,7 @@ fn code(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<store::Error>() {
             Some(error) if error.is_out_of_space() => return 5,
             Some(store::Error::Absent(_)) => return 4,
-            Some(store::Error::DigestMismatch { .. }) => return 3,
+            Some(store::Error::DigestMismatch { .. } | store::Error::NamesGone(_)) => return 3,
             _ => {}
         }
         if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {
@@ -112,10 +112,10 @@ fn media_code(error: &bundle::Error) -> u8 {
     match error {
         E::NoVolume(_) | E::MissingVolumes { .. } | E::NotInStore(_) => 4,
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
-        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) => 2,
+        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,
         E::Store(error) if error.is_out_of_space() => 5,
         E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Store(_) | E::Sign(_) => 1,
+        E::Store(_) | E::Sign(_) | E::TargetBusy(_) => 1,
         _ => 3,
     }
 }

@@ -51,9 +51,9 @@ impl Printer {
         Ok(out.flush()?)
     }
 
-    /// Says something, unless told to be quiet.
+    /// Says something, unless told to be quiet; with JSON, standard error is for errors.
     pub(crate) fn say(&self, text: &str) {
-        if !self.quiet {
+        if !self.quiet && self.format != Format::Json {
             self.complain(text);
         }
     }

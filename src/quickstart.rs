@@ -12,7 +12,7 @@ use registry::server::{Auth, Limits, ServerConfig, serve};
 
 use crate::cli::{Cli, Command, Quickstart};
 use crate::commands::serve::{ended, listen_near, write_address};
-use crate::commands::{import, keys, mirror, pack, verify};
+use crate::commands::{import, keys, mirror, pack, quoted, verify};
 use crate::failure::Status;
 use crate::printer::Printer;
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(settings: &Quickstart, printer: &Printer) -> anyhow::Res
     };
     let server = tokio::spawn(async move { serve(listener, None, config, end).await });
     check(&address.to_string(), &image).await?;
-    printer.data(&commands(&address.to_string(), dir, &image))?;
+    printer.data(&commands(&address.to_string(), dir, &image, settings.exit))?;
     write_address(settings.address_file.as_deref(), &format!("http://{address}"))?;
     if settings.exit {
         drop(stop);
@@ -124,7 +124,8 @@ async fn carry(dir: &Path, upstream: &str, printer: &Printer) -> anyhow::Result<
 
 /// Runs a verb as if it had been typed.
 async fn typed(arguments: &[&str], printer: &Printer) -> anyhow::Result<()> {
-    printer.say(&format!("   airlock {}", arguments.join(" ")));
+    let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
+    printer.say(&format!("   airlock {}", shown.join(" ")));
     let cli = Cli::try_parse_from(std::iter::once(&"airlock").chain(arguments))?;
     match cli.command {
         Command::Mirror(settings) => mirror::run(&settings, printer).await?,
@@ -177,12 +178,26 @@ sources:
     )
 }
 
-fn commands(address: &str, dir: &Path, image: &upstream::Image) -> String {
+/// What can be done now; once the site is not served any more, nothing can be pulled from it.
+fn commands(address: &str, dir: &Path, image: &upstream::Image, ended: bool) -> String {
     let name = format!("{address}/{HOST}/{}:{}", image.repository, image.tag);
-    let site = dir.join("site");
+    let site = quoted(&dir.join("site").display().to_string());
+    let digest = &image.digest;
+    if ended {
+        return format!(
+            "the site served {name}
+with the upstream's digest {digest}
+
+serve it again:
+  airlock serve --store {site} --listen {address}
+what is there:
+  airlock store list --store {site}
+"
+        );
+    }
     format!(
         "the site serves {name}
-with the upstream's digest {}
+with the upstream's digest {digest}
 
 pull it:
   skopeo copy --src-tls-verify=false docker://{name} oci:airlock-image
@@ -192,9 +207,23 @@ pull it:
 the notice file:
   skopeo copy --src-tls-verify=false docker://{address}/files:notice.txt dir:notice
 what is there:
-  airlock store list --store {}
-",
-        image.digest,
-        site.display()
+  airlock store list --store {site}
+"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_fits_what_is_still_running_and_can_be_pasted() {
+        let (repository, tag) = ("demo/hello".parse().unwrap(), "v1".parse().unwrap());
+        let image = upstream::Image { repository, tag, digest: oci::Digest::sha256(b"") };
+        let said = |ended| commands("127.0.0.1:5000", Path::new("it's here"), &image, ended);
+        assert!(said(false).contains("pull it:") && !said(true).contains("pull"));
+        for text in [said(false), said(true)] {
+            assert!(text.contains(r"--store 'it'\''s here/site'"), "{text}");
+        }
+    }
 }

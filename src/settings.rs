@@ -26,7 +26,11 @@ struct ConfigFile {
 
 /// What was typed, with the rest filled in.
 pub(crate) fn parse() -> anyhow::Result<Cli> {
-    let file = read()?;
+    // Without the file's values, what needs none of them still works.
+    let (file, broken) = match read() {
+        Ok(file) => (file, None),
+        Err(error) => (ConfigFile::default(), Some(error)),
+    };
     let values = [
         ("store", file.store),
         ("trust", file.trust),
@@ -40,8 +44,19 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
             command = with_default(command, name, &value);
         }
     }
-    let matches = command.get_matches();
-    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+    let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    match (parsed, broken) {
+        (Ok(cli), None) => Ok(cli),
+        (Ok(cli), Some(_)) if needs_no_settings(&cli) => Ok(cli),
+        (Err(error), Some(broken)) if error.use_stderr() => Err(broken),
+        (Err(error), _) => error.exit(),
+        (Ok(_), Some(broken)) => Err(broken),
+    }
+}
+
+fn needs_no_settings(cli: &Cli) -> bool {
+    use crate::cli::Command as C;
+    matches!(cli.command, C::Version | C::Schema | C::Completions { .. } | C::Man { .. })
 }
 
 /// Gives a flag another default wherever it is taken.

@@ -67,6 +67,9 @@ pub enum Error {
         #[source]
         source: Box<regex::Error>,
     },
+    /// Two rules for one registry.
+    #[error("`registries` has `{0}` twice")]
+    RegistryTwice(RegistryHost),
     /// A source says two things, or too little.
     #[error("{0}")]
     Source(&'static str),
@@ -358,6 +361,13 @@ impl MirrorConfig {
         if !is_name(&document.metadata.name) {
             return Err(Error::Name(document.metadata.name));
         }
+        let registries: Vec<RegistryRule> =
+            document.registries.iter().map(|rule| rule.validate(base)).collect::<Result<_, _>>()?;
+        for (place, rule) in registries.iter().enumerate() {
+            if registries[..place].iter().any(|earlier| earlier.host == rule.host) {
+                return Err(Error::RegistryTwice(rule.host.clone()));
+            }
+        }
         let platforms = document.platforms.iter().map(|text| value("platforms", text));
         let mut sources = Vec::new();
         for source in document.sources {
@@ -366,11 +376,7 @@ impl MirrorConfig {
         Ok(Self {
             name: document.metadata.name,
             platforms: platforms.collect::<Result<_, _>>()?,
-            registries: document
-                .registries
-                .iter()
-                .map(|rule| rule.validate(base))
-                .collect::<Result<_, _>>()?,
+            registries,
             urls: document.urls.into_iter().map(|rule| (rule.prefix, rule.mirror)).collect(),
             sources,
             follow: document.signatures.follow,
@@ -549,6 +555,8 @@ sources:
         assert!(matches!(parse("sources: [{files: [{url: 'https://a.io/x'}]}]\n"), Err(Error::Source(_))));
         assert!(matches!(parse("sources: [{charts: [{}]}]\n"), Err(Error::Source(_))));
         assert!(matches!(parse("platforms: [linux]\nsources: []\n"), Err(Error::Value { .. })));
+        let twice = "registries: [{host: a.io}, {host: b.io}, {host: a.io, plainHTTP: true}]\nsources: []\n";
+        assert!(matches!(parse(twice), Err(Error::RegistryTwice(host)) if host.to_string() == "a.io"));
         let other = HEAD.replace("MirrorConfig", "Other");
         let other = MirrorConfig::parse(&format!("{other}sources: []\n"), Path::new("x"), Path::new("."));
         assert!(matches!(other, Err(Error::Kind { .. })));

@@ -9,7 +9,7 @@ pub(crate) mod walk;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bundle_signer::Verified;
-use oci::{Digest, Hasher, Manifest};
+use oci::{Digest, Hasher, Manifest, RepositoryName, Selector, Tag};
 use serde::Serialize;
 use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 
@@ -39,7 +39,7 @@ pub struct ImportReport {
     pub signer: String,
     /// Blobs written, and their bytes.
     pub imported: Count,
-    /// Blobs that were in the store already.
+    /// Blobs that were in the store already; on the drive they are read and checked all the same.
     pub present: Count,
     /// Repositories that got content.
     pub repositories: u64,
@@ -47,6 +47,24 @@ pub struct ImportReport {
     pub manifests: u64,
     /// Tags set.
     pub tags: u64,
+    /// Of these, how many pointed at something else before.
+    pub moved_tags: u64,
+    /// Those tags.
+    pub moved: Vec<MovedTag>,
+}
+
+/// A tag that an import points at something else: a newer drive does so, and an older one does it backwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovedTag {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The tag.
+    pub tag: Tag,
+    /// What it pointed at.
+    pub from: Digest,
+    /// What it points at now.
+    pub to: Digest,
 }
 
 /// How many, and how many bytes.
@@ -81,14 +99,22 @@ pub fn plan(
         ..ImportReport::default()
     };
     for entry in manifest.get().entries.iter().filter(|entry| entry.kind == EntryKind::Blob) {
-        let present = store.has_blob(&entry.digest)?.is_some();
+        let present = store.has_blob(&entry.digest)? == Some(entry.size);
         if present { report.present.add(entry.size) } else { report.imported.add(entry.size) }
     }
     for repository in &manifest.get().repositories {
         report.repositories += 1;
         report.manifests += repository.manifests.len() as u64;
         report.tags += repository.tags.len() as u64;
+        for tag in &repository.tags {
+            let before = store.resolve(&repository.name, &Selector::Tag(tag.tag.clone()))?;
+            if let Some(before) = before.filter(|before| before.digest != tag.digest) {
+                let (repository, name, to) = (repository.name.clone(), tag.tag.clone(), tag.digest.clone());
+                report.moved.push(MovedTag { repository, tag: name, from: before.digest, to });
+            }
+        }
     }
+    report.moved_tags = report.moved.len() as u64;
     Ok(report)
 }
 
@@ -105,8 +131,13 @@ pub fn import(
 ) -> Result<ImportReport, Error> {
     let report = plan(manifest, media, store)?;
     let manifest = manifest.get();
-    reporter.begin("import", manifest.content_size());
-    load(media, manifest, store, reporter)?;
+    media.with_copies(manifest, || {
+        reporter.begin("import", manifest.content_size());
+        load(media, manifest, store, reporter)
+    })?;
+    for warning in media.warnings() {
+        reporter.warn(&warning);
+    }
     store.commit(changes(manifest, store)?)?;
     reporter.end();
     Ok(report)
@@ -125,7 +156,7 @@ fn load(
         let (whole, finished) = sync_channel(PUBLISH_QUEUE);
         let hashing = scope.spawn(move || hash_all(&steps, &whole));
         let publishing = scope.spawn(move || publish_all(&finished, reporter));
-        let mut loader = Loader { store, queue, reporter, current: Current::Skipped };
+        let mut loader = Loader { store, queue, reporter, current: Current::None };
         let walked = walk(media, manifest, &mut loader);
         drop(loader);
         let died = |_| Err(Error::Inconsistent("a thread of the import died"));
@@ -188,11 +219,11 @@ struct Loader<'a> {
 
 /// What happens to the entry at hand.
 enum Current {
-    /// The store has it.
-    Skipped,
+    /// None is being read.
+    None,
     /// It goes into the store.
     Blob(UnhashedBlob),
-    /// It belongs to the layout on the medium and is only checked.
+    /// The store has it, or it belongs to the layout on the medium: it is only checked.
     Checked(Hasher),
 }
 
@@ -203,26 +234,22 @@ impl Loader<'_> {
 }
 
 impl Sink for Loader<'_> {
-    fn begin(&mut self, entry: &Entry) -> Result<bool, Error> {
+    fn begin(&mut self, entry: &Entry) -> Result<(), Error> {
         let algorithm = entry.digest.algorithm();
-        self.current = match entry.kind {
-            EntryKind::OciLayout | EntryKind::Index => Current::Checked(Hasher::new(algorithm)),
-            EntryKind::Blob if self.store.has_blob(&entry.digest)? == Some(entry.size) => Current::Skipped,
-            EntryKind::Blob => {
-                let (blob, hasher) = self.store.writer(algorithm)?.split();
-                self.tell(Step::Begin(Box::new(hasher)))?;
-                Current::Blob(blob)
-            }
+        let wanted = entry.kind == EntryKind::Blob && self.store.has_blob(&entry.digest)? != Some(entry.size);
+        self.current = if wanted {
+            let (blob, hasher) = self.store.writer(algorithm)?.split();
+            self.tell(Step::Begin(Box::new(hasher)))?;
+            Current::Blob(blob)
+        } else {
+            Current::Checked(Hasher::new(algorithm))
         };
-        if matches!(self.current, Current::Skipped) {
-            self.reporter.advance(entry.size);
-        }
-        Ok(!matches!(self.current, Current::Skipped))
+        Ok(())
     }
 
     fn write(&mut self, chunk: &Chunk) -> Result<(), Error> {
         match &mut self.current {
-            Current::Skipped => {}
+            Current::None => {}
             Current::Blob(blob) => {
                 // Hashing begins while these bytes are being written.
                 self.queue.send(Step::Bytes(chunk.clone())).map_err(|_| STOPPED)?;
@@ -234,8 +261,8 @@ impl Sink for Loader<'_> {
     }
 
     fn finish(&mut self, entry: &Entry) -> Result<(), Error> {
-        match std::mem::replace(&mut self.current, Current::Skipped) {
-            Current::Skipped => Ok(()),
+        match std::mem::replace(&mut self.current, Current::None) {
+            Current::None => Ok(()),
             Current::Blob(blob) => self.tell(Step::Finish(Box::new((blob, entry.clone())))),
             Current::Checked(hasher) => {
                 let found = hasher.finish();

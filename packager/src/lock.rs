@@ -17,10 +17,22 @@ pub struct Lock {
     pub version: u32,
     /// The mirror file's name.
     pub name: String,
+    /// Whether signatures, attestations and SBOMs came along.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub follow: bool,
     /// What was asked for, in the mirror file's order.
     pub items: Vec<LockedItem>,
     /// What it came to, by repository.
     pub repositories: Vec<LockedRepository>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 /// Something that the mirror file asks for.

@@ -1,4 +1,7 @@
 //! Volumes found on media and opened: heads read, set complete, signature checked. No payload is touched here.
+//! Of a volume that is there several times, a sound copy is taken, wherever it sorts ([`copies`]).
+
+mod copies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -11,6 +14,7 @@ use bundle_signer::{TrustFile, Verified, verify_blob};
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
+use self::copies::Copies;
 use crate::bundle::head::Head;
 use crate::bundle::{BundleManifest, Error, Limits, layout};
 
@@ -19,16 +23,15 @@ const MOST_MARK: u64 = 64 << 10;
 
 /// All volumes of one set, by number.
 pub struct Media {
-    volumes: BTreeMap<u32, Volume>,
+    copies: Copies,
     set: Digest,
     manifest: Vec<u8>,
-    signature: Vec<u8>,
     limits: Limits,
     payload_read: Arc<AtomicU64>,
 }
 
 /// One volume file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// The file.
     pub path: PathBuf,
@@ -56,23 +59,38 @@ impl Media {
     /// Finds the volumes among files and folders (not their subfolders) and reads their heads.
     ///
     /// # Errors
-    /// When there is none, volumes of two sets are there, or a head is malformed or damaged.
+    /// When there is none, volumes of two sets are there, or a head is malformed or damaged and there is no other
+    /// copy of its volume.
     pub fn open(paths: &[PathBuf], limits: Limits) -> Result<Self, Error> {
         let mut media: Option<Self> = None;
+        let mut damaged = Vec::new();
         for path in candidates(paths)? {
             let mut file = File::open(&path).map_err(Error::io("open", &path))?;
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
-            let Some(head) = Head::read(&mut file, &path, &limits)? else { continue };
+            let head = match Head::read(&mut file, &path, &limits) {
+                Ok(Some(head)) => head,
+                Ok(None) => continue,
+                Err(error) => {
+                    damaged.push((path, error));
+                    continue;
+                }
+            };
             let (number, total) = (head.header.volume, head.header.volumes);
             let media = media.get_or_insert_with(|| Self::new(&head, limits));
             if head.header.set != media.set {
                 let (found, expected) = (head.header.set, media.set.clone());
                 return Err(Error::OtherSet { path, found, expected });
             }
-            if head.signature != media.signature {
-                return Err(Error::OtherSignature(path));
+            media.copies.add(number, Volume { path, size, total }, head.signature);
+        }
+        if let Some((path, error)) = damaged.pop() {
+            let Some(media) = media.as_mut().filter(|media| media.copies.are_complete()) else {
+                return Err(damaged.into_iter().next().map_or(error, |(_, first)| first));
+            };
+            damaged.push((path, error));
+            for (path, error) in &damaged {
+                media.copies.warn(copies::passed_over(path, error));
             }
-            media.volumes.entry(number).or_insert(Volume { path, size, total });
         }
         let names =
             || paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
@@ -81,10 +99,9 @@ impl Media {
 
     fn new(head: &Head, limits: Limits) -> Self {
         Self {
-            volumes: BTreeMap::new(),
+            copies: Copies::default(),
             set: head.header.set.clone(),
             manifest: head.manifest.clone(),
-            signature: head.signature.clone(),
             limits,
             payload_read: Arc::default(),
         }
@@ -99,13 +116,33 @@ impl Media {
     /// The signature, a sigstore bundle.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
-        &self.signature
+        self.copies.signature()
     }
 
-    /// The volumes that were found.
+    /// The volumes that were found, each once.
     #[must_use]
-    pub fn volumes(&self) -> &BTreeMap<u32, Volume> {
-        &self.volumes
+    pub fn volumes(&self) -> BTreeMap<u32, Volume> {
+        self.copies.chosen()
+    }
+
+    /// What was passed over, and why.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.copies.warnings()
+    }
+
+    /// Does `work`, and again with another copy of a volume that turns out damaged, as long as there is one.
+    pub(crate) fn with_copies<T>(
+        &self,
+        manifest: &BundleManifest,
+        mut work: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            match work() {
+                Err(error) if self.copies.pass_over(manifest, &error) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -131,12 +168,13 @@ impl Media {
     /// # Errors
     /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`]; then what is wrong with the volumes.
     pub fn verify(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
-        if self.signature.is_empty() {
+        if self.copies.signatures().all(<[u8]>::is_empty) {
             return Err(Error::Unsigned);
         }
         let trust = trust.ok_or(Error::NoTrust)?;
-        let verified =
-            verify_blob(trust, self.manifest.clone(), &self.signature).map_err(Error::Signature)?;
+        let verified = self.copies.verified(|signature| {
+            verify_blob(trust, self.manifest.clone(), signature).map_err(Error::Signature)
+        })?;
         let manifest = verified.try_map(|bytes| BundleManifest::parse(&bytes, &self.limits))?;
         self.check_volumes(manifest.get())?;
         Ok(manifest)
@@ -144,30 +182,8 @@ impl Media {
 
     /// That all volumes are there, with exactly the size that the manifest implies.
     pub(crate) fn check_volumes(&self, manifest: &BundleManifest) -> Result<(), Error> {
-        let missing: Vec<u32> =
-            (1..=manifest.volumes).filter(|number| !self.volumes.contains_key(number)).collect();
-        if !missing.is_empty() {
-            let names: Vec<_> =
-                missing.iter().map(|number| format!("`{}`", manifest.volume_name(*number))).collect();
-            let verb = if missing.len() == 1 { "is" } else { "are" };
-            let missing = format!("{} {verb}", missing.len());
-            return Err(Error::MissingVolumes { total: manifest.volumes, missing, names: names.join(", ") });
-        }
-        for (number, volume) in &self.volumes {
-            let path = volume.path.clone();
-            if volume.total != manifest.volumes {
-                let (found, expected) = (volume.total, manifest.volumes);
-                return Err(Error::VolumeCount { path, found, expected });
-            }
-            let expected = self.head_len() + layout::payload_len(manifest, *number);
-            if volume.size < expected {
-                return Err(Error::Truncated { path, missing: expected - volume.size });
-            }
-            if volume.size > expected {
-                return Err(Error::TrailingBytes { path, excess: volume.size - expected });
-            }
-        }
-        Ok(())
+        let size = |number| self.head_len() + layout::payload_len(manifest, number);
+        self.copies.choose(manifest, size)
     }
 
     fn head_len(&self) -> u64 {
@@ -176,8 +192,9 @@ impl Media {
 
     /// Opens a volume at its payload.
     pub(crate) fn payload(&self, number: u32) -> Result<Payload, Error> {
-        let volume = self.volumes.get(&number).ok_or(Error::Inconsistent("a volume is missing"))?;
-        let path = volume.path.clone();
+        let volume =
+            self.copies.chosen().remove(&number).ok_or(Error::Inconsistent("a volume is missing"))?;
+        let path = volume.path;
         let mut file = File::open(&path).map_err(Error::io("open", &path))?;
         let offset = self.head_len();
         file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &path))?;
@@ -189,7 +206,8 @@ impl Media {
     /// The completion mark beside one of the volumes, if it is this set's.
     #[must_use]
     pub fn completion(&self, manifest: &BundleManifest) -> Option<Completion> {
-        let folders: BTreeSet<_> = self.volumes.values().filter_map(|volume| volume.path.parent()).collect();
+        let volumes = self.copies.chosen();
+        let folders: BTreeSet<_> = volumes.values().filter_map(|volume| volume.path.parent()).collect();
         let mut marks =
             folders.iter().filter_map(|folder| read_mark(&folder.join(mark_name(&manifest.name))));
         marks.find(|mark| mark.set == self.set)
@@ -233,12 +251,6 @@ impl Payload {
         })?;
         self.offset += bytes.len() as u64;
         self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-
-    pub(crate) fn skip(&mut self, length: u64) -> Result<(), Error> {
-        self.offset += length;
-        self.file.seek(SeekFrom::Start(self.offset)).map_err(Error::io("read", &self.path))?;
         Ok(())
     }
 }

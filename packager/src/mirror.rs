@@ -6,6 +6,7 @@
 mod closure;
 mod error;
 mod fetch;
+mod local;
 pub mod plan;
 mod resolve;
 
@@ -98,7 +99,7 @@ pub async fn plan(
 ) -> Result<MirrorPlan, Error> {
     let wants = resolve::wants(config, client, (store, lock), reporter).await?;
     if let Some(lock) = lock
-        && let Some(plan) = plan::satisfied(config, &wants, lock, store)?
+        && let Some(plan) = tokio::task::block_in_place(|| plan::satisfied(config, &wants, lock, store))?
     {
         return Ok(plan);
     }

@@ -43,9 +43,14 @@ pub fn verify(
 ) -> Result<VerifyReport, Error> {
     let verified = media.verify(trust)?;
     let manifest = verified.get();
-    reporter.begin("verify", manifest.content_size());
-    walk(media, manifest, &mut Proof::new(reporter))?;
+    media.with_copies(manifest, || {
+        reporter.begin("verify", manifest.content_size());
+        walk(media, manifest, &mut Proof::new(reporter))
+    })?;
     reporter.end();
+    for warning in media.warnings() {
+        reporter.warn(&warning);
+    }
     Ok(VerifyReport {
         set: media.set().to_string(),
         name: manifest.name.clone(),

@@ -5,7 +5,7 @@ use packager::import::{ImportReport, import, plan};
 use packager::media::Media;
 
 use crate::cli::Import;
-use crate::commands::trust;
+use crate::commands::{open_or_make, trust};
 use crate::failure::Status;
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
@@ -14,10 +14,10 @@ pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status
     let trust = trust(&settings.trust)?;
     let media = Media::open(&settings.media.paths, Limits::default())?;
     let manifest = media.verify(trust.as_ref())?;
-    let store = store::Store::open(&settings.store.store)?;
     let report = if settings.dry_run {
-        plan(&manifest, &media, &store)?
+        plan(&manifest, &media, &store::Store::open_existing(&settings.store.store)?)?
     } else {
+        let store = open_or_make(&settings.store, printer)?;
         import(&media, &manifest, &store, &Progress::new(printer))?
     };
     let verb = if settings.dry_run { "would import" } else { "imported" };
@@ -26,8 +26,12 @@ pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status
 }
 
 fn text(report: &ImportReport, verb: &str) -> String {
+    let moved = report.moved.iter().map(|tag| {
+        format!("tag moved: {}:{}\n  from {}\n  to   {}\n", tag.repository, tag.tag, tag.from, tag.to)
+    });
+    let moved: String = moved.collect();
     format!(
-        "{verb} {} (set {}, signed by {})\n{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags\n",
+        "{moved}{verb} {} (set {}, signed by {})\n{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
         report.name,
         report.set,
         report.signer,
@@ -36,6 +40,7 @@ fn text(report: &ImportReport, verb: &str) -> String {
         report.present.blobs,
         report.repositories,
         report.manifests,
-        report.tags
+        report.tags,
+        report.moved_tags
     )
 }

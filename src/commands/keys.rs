@@ -10,7 +10,7 @@ use bundle_signer::{PrivateKey, PublicKey, TrustFile};
 use serde_json::json;
 
 use crate::cli::Keys;
-use crate::commands::read;
+use crate::commands::{read, warn_of_readable};
 use crate::env;
 use crate::failure::{Status, Usage};
 use crate::printer::Printer;
@@ -79,10 +79,33 @@ pub(crate) fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<us
 }
 
 /// Loads a private key with its password.
-pub(crate) fn load(path: &Path, password_file: Option<&Path>) -> anyhow::Result<PrivateKey> {
+pub(crate) fn load(
+    path: &Path,
+    password_file: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<PrivateKey> {
     let text = read(path)?;
+    warn_of_readable(path, printer);
     let password = password(password_file, false)?;
-    PrivateKey::from_pem(&text, &password).with_context(|| format!("`{}` cannot be used", path.display()))
+    PrivateKey::from_pem(&text, &password).map_err(|error| {
+        let message = format!("`{}` cannot be used: {error}", path.display());
+        match error {
+            bundle_signer::Error::Password => Usage { message, hint: tried(password_file) }.into(),
+            error => anyhow::Error::from(error).context(format!("`{}` cannot be used", path.display())),
+        }
+    })
+}
+
+/// Where a wrong password came from.
+fn tried(file: Option<&Path>) -> &'static str {
+    if file.is_some() {
+        return "the password was the first line of --password-file";
+    }
+    match env::KEY_PASSWORD.iter().position(|name| std::env::var_os(name).is_some()) {
+        Some(0) => "the password came from AIRLOCK_KEY_PASSWORD: correct or unset it, or use --password-file",
+        Some(_) => "the password came from COSIGN_PASSWORD: correct it, or set AIRLOCK_KEY_PASSWORD",
+        None => "try again, set AIRLOCK_KEY_PASSWORD, or use --password-file",
+    }
 }
 
 /// The password: from a file, the environment, or the terminal; never from the command line.

@@ -9,6 +9,7 @@ use packager::reporter::State;
 use serde_json::json;
 
 use crate::cli::Mirror;
+use crate::commands::open_or_make;
 use crate::env;
 use crate::failure::Status;
 use crate::printer::{Printer, size};
@@ -16,7 +17,11 @@ use crate::progress::Progress;
 
 pub(crate) async fn run(settings: &Mirror, printer: &Printer) -> anyhow::Result<Status> {
     let config = MirrorConfig::read(&settings.file)?;
-    let store = store::Store::open(&settings.store.store)?;
+    let store = if settings.dry_run {
+        store::Store::open_existing(&settings.store.store)?
+    } else {
+        open_or_make(&settings.store, printer)?
+    };
     let lock =
         if settings.update || !settings.lock.exists() { None } else { Some(Lock::read(&settings.lock)?) };
     let client = client(&config, docker_config())?;

@@ -10,37 +10,36 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Serve;
-use crate::commands::{read, tls};
+use crate::commands::{open_or_make, quoted, read, tls};
 use crate::failure::{Status, Usage};
 use crate::printer::Printer;
 
 pub(crate) async fn run(settings: Serve, printer: &Printer) -> anyhow::Result<Status> {
-    let store = store::Store::open(&settings.store.store)?;
-    let served = tls::config(&settings.tls, &settings.store.store)?;
-    if served.is_none() && !settings.listen.ip().is_loopback() && !settings.allow_plain_http {
+    let plain = settings.tls.tls_cert.is_none() && !settings.tls.self_signed;
+    if plain && !settings.listen.ip().is_loopback() && !settings.allow_plain_http {
         let message =
             format!("`{}` can be reached by others, and plain HTTP protects nothing", settings.listen);
         let hint = "use --self-signed or --tls-cert and --tls-key, or say --allow-plain-http";
         return Err(Usage { message, hint }.into());
     }
-    let auth = match &settings.htpasswd {
-        Some(path) => {
-            let users = Htpasswd::parse(&read(path)?).with_context(|| format!("`{}`", path.display()))?;
-            Auth::Htpasswd { users, anonymous_pull: settings.anonymous_pull }
-        }
-        None if settings.anonymous_pull => {
-            let message = "--anonymous-pull means nothing without a password file".to_owned();
-            return Err(Usage { message, hint: "give --htpasswd FILE, or leave it out" }.into());
-        }
-        None => Auth::Anonymous,
+    let auth = auth(&settings)?;
+    let store = if settings.create {
+        open_or_make(&settings.store, printer)?
+    } else {
+        store::Store::open_existing(&settings.store.store)?
     };
+    if store.is_read_only() && !settings.read_only {
+        return Err(store::Error::ReadOnly(settings.store.store).into());
+    }
+    let served = tls::config(&settings.tls, &settings.store.store, printer)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
     let address = listener.local_addr()?;
     let scheme = if served.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
-    announce(&url, served.as_ref().and_then(|served| served.authority.as_deref()), printer)?;
+    let authority = served.as_ref().and_then(|served| served.authority.as_deref());
+    announce(&url, &client_host(address, &settings.tls.tls_name), authority, printer)?;
     write_address(settings.address_file.as_deref(), &url)?;
     let config = ServerConfig { store, auth, read_only: settings.read_only, limits: Limits::default() };
     serve(listener, served.map(|served| served.config), config, ended()).await?;
@@ -48,19 +47,45 @@ pub(crate) async fn run(settings: Serve, printer: &Printer) -> anyhow::Result<St
     Ok(Status::Done)
 }
 
+/// Who may do what.
+fn auth(settings: &Serve) -> anyhow::Result<Auth> {
+    let Some(path) = &settings.htpasswd else {
+        if settings.anonymous_pull {
+            let message = "--anonymous-pull means nothing without a password file".to_owned();
+            return Err(Usage { message, hint: "give --htpasswd FILE, or leave it out" }.into());
+        }
+        return Ok(Auth::Anonymous);
+    };
+    let text = read(path)?;
+    if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
+        let message = format!("`{}` has no user, so nobody could come in", path.display());
+        return Err(Usage { message, hint: "add one with `htpasswd -B FILE USER`" }.into());
+    }
+    let users = Htpasswd::parse(&text).with_context(|| format!("`{}`", path.display()))?;
+    Ok(Auth::Htpasswd { users, anonymous_pull: settings.anonymous_pull })
+}
+
+/// What clients connect to: no client can reach 0.0.0.0, and a certificate is for names.
+fn client_host(address: SocketAddr, names: &[String]) -> String {
+    match names.first() {
+        Some(name) if address.ip().is_unspecified() => format!("{name}:{}", address.port()),
+        None if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
+        _ => address.to_string(),
+    }
+}
+
 /// Says where the registry is, and how clients come to trust it.
-fn announce(url: &str, authority: Option<&Path>, printer: &Printer) -> anyhow::Result<()> {
+fn announce(url: &str, host: &str, authority: Option<&Path>, printer: &Printer) -> anyhow::Result<()> {
     let value = json!({ "url": url, "authority": authority, "health": format!("{url}/readyz") });
     printer.result(&value, |_| {
         let mut text = format!("serving {url}\nhealth  {url}/livez and {url}/readyz\n");
         if let Some(path) = authority {
-            let host = url.trim_start_matches("https://");
-            let path = path.display();
+            let path = quoted(&path.display().to_string());
             text += &format!(
                 "authority {path}; clients trust it by:\n  \
                  podman, skopeo: mkdir -p /etc/containers/certs.d/{host} && cp {path} /etc/containers/certs.d/{host}/ca.crt\n  \
                  docker:         mkdir -p /etc/docker/certs.d/{host} && cp {path} /etc/docker/certs.d/{host}/ca.crt\n  \
-                 containerd:     ca = \"{path}\" in the host's section of hosts.toml\n"
+                 containerd:     ca = {path} in the host's section of hosts.toml\n"
             );
         }
         text
@@ -96,4 +121,17 @@ pub(crate) async fn listen_near(address: SocketAddr) -> anyhow::Result<TcpListen
         }
     }
     anyhow::bail!("no port is free at or after {address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_a_name_that_they_can_reach() {
+        let any: SocketAddr = "0.0.0.0:5000".parse().unwrap();
+        assert_eq!(client_host(any, &["registry.site".into()]), "registry.site:5000");
+        assert_eq!(client_host(any, &[]), "localhost:5000");
+        assert_eq!(client_host("10.1.2.3:1".parse().unwrap(), &["registry.site".into()]), "10.1.2.3:1");
+    }
 }

@@ -13,8 +13,9 @@ pub(crate) fn run(settings: &cli::Store, printer: &Printer) -> anyhow::Result<St
     match settings {
         cli::Store::List(arg) => list(&Store::open_existing(&arg.store)?, printer),
         cli::Store::Check(arg) => check(&Store::open_existing(&arg.store)?, printer),
-        cli::Store::Rebuild(arg) => {
-            let report = with_progress(printer, "rebuild", |progress| Store::rebuild(&arg.store, progress))?;
+        cli::Store::Rebuild { store, without_names } => {
+            let rebuild = if *without_names { Store::rebuild_without_names } else { Store::rebuild };
+            let report = with_progress(printer, "rebuild", |progress| rebuild(&store.store, progress))?;
             printer.result(&report, |report| {
                 let lost = report.lost.iter().map(|name| format!("lost: {name}\n")).collect::<String>();
                 let moved = report.quarantined.iter().map(|name| format!("moved to quarantine: {name}\n"));
@@ -53,7 +54,7 @@ fn list(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
 fn check(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
     let report = with_progress(printer, "check", |progress| store.check(progress))?;
     printer.result(&report, |report| {
-        let faults = report.faults.iter().map(|fault| format!("fault: {fault:?}\n"));
+        let faults = report.faults.iter().map(|fault| format!("fault: {fault}\n"));
         faults.collect::<String>()
             + &format!(
                 "{} blobs, {}, {} repositories, {} manifests, {} tags: {} faults\n",

@@ -95,6 +95,12 @@ impl BlobWriter {
         self.sink.write(bytes)
     }
 
+    /// What the bytes that were taken hash to.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.sink.hasher.clone().finish()
+    }
+
     /// How many bytes were taken.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Is everything as it should be? Every blob is hashed; files, rows and journal are held against each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
@@ -82,6 +83,26 @@ pub enum Fault {
         /// What it says.
         message: String,
     },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt { digest, found } => write!(f, "blob {digest} hashes to {found}"),
+            Self::Stray { path } => write!(f, "`{}` has no blob's name", path.display()),
+            Self::Missing { repository, digest } => write!(f, "{repository} lacks {digest}: it has no file"),
+            Self::Size { digest, expected, found } => {
+                write!(f, "blob {digest} has {found} bytes, the database says {expected}")
+            }
+            Self::DanglingTag { repository, tag } => {
+                write!(f, "tag {repository}:{tag} points at a manifest that is not there")
+            }
+            Self::JournalShort { found, expected } => {
+                write!(f, "`names.log` has {found} bytes of {expected}: a rebuild would forget names")
+            }
+            Self::Database { message } => write!(f, "the database: {message}"),
+        }
+    }
 }
 
 /// A blob file as found on disk.

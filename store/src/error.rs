@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use oci::{Digest, RepositoryName};
 
+const READ_ONLY: &str = "use a store that can be written; `serve --read-only`, `store list`, `store check` and `pack` need no more than this";
+
 /// Every way in which a call to the store can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,11 @@ pub enum Error {
         /// What the database committed.
         expected: u64,
     },
+    /// Neither database nor journal is there, so no name can be given back.
+    #[error(
+        "the store at `{0}` has neither `airlock.db` nor `names.log`: no repository, manifest or tag can be given back"
+    )]
+    NamesGone(PathBuf),
     /// A newer program wrote the store.
     #[error("the store has format version {found}, this program knows {known}")]
     Version {
@@ -58,6 +65,12 @@ pub enum Error {
     /// Another process works with the store.
     #[error("the store at `{0}` is in use by another process")]
     InUse(PathBuf),
+    /// The file system of the store is read-only.
+    #[error("the store at `{0}` is on a read-only file system")]
+    ReadOnly(PathBuf),
+    /// The file system is read-only, and a program that ended suddenly left the database to be tidied.
+    #[error("the store at `{0}` was not closed in order, and its file system is read-only")]
+    Unfinished(PathBuf),
     /// The bytes are not what the digest promises.
     #[error("the content hashes to `{found}`, not to `{expected}`")]
     DigestMismatch {
@@ -115,7 +128,10 @@ impl Error {
         }
         match self {
             Self::NotAStore(_) => Some("name an empty or a new folder"),
-            Self::Absent(_) => Some("name the folder that `airlock mirror` or `airlock import` filled"),
+            Self::Absent(_) => Some(
+                "check the path; `airlock mirror` and `airlock import` make a store where there is none, and so does \
+                 `airlock serve --create`",
+            ),
             Self::Version { .. } => Some("use the airlock version that wrote the store, or a newer one"),
             Self::InUse(_) => Some("stop `airlock serve` and other airlock commands on this store first"),
             Self::Database(_) => {
@@ -128,9 +144,32 @@ impl Error {
                 "put back the `names.log` that belongs to this store; to go on without the names that it lacks, move \
                  `airlock.db` away and run `airlock store rebuild`",
             ),
+            Self::NamesGone(_) => Some(
+                "put back one of the two, or mirror or import again after `airlock store rebuild --without-names`: the \
+                 blobs are kept, but until then `airlock store gc` would remove them all",
+            ),
             Self::Commit(source) => source.downcast_ref::<Self>().and_then(Self::hint),
+            Self::ReadOnly(_) => Some(READ_ONLY),
+            Self::Unfinished(_) => Some(
+                "let `airlock store list` run on it once where it can be written, then make it read-only",
+            ),
+            Self::Io { .. } if self.is_read_only_file_system() => Some(READ_ONLY),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run airlock as the user that the store belongs to")
+            }
             Self::PartialBusy(_) => Some("wait for the other airlock command to end"),
             _ => None,
+        }
+    }
+
+    /// Whether the file system allows no writing.
+    #[must_use]
+    pub fn is_read_only_file_system(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
+            Self::Commit(source) => source.downcast_ref::<Self>().is_some_and(Self::is_read_only_file_system),
+            Self::ReadOnly(_) => true,
+            _ => false,
         }
     }
 

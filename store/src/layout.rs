@@ -39,6 +39,11 @@ impl Layout {
         self.root.join("airlock.db")
     }
 
+    /// What SQLite has not yet brought into the database; gone or empty after an orderly end.
+    pub(crate) fn write_ahead(&self) -> PathBuf {
+        self.root.join("airlock.db-wal")
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("names.log")
     }

@@ -25,6 +25,7 @@ mod error;
 mod garbage;
 mod journal;
 mod layout;
+mod open;
 mod query;
 mod rebuild;
 mod schema;

@@ -11,7 +11,6 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use crate::blob::BlobFile;
 use crate::layout::Layout;
-use crate::schema::open_reader;
 use crate::{Error, Result};
 
 /// Manifests are kept in memory up to so many bytes in all.
@@ -31,6 +30,7 @@ pub struct ManifestRow {
 /// Reading connections, made when needed and kept.
 pub(crate) struct Readers {
     layout: Layout,
+    open: fn(&Layout) -> Result<Connection>,
     idle: Mutex<Vec<Connection>>,
     cache: Mutex<Cache>,
 }
@@ -58,15 +58,15 @@ impl Cache {
 }
 
 impl Readers {
-    pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout, idle: Mutex::default(), cache: Mutex::default() }
+    pub(crate) fn new(layout: Layout, open: fn(&Layout) -> Result<Connection>) -> Self {
+        Self { layout, open, idle: Mutex::default(), cache: Mutex::default() }
     }
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => open_reader(&self.layout)?,
+            None => (self.open)(&self.layout)?,
         };
         let answer = ask(&connection);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);

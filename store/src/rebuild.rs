@@ -71,8 +71,12 @@ impl Names {
 pub(crate) fn rebuild(
     layout: &Layout,
     disk: &Disk,
+    without_names: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RebuildReport> {
+    if !without_names && !layout.database().exists() && !has_names(layout) {
+        return Err(Error::NamesGone(layout.root().to_owned()));
+    }
     for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     }
@@ -87,6 +91,12 @@ pub(crate) fn rebuild(
     write_database(layout, disk, &changes)?;
     Marker::write(layout, disk, false)?;
     Ok(report)
+}
+
+/// Whether there is a journal with anything in it, or nothing that names could have been given to.
+fn has_names(layout: &Layout) -> bool {
+    fs::metadata(layout.journal()).is_ok_and(|journal| journal.len() > 0)
+        || walk(layout).is_ok_and(|(blobs, _)| blobs.is_empty())
 }
 
 /// A journal that lacks what the database has would make a database without those names, and nothing could give

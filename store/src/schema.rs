@@ -1,5 +1,8 @@
 //! The database's tables and how a connection is opened.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -52,6 +55,23 @@ pub(crate) fn open_reader(layout: &Layout) -> Result<Connection> {
     let connection = Connection::open_with_flags(layout.database(), flags)?;
     connection.busy_timeout(Duration::from_mins(1))?;
     connection.pragma_update(None, "query_only", "ON")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// A connection to a database that nobody can change: SQLite makes no files beside it then, and takes no locks.
+pub(crate) fn open_unchanging(layout: &Layout) -> Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let mut uri = b"file:".to_vec();
+    for byte in layout.database().into_os_string().into_encoded_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02X}").bytes()),
+            _ => uri.push(byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    let connection = Connection::open_with_flags(PathBuf::from(OsString::from_vec(uri)), flags)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

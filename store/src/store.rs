@@ -1,20 +1,21 @@
 //! The store's front: opening, and everything it can be asked for.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use oci::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, Selector, Tag};
 
-use crate::blob::{BlobFile, BlobWriter, PartialBlob, remove_stale};
+use crate::blob::{BlobFile, BlobWriter, PartialBlob};
 use crate::change::Change;
 use crate::commit::{Disk, Observer};
 use crate::garbage::{self, Collected, GarbagePlan};
-use crate::layout::{Layout, Marker, VERSION};
+use crate::layout::Layout;
+use crate::open::{open_lock, prepare, prepare_to_read};
 use crate::query::{ManifestRow, Readers};
 use crate::rebuild::{self, RebuildReport};
-use crate::schema::open_writer;
+use crate::schema::{open_reader, open_unchanging, open_writer};
 use crate::upload::{self, Sessions, Upload, UploadId};
 use crate::writer::Writer;
 use crate::{CheckReport, Error, Progress, Result, check};
@@ -27,10 +28,11 @@ struct Inner {
     layout: Layout,
     disk: Disk,
     readers: Readers,
-    writer: Writer,
+    /// None where the store can only be read.
+    writer: Option<Writer>,
     sessions: Arc<Sessions>,
     /// Held shared as long as the store is open, so that nobody collects garbage meanwhile.
-    lock: File,
+    lock: Option<File>,
 }
 
 impl Store {
@@ -42,7 +44,7 @@ impl Store {
         Self::open_with(root, None)
     }
 
-    /// Opens the store at `root`.
+    /// Opens the store at `root`; for reading only where its file system allows no more.
     ///
     /// # Errors
     /// [`Error::Absent`] where there is none.
@@ -50,7 +52,31 @@ impl Store {
         if !Layout::new(root).marker().exists() {
             return Err(Error::Absent(root.to_owned()));
         }
-        Self::open(root)
+        match Self::open(root) {
+            Err(error) if error.is_read_only_file_system() => Self::open_unchanging(root),
+            opened => opened,
+        }
+    }
+
+    /// Opens a store on a read-only file system: nobody can change it meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Absent`] where there is none, [`Error::Unfinished`] when its database has to be written first.
+    pub fn open_unchanging(root: &Path) -> Result<Self> {
+        let layout = Layout::new(root);
+        let lock = prepare_to_read(&layout)?;
+        if layout.write_ahead().metadata().is_ok_and(|log| log.len() > 0) {
+            return Err(Error::Unfinished(root.to_owned()));
+        }
+        let readers = Readers::new(layout.clone(), open_unchanging);
+        let disk = Disk::default();
+        Ok(Self(Arc::new(Inner { layout, disk, readers, writer: None, sessions: Arc::default(), lock })))
+    }
+
+    /// Whether nothing can be written, because the file system is read-only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.0.writer.is_none()
     }
 
     /// Opens a store whose every step towards durability `observer` sees and can make fail.
@@ -65,10 +91,10 @@ impl Store {
     fn open_with(root: &Path, observer: Option<Arc<dyn Observer>>) -> Result<Self> {
         let layout = Layout::new(root);
         let disk = Disk::new(observer);
-        let lock = prepare(&layout, &disk)?;
+        let lock = Some(prepare(&layout, &disk)?);
         let connection = open_writer(&layout)?;
-        let writer = Writer::start(layout.clone(), disk.clone(), connection)?;
-        let readers = Readers::new(layout.clone());
+        let writer = Some(Writer::start(layout.clone(), disk.clone(), connection)?);
+        let readers = Readers::new(layout.clone(), open_reader);
         Ok(Self(Arc::new(Inner { layout, disk, readers, writer, sessions: Arc::default(), lock })))
     }
 
@@ -134,7 +160,12 @@ impl Store {
                 writer.publish(Some(digest))?;
             }
         }
-        self.0.writer.commit(changes)
+        self.write(changes)
+    }
+
+    fn write(&self, changes: Vec<Change>) -> Result<()> {
+        let writer = self.0.writer.as_ref().ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
+        writer.commit(changes)
     }
 
     /// Names of repositories after `after`, in byte order.
@@ -281,15 +312,31 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InUse`] while another process has the store open, [`Error::JournalShort`] when names would be lost
-    /// that the database still has.
+    /// that the database still has, [`Error::NamesGone`] when there are none anywhere.
     pub fn rebuild(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
+        Self::rebuild_as(root, false, progress)
+    }
+
+    /// As [`Store::rebuild`], and makes a database without names where no names are left.
+    ///
+    /// # Errors
+    /// As [`Store::rebuild`].
+    pub fn rebuild_without_names(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
+        Self::rebuild_as(root, true, progress)
+    }
+
+    fn rebuild_as(
+        root: &Path,
+        without_names: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<RebuildReport> {
         let layout = Layout::new(root);
         if !layout.blobs().is_dir() {
             return Err(Error::Absent(root.to_owned()));
         }
         let lock = open_lock(&layout)?;
         lock.try_lock().map_err(|_| Error::InUse(root.to_owned()))?;
-        rebuild::rebuild(&layout, &Disk::default(), progress)
+        rebuild::rebuild(&layout, &Disk::default(), without_names, progress)
     }
 
     /// What garbage collection would remove: blobs that no manifest of a repository names and no lease keeps.
@@ -306,86 +353,13 @@ impl Store {
     /// [`Error::InUse`] while another process has the store open.
     pub fn collect(&self, plan: &GarbagePlan) -> Result<Collected> {
         let in_use = || Error::InUse(self.root().to_owned());
-        self.0.lock.try_lock().map_err(|_| in_use())?;
+        let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
+        let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
+        lock.try_lock().map_err(|_| in_use())?;
         let collected = self.garbage().and_then(|now| garbage::collect(&self.0.layout, plan, &now));
-        self.0.lock.lock_shared().map_err(Error::io("lock", &self.0.layout.lock()))?;
+        lock.lock_shared().map_err(Error::io("lock", &self.0.layout.lock()))?;
         let (collected, unlink) = collected?;
-        self.0.writer.commit(unlink)?;
+        self.write(unlink)?;
         Ok(collected)
     }
-}
-
-/// Makes or recognises the folder; gives the held lock.
-fn prepare(layout: &Layout, disk: &Disk) -> Result<File> {
-    let root = layout.root();
-    fs::create_dir_all(root).map_err(Error::io("create", root))?;
-    if !recognise(layout)? {
-        // One process makes it; those that come at the same time wait, and find it made.
-        let folder = File::open(root).map_err(Error::io("open", root))?;
-        folder.lock().map_err(Error::io("lock", root))?;
-        if !recognise(layout)? {
-            make(layout, disk)?;
-        }
-    }
-    let lock = open_lock(layout)?;
-    if lock.try_lock().is_ok() {
-        remove_stale(layout);
-    }
-    lock.lock_shared().map_err(Error::io("lock", &layout.lock()))?;
-    Ok(lock)
-}
-
-/// Whether the folder is a store already.
-fn recognise(layout: &Layout) -> Result<bool> {
-    let root = layout.root();
-    let marker = layout.marker();
-    match fs::read(&marker) {
-        Ok(bytes) => {
-            let found =
-                serde_json::from_slice::<Marker>(&bytes).map_err(|_| Error::NotAStore(root.to_owned()))?;
-            if found.format > VERSION {
-                return Err(Error::Version { found: found.format, known: VERSION });
-            }
-            // An empty database would cut the journal at the next commit.
-            if found.rebuilding || !layout.database().exists() {
-                return Err(Error::NoDatabase(root.to_owned()));
-            }
-            Ok(true)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io("read", &marker)(error)),
-    }
-}
-
-/// Makes an empty store; the marker comes last, so that a half-made one is made again.
-fn make(layout: &Layout, disk: &Disk) -> Result<()> {
-    let root = layout.root();
-    let ours = ["blobs", "uploads", "partial", "store.lock", "store.new", "airlock.db", "names.log"];
-    for entry in fs::read_dir(root).map_err(Error::io("read", root))? {
-        let name = entry.map_err(Error::io("read", root))?.file_name();
-        if !ours.iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
-            return Err(Error::NotAStore(root.to_owned()));
-        }
-    }
-    for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    }
-    for algorithm in Algorithm::ALL {
-        disk.sync_directory(&layout.algorithm(algorithm))?;
-    }
-    disk.sync_directory(&layout.blobs())?;
-    disk.sync_directory(root)?;
-    drop(open_writer(layout)?);
-    Marker::write(layout, disk, false)
-}
-
-fn open_lock(layout: &Layout) -> Result<File> {
-    let path = layout.lock();
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(Error::io("open", &path))
 }

@@ -56,7 +56,8 @@ pub(crate) fn serve(directory: &Path, store: &str) -> Server {
     let file = directory.join(format!("{store}.address"));
     let _ = std::fs::remove_file(&file);
     let name = file.to_str().unwrap();
-    let arguments = ["serve", "--store", store, "--listen", "127.0.0.1:0", "--address-file", name];
+    let arguments =
+        ["serve", "--create", "--store", store, "--listen", "127.0.0.1:0", "--address-file", name];
     let mut child =
         airlock(directory, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     for _ in 0..600 {

@@ -238,6 +238,9 @@ pub enum Error {
         /// The largest volume.
         size: u64,
     },
+    /// Another pack writes into the folder.
+    #[error("another `airlock pack` is writing to `{0}`")]
+    TargetBusy(PathBuf),
     /// Volumes of another set have the same names.
     #[error("`{0}` is there already and belongs to another set")]
     WouldOverwrite(PathBuf),
@@ -343,6 +346,11 @@ impl Error {
             }
             Self::NoSpace { .. } => Some("use a larger medium, or free space"),
             Self::FileTooLarge { .. } | Self::VolumeTooSmall { .. } => Some("choose another --volume-size"),
+            Self::TargetBusy(_) => Some("wait for it to end, or use another folder"),
+            Self::TooMany { what: "volumes", .. } => Some("choose a larger --volume-size"),
+            Self::TooMany { .. } | Self::ManifestTooLarge { .. } => {
+                Some("split the mirror file: no reader takes so much")
+            }
             Self::WouldOverwrite(_) => Some("use an empty folder, or remove the old volumes"),
             Self::Head { .. }
             | Self::ManifestDigest { .. }

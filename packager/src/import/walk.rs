@@ -55,8 +55,8 @@ impl Buffers {
 
 /// Takes the content of entries, one after another.
 pub(crate) trait Sink {
-    /// An entry begins; says whether its content is wanted.
-    fn begin(&mut self, entry: &Entry) -> Result<bool, Error>;
+    /// An entry begins.
+    fn begin(&mut self, entry: &Entry) -> Result<(), Error>;
     /// The next bytes of content.
     fn write(&mut self, chunk: &Chunk) -> Result<(), Error>;
     /// The entry ends: all bytes have come. Checks that they hash to the entry's digest.
@@ -85,7 +85,7 @@ pub(crate) fn walk(media: &Media, manifest: &BundleManifest, sink: &mut dyn Sink
 struct Walker<'a> {
     manifest: &'a BundleManifest,
     sink: &'a mut dyn Sink,
-    /// The entry being read; `None` while a skipped one passes.
+    /// The entry being read.
     content: Option<Content>,
     buffers: Buffers,
     window_log: u32,
@@ -109,21 +109,18 @@ impl Walker<'_> {
         let extent = entry.extents[piece.extent];
         self.header(payload, piece, extent.length)?;
         if piece.extent == 0 {
-            self.content = if self.sink.begin(entry)? { Some(self.start(entry)?) } else { None };
+            self.sink.begin(entry)?;
+            self.content = Some(self.start(entry)?);
         }
-        if self.content.is_some() {
-            let mut left = extent.length;
-            while left > 0 {
-                let count = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
-                let chunk = self.buffers.chunk(|buffer| {
-                    payload.fill(&mut buffer[..count])?;
-                    Ok::<_, Error>(count)
-                })?;
-                self.feed(entry, &chunk)?;
-                left -= count as u64;
-            }
-        } else {
-            payload.skip(extent.length)?;
+        let mut left = extent.length;
+        while left > 0 {
+            let count = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+            let chunk = self.buffers.chunk(|buffer| {
+                payload.fill(&mut buffer[..count])?;
+                Ok::<_, Error>(count)
+            })?;
+            self.feed(entry, &chunk)?;
+            left -= count as u64;
         }
         zeros(payload, tar::padding(extent.length))?;
         if piece.extent + 1 == entry.extents.len()
@@ -247,9 +244,9 @@ impl<'a> Proof<'a> {
 }
 
 impl Sink for Proof<'_> {
-    fn begin(&mut self, entry: &Entry) -> Result<bool, Error> {
+    fn begin(&mut self, entry: &Entry) -> Result<(), Error> {
         self.hasher = Some(Hasher::new(entry.digest.algorithm()));
-        Ok(true)
+        Ok(())
     }
 
     fn write(&mut self, chunk: &Chunk) -> Result<(), Error> {

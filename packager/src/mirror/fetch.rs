@@ -61,21 +61,29 @@ pub(super) async fn fetch(
     // Sizes of files are known only now.
     report.totals.fetched_bytes -= plan.announced();
     report.totals.fetched_bytes += sizes.iter().map(|(_, size)| size).sum::<u64>();
-    report.totals.verified_bytes = report.totals.fetched_bytes;
     let mut names = Names::default();
     for (item, line) in plan.items.into_iter().zip(&mut report.items) {
         let source = item.report.source.clone();
-        let locked = name_item(item, &plan.platforms, store, &mut names).await?;
+        let (locked, local) = name_item(item, &plan.platforms, store, &mut names).await?;
         line.digest = Some(locked.digest.to_string());
         line.bytes = locked.size;
-        if locked.kind == ItemKind::File && !sizes.iter().any(|(name, _)| *name == source) {
-            line.state = State::Reused;
+        match local {
+            Some((State::Fetched, size)) => report.totals.fetched_bytes += size,
+            Some((state, size)) => {
+                line.state = state;
+                report.totals.reused_bytes += size;
+            }
+            None if locked.kind == ItemKind::File && !sizes.iter().any(|(name, _)| *name == source) => {
+                line.state = State::Reused;
+            }
+            None => {}
         }
         reporter.item(&source, line.state);
         reporter.item(&source, State::Verified);
         names.items.push(locked);
     }
-    let (lock, changes) = finish(plan.name, names);
+    report.totals.verified_bytes = report.totals.fetched_bytes;
+    let (lock, changes) = finish(plan.name, plan.follow, names);
     let target = store.clone();
     blocking(move || Ok(target.commit(changes)?)).await?;
     reporter.end();
@@ -184,7 +192,7 @@ async fn name_item(
     platforms: &[String],
     store: &Store,
     names: &mut Names,
-) -> Result<LockedItem, Error> {
+) -> Result<(LockedItem, Option<Local>), Error> {
     if let Some(image) = item.image {
         let size = item.report.bytes;
         let (manifests, tags) = names.repositories.entry(image.repository.clone()).or_default();
@@ -193,7 +201,7 @@ async fn name_item(
         tags.extend(image.tags);
         let platforms =
             if image.kind == ItemKind::Image || indexed { platforms.to_vec() } else { Vec::new() };
-        return Ok(LockedItem {
+        let locked = LockedItem {
             kind: image.kind,
             source: image.reference.to_string(),
             tag: image.reference.tag().cloned(),
@@ -201,11 +209,12 @@ async fn name_item(
             digest: image.root,
             platforms,
             size,
-        });
+        };
+        return Ok((locked, None));
     }
     let store = store.clone();
     let wanted = item.wanted;
-    let (kind, source, repository, tag, artifact) = blocking(move || make(wanted, &store)).await?;
+    let (kind, source, repository, tag, artifact, local) = blocking(move || make(wanted, &store)).await?;
     let digest = artifact.manifest.digest();
     let size = artifact.manifest.bytes().len() as u64
         + carried(std::iter::once(&artifact.manifest)).iter().map(|blob| blob.size).sum::<u64>();
@@ -214,20 +223,27 @@ async fn name_item(
     if tags.insert(tag.clone(), digest.clone()).is_some_and(|before| before != digest) {
         return Err(Error::Clash(format!("{repository}:{tag}")));
     }
-    Ok(LockedItem { kind, source, repository, tag: Some(tag), digest, platforms: Vec::new(), size })
+    let locked = LockedItem { kind, source, repository, tag: Some(tag), digest, platforms: Vec::new(), size };
+    Ok((locked, local))
 }
 
-type Made = (ItemKind, String, RepositoryName, Tag, Artifact);
+/// Whether a local file's bytes came only now, and how many they are.
+type Local = (State, u64);
+
+type Made = (ItemKind, String, RepositoryName, Tag, Artifact, Option<Local>);
 
 /// Checks a file against all its checksums and makes its artifact.
 fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error> {
     match wanted {
         Some(Wanted::File { source, location, checksums, repository, tag }) => {
-            let (digest, size) = match (&location, checksums.first()) {
-                (Location::Path(path), _) => put_file(path, store)?,
+            let (digest, size, local) = match (&location, checksums.first()) {
+                (Location::Path(path), _) => {
+                    let (digest, size, state) = put_file(path, store)?;
+                    (digest, size, Some((state, size)))
+                }
                 (Location::Url(_), Some(digest)) => {
                     let size = store.has_blob(digest)?.ok_or_else(|| Error::NotFound(source.clone()))?;
-                    (digest.clone(), size)
+                    (digest.clone(), size, None)
                 }
                 (Location::Url(_), None) => return Err(Error::NotFound(source)),
             };
@@ -239,11 +255,11 @@ fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error> {
             }
             let artifact = artifact(tag.as_str(), &digest, size)?;
             put(store, &artifact.config)?;
-            Ok((ItemKind::File, source, repository, tag, artifact))
+            Ok((ItemKind::File, source, repository, tag, artifact, local))
         }
         Some(Wanted::Chart { path }) => {
             let name = path.display().to_string();
-            let (digest, size) = put_file(&path, store)?;
+            let (digest, size, state) = put_file(&path, store)?;
             let blob = store.blob(&digest)?.ok_or_else(|| Error::NotFound(name.clone()))?;
             let config = chart_config(blob.file, &name)?;
             let text = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
@@ -254,23 +270,26 @@ fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error> {
             let file = format!("{}-{}.tgz", text("name"), text("version"));
             let artifact = chart_artifact(&config, &file, &digest, size)?;
             put(store, &artifact.config)?;
-            Ok((ItemKind::Chart, name, repository, tag, artifact))
+            Ok((ItemKind::Chart, name, repository, tag, artifact, Some((state, size))))
         }
         Some(Wanted::Image { .. } | Wanted::Archive { .. }) | None => Err(Error::Died),
     }
 }
 
-fn put_file(path: &Path, store: &Store) -> Result<(Digest, u64), Error> {
+fn put_file(path: &Path, store: &Store) -> Result<(Digest, u64, State), Error> {
     let failed = |source| Error::File { path: path.display().to_string(), source };
     let mut file = File::open(path).map_err(failed)?;
     let mut writer = store.writer(Algorithm::Sha256)?;
     let mut buffer = vec![0; BATCH];
     loop {
         match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(writer.publish(None)?),
+            0 => break,
             count => writer.write(&buffer[..count])?,
         }
     }
+    let there = store.has_blob(&writer.digest())? == Some(writer.len());
+    let (digest, size) = writer.publish(None)?;
+    Ok((digest, size, if there { State::Reused } else { State::Fetched }))
 }
 
 fn put(store: &Store, bytes: &[u8]) -> Result<(), Error> {
@@ -294,7 +313,7 @@ fn hash(store: &Store, digest: &Digest, algorithm: Algorithm) -> Result<Digest, 
 }
 
 /// The lock, and the changes that name everything in it.
-fn finish(name: String, names: Names) -> (Lock, Vec<Change>) {
+fn finish(name: String, follow: bool, names: Names) -> (Lock, Vec<Change>) {
     let mut changes = Vec::new();
     let mut repositories = Vec::new();
     for (repository, (manifests, tags)) in names.repositories {
@@ -317,7 +336,7 @@ fn finish(name: String, names: Names) -> (Lock, Vec<Change>) {
         }
         repositories.push(locked);
     }
-    (Lock { version: VERSION, name, items: names.items, repositories }, changes)
+    (Lock { version: VERSION, name, follow, items: names.items, repositories }, changes)
 }
 
 fn check_room(store: &Store, needed: u64) -> Result<(), Error> {

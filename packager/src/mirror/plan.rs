@@ -7,7 +7,7 @@ use serde::Serialize;
 use store::Store;
 
 use super::resolve::{Resolved, ResolvedImage};
-use super::{Error, ItemReport, MirrorReport, Totals};
+use super::{Error, ItemReport, MirrorReport, Totals, local};
 use crate::config::{Location, MirrorConfig};
 use crate::lock::{ItemKind, Lock, LockedItem};
 use crate::reporter::State;
@@ -20,6 +20,8 @@ pub struct MirrorPlan {
     pub(super) name: String,
     /// The platforms asked for.
     pub(super) platforms: Vec<String>,
+    /// Whether signatures, attestations and SBOMs come along.
+    pub(super) follow: bool,
     /// Whether the lock is satisfied and nothing is to be done.
     pub done: bool,
     /// Every item, in the mirror file's order.
@@ -112,14 +114,14 @@ pub(super) fn satisfied(
         if item.kind == ItemKind::Image && item.platforms != platforms {
             return Ok(None);
         }
-        if !still_asked_for(wanted, item, lock) {
+        if !still_asked_for(wanted, item, lock) || !local::is_unchanged(config, wanted, item, lock)? {
             return Ok(None);
         }
         let digest = Some(item.digest.to_string());
         let report = ItemReport { source, digest, state: State::Present, bytes: item.size };
         items.push(PlannedItem { report, image: None, wanted: None, fetches: 0 });
     }
-    if lock.items.len() != wants.len() || lock.name != config.name {
+    if lock.items.len() != wants.len() || lock.name != config.name || lock.follow != config.follow {
         return Ok(None);
     }
     for repository in &lock.repositories {
@@ -141,7 +143,14 @@ pub(super) fn satisfied(
             }
         }
     }
-    Ok(Some(MirrorPlan { name: config.name.clone(), platforms, done: true, items, downloads: Vec::new() }))
+    Ok(Some(MirrorPlan {
+        name: config.name.clone(),
+        platforms,
+        follow: config.follow,
+        done: true,
+        items,
+        downloads: Vec::new(),
+    }))
 }
 
 /// Whether a locked file has the name and a checksum that the mirror file gives now; if not, it is looked at anew.
@@ -201,7 +210,8 @@ pub(super) fn plan(
     }
     let platforms = config.platforms.iter().map(ToString::to_string).collect();
     let downloads = downloads.into_values().collect();
-    Ok(MirrorPlan { name: config.name.clone(), platforms, done: false, items, downloads })
+    let (name, follow) = (config.name.clone(), config.follow);
+    Ok(MirrorPlan { name, platforms, follow, done: false, items, downloads })
 }
 
 fn origin(image: &ResolvedImage, digest: &Digest) -> Result<Origin, Error> {

@@ -13,7 +13,7 @@ use store::Store;
 use crate::bundle::head::head_len;
 use crate::bundle::manifest::{BundleRepository, BundledManifest, VERSION};
 use crate::bundle::tar::TRAILER;
-use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, layout};
+use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, Limits, layout};
 use crate::lock::Lock;
 use crate::reporter::Reporter;
 
@@ -90,7 +90,9 @@ pub fn plan(
         entries,
     };
     let manifest = place(manifest, volume_size)?;
-    let head = head_len(manifest.to_bytes().len() as u64);
+    let size = manifest.to_bytes().len() as u64;
+    check_limits(&manifest, size, &Limits::default())?;
+    let head = head_len(size);
     let volumes = (1..=manifest.volumes)
         .map(|number| PlannedVolume {
             name: manifest.volume_name(number),
@@ -98,6 +100,22 @@ pub fn plan(
         })
         .collect();
     Ok(PackPlan { manifest, volumes, layout_files })
+}
+
+/// That a reader will take it: what nobody can import must not be found out on the far side.
+fn check_limits(manifest: &BundleManifest, size: u64, limits: &Limits) -> Result<(), Error> {
+    let (volumes, entries) = (u64::from(manifest.volumes), manifest.entries.len() as u64);
+    let bounds =
+        [("volumes", volumes, u64::from(limits.volumes)), ("entries", entries, limits.entries as u64)];
+    for (what, found, limit) in bounds {
+        if found > limit {
+            return Err(Error::TooMany { what, found, limit });
+        }
+    }
+    if size > limits.manifest {
+        return Err(Error::ManifestTooLarge { found: size, limit: limits.manifest });
+    }
+    Ok(())
 }
 
 /// Lays the entries out. The head holds the manifest, which holds the layout: the room kept for the head grows
@@ -288,5 +306,31 @@ impl Source {
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.encoded.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_reader_takes_is_not_written() {
+        let entries = vec![plain(EntryKind::OciLayout, b"{}"), plain(EntryKind::Index, b"[]")];
+        let manifest = BundleManifest {
+            version: VERSION,
+            name: "a".into(),
+            created_by: "airlock".into(),
+            volumes: 3,
+            items: Vec::new(),
+            repositories: Vec::new(),
+            entries,
+        };
+        let usual = Limits::default();
+        let refused = |limits: Limits| check_limits(&manifest, 1000, &limits).unwrap_err();
+        assert!(check_limits(&manifest, 1000, &usual).is_ok());
+        assert!(matches!(refused(Limits { volumes: 2, ..usual }), Error::TooMany { what: "volumes", .. }));
+        assert!(matches!(refused(Limits { entries: 1, ..usual }), Error::TooMany { what: "entries", .. }));
+        let large = refused(Limits { manifest: 999, ..usual });
+        assert!(matches!(large, Error::ManifestTooLarge { .. }) && large.hint().is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! Writes a planned set: one pass over the medium, from first byte to last.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -67,6 +67,7 @@ pub fn write(
     let set = Digest::sha256(&manifest);
     let target = &options.target;
     fs::create_dir_all(target).map_err(Error::io("create", target))?;
+    let _alone = lock(target)?;
     remove_own(plan, &set, target)?;
     check_room(plan, target, reporter)?;
     let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
@@ -194,6 +195,16 @@ impl Output<'_> {
 
     fn failed(&self, error: std::io::Error) -> Error {
         Error::io("write", self.path)(error)
+    }
+}
+
+/// Keeps other packs out of the folder as long as it is held, and leaves no file there. File systems without locks go
+/// without.
+fn lock(target: &Path) -> Result<File, Error> {
+    let folder = File::open(target).map_err(Error::io("open", target))?;
+    match folder.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::TargetBusy(target.to_owned())),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(folder),
     }
 }
 

@@ -93,6 +93,7 @@ fn lock(manifest: &Manifest, blobs: Vec<LockedBlob>) -> Lock {
     Lock {
         version: 1,
         name: "small".into(),
+        follow: true,
         items: vec![LockedItem {
             kind: ItemKind::Image,
             source: "r.io/app:v1".into(),

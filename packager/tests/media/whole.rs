@@ -32,6 +32,44 @@ fn an_import_gives_what_was_packed() {
     }
 }
 
+/// The signature says nothing of time: an older drive moves tags back, which must be seen.
+#[test]
+fn an_import_says_which_tags_it_moves() {
+    let (old, new) = (Rig::new(), Rig::with_text(b"another text"));
+    old.pack("drive", ONE_VOLUME);
+    new.pack("drive", ONE_VOLUME);
+    let far = Store::open(&old.path("far")).unwrap();
+    assert_eq!(old.import(&[old.path("drive")], &far).unwrap().moved, []);
+    let newer = new.import(&[new.path("drive")], &far).unwrap();
+    let digest = |rig: &Rig| rig.lock.items[0].digest.clone();
+    assert_eq!((newer.moved_tags, newer.moved.len()), (1, 1));
+    assert_eq!((&newer.moved[0].from, &newer.moved[0].to), (&digest(&old), &digest(&new)));
+    let back = old.import(&[old.path("drive")], &far).unwrap();
+    assert_eq!((&back.moved[0].from, &back.moved[0].to), (&digest(&new), &digest(&old)));
+    assert_eq!(back.moved[0].tag.as_str(), "v1");
+    assert_eq!(old.import(&[old.path("drive")], &far).unwrap().moved_tags, 0);
+}
+
+/// What the store has already is checked on the drive all the same, and is written anew if its size is wrong.
+#[test]
+fn an_import_checks_what_the_store_has_already() {
+    let rig = Rig::new();
+    let volumes = rig.pack("drive", SMALL);
+    let far = Store::open(&rig.path("far")).unwrap();
+    rig.import(&[rig.path("drive")], &far).unwrap();
+    let rotten = &rig.lock.repositories[0].manifests[0].blobs[2].digest;
+    let path = rig.path("far").join("blobs/sha256").join(&rotten.hex()[..2]).join(rotten.hex());
+    fs::write(&path, b"short").unwrap();
+    let mended = rig.import(&[rig.path("drive")], &far).unwrap();
+    assert_eq!((mended.imported.blobs, mended.present.blobs), (1, 4));
+    assert!(far.check(&mut |_| {}).unwrap().faults.is_empty());
+    let sound = fs::read(&volumes[1]).unwrap();
+    let mut changed = sound.clone();
+    changed[sound.len() - 5000] ^= 1;
+    fs::write(&volumes[1], changed).unwrap();
+    assert!(matches!(rig.import(&[rig.path("drive")], &far), Err(Error::Content { .. })));
+}
+
 /// Decompressed, such content ends with a full buffer, and the frame with it.
 #[test]
 fn compressed_content_of_whole_buffers_is_read() {
@@ -81,6 +119,41 @@ fn volumes_are_taken_in_any_order_and_from_several_folders() {
     }
 }
 
+type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+/// A second copy of a volume is there for the case that one is damaged, whichever comes first by name.
+#[test]
+fn a_damaged_copy_of_a_volume_is_passed_over() {
+    let rig = Rig::new();
+    let volumes = rig.pack("drive", SMALL);
+    let sound = fs::read(&volumes[1]).unwrap();
+    let head = sound.len() - 50_000;
+    let damages: [Damage; 6] = [
+        &|bytes| bytes[3] ^= 1,
+        &|bytes| bytes[600] ^= 1,
+        &|bytes| bytes[2000] ^= 1,
+        &|bytes| bytes.truncate(head),
+        &|bytes| bytes[head] ^= 1,
+        &|bytes| bytes.push(0),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        for name in ["a-copy.tar", "z-copy.tar"] {
+            let mut bytes = sound.clone();
+            damage(&mut bytes);
+            fs::write(rig.path("drive").join(name), bytes).unwrap();
+            let far = Store::open(&rig.path(&format!("far-{number}-{name}"))).unwrap();
+            rig.import(&[rig.path("drive")], &far).unwrap();
+            assert_eq!(dump(&far), dump(&rig.store), "{number} {name}");
+            let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
+            verify(&media, Some(&rig.trust), &Silent).unwrap();
+            let unread = name == "z-copy.tar" && number == 4;
+            // A file that does not even begin as a volume is none.
+            assert_eq!(media.warnings().is_empty(), unread || number == 0, "{number} {name}");
+            fs::remove_file(rig.path("drive").join(name)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_drive_is_shown_without_keys_and_proved_with_them() {
     let rig = Rig::new();
@@ -126,6 +199,22 @@ fn a_set_is_not_packed_beside_another_of_its_name() {
     assert_eq!(crate::rig::listing(&rig.path("drive")), before);
     let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
     assert!(verify(&media, Some(&rig.trust), &Silent).unwrap().completion.is_some());
+}
+
+/// Two packs would remove and rename each other's volumes.
+#[test]
+fn two_packs_do_not_write_into_one_folder_at_once() {
+    let rig = Rig::new();
+    fs::create_dir(rig.path("drive")).unwrap();
+    let held = fs::File::open(rig.path("drive")).unwrap();
+    held.lock().unwrap();
+    let plan = rig.plan(SMALL);
+    let options =
+        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent);
+    assert!(matches!(refused, Err(Error::TargetBusy(_))));
+    drop(held);
+    packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent).unwrap();
 }
 
 #[test]

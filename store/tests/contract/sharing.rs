@@ -113,3 +113,26 @@ fn an_upload_that_was_given_up_is_removed_and_one_in_use_is_not() {
     upload.write(b"still here").unwrap();
     upload.publish(&Digest::sha256(b"still here")).unwrap();
 }
+
+/// As on a read-only file system, where SQLite could make no files beside the database.
+#[test]
+fn an_unchanging_store_is_read_without_a_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("a %3f#?b");
+    assert!(matches!(Store::open_unchanging(&root), Err(Error::Absent(_))));
+    let before = {
+        let store = Store::open(&root).unwrap();
+        push(&store, "a/b", "v1").unwrap();
+        dump(&store)
+    };
+    let listing =
+        || std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let files = listing();
+    let store = Store::open_unchanging(&root).unwrap();
+    assert_eq!(dump(&store), before);
+    assert!(store.is_read_only() && store.check(&mut |_| {}).unwrap().faults.is_empty());
+    assert!(matches!(store.commit(Vec::new()), Err(Error::ReadOnly(_))));
+    assert_eq!(listing(), files);
+    std::fs::write(root.join("airlock.db-wal"), "not in the database yet").unwrap();
+    assert!(matches!(Store::open_unchanging(&root), Err(Error::Unfinished(_))));
+}

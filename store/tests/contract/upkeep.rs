@@ -86,6 +86,24 @@ fn a_rebuild_does_not_forget_names_that_only_the_database_has() {
     assert_eq!(Store::rebuild(folder.path(), &mut |_| {}).unwrap().unreadable_lines, 1);
 }
 
+/// No names at all and success would look like a store that was mended.
+#[test]
+fn a_rebuild_without_database_and_journal_is_not_taken_for_a_success() {
+    let folder = tempfile::tempdir().unwrap();
+    push(&Store::open(folder.path()).unwrap(), "a/b", "v1").unwrap();
+    remove_database(folder.path());
+    let journal = folder.path().join("names.log");
+    fs::write(&journal, "").unwrap();
+    for _ in 0..2 {
+        let refused = Store::rebuild(folder.path(), &mut |_| {}).unwrap_err();
+        assert!(matches!(refused, Error::NamesGone(_)) && refused.hint().is_some(), "{refused:?}");
+        let _ = fs::remove_file(&journal);
+    }
+    let report = Store::rebuild_without_names(folder.path(), &mut |_| {}).unwrap();
+    assert_eq!((report.blobs, report.manifests), (2, 0));
+    assert!(dump(&Store::open(folder.path()).unwrap()).is_empty());
+}
+
 #[test]
 fn a_rebuild_moves_rotten_files_aside_and_says_what_is_lost() {
     let folder = tempfile::tempdir().unwrap();

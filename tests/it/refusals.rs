@@ -1,0 +1,209 @@
+//! Mistakes that people make with paths, keys and options, and what they are told.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::cli::{airlock, fails};
+
+const HEAD: &str = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\n";
+const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A store with one file in it, its lock, a key pair and a trust file.
+fn mirrored(path: &Path) {
+    fs::write(path.join("a.txt"), "first").unwrap();
+    fs::write(path.join("airlock.yaml"), format!("{HEAD}sources: [{{files: [{{path: a.txt}}]}}]\n")).unwrap();
+    let made = airlock(path, &["mirror", "--store", "s"]);
+    assert!(made.status.success() && text(&made.stderr).contains("made a new store at `s`"));
+    assert!(airlock(path, &["keys", "generate", "k"]).status.success());
+    assert!(airlock(path, &["keys", "trust", "k.pub"]).status.success());
+}
+
+#[test]
+fn a_mistyped_store_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    assert!(airlock(path, &["pack", "--store", "s", "--to", "d", "--key", "k.key"]).status.success());
+    fails(path, &["mirror", "--store", "typo", "--dry-run"], 4, "hint:");
+    fails(path, &["import", "d", "--trust", "trust.yaml", "--store", "typo", "--dry-run"], 4, "hint:");
+    fails(path, &["serve", "--store", "typo", "--listen", "127.0.0.1:0"], 4, "--create");
+    assert!(!path.join("typo").exists());
+    let imported = airlock(path, &["import", "d", "--trust", "trust.yaml", "--store", "far"]);
+    assert!(imported.status.success() && text(&imported.stderr).contains("made a new store at `far`"));
+}
+
+#[test]
+fn a_store_on_a_read_only_file_system_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    let within = |command: &str| {
+        let script = format!("mount --bind s s && mount -o remount,ro,bind s && {command}");
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(path);
+        unshare.env("A", AIRLOCK).env("AIRLOCK_KEY_PASSWORD", "a password").output()
+    };
+    if !within("true").is_ok_and(|output| output.status.success()) {
+        println!("skipped: no mounts in a user namespace");
+        return;
+    }
+    for command in
+        ["$A store list --store s", "$A store check --store s", "$A pack --store s --to d --key k.key"]
+    {
+        let output = within(command).unwrap();
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    }
+    assert!(text(&within("$A store list --store s").unwrap().stdout).contains("files:a.txt"));
+    let serve = "timeout -s TERM 2 $A serve --store s --listen 127.0.0.1:0 --read-only";
+    assert!(text(&within(serve).unwrap().stdout).contains("serving http://"));
+    for command in ["$A serve --store s --listen 127.0.0.1:0", "$A mirror --store s", "$A store gc --store s"]
+    {
+        let output = within(command).unwrap();
+        let said = text(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("read-only") && said.contains("hint:"),
+            "{command}: {said}"
+        );
+    }
+}
+
+#[test]
+fn keys_and_passwords_that_are_wrong_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    let pack = ["pack", "--store", "s", "--to", "d", "--key", "k.key"];
+    fs::set_permissions(path.join("k.key"), Permissions::from_mode(0o644)).unwrap();
+    let packed = airlock(path, &pack);
+    assert!(
+        packed.status.success() && text(&packed.stderr).contains("warning: others can read the private key")
+    );
+    fs::write(path.join("wrong"), "wrong\n").unwrap();
+    fails(path, &[&pack[..], &["--password-file", "wrong"]].concat(), 2, "first line of --password-file");
+    let other =
+        Command::new(AIRLOCK).args(pack).current_dir(path).env("AIRLOCK_KEY_PASSWORD", "x").output().unwrap();
+    assert!(text(&other.stderr).contains("came from AIRLOCK_KEY_PASSWORD"), "{}", text(&other.stderr));
+    fails(path, &["verify", "d"], 2, "--trust");
+}
+
+#[test]
+fn options_that_mean_nothing_are_refused_and_json_is_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fails(path, &["version", "--output", "html"], 2, "inspect");
+    let version = airlock(path, &["version", "--output", "json"]).stdout;
+    let version: serde_json::Value = serde_json::from_slice(&version).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    fs::write(path.join("users"), "# nobody\n\n").unwrap();
+    fails(path, &["serve", "--create", "--store", "s", "--htpasswd", "users"], 2, "no user");
+    assert!(!path.join("s").exists());
+}
+
+#[test]
+fn a_broken_configuration_file_stops_only_what_needs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::create_dir_all(path.join(".config/airlock")).unwrap();
+    fs::write(path.join(".config/airlock/config.yaml"), "shop: [").unwrap();
+    for arguments in [&["--help"][..], &["mirror", "--help"], &["version"], &["--version"], &["schema"]] {
+        assert!(airlock(path, arguments).status.success(), "{arguments:?}");
+    }
+    fails(path, &["store", "list"], 2, "configuration file");
+    fails(path, &["store", "list", "--store", "s"], 2, "configuration file");
+}
+
+#[test]
+fn faults_of_a_store_are_told_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    fs::write(path.join("s/blobs/sha256/00/stray"), "").unwrap();
+    let checked = airlock(path, &["store", "check", "--store", "s"]);
+    assert_eq!(checked.status.code(), Some(3));
+    let said = text(&checked.stdout);
+    assert!(said.contains("stray` has no blob's name") && !said.contains("Stray"), "{said}");
+}
+
+/// A lock settles what registries mean by their names; a local file means its bytes.
+#[test]
+fn a_lock_does_not_hide_that_local_files_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    let mirror = || {
+        let output = airlock(path, &["mirror", "--store", "s", "--output", "json"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let first = mirror();
+    assert_eq!(first["items"][0]["state"], "present");
+    fs::write(path.join("a.txt"), "second!").unwrap();
+    let second = mirror();
+    assert_eq!(
+        (&second["items"][0]["state"], &second["totals"]["fetchedBytes"]),
+        (&"fetched".into(), &7.into())
+    );
+    assert_ne!(second["items"][0]["digest"], first["items"][0]["digest"]);
+    assert_eq!(mirror()["items"][0]["state"], "present");
+    fs::remove_file(path.join("a.txt")).unwrap();
+    fails(path, &["mirror", "--store", "s"], 4, "a.txt");
+}
+
+#[test]
+fn a_lock_does_not_hide_that_signatures_are_to_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    let follow = |follow: &str| {
+        let text =
+            format!("{HEAD}signatures: {{follow: {follow}}}\nsources: [{{files: [{{path: a.txt}}]}}]\n");
+        fs::write(path.join("airlock.yaml"), text).unwrap();
+        assert!(airlock(path, &["mirror", "--store", "s"]).status.success());
+        fs::read_to_string(path.join("airlock.lock")).unwrap().contains("\"follow\": false")
+    };
+    assert!(follow("false"));
+    assert!(!follow("true"));
+}
+
+/// A layout with two images: which of them is meant stands in the mirror file alone.
+#[test]
+fn a_lock_does_not_hide_another_image_of_an_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let blobs = path.join("layout/blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |bytes: &str| {
+        let digest = oci::Digest::sha256(bytes.as_bytes());
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        digest
+    };
+    let config = put("{}");
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let image = |name: &str| {
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":2}},"layers":[],"annotations":{{"a":"{name}"}}}}"#
+        );
+        let (digest, size) = (put(&manifest), manifest.len());
+        format!(
+            r#"{{"mediaType":"{kind}","digest":"{digest}","size":{size},"annotations":{{"org.opencontainers.image.ref.name":"{name}"}}}}"#
+        )
+    };
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{},{}]}}"#, image("one"), image("two"));
+    fs::write(path.join("layout/index.json"), index).unwrap();
+    let mirror = |name: &str| {
+        let source = format!("{{ociLayout: {{path: layout, image: {name}, reference: 'r.example/a:v1'}}}}");
+        fs::write(path.join("airlock.yaml"), format!("{HEAD}sources: [{source}]\n")).unwrap();
+        let output = airlock(path, &["mirror", "--store", "s", "--output", "json"]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["items"][0]["digest"].as_str().unwrap().to_owned()
+    };
+    let one = mirror("one");
+    assert_ne!(mirror("two"), one);
+    assert_eq!(mirror("one"), one);
+}
