@@ -75,6 +75,24 @@ fn open_or_make(arg: &StoreArg, printer: &Printer) -> anyhow::Result<::store::St
     }
 }
 
+/// A store to plan against, with what keeps it. Where there is none, an empty one that is gone afterwards: a dry
+/// run makes nothing, and the first one comes before the store.
+fn open_or_imagine(
+    arg: &StoreArg,
+    printer: &Printer,
+) -> anyhow::Result<(::store::Store, Option<tempfile::TempDir>)> {
+    match ::store::Store::open_existing(&arg.store) {
+        Err(::store::Error::Absent(_)) => {
+            let folder = tempfile::tempdir()?;
+            let store = ::store::Store::open(folder.path())?;
+            printer
+                .say(&format!("there is no store at `{}`: planned as for an empty one", arg.store.display()));
+            Ok((store, Some(folder)))
+        }
+        opened => Ok((opened?, None)),
+    }
+}
+
 /// The trust file, if one is named.
 fn trust(arg: &TrustArg) -> anyhow::Result<Option<TrustFile>> {
     let Some(path) = &arg.trust else { return Ok(None) };

@@ -5,7 +5,7 @@ use packager::import::{ImportReport, import, plan};
 use packager::media::Media;
 
 use crate::cli::Import;
-use crate::commands::{open_or_make, trust};
+use crate::commands::{open_or_imagine, open_or_make, trust};
 use crate::failure::Status;
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
@@ -15,7 +15,8 @@ pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status
     let media = Media::open(&settings.media.paths, Limits::default())?;
     let manifest = media.verify(trust.as_ref())?;
     let report = if settings.dry_run {
-        plan(&manifest, &media, &store::Store::open_existing(&settings.store.store)?)?
+        let (store, _imagined) = open_or_imagine(&settings.store, printer)?;
+        plan(&manifest, &media, &store)?
     } else {
         let store = open_or_make(&settings.store, printer)?;
         import(&media, &manifest, &store, &Progress::new(printer))?

@@ -9,7 +9,7 @@ use packager::reporter::State;
 use serde_json::json;
 
 use crate::cli::Mirror;
-use crate::commands::open_or_make;
+use crate::commands::{open_or_imagine, open_or_make};
 use crate::env;
 use crate::failure::Status;
 use crate::printer::{Printer, size};
@@ -17,10 +17,10 @@ use crate::progress::Progress;
 
 pub(crate) async fn run(settings: &Mirror, printer: &Printer) -> anyhow::Result<Status> {
     let config = MirrorConfig::read(&settings.file)?;
-    let store = if settings.dry_run {
-        store::Store::open_existing(&settings.store.store)?
+    let (store, _imagined) = if settings.dry_run {
+        open_or_imagine(&settings.store, printer)?
     } else {
-        open_or_make(&settings.store, printer)?
+        (open_or_make(&settings.store, printer)?, None)
     };
     let lock =
         if settings.update || !settings.lock.exists() { None } else { Some(Lock::read(&settings.lock)?) };
