@@ -32,7 +32,7 @@ mod tests {
         ("indicatif", &["airlock"]),
         ("axum", &["registry"]),
         ("oci-client", &["registry"]),
-        ("ring", &["bundle-signer", "tlog"]),
+        ("ring", &["bundle-signer", "helm", "tlog"]),
         ("rusqlite", &["store"]),
     ];
 

@@ -69,7 +69,7 @@ fn a_chart_is_rendered_with_files_and_flags() {
     assert_ne!(out(folder, &random), out(folder, &random));
     fails(folder, &["chart", "template", "web", "--seed", "12"], 2, "64 hex digits");
     fails(folder, &["chart", "template", "web", "--set", "a[x]=1"], 2, "set");
-    fails(folder, &["chart", "template", "nowhere"], 1, "cannot open chart");
+    fails(folder, &["chart", "template", "nowhere"], 4, "cannot open chart");
     fails(folder, &["chart", "template", "web", "--show-only", "templates/no.yaml"], 2, "makes nothing");
 }
 
