@@ -84,8 +84,9 @@ impl Site {
     pub(crate) fn serve_store(&self, store: &str, more: &[&str]) -> Process {
         let file = self.path(&format!("address-{store}{}", more.len()));
         let child = Command::new(AIRLOCK)
-            .args(["serve", "--create", "--store", store, "--listen", "127.0.0.1:0", "--address-file"])
+            .args(["serve", "--store", store, "--listen", "127.0.0.1:0", "--address-file"])
             .arg(&file)
+            .args((!more.contains(&"--read-only")).then_some("--create"))
             .args(more)
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
