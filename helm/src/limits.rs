@@ -52,7 +52,7 @@ impl Default for Limits {
             syntax_nodes: 500_000,
             value_depth: 1000,
             value_nodes: 1_000_000,
-            steps: 50_000_000,
+            steps: 20_000_000,
             output_bytes: 80 << 20,
             held_bytes: 64 << 20,
             regex_bytes: 1 << 20,
