@@ -12,6 +12,9 @@ fn site() -> Site {
     std::fs::write(site.path("password"), "secret\n").unwrap();
     std::fs::write(site.path("predicate.json"), PREDICATE).unwrap();
     site.airlock(&["keys", "generate", "release", "--password-file", "password"]);
+    // Where an image has a bundle, version 2.6 reads that, and then asks for a trusted root even with a key.
+    let root = r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
+    std::fs::write(site.path("root.json"), root).unwrap();
     accepted(&site, "cosign3", "generate-key-pair");
     accepted(&site, "cosign3", "signing-config create --out config.json");
     site.airlock(&["keys", "trust", "release.pub", "--to", "release.yaml"]);
@@ -58,19 +61,29 @@ fn both_ways(site: &Site, address: &str) {
     assert_eq!(json["verdict"]["signatures"][0]["annotations"]["sequence"], "12");
     let name = image.rsplit_once(':').unwrap().0;
     for version in ["cosign2", "cosign3"] {
-        let check = format!("verify --key release.pub --insecure-ignore-tlog -a sequence=12 {image}");
+        let check = format!(
+            "verify --key release.pub --insecure-ignore-tlog --trusted-root root.json -a sequence=12 {image}"
+        );
         accepted(site, version, &check);
         refused(site, version, &check.replace("12", "13"));
     }
     // The bundle has the name, which the first format keeps elsewhere.
-    accepted(site, "cosign3", &format!("verify --key release.pub --insecure-ignore-tlog -a name={name} {image}"));
+    accepted(
+        site,
+        "cosign3",
+        &format!(
+            "verify --key release.pub --insecure-ignore-tlog --trusted-root root.json -a name={name} {image}"
+        ),
+    );
 
     let attest = [
         &["attest", image, "--plain-http", "--predicate", "predicate.json", "--type", "slsaprovenance1"],
         &KEY[..],
     ];
     site.ends(0, &attest.concat());
-    let check = format!("verify-attestation --key release.pub --insecure-ignore-tlog {image} --type");
+    let check = format!(
+        "verify-attestation --key release.pub --insecure-ignore-tlog --trusted-root root.json {image} --type"
+    );
     for version in ["cosign2", "cosign3"] {
         accepted(site, version, &format!("{check} slsaprovenance1"));
         refused(site, version, &format!("{check} cyclonedx"));
@@ -87,7 +100,11 @@ fn both_ways(site: &Site, address: &str) {
     accepted(site, "cosign3", &format!("sign --key cosign.key --signing-config config.json {image}"));
     let said = verify(0, &["cosign.yaml", "--allow-unnamed"]);
     assert!(said.contains("good: cosign") && said.contains("bundle"), "{said}");
-    accepted(site, "cosign2", &format!("verify --key release.pub --insecure-ignore-tlog {image}"));
+    accepted(
+        site,
+        "cosign2",
+        &format!("verify --key release.pub --insecure-ignore-tlog --trusted-root root.json {image}"),
+    );
     site.ends(0, &sign);
     verify(0, &["both.yaml"]);
 }
@@ -131,11 +148,18 @@ fn what_is_signed_in_a_store_verifies_where_it_is_served() {
     site.ends(0, &[&["sign", IMAGE, "--store", "site", "--recursive"], &KEY[..]].concat());
     site.ends(0, &verify);
     site.ends(3, &[&verify[..], &["--name", "registry.example/demo/other"]].concat());
-    site.ends(4, &["verify-image", "registry.example/demo/none:1", "--store", "site", "--trust", "release.yaml"]);
+    site.ends(
+        4,
+        &["verify-image", "registry.example/demo/none:1", "--store", "site", "--trust", "release.yaml"],
+    );
     let served = site.serve(&["--read-only"]);
     for version in ["cosign2", "cosign3"] {
         let image = format!("{}/{IMAGE}", served.address);
-        let said = accepted(&site, version, &format!("verify --key release.pub --insecure-ignore-tlog {image}"));
+        let said = accepted(
+            &site,
+            version,
+            &format!("verify --key release.pub --insecure-ignore-tlog --trusted-root root.json {image}"),
+        );
         assert!(said.contains(&site.digest), "{said}");
     }
     site.airlock(&["store", "check", "--store", "site"]);
