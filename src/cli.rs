@@ -1,10 +1,15 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
+mod trust;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::trust::{
+    Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
+};
 use crate::env;
 
 /// Carry OCI artifacts across an air gap: mirror, pack, verify, import, serve.
@@ -62,6 +67,17 @@ pub(crate) enum Command {
     /// Make keys and trust files.
     #[command(subcommand)]
     Keys(Keys),
+    /// Sign an image as cosign does, in a registry or a store; or sign a package bundle.
+    Sign(Sign),
+    /// Sign a statement about an image: provenance, a bill of materials, a scan.
+    Attest(Attest),
+    /// Check who signed an image, or attested something of it.
+    VerifyImage(VerifyImage),
+    /// Check a manifest that AWS signed, and tell what its signature does not cover.
+    VerifyManifest(VerifyManifest),
+    /// Explain trust files.
+    #[command(subcommand)]
+    Trust(Trust),
     /// Render Helm charts and look into them, without a cluster.
     #[command(subcommand)]
     Chart(Chart),

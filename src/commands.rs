@@ -1,15 +1,20 @@
 //! The verbs. Each takes what was typed and a printer, and says how it ended.
 
 mod chart;
+mod image;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod mirror;
 pub(crate) mod pack;
 pub(crate) mod serve;
+mod sign;
 mod store;
 mod tls;
+mod trust;
 pub(crate) mod verify;
+mod verify_image;
+mod verify_manifest;
 
 use std::path::Path;
 
@@ -35,6 +40,11 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<S
         Command::Import(settings) => import::run(&settings, printer),
         Command::Serve(settings) => serve::run(settings, printer).await,
         Command::Keys(settings) => keys::run(&settings, printer),
+        Command::Sign(settings) => sign::run(&settings, printer).await,
+        Command::Attest(settings) => sign::attest(&settings, printer).await,
+        Command::VerifyImage(settings) => verify_image::run(&settings, printer).await,
+        Command::VerifyManifest(settings) => verify_manifest::run(&settings, printer),
+        Command::Trust(settings) => trust::run(&settings, printer),
         Command::Chart(settings) => chart::run(&settings, printer),
         Command::Store(settings) => store::run(&settings, printer),
         Command::Quickstart(settings) => quickstart::run(&settings, printer).await,

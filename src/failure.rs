@@ -55,6 +55,7 @@ pub(crate) struct Usage {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
+    use packager::evidence::Error as Evidence;
     use packager::mirror::Error as Mirror;
     for cause in error.chain() {
         if cause.is::<Usage>()
@@ -66,11 +67,25 @@ fn code(error: &anyhow::Error) -> u8 {
                     bundle_signer::Error::Trust(_)
                         | bundle_signer::Error::TrustKind { .. }
                         | bundle_signer::Error::TrustEmpty
+                        | bundle_signer::Error::TrustMember { .. }
+                        | bundle_signer::Error::TrustTwice(_)
+                        | bundle_signer::Error::ImageName(_)
                         | bundle_signer::Error::Password
                 )
             )
         {
             return 2;
+        }
+        match cause.downcast_ref::<packager::evidence::Error>() {
+            Some(Evidence::Client(_)) => return 6,
+            Some(Evidence::NotFound(_)) => return 4,
+            Some(Evidence::Content(_) | Evidence::TooManyReferrers { .. }) => return 3,
+            _ => {}
+        }
+        if cause.is::<bundle_signer::eksa::Refusal>()
+            || matches!(cause.downcast_ref::<bundle_signer::Error>(), Some(bundle_signer::Error::Eksa(_)))
+        {
+            return 3;
         }
         if let Some(error) = cause.downcast_ref::<helm::Error>() {
             return chart_code(error);

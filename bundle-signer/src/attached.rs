@@ -12,6 +12,8 @@ use crate::{Error, Limits, Result, dsse, simple_signing};
 
 /// The annotation that holds the signature. Others of cosign's begin with `dev.sigstore.cosign/`.
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// For searching; what counts is in the envelope.
+const PREDICATE_TYPE: &str = "predicateType";
 
 /// A layer that may be evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,13 +90,33 @@ pub fn sign(
     signature: &[u8],
     limits: &Limits,
 ) -> Result<Attachment> {
+    let mut layer =
+        Descriptor::new(kind(simple_signing::MEDIA_TYPE)?, Digest::sha256(payload), payload.len() as u64);
+    layer.annotations.insert(SIGNATURE.to_owned(), STANDARD.encode(signature));
+    add(present, layer, limits)
+}
+
+/// Adds an attestation, an envelope, to what is under the tag, as [`sign`] does.
+///
+/// # Errors
+/// [`Error::NotAttached`] when something else is under the tag, [`Error::TooManyLayers`] when it is full.
+pub fn attest(
+    present: Option<&Manifest>,
+    envelope: &[u8],
+    predicate_type: &str,
+    limits: &Limits,
+) -> Result<Attachment> {
+    let mut layer = Descriptor::new(kind(dsse::MEDIA_TYPE)?, Digest::sha256(envelope), envelope.len() as u64);
+    layer.annotations.insert(SIGNATURE.to_owned(), String::new());
+    layer.annotations.insert(PREDICATE_TYPE.to_owned(), predicate_type.to_owned());
+    add(present, layer, limits)
+}
+
+fn add(present: Option<&Manifest>, layer: Descriptor, limits: &Limits) -> Result<Attachment> {
     let mut layers = match present {
         Some(manifest) => image(manifest)?.layers.clone(),
         None => Vec::new(),
     };
-    let mut layer =
-        Descriptor::new(kind(simple_signing::MEDIA_TYPE)?, Digest::sha256(payload), payload.len() as u64);
-    layer.annotations.insert(SIGNATURE.to_owned(), STANDARD.encode(signature));
     if !layers.contains(&layer) {
         layers.push(layer);
     }

@@ -84,6 +84,29 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// A member of the trust file has a value that it cannot have.
+    #[error("the trust file's {member} `{}` is not {expected}", value.escape_debug())]
+    TrustMember {
+        /// Which member.
+        member: &'static str,
+        /// What it says.
+        value: String,
+        /// What it should say.
+        expected: &'static str,
+    },
+    /// The key was revoked.
+    #[error("the key `{key}` was revoked on {date}: {}", reason.escape_debug())]
+    RevokedKey {
+        /// Its name in the trust file.
+        key: String,
+        /// Why.
+        reason: String,
+        /// When.
+        date: String,
+    },
+    /// The trust file's rules do not allow it.
+    #[error("the trust file's rules do not allow it: {0}")]
+    NotAllowed(String),
     /// The trust file names something twice.
     #[error("the trust file has `{0}` twice")]
     TrustTwice(String),
@@ -269,6 +292,8 @@ impl Error {
             Self::OtherBytes | Self::BadSignature(_) => Some(
                 "the drive was changed after it was signed, or is damaged: do not use it, ask for a new one",
             ),
+            Self::NotAllowed(_) => Some("`airlock trust check FILE` tells what a trust file asks for"),
+            Self::TrustMember { .. } => Some("`airlock trust schema` prints what a trust file can say"),
             Self::Password => Some("set AIRLOCK_KEY_PASSWORD, or use --password-file"),
             Self::PemKind { found, expected }
                 if expected.ends_with("PUBLIC KEY") && found.contains("PRIVATE") =>

@@ -24,6 +24,35 @@ pub const VERIFICATION_SUMMARY: &str = "https://slsa.dev/verification_summary/v1
 /// Anything, as `cosign attest --type custom`.
 pub const CUSTOM: &str = "https://cosign.sigstore.dev/attestation/v1";
 
+/// The types that `cosign attest --type` knows by name, with its names (cosign `pkg/cosign/attestation` and
+/// `cmd/cosign/cli/options/predicate.go`), a signature, and a verification summary.
+pub const TYPE_NAMES: [(&str, &str); 11] = [
+    ("signature", COSIGN_SIGN),
+    ("slsaprovenance", "https://slsa.dev/provenance/v0.2"),
+    ("slsaprovenance02", "https://slsa.dev/provenance/v0.2"),
+    ("slsaprovenance1", SLSA_PROVENANCE),
+    ("spdx", SPDX),
+    ("spdxjson", SPDX),
+    ("cyclonedx", CYCLONE_DX),
+    ("vuln", VULNERABILITIES),
+    ("vsa", VERIFICATION_SUMMARY),
+    ("openvex", "https://openvex.dev/ns"),
+    ("custom", CUSTOM),
+];
+
+/// The predicate type that a name of [`TYPE_NAMES`] or a URI stands for; none for anything else.
+#[must_use]
+pub fn predicate_type(text: &str) -> Option<&str> {
+    let known = TYPE_NAMES.iter().find(|(name, _)| *name == text);
+    let is_uri = text.split_once("://").is_some_and(|(scheme, rest)| {
+        !scheme.is_empty()
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+            && !rest.is_empty()
+            && rest.chars().all(|c| c.is_ascii_graphic())
+    });
+    known.map(|(_, uri)| *uri).or_else(|| is_uri.then_some(text))
+}
+
 const TYPE: &str = "https://in-toto.io/Statement/v1";
 const OLD_TYPE: &str = "https://in-toto.io/Statement/v0.1";
 

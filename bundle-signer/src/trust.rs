@@ -1,8 +1,23 @@
-//! The trust file: which keys are accepted, by name.
+//! The trust file: which keys are accepted, by name, and what each may sign; how many must; which are revoked.
+//!
+//! A file with keys alone is what it always was: any of them may sign anything. Roles, groups and gates only narrow
+//! that. Everything is closed: an unknown member, name or kind is refused.
+//!
+//! - `document`: as written; `role`: what a key may sign; `decide`: what signatures come to; `check`: contradictions
 
-use serde::{Deserialize, Serialize};
+mod check;
+mod decide;
+mod document;
+mod role;
 
-use crate::{Error, PublicKey, Result};
+use std::collections::BTreeSet;
+
+pub use self::check::{Finding, Severity};
+pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
+use self::document::{Document, GateText, GatesText, GroupText, KeyText, RevocationText, RuleText};
+use self::role::Deed;
+pub use self::role::{Role, What};
+use crate::{Error, PublicKey, Result, json};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
 const KIND: &str = "Trust";
@@ -10,13 +25,18 @@ const KIND: &str = "Trust";
 /// The largest trust file that is read: several thousand keys.
 pub const MAX_LEN: usize = 1024 * 1024;
 const MAX_NAME: usize = 128;
+const MAX_REASON: usize = 512;
 /// More than the format has, so that a stray member is told as one and not as too deep.
 const MAX_DEPTH: usize = 16;
 
-/// The keys that are accepted; at least one.
+/// The keys that are accepted; at least one. And what is asked of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustFile {
+    sequence: Option<u64>,
     keys: Vec<TrustedKey>,
+    groups: Vec<Group>,
+    revocations: Vec<Revocation>,
+    gates: Vec<(Gate, GateRules)>,
 }
 
 /// A key with the name by which people know it.
@@ -24,47 +44,65 @@ pub struct TrustFile {
 pub struct TrustedKey {
     name: String,
     key: PublicKey,
+    roles: Option<Vec<Role>>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Document {
-    api_version: String,
-    kind: String,
-    keys: Vec<Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Entry {
+/// Keys of which several must sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
     name: String,
-    public_key: String,
+    threshold: usize,
+    keys: Vec<String>,
+}
+
+/// A key whose signatures no longer count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    hint: String,
+    reason: String,
+    date: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct GateRules {
+    mode: Mode,
+    rules: Vec<(What, String)>,
+}
+
+/// The trust file's JSON Schema.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Document).to_value()
 }
 
 impl TrustFile {
-    /// A trust file of these keys.
+    /// A trust file of these keys, each of which may sign anything.
     ///
     /// # Errors
     /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
     pub fn new(keys: Vec<(String, PublicKey)>) -> Result<Self> {
+        let keys = keys.into_iter().map(|(name, key)| TrustedKey { name, key, roles: None }).collect();
+        Self::of_keys(keys)
+    }
+
+    fn of_keys(keys: Vec<TrustedKey>) -> Result<Self> {
         if keys.is_empty() {
             return Err(Error::TrustEmpty);
         }
-        let mut trusted: Vec<TrustedKey> = Vec::with_capacity(keys.len());
-        for (name, key) in keys {
-            check_name(&name)?;
-            if trusted.iter().any(|known| known.name == name || known.key == key) {
-                return Err(Error::TrustTwice(name));
+        let (mut names, mut hints) = (BTreeSet::new(), BTreeSet::new());
+        for trusted in &keys {
+            check_name(&trusted.name)?;
+            if !names.insert(trusted.name.as_str()) || !hints.insert(trusted.key.hint()) {
+                return Err(Error::TrustTwice(trusted.name.clone()));
             }
-            trusted.push(TrustedKey { name, key });
         }
-        Ok(Self { keys: trusted })
+        Ok(Self { sequence: None, keys, groups: Vec::new(), revocations: Vec::new(), gates: Vec::new() })
     }
 
     /// Reads a trust file, YAML or JSON.
     ///
     /// # Errors
-    /// When it is malformed, of another kind, names no key, or names one twice.
+    /// When it is malformed, of another kind, names no key, names one twice, or names what it does not have.
     pub fn parse(text: &str) -> Result<Self> {
         if text.len() > MAX_LEN {
             return Err(Error::TrustTooLarge(text.len()));
@@ -78,7 +116,68 @@ impl TrustFile {
                 return Err(Error::TrustKind { field, found: found.clone(), expected });
             }
         }
-        Self::new(document.keys.into_iter().map(Entry::read).collect::<Result<_>>()?)
+        let mut trust =
+            Self::of_keys(document.keys.into_iter().map(TrustedKey::read).collect::<Result<_>>()?)?;
+        trust.sequence = document.sequence;
+        for group in document.groups {
+            let group = trust.read_group(group)?;
+            trust.groups.push(group);
+        }
+        for revocation in document.revocations {
+            let revocation = Revocation::read(revocation)?;
+            if trust.revocations.iter().any(|known| known.hint == revocation.hint) {
+                return Err(Error::TrustTwice(revocation.hint));
+            }
+            trust.revocations.push(revocation);
+        }
+        let GatesText { mirror, pack, import, push, pull } = document.gates;
+        for (gate, text) in Gate::ALL.into_iter().zip([mirror, pack, import, push, pull]) {
+            if let Some(text) = text {
+                let rules = trust.read_gate(text)?;
+                trust.gates.push((gate, rules));
+            }
+        }
+        Ok(trust)
+    }
+
+    fn read_group(&self, text: GroupText) -> Result<Group> {
+        check_name(&text.name)?;
+        if self.knows(&text.name) {
+            return Err(Error::TrustTwice(text.name));
+        }
+        let mut seen = BTreeSet::new();
+        for name in &text.keys {
+            if !self.keys.iter().any(|key| key.name == *name) {
+                return Err(unknown("group's key", name, "the name of a key of this file"));
+            }
+            if !seen.insert(name) {
+                return Err(Error::TrustTwice(name.clone()));
+            }
+        }
+        if text.threshold == 0 || text.threshold > text.keys.len() {
+            let expected = "a number from 1 to that of the group's keys";
+            return Err(unknown("threshold", &text.threshold.to_string(), expected));
+        }
+        Ok(Group { name: text.name, threshold: text.threshold, keys: text.keys })
+    }
+
+    fn read_gate(&self, text: GateText) -> Result<GateRules> {
+        let mut rules: Vec<(What, String)> = Vec::new();
+        for RuleText { sign, by } in text.require {
+            let what = What::parse(&sign)?;
+            if !self.knows(&by) {
+                return Err(unknown("by", &by, "the name of a group or a key of this file"));
+            }
+            if rules.iter().any(|(known, _)| *known == what) {
+                return Err(Error::TrustTwice(sign));
+            }
+            rules.push((what, by));
+        }
+        Ok(GateRules { mode: text.mode, rules })
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name) || self.groups.iter().any(|group| group.name == name)
     }
 
     /// A trust file of one key, from the text of its public key file.
@@ -89,38 +188,140 @@ impl TrustFile {
         Self::new(vec![(name.to_owned(), PublicKey::from_pem(pem)?)])
     }
 
-    /// The keys, in the file's order.
+    /// The keys, in the file's order, revoked ones among them.
     #[must_use]
     pub fn keys(&self) -> &[TrustedKey] {
         &self.keys
     }
 
+    /// The number of the file, which only grows; 0 when it has none.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence.unwrap_or(0)
+    }
+
+    /// The groups, in the file's order.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The revocations, in the file's order; some may be of keys that are not in the file.
+    #[must_use]
+    pub fn revocations(&self) -> &[Revocation] {
+        &self.revocations
+    }
+
+    /// What a refusal at a gate does.
+    #[must_use]
+    pub fn mode(&self, gate: Gate) -> Mode {
+        self.rules(gate).map_or(Mode::Enforce, |rules| rules.mode)
+    }
+
+    /// What a gate asks for by name, each with the group or key whose word counts.
+    #[must_use]
+    pub fn required(&self, gate: Gate) -> Vec<(&What, &str)> {
+        let rules = self.rules(gate).into_iter().flat_map(|rules| &rules.rules);
+        rules.map(|(what, by)| (what, by.as_str())).collect()
+    }
+
+    fn rules(&self, gate: Gate) -> Option<&GateRules> {
+        self.gates.iter().find(|(known, _)| *known == gate).map(|(_, rules)| rules)
+    }
+
+    fn rule(&self, gate: Gate, what: &What) -> Option<&str> {
+        let rules = &self.rules(gate)?.rules;
+        rules.iter().find(|(known, _)| known == what).map(|(_, by)| by.as_str())
+    }
+
+    fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
     /// The file's text.
     #[must_use]
     pub fn to_yaml(&self) -> String {
-        let mut text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\nkeys:\n");
+        // JSON is YAML; only keys are written as people expect them.
+        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+        let mut text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\n");
+        if let Some(sequence) = self.sequence {
+            text.push_str(&format!("sequence: {sequence}\n"));
+        }
+        text.push_str("keys:\n");
         for trusted in &self.keys {
             let name = serde_json::Value::from(trusted.name.as_str());
-            text.push_str("  - name: ");
-            text.push_str(&name.to_string());
-            text.push_str("\n    publicKey: |\n");
+            text.push_str(&format!("  - name: {name}\n    publicKey: |\n"));
             for line in trusted.key.to_pem().lines() {
-                text.push_str("      ");
-                text.push_str(line);
-                text.push('\n');
+                text.push_str(&format!("      {line}\n"));
             }
+            if let Some(roles) = &trusted.roles {
+                let roles: Vec<_> = roles.iter().map(Role::text).collect();
+                text.push_str(&format!("    roles: {}\n", json(serde_json::to_string(&roles))));
+            }
+        }
+        if !self.groups.is_empty() {
+            let groups: Vec<_> = self.groups.iter().map(Group::text).collect();
+            text.push_str(&format!("groups: {}\n", json(serde_json::to_string(&groups))));
+        }
+        if !self.revocations.is_empty() {
+            let revocations: Vec<_> = self.revocations.iter().map(Revocation::text).collect();
+            text.push_str(&format!("revocations: {}\n", json(serde_json::to_string(&revocations))));
+        }
+        if !self.gates.is_empty() {
+            text.push_str(&format!("gates: {}\n", json(serde_json::to_string(&self.gates_text()))));
         }
         text
     }
 
-    /// The key that a hint names, if it is trusted.
+    fn gates_text(&self) -> GatesText {
+        let text = |gate| {
+            let rules = self.rules(gate)?;
+            let rule = |(what, by): &(What, String)| RuleText { sign: what.to_string(), by: by.clone() };
+            Some(GateText { mode: rules.mode, require: rules.rules.iter().map(rule).collect() })
+        };
+        let [mirror, pack, import, push, pull] = Gate::ALL.map(text);
+        GatesText { mirror, pack, import, push, pull }
+    }
+
+    /// The key that a hint names, if the file has it. It may be revoked.
     #[must_use]
     pub fn find(&self, hint: &str) -> Option<&TrustedKey> {
         self.keys.iter().find(|trusted| trusted.key.hint() == hint)
     }
+
+    /// The revocation of a key, if there is one.
+    #[must_use]
+    pub fn revocation(&self, key: &PublicKey) -> Option<&Revocation> {
+        if self.revocations.is_empty() {
+            return None;
+        }
+        let hint = key.hint();
+        self.revocations.iter().find(|revocation| revocation.hint == hint)
+    }
+
+    /// Refuses a key that was revoked.
+    ///
+    /// # Errors
+    /// [`Error::RevokedKey`].
+    pub(crate) fn refuse_revoked(&self, key: &TrustedKey) -> Result<()> {
+        match self.revocation(&key.key) {
+            None => Ok(()),
+            Some(Revocation { reason, date, .. }) => {
+                Err(Error::RevokedKey { key: key.name.clone(), reason: reason.clone(), date: date.clone() })
+            }
+        }
+    }
 }
 
 impl TrustedKey {
+    fn read(text: KeyText) -> Result<Self> {
+        let roles = |roles: Vec<_>| roles.into_iter().map(Role::read).collect::<Result<_>>();
+        match PublicKey::from_pem(&text.public_key) {
+            Ok(key) => Ok(Self { name: text.name, key, roles: text.roles.map(roles).transpose()? }),
+            Err(source) => Err(Error::TrustKey { name: text.name, source: Box::new(source) }),
+        }
+    }
+
     /// The name in the trust file.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -132,15 +333,100 @@ impl TrustedKey {
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
+
+    /// What it may sign; anything when there is none.
+    #[must_use]
+    pub fn roles(&self) -> Option<&[Role]> {
+        self.roles.as_deref()
+    }
+
+    fn may(&self, deed: &Deed<'_>) -> bool {
+        self.roles.as_ref().is_none_or(|roles| roles.iter().any(|role| role.allows(deed)))
+    }
+
+    /// Whether some role is for this, whatever else it asks.
+    fn may_ever(&self, what: &What) -> bool {
+        self.roles.as_ref().is_none_or(|roles| roles.iter().any(|role| role.what().contains(what)))
+    }
 }
 
-impl Entry {
-    fn read(self) -> Result<(String, PublicKey)> {
-        match PublicKey::from_pem(&self.public_key) {
-            Ok(key) => Ok((self.name, key)),
-            Err(source) => Err(Error::TrustKey { name: self.name, source: Box::new(source) }),
-        }
+impl Group {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
+
+    /// How many of its keys must sign.
+    #[must_use]
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// The names of its keys.
+    #[must_use]
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    fn text(&self) -> GroupText {
+        GroupText { name: self.name.clone(), threshold: self.threshold, keys: self.keys.clone() }
+    }
+}
+
+impl Revocation {
+    fn read(text: RevocationText) -> Result<Self> {
+        if json::base64_array::<32>("hint", &text.hint).is_err() {
+            return Err(unknown(
+                "hint",
+                &text.hint,
+                "base64 of a SHA-256, as `airlock keys generate` prints it",
+            ));
+        }
+        let reason = text.reason.trim() == text.reason && !text.reason.chars().any(char::is_control);
+        if !reason || !(1..=MAX_REASON).contains(&text.reason.len()) {
+            return Err(unknown("reason", &text.reason, "1 to 512 printable characters"));
+        }
+        if !is_date(&text.date) {
+            return Err(unknown("date", &text.date, "a date as YYYY-MM-DD"));
+        }
+        Ok(Self { hint: text.hint, reason: text.reason, date: text.date })
+    }
+
+    /// The key's hint.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// When, as `YYYY-MM-DD`.
+    #[must_use]
+    pub fn date(&self) -> &str {
+        &self.date
+    }
+
+    fn text(&self) -> RevocationText {
+        RevocationText { hint: self.hint.clone(), reason: self.reason.clone(), date: self.date.clone() }
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    let shape = text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
+    shape && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+fn unknown(member: &'static str, value: &str, expected: &'static str) -> Error {
+    Error::TrustMember { member, value: value.to_owned(), expected }
 }
 
 /// Names go to terminals and reports, where control characters could hide or forge text.

@@ -93,6 +93,7 @@ impl<T> Verified<T> {
 pub fn verify_blob(trust: &TrustFile, bytes: Vec<u8>, signature: &[u8]) -> Result<Verified<Vec<u8>>> {
     let claims = bundle::parse(signature)?;
     let trusted = trust.find(&claims.hint).ok_or_else(|| Error::UntrustedKey(claims.hint.clone()))?;
+    trust.refuse_revoked(trusted)?;
     if digest(&SHA256, &bytes).as_ref() != claims.digest {
         return Err(Error::OtherBytes);
     }

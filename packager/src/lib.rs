@@ -9,6 +9,7 @@
 //! - [`lock`]: what a mirror run settled on
 //! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
 //! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
+//! - [`evidence`]: signatures about images, found, judged and written
 //! - [`verify`]: a drive proved; [`import`]: a drive into a store; [`inspect`]: a drive shown
 //!
 //! `MirrorConfig -> MirrorPlan -> [store] -> Lock -> PackPlan -> volumes => Verified<BundleManifest> -> store`
@@ -16,6 +17,7 @@
 pub mod bundle;
 pub mod config;
 pub mod discover;
+pub mod evidence;
 pub mod import;
 pub mod inspect;
 pub mod lock;

@@ -1,7 +1,5 @@
 //! `airlock mirror`.
 
-use std::path::PathBuf;
-
 use packager::config::MirrorConfig;
 use packager::lock::Lock;
 use packager::mirror::{MirrorReport, client, plan};
@@ -9,8 +7,8 @@ use packager::reporter::State;
 use serde_json::json;
 
 use crate::cli::Mirror;
+use crate::commands::image::docker_config;
 use crate::commands::{open_or_imagine, open_or_make};
-use crate::env;
 use crate::failure::Status;
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
@@ -61,10 +59,4 @@ fn text(report: &MirrorReport, verb: &str) -> String {
             size(totals.present_bytes),
             size(totals.verified_bytes)
         )
-}
-
-fn docker_config() -> Option<PathBuf> {
-    let folder = std::env::var_os(env::DOCKER_CONFIG).map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".docker"));
-    Some(folder.or_else(home)?.join("config.json"))
 }

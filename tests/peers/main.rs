@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod signing;
 
 #[cfg(test)]
 mod tests {

@@ -75,6 +75,49 @@ impl Site {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Runs airlock in the site's folder and expects this exit code; gives all that it printed.
+    pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> String {
+        let output = Command::new(AIRLOCK).args(arguments).current_dir(self.folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        said.into_owned()
+    }
+
+    /// Runs cosign in the site's folder, in words parted by spaces; says whether it succeeded, and what it printed.
+    pub(crate) fn cosign(&self, version: &str, line: &str) -> (bool, String) {
+        let output = Command::new(program(version))
+            .args(line.split_whitespace())
+            .current_dir(self.folder.path())
+            .env("COSIGN_PASSWORD", "secret")
+            .env("COSIGN_YES", "true")
+            .env("HOME", self.folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said.into_owned())
+    }
+
+    /// The CNCF registry on a free port; it has no referrers API.
+    pub(crate) fn registry(&self) -> Process {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let config = serde_json::json!({
+            "version": 0.1, "storage": { "filesystem": { "rootdirectory": self.path("registry") } },
+            "http": { "addr": address }, "log": { "level": "error" },
+        });
+        std::fs::write(self.path("registry.yml"), config.to_string()).unwrap();
+        let child = Command::new(program("registry"))
+            .args(["serve", "registry.yml"])
+            .current_dir(self.folder.path())
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Process { child, address };
+        wait_for("registry", || std::net::TcpStream::connect(&process.address).ok());
+        process
+    }
+
     /// `airlock serve` of the site's store on a free port.
     pub(crate) fn serve(&self, more: &[&str]) -> Process {
         self.serve_store("site", more)

@@ -200,6 +200,7 @@ pub fn verify_image(evidence: &Evidence<'_>, expected: &Expectation<'_>) -> Resu
         Evidence::Envelope(bytes) => envelope(bytes, expected)?,
         Evidence::Bundle(bytes) => from_bundle(bytes, expected)?,
     };
+    expected.keys.refuse_revoked(proven.key)?;
     let statement = match format {
         Format::SimpleSigning => Payload::parse(&proven.payload)?.into_statement(),
         Format::Envelope | Format::Bundle => Statement::parse(&proven.payload)?,

@@ -10,7 +10,8 @@ pub(crate) fn verify_manifest(
     covered: Covered,
     signature: &[u8],
 ) -> Result<Verified<Covered>, Covered> {
-    match trust.keys().iter().find(|trusted| trusted.key().verifies(covered.bytes(), signature)) {
+    let mut keys = trust.keys().iter().filter(|trusted| trust.revocation(trusted.key()).is_none());
+    match keys.find(|trusted| trusted.key().verifies(covered.bytes(), signature)) {
         Some(trusted) => Ok(Verified {
             signer: Signer { name: trusted.name().to_owned(), hint: trusted.key().hint() },
             value: covered,

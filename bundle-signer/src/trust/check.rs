@@ -1,0 +1,112 @@
+//! What does not fit together in a trust file: rules that nobody can meet, and those that say less than they seem to.
+
+use serde::Serialize;
+
+use super::{Gate, Mode, TrustFile, TrustedKey};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// A rule can never be met.
+    Contradiction,
+    /// A rule may be weaker than its writer thinks.
+    Warning,
+}
+
+/// Something about a trust file that its writer should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub text: String,
+}
+
+impl TrustFile {
+    /// Looks for contradictions and for rules that are weaker than they seem.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut tell = |severity, text| findings.push(Finding { severity, text });
+        if !self.keys.iter().any(|key| self.lives(key)) {
+            tell(Severity::Contradiction, "every key is revoked".to_owned());
+        }
+        for group in &self.groups {
+            let alive =
+                self.keys.iter().filter(|key| group.keys.contains(&key.name) && self.lives(key)).count();
+            if alive < group.threshold {
+                let (name, threshold) = (&group.name, group.threshold);
+                let text = format!("group `{name}` needs {threshold} keys, but only {alive} are not revoked");
+                tell(Severity::Contradiction, text);
+            }
+            let used = self.gates.iter().flat_map(|(_, rules)| &rules.rules).any(|(_, by)| *by == group.name);
+            if !used {
+                tell(Severity::Warning, format!("no gate asks for group `{}`", group.name));
+            }
+        }
+        for (gate, rules) in &self.gates {
+            for (what, by) in &rules.rules {
+                let (keys, threshold) = self.behind(by);
+                let able = keys.iter().filter(|key| self.lives(key) && key.may_ever(what)).count();
+                if able < threshold {
+                    let text = format!(
+                        "gate `{gate}` asks `{by}` for `{what}`: {able} of its keys may sign that, {threshold} must"
+                    );
+                    tell(Severity::Contradiction, text);
+                }
+                if *what == super::What::Drive && threshold > 1 {
+                    let text = format!(
+                        "gate `{gate}` asks {threshold} signatures of a drive, which has room for one"
+                    );
+                    tell(Severity::Contradiction, text);
+                }
+            }
+            if rules.mode == Mode::Warn {
+                tell(Severity::Warning, format!("gate `{gate}` only warns"));
+            }
+        }
+        self.check_keys(&mut tell);
+        findings
+    }
+
+    fn check_keys(&self, tell: &mut impl FnMut(Severity, String)) {
+        let scoped = self.keys.iter().any(|key| key.roles.is_some());
+        for key in &self.keys {
+            match &key.roles {
+                Some(roles) if roles.is_empty() => {
+                    tell(Severity::Warning, format!("key `{}` may sign nothing", key.name));
+                }
+                None if scoped || !self.groups.is_empty() => {
+                    tell(Severity::Warning, format!("key `{}` has no roles: it may sign anything", key.name));
+                }
+                Some(_) | None => {}
+            }
+        }
+        for revocation in &self.revocations {
+            if self.find(&revocation.hint).is_none() {
+                let text = format!("no key has the revoked hint {}", revocation.hint);
+                tell(Severity::Warning, text);
+            }
+        }
+        if self.gates.is_empty() && !self.groups.is_empty() {
+            let gates: Vec<_> = Gate::ALL.iter().map(Gate::to_string).collect();
+            let text = format!("groups without gates change nothing: {} take any one key", gates.join(", "));
+            tell(Severity::Contradiction, text);
+        }
+    }
+
+    fn lives(&self, key: &TrustedKey) -> bool {
+        self.revocation(&key.key).is_none()
+    }
+
+    /// The keys of a group, or the key, of this name; and how many must sign.
+    fn behind(&self, name: &str) -> (Vec<&TrustedKey>, usize) {
+        match self.group(name) {
+            Some(group) => {
+                (self.keys.iter().filter(|key| group.keys.contains(&key.name)).collect(), group.threshold)
+            }
+            None => (self.keys.iter().filter(|key| key.name == name).collect(), 1),
+        }
+    }
+}

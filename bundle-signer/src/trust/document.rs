@@ -1,0 +1,149 @@
+//! The trust file as it is written.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Who may sign what.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Trust")]
+pub(super) struct Document {
+    /// Always `airlock.dev/v1alpha1`.
+    pub(super) api_version: String,
+    /// Always `Trust`.
+    pub(super) kind: String,
+    /// The number of this file, which only grows: a site that has seen a greater one refuses this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sequence: Option<u64>,
+    /// The keys that are known; at least one.
+    pub(super) keys: Vec<KeyText>,
+    /// Keys of which several must sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) groups: Vec<GroupText>,
+    /// Keys whose signatures no longer count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) revocations: Vec<RevocationText>,
+    /// What is asked for at each gate; a gate that is not here takes one key that has the role.
+    #[serde(default, skip_serializing_if = "GatesText::is_empty")]
+    pub(super) gates: GatesText,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct KeyText {
+    /// Its name: 1 to 128 printable characters.
+    pub(super) name: String,
+    /// PEM, `PUBLIC KEY`.
+    pub(super) public_key: String,
+    /// What it may sign: one of these. Anything when absent; nothing when empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) roles: Option<Vec<RoleText>>,
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RoleText {
+    /// `driveManifest`; or predicate types: `signature`, a name of `cosign attest --type`, `vsa`, or a URI.
+    pub(super) sign: Vec<String>,
+    /// Of images: `HOST/PATH`, where `*` is any one part of the path and `**` at the end all that follow. All
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) repositories: Option<Vec<String>>,
+    /// Of images: in which formats. All when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) formats: Option<Vec<FormatText>>,
+    /// The numbers of deliveries. Any, and none, when absent; with it, the number must be signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sequence: Option<RangeText>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum FormatText {
+    /// Cosign's first format, under the tag `.sig`.
+    SimpleSigning,
+    /// A bare envelope, under the tag `.att`.
+    Envelope,
+    /// A sigstore bundle, as a referrer.
+    Bundle,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RangeText {
+    /// The least.
+    #[serde(default)]
+    pub(super) from: u64,
+    /// The greatest; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<u64>,
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct GroupText {
+    /// Its name, which no key has.
+    pub(super) name: String,
+    /// How many of the keys must sign.
+    pub(super) threshold: usize,
+    /// Names of keys.
+    pub(super) keys: Vec<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RevocationText {
+    /// The key's hint, as `airlock keys generate` and refusals print it.
+    pub(super) hint: String,
+    /// Why.
+    pub(super) reason: String,
+    /// When: `YYYY-MM-DD`. For people; all signatures of the key are refused.
+    pub(super) date: String,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct GatesText {
+    /// Before anything is named by `airlock mirror`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mirror: Option<GateText>,
+    /// Before a drive is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pack: Option<GateText>,
+    /// Before a drive's content is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) import: Option<GateText>,
+    /// Before an image is put into a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) push: Option<GateText>,
+    /// Before an image is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pull: Option<GateText>,
+}
+
+impl GatesText {
+    fn is_empty(&self) -> bool {
+        let gates = [&self.mirror, &self.pack, &self.import, &self.push, &self.pull];
+        gates.iter().all(|gate| gate.is_none())
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct GateText {
+    /// Whether a refusal stops, or is only told.
+    #[serde(default)]
+    pub(super) mode: super::Mode,
+    /// Whose word counts for what; one key that has the role, for what is not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) require: Vec<RuleText>,
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RuleText {
+    /// As in a role.
+    pub(super) sign: String,
+    /// A group or a key.
+    pub(super) by: String,
+}

@@ -1,0 +1,323 @@
+//! What an attacker may try against the rules of a trust file, one test for each attack. Everything starts from
+//! signatures that count.
+
+#![expect(clippy::unwrap_used, reason = "a rig that cannot be built fails its test")]
+
+use bundle_signer::statement::{COSIGN_SIGN, SLSA_PROVENANCE};
+use bundle_signer::trust::{Reason, Severity, json_schema};
+use bundle_signer::{
+    Attested, Claims, Decision, Envelope, Error, Evidence, Expectation, Format, Gate, ImageName, Limits,
+    LogRule, NameRule, PrivateKey, Statement, Subject, TrustFile, Verified, bundle, sign_blob, verify_blob,
+    verify_image,
+};
+use oci::Digest;
+use proptest::prelude::*;
+
+const NAMES: [&str; 4] = ["alice", "bob", "carol", "builder"];
+const TWO_OF_THREE: &str = "groups: [{name: board, threshold: 2, keys: [alice, bob, carol]}]
+gates: {pull: {require: [{sign: signature, by: board}]}}
+";
+
+struct Rig {
+    keys: Vec<PrivateKey>,
+    /// Takes anything: it says whose a signature is, and nothing of what it may say.
+    open: TrustFile,
+    image: Digest,
+    name: ImageName,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let keys: Vec<_> = NAMES.iter().map(|_| PrivateKey::generate().unwrap()).collect();
+        let named =
+            NAMES.iter().zip(&keys).map(|(name, key)| ((*name).to_owned(), key.public_key().unwrap()));
+        let open = TrustFile::new(named.collect()).unwrap();
+        let name = "registry.example/team/app".parse().unwrap();
+        Self { keys, open, image: Digest::sha256(b"image"), name }
+    }
+
+    /// A trust file with these keys; `roles` are put under `builder`, `rest` at the end.
+    fn trust(&self, roles: &str, rest: &str) -> TrustFile {
+        TrustFile::parse(&format!("{}{roles}{rest}", self.open.to_yaml())).unwrap()
+    }
+
+    fn key(&self, name: &str) -> &PrivateKey {
+        &self.keys[NAMES.iter().position(|known| *known == name).unwrap()]
+    }
+
+    fn hint(&self, name: &str) -> String {
+        self.key(name).public_key().unwrap().hint()
+    }
+
+    fn signed(&self, by: &str, subject: Subject, predicate_type: &str) -> Verified<Attested> {
+        let statement = Statement::new(vec![subject], predicate_type, None);
+        let key = self.key(by);
+        let envelope = Envelope::sign(statement.to_json().unwrap(), |bytes| key.sign(bytes)).unwrap();
+        let bytes = bundle::attestation(&key.public_key().unwrap(), &envelope, &[]);
+        verify_image(&Evidence::Bundle(&bytes), &self.expected(&self.open, predicate_type)).unwrap()
+    }
+
+    fn expected<'a>(&'a self, keys: &'a TrustFile, predicate_type: &'a str) -> Expectation<'a> {
+        Expectation {
+            digest: &self.image,
+            name: &self.name,
+            name_rule: NameRule::Required,
+            predicate_type,
+            formats: &[Format::Bundle],
+            keys,
+            role: &|_| true,
+            log: LogRule::NotAsked,
+            limits: Limits::default(),
+        }
+    }
+
+    fn by(&self, names: &[&str]) -> Claims {
+        let mut claims = Claims::image(&self.image, &self.name, COSIGN_SIGN);
+        for name in names {
+            claims.add(&self.signed(name, Subject::image(&self.image, &self.name), COSIGN_SIGN));
+        }
+        claims
+    }
+}
+
+fn refused(decision: &Decision, reason: impl Fn(&Reason) -> bool) {
+    assert!(!decision.allowed && !decision.satisfied && decision.by.is_empty(), "{decision:?}");
+    assert!(decision.why_not.iter().any(reason), "{decision:?}");
+}
+
+#[test]
+fn a_file_of_keys_alone_means_what_it_meant() {
+    let rig = Rig::new();
+    for gate in Gate::ALL {
+        let decision = rig.open.decide(gate, &rig.by(&["bob"]));
+        assert!(decision.allowed && decision.by == ["bob"] && decision.why_not.is_empty(), "{decision:?}");
+    }
+    refused(&rig.open.decide(Gate::Pull, &rig.by(&[])), |why| *why == Reason::Unsigned);
+    assert!(rig.open.findings().is_empty());
+}
+
+#[test]
+fn below_threshold() {
+    let rig = Rig::new();
+    let trust = rig.trust("", TWO_OF_THREE);
+    refused(&trust.decide(Gate::Pull, &rig.by(&["alice"])), |why| {
+        matches!(why, Reason::BelowThreshold { threshold: 2, found: 1, .. })
+    });
+    let decision = trust.decide(Gate::Pull, &rig.by(&["alice", "carol"]));
+    assert!(decision.allowed && decision.by.len() == 2, "{decision:?}");
+    // Another gate has no such rule.
+    assert!(trust.decide(Gate::Push, &rig.by(&["alice"])).allowed);
+}
+
+#[test]
+fn same_signer_twice_for_two_of_three() {
+    let rig = Rig::new();
+    let trust = rig.trust("", TWO_OF_THREE);
+    refused(&trust.decide(Gate::Pull, &rig.by(&["alice", "alice", "alice"])), |why| {
+        matches!(why, Reason::BelowThreshold { found: 1, .. })
+    });
+    // Nor under two names: the file refuses one key twice.
+    let twice = rig.open.to_yaml().replacen("name: \"bob\"", "name: \"alice2\"", 1);
+    let pem = |name: &str| rig.key(name).public_key().unwrap().to_pem().lines().nth(1).unwrap().to_owned();
+    let second = |name: &str| rig.key(name).public_key().unwrap().to_pem().lines().nth(2).unwrap().to_owned();
+    let twice = twice.replace(&pem("bob"), &pem("alice")).replace(&second("bob"), &second("alice"));
+    assert!(matches!(TrustFile::parse(&twice), Err(Error::TrustTwice(_))));
+}
+
+#[test]
+fn outsider_fills_the_threshold() {
+    let rig = Rig::new();
+    let trust = rig.trust("", TWO_OF_THREE);
+    let decision = trust.decide(Gate::Pull, &rig.by(&["alice", "builder"]));
+    refused(&decision, |why| matches!(why, Reason::BelowThreshold { found: 1, .. }));
+    refused(&decision, |why| matches!(why, Reason::NotWanted { key, .. } if key == "builder"));
+}
+
+#[test]
+fn revoked_key() {
+    let rig = Rig::new();
+    let text = format!(
+        "{TWO_OF_THREE}revocations: [{{hint: '{}', reason: laptop stolen, date: 2026-11-02}}]\n",
+        rig.hint("alice")
+    );
+    let trust = rig.trust("", &text);
+    let decision = trust.decide(Gate::Pull, &rig.by(&["alice", "bob"]));
+    refused(&decision, |why| matches!(why, Reason::Revoked { date, .. } if date == "2026-11-02"));
+    refused(&trust.decide(Gate::Push, &rig.by(&["alice"])), |why| matches!(why, Reason::Revoked { .. }));
+    assert!(trust.decide(Gate::Pull, &rig.by(&["bob", "carol"])).allowed);
+    // The checks below the rules refuse it as well.
+    let drive = sign_blob(rig.key("alice"), b"manifest").unwrap();
+    assert!(matches!(verify_blob(&trust, b"manifest".to_vec(), &drive), Err(Error::RevokedKey { .. })));
+    let statement = Statement::signature(Subject::image(&rig.image, &rig.name));
+    let key = rig.key("alice");
+    let envelope = Envelope::sign(statement.to_json().unwrap(), |bytes| key.sign(bytes)).unwrap();
+    let bytes = bundle::attestation(&key.public_key().unwrap(), &envelope, &[]);
+    let error = verify_image(&Evidence::Bundle(&bytes), &rig.expected(&trust, COSIGN_SIGN));
+    assert!(matches!(error, Err(Error::RevokedKey { .. })));
+}
+
+#[test]
+fn stale_policy() {
+    let rig = Rig::new();
+    let trust = rig.trust("", "sequence: 6\n");
+    assert!(trust.decide(Gate::Pull, &rig.by(&["bob"]).after_policy(6)).allowed);
+    let decision = trust.decide(Gate::Pull, &rig.by(&["bob"]).after_policy(7));
+    refused(&decision, |why| *why == Reason::StalePolicy { found: 6, newest: 7 });
+    // A file without a number is older than any that has one.
+    refused(&rig.open.decide(Gate::Pull, &rig.by(&["bob"]).after_policy(1)), |why| {
+        matches!(why, Reason::StalePolicy { .. })
+    });
+}
+
+#[test]
+fn predicate_confusion() {
+    let rig = Rig::new();
+    let mut claims = Claims::image(&rig.image, &rig.name, COSIGN_SIGN);
+    claims.add(&rig.signed("alice", Subject::image(&rig.image, &rig.name), SLSA_PROVENANCE));
+    refused(&rig.open.decide(Gate::Pull, &claims), |why| matches!(why, Reason::AboutOther { .. }));
+}
+
+#[test]
+fn signature_of_another_image() {
+    let rig = Rig::new();
+    let mut claims = Claims::image(&Digest::sha256(b"other"), &rig.name, COSIGN_SIGN);
+    claims.add(&rig.signed("alice", Subject::image(&rig.image, &rig.name), COSIGN_SIGN));
+    refused(&rig.open.decide(Gate::Pull, &claims), |why| matches!(why, Reason::AboutOther { .. }));
+}
+
+#[test]
+fn role_not_given() {
+    let rig = Rig::new();
+    let subject = || Subject::image(&rig.image, &rig.name);
+    let decide = |roles: &str, subject: Subject, kind: &str| {
+        let trust = rig.trust(&format!("    roles: {roles}\n"), "");
+        let mut claims = Claims::image(&rig.image, &rig.name, kind);
+        claims.add(&rig.signed("builder", subject, kind));
+        trust.decide(Gate::Pull, &claims)
+    };
+    let good = "[{sign: [slsaprovenance1], repositories: ['registry.example/team/*'], formats: [bundle]}]";
+    assert!(decide(good, subject(), SLSA_PROVENANCE).allowed);
+    let sequence = "[{sign: [signature], sequence: {from: 5, to: 9}}]";
+    assert!(decide(sequence, subject().with_sequence(9), COSIGN_SIGN).allowed);
+    for (roles, subject, kind) in [
+        ("[]", subject(), COSIGN_SIGN),
+        (good, subject(), COSIGN_SIGN),
+        ("[{sign: [signature], repositories: ['registry.example/other/*']}]", subject(), COSIGN_SIGN),
+        ("[{sign: [signature], formats: [simpleSigning]}]", subject(), COSIGN_SIGN),
+        ("[{sign: [driveManifest]}]", subject(), COSIGN_SIGN),
+        (sequence, subject().with_sequence(4), COSIGN_SIGN),
+        (sequence, subject().with_sequence(10), COSIGN_SIGN),
+        (sequence, subject(), COSIGN_SIGN),
+    ] {
+        refused(&decide(roles, subject, kind), |why| matches!(why, Reason::NoRole { .. }));
+    }
+}
+
+#[test]
+fn image_key_signs_a_drive() {
+    let rig = Rig::new();
+    let drive = |roles: &str| {
+        let trust = rig.trust(&format!("    roles: {roles}\n"), "");
+        let signature = sign_blob(rig.key("builder"), b"manifest").unwrap();
+        let verified = verify_blob(&trust, b"manifest".to_vec(), &signature).unwrap();
+        trust.decide(Gate::Import, &Claims::drive(&verified, None))
+    };
+    assert!(drive("[{sign: [driveManifest]}]").allowed);
+    refused(&drive("[{sign: [signature]}]"), |why| matches!(why, Reason::NoRole { .. }));
+}
+
+#[test]
+fn warning_gate_goes_on_and_says_so() {
+    let rig = Rig::new();
+    let trust = rig.trust("", "gates: {pull: {mode: warn}}\n");
+    let decision = trust.decide(Gate::Pull, &rig.by(&[]));
+    assert!(decision.allowed && !decision.satisfied && decision.why_not == [Reason::Unsigned]);
+    assert!(!trust.decide(Gate::Push, &rig.by(&[])).allowed);
+}
+
+#[test]
+fn everything_that_is_not_known_is_refused() {
+    let rig = Rig::new();
+    for rest in [
+        "extra: 1\n",
+        "gates: {admission: {}}\n",
+        "gates: {pull: {mode: off}}\n",
+        "gates: {pull: {require: [{sign: signature, by: nobody}]}}\n",
+        "gates: {pull: {require: [{sign: everything, by: alice}]}}\n",
+        "gates: {pull: {require: [{sign: signature, by: alice}, {sign: signature, by: bob}]}}\n",
+        "groups: [{name: g, threshold: 0, keys: [alice]}]\n",
+        "groups: [{name: g, threshold: 2, keys: [alice]}]\n",
+        "groups: [{name: g, threshold: 2, keys: [alice, alice]}]\n",
+        "groups: [{name: alice, threshold: 1, keys: [bob]}]\n",
+        "groups: [{name: g, threshold: 1, keys: [dave]}]\n",
+        "revocations: [{hint: x, reason: y, date: 2026-01-01}]\n",
+        "    roles: [{sign: []}]\n",
+        "    roles: [{sign: [signature], platforms: [linux/amd64]}]\n",
+        "    roles: [{sign: [signature], formats: [pgp]}]\n",
+        "    roles: [{sign: [signature], sequence: {from: 2, to: 1}}]\n",
+        "    roles: [{sign: [signature], repositories: ['*']}]\n",
+    ] {
+        let text = format!("{}{rest}", rig.open.to_yaml());
+        assert!(TrustFile::parse(&text).is_err(), "{rest}");
+    }
+    let revoked = format!("revocations: [{{hint: '{}', reason: r, date: 2026-02-30}}]\n", rig.hint("bob"));
+    assert!(TrustFile::parse(&format!("{}{revoked}", rig.open.to_yaml())).is_err());
+}
+
+#[test]
+fn a_whole_file_survives_its_text_and_fits_its_schema() {
+    let rig = Rig::new();
+    let rest = format!(
+        "{TWO_OF_THREE}sequence: 3\nrevocations: [{{hint: '{}', reason: lost, date: 2026-01-31}}]\n",
+        rig.hint("carol")
+    );
+    let roles = "    roles: [{sign: [spdx, 'https://x.example/y'], repositories: ['r.example/**'], formats: [bundle, envelope], sequence: {from: 1}}]\n";
+    let trust = rig.trust(roles, &rest);
+    assert_eq!(TrustFile::parse(&trust.to_yaml()).unwrap(), trust);
+    let schema = json_schema();
+    for member in ["apiVersion", "kind", "sequence", "keys", "groups", "revocations", "gates"] {
+        assert!(schema["properties"][member].is_object(), "{member}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn contradictions_are_found() {
+    let rig = Rig::new();
+    let contradictions = |roles: &str, rest: &str| {
+        let found = rig.trust(roles, rest).findings();
+        found.iter().filter(|finding| finding.severity == Severity::Contradiction).count()
+    };
+    assert_eq!(contradictions("", TWO_OF_THREE), 0);
+    let revoked = |names: &[&str]| {
+        let line = |name: &&str| format!("{{hint: '{}', reason: r, date: 2026-01-31}}", rig.hint(name));
+        format!("revocations: [{}]\n", names.iter().map(line).collect::<Vec<_>>().join(", "))
+    };
+    // Both the group and the gate that asks for it.
+    assert_eq!(contradictions("", &format!("{TWO_OF_THREE}{}", revoked(&["alice", "bob"]))), 2);
+    assert_eq!(contradictions("", &revoked(&NAMES)), 1);
+    let provenance = "gates: {pull: {require: [{sign: slsaprovenance1, by: builder}]}}\n";
+    assert_eq!(contradictions("    roles: [{sign: [signature]}]\n", provenance), 1);
+    let drive = "groups: [{name: g, threshold: 2, keys: [alice, bob]}]\ngates: {import: {require: [{sign: driveManifest, by: g}]}}\n";
+    assert_eq!(contradictions("", drive), 1);
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}") {
+        let _ = TrustFile::parse(&text);
+    }
+
+    #[test]
+    fn no_changed_rule_panics(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let head = Rig::new().trust("    roles: [{sign: [signature]}]\n", TWO_OF_THREE).to_yaml();
+        let mut bytes = head.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(text) = String::from_utf8(bytes)
+            && let Ok(trust) = TrustFile::parse(&text)
+        {
+            let _ = trust.findings();
+        }
+    }
+}

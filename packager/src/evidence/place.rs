@@ -1,0 +1,143 @@
+//! A repository, in a store or in a registry.
+
+use std::fmt;
+use std::io::Read as _;
+
+use futures::StreamExt as _;
+use futures::stream;
+use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
+use registry::client::Client;
+use store::{Change, Store};
+
+use super::Error;
+
+/// Where an image is and what is said about it.
+#[derive(Clone)]
+pub enum Place {
+    /// A repository of a store.
+    Store(Store, RepositoryName),
+    /// A repository of a registry.
+    Registry(Client, RegistryHost, RepositoryName),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(store, repository) => write!(f, "{repository} in {}", store.root().display()),
+            Self::Registry(_, host, repository) => write!(f, "{host}/{repository}"),
+        }
+    }
+}
+
+impl Place {
+    /// A manifest; none when it is certain that there is none.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>, Error> {
+        match self {
+            Self::Registry(client, host, repository) => {
+                client.manifest(host, repository, selector).await.map_err(Error::Client)
+            }
+            Self::Store(store, repository) => tokio::task::block_in_place(|| {
+                let Some(row) = store.resolve(repository, selector)? else { return Ok(None) };
+                Ok(store.manifest(repository, &row.digest)?)
+            }),
+        }
+    }
+
+    /// What refers to an image.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        match self {
+            Self::Registry(client, host, repository) => {
+                client.referrers(host, repository, subject).await.map_err(Error::Client)
+            }
+            Self::Store(store, repository) => {
+                tokio::task::block_in_place(|| Ok(store.referrers(repository, subject, None)?))
+            }
+        }
+    }
+
+    /// A small blob, whole and hashed. Its size is the manifest's word, which the caller has bounded.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is another than its digest says.
+    pub async fn blob(&self, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+        let wrong = || Error::Content(blob.digest.clone());
+        let limit = usize::try_from(blob.size).map_err(|_| wrong())?;
+        let mut bytes = Vec::new();
+        match self {
+            Self::Registry(client, host, repository) => {
+                let mut came = client.blob(host, repository, blob, 0).await.map_err(Error::Client)?;
+                while let Some(piece) = came.stream.next().await {
+                    bytes.extend_from_slice(&piece.map_err(Error::Client)?);
+                    if bytes.len() > limit {
+                        return Err(wrong());
+                    }
+                }
+            }
+            Self::Store(store, _) => tokio::task::block_in_place(|| {
+                let found = store.blob(&blob.digest)?;
+                let found = found.ok_or_else(|| Error::NotFound(blob.digest.to_string()))?;
+                let digest = blob.digest.clone();
+                let read = found.file.take(blob.size.saturating_add(1)).read_to_end(&mut bytes);
+                read.map(drop).map_err(|source| Error::Read { digest, source })
+            })?,
+        }
+        let same = bytes.len() == limit && Digest::of(blob.digest.algorithm(), &bytes) == blob.digest;
+        if same { Ok(bytes) } else { Err(wrong()) }
+    }
+
+    /// Puts a small blob.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Registry(client, host, repository) => {
+                let kind = "application/octet-stream".parse().map_err(Error::Oci)?;
+                let blob = Descriptor::new(kind, Digest::sha256(&bytes), bytes.len() as u64);
+                let bytes = bytes::Bytes::from(bytes);
+                let open = move |from: u64| {
+                    let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+                    Ok(stream::iter([Ok(bytes.slice(from..))]).boxed())
+                };
+                client.push_blob(host, repository, &blob, None, &open).await.map_err(Error::Client)?;
+            }
+            Self::Store(store, _) => tokio::task::block_in_place(|| {
+                let mut writer = store.writer(Algorithm::Sha256)?;
+                writer.write(&bytes)?;
+                writer.publish(None).map(drop)
+            })?,
+        }
+        Ok(())
+    }
+
+    /// Puts a manifest whose blobs are there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn put_manifest(&self, selector: &Selector, manifest: &Manifest) -> Result<(), Error> {
+        match self {
+            Self::Registry(client, host, repository) => {
+                client.push_manifest(host, repository, selector, manifest).await.map_err(Error::Client)
+            }
+            Self::Store(store, repository) => {
+                let digest = manifest.digest();
+                let (repository, manifest) = (repository.clone(), manifest.clone());
+                let mut changes = vec![Change::PutManifest {
+                    repository: repository.clone(),
+                    digest: digest.clone(),
+                    manifest,
+                }];
+                if let Selector::Tag(tag) = selector {
+                    changes.push(Change::SetTag { repository, tag: tag.clone(), digest });
+                }
+                tokio::task::block_in_place(|| Ok(store.commit(changes)?))
+            }
+        }
+    }
+}

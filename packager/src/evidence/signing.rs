@@ -1,0 +1,201 @@
+//! Signatures and attestations written beside an image, in both of cosign's formats. What is there stays.
+
+use std::collections::BTreeMap;
+
+use bundle_signer::{
+    Envelope, Format, ImageName, Limits, NameRule, PrivateKey, Statement, Subject, TrustFile, attached,
+    bundle, referrer, simple_signing, statement, verify_image,
+};
+use oci::{Descriptor, Digest, Manifest, Selector, Tag};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Collected, Error, Place, collect};
+
+/// What to say of an image, and how to write it down.
+pub struct Order<'a> {
+    /// Who says it.
+    pub key: &'a PrivateKey,
+    /// The image's name.
+    pub name: &'a ImageName,
+    /// What is signed beside it.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// What kind of thing is said.
+    pub predicate_type: &'a str,
+    /// What is said; nothing for a signature.
+    pub predicate: Option<&'a Value>,
+    /// Under cosign's tags.
+    pub legacy: bool,
+    /// As a referrer.
+    pub bundle: bool,
+    /// When, in RFC 3339, for people.
+    pub created: &'a str,
+}
+
+/// Something that was written, or was there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    /// The image.
+    pub image: Digest,
+    /// `legacy` or `bundle`.
+    pub format: &'static str,
+    /// The tag, or the referrer's digest.
+    pub at: String,
+    /// Whether the same was signed by the same key before, so that nothing was written.
+    pub present: bool,
+}
+
+/// The images that a reference comes to: itself and, if asked for, all below it that are there; and how many
+/// are not.
+///
+/// # Errors
+/// When the place cannot be asked.
+pub async fn targets(
+    place: &Place,
+    root: (Digest, Manifest),
+    recursive: bool,
+) -> Result<(Vec<Descriptor>, usize), Error> {
+    let (mut open, mut found, mut absent) = (vec![root], Vec::<Descriptor>::new(), 0);
+    while let Some((digest, manifest)) = open.pop() {
+        if found.iter().any(|known| known.digest == digest) {
+            continue;
+        }
+        let size = manifest.bytes().len() as u64;
+        found.push(Descriptor::new(manifest.media_type().clone(), digest, size));
+        let children = manifest.children().iter().filter(|child| recursive && child.media_type.is_manifest());
+        for child in children {
+            match place.manifest(&Selector::Digest(child.digest.clone())).await? {
+                Some(manifest) => open.push((child.digest.clone(), manifest)),
+                None => absent += 1,
+            }
+        }
+    }
+    Ok((found, absent))
+}
+
+/// Signs an image, or attests something of it.
+///
+/// # Errors
+/// When the place cannot be asked or written, or cosign's tag is full.
+pub async fn sign(place: &Place, image: &Descriptor, order: &Order<'_>) -> Result<Vec<Written>, Error> {
+    let limits = Limits::default();
+    let there = collect(place, &image.digest, &limits).await?;
+    let mut written = Vec::new();
+    if order.legacy {
+        written.push(legacy(place, image, order, &there).await?);
+    }
+    if order.bundle {
+        written.push(bundled(place, image, order, &there).await?);
+    }
+    Ok(written)
+}
+
+impl Order<'_> {
+    fn is_signature(&self) -> bool {
+        self.predicate_type == statement::COSIGN_SIGN
+    }
+
+    fn statement(&self, image: &Digest) -> Statement {
+        let subject = Subject::image(image, self.name);
+        let annotated =
+            self.annotations.iter().fold(subject, |subject, (name, value)| subject.with(name, value));
+        Statement::new(vec![annotated], self.predicate_type, self.predicate.cloned())
+    }
+
+    fn payload(&self, image: &Digest) -> simple_signing::Payload {
+        let payload = simple_signing::Payload::new(image.clone(), self.name);
+        self.annotations.iter().fold(payload, |payload, (name, value)| payload.with(name, value))
+    }
+
+    fn envelope(&self, image: &Digest) -> Result<Envelope, Error> {
+        let statement = self.statement(image).to_json().map_err(Error::Sign)?;
+        Envelope::sign(statement, |bytes| self.key.sign(bytes)).map_err(Error::Sign)
+    }
+
+    /// Where the same is said by the same key in this format.
+    fn said(&self, image: &Digest, format: Format, there: &Collected) -> Result<Option<String>, Error> {
+        let own = self.key.public_key().map_err(Error::Sign)?;
+        let own = TrustFile::new(vec![("own".to_owned(), own)]).map_err(Error::Sign)?;
+        let expected = bundle_signer::Expectation {
+            digest: image,
+            name: self.name,
+            name_rule: NameRule::Required,
+            predicate_type: self.predicate_type,
+            formats: &[format],
+            keys: &own,
+            role: &|_| true,
+            log: bundle_signer::LogRule::NotAsked,
+            limits: Limits::default(),
+        };
+        // An own statement carries the name once more as an annotation.
+        let statement = self.statement(image);
+        let payload = self.payload(image).to_bytes().map_err(Error::Sign)?;
+        let same = |found: &&super::Found| {
+            verify_image(&found.evidence(), &expected).is_ok_and(|verified| match format {
+                Format::SimpleSigning => found.bytes() == payload,
+                Format::Envelope | Format::Bundle => {
+                    let said = verified.get().statement();
+                    let empty = Value::Object(serde_json::Map::new());
+                    said.subjects() == statement.subjects()
+                        && said.predicate().unwrap_or(&empty) == statement.predicate().unwrap_or(&empty)
+                }
+            })
+        };
+        Ok(there.found.iter().find(same).map(|found| found.at.clone()))
+    }
+}
+
+async fn legacy(
+    place: &Place,
+    image: &Descriptor,
+    order: &Order<'_>,
+    there: &Collected,
+) -> Result<Written, Error> {
+    let (suffix, kind) =
+        if order.is_signature() { ("sig", Format::SimpleSigning) } else { ("att", Format::Envelope) };
+    let tag = Tag::of_attachment(&image.digest, suffix).map_err(Error::Oci)?;
+    let (image, format) = (image.digest.clone(), "legacy");
+    if let Some(at) = order.said(&image, kind, there)? {
+        return Ok(Written { image, format, at, present: true });
+    }
+    let selector = Selector::Tag(tag.clone());
+    // Read again as late as can be: between here and the writing, another writer's signature could be lost.
+    let present = place.manifest(&selector).await?;
+    let limits = Limits::default();
+    let (blob, attachment) = if order.is_signature() {
+        let payload = order.payload(&image).to_bytes().map_err(Error::Sign)?;
+        let signature = order.key.sign(&payload).map_err(Error::Sign)?;
+        let attachment = attached::sign(present.as_ref(), &payload, &signature, &limits);
+        (payload, attachment.map_err(Error::Sign)?)
+    } else {
+        let envelope = order.envelope(&image)?.to_json().into_bytes();
+        let attachment = attached::attest(present.as_ref(), &envelope, order.predicate_type, &limits);
+        (envelope, attachment.map_err(Error::Sign)?)
+    };
+    place.put_blob(blob).await?;
+    place.put_blob(attachment.config).await?;
+    place.put_manifest(&selector, &attachment.manifest).await?;
+    Ok(Written { image, format, at: tag.to_string(), present: false })
+}
+
+async fn bundled(
+    place: &Place,
+    image: &Descriptor,
+    order: &Order<'_>,
+    there: &Collected,
+) -> Result<Written, Error> {
+    let (digest, format) = (image.digest.clone(), "bundle");
+    if let Some(at) = order.said(&digest, Format::Bundle, there)? {
+        return Ok(Written { image: digest, format, at, present: true });
+    }
+    let public = order.key.public_key().map_err(Error::Sign)?;
+    let bytes = bundle::attestation(&public, &order.envelope(&digest)?, &[]);
+    let manifest = referrer::manifest(&bytes, image, order.predicate_type, order.created);
+    let manifest = manifest.map_err(Error::Sign)?;
+    place.put_blob(bytes).await?;
+    place.put_blob(referrer::CONFIG.to_vec()).await?;
+    let id = manifest.digest();
+    place.put_manifest(&Selector::Digest(id.clone()), &manifest).await?;
+    Ok(Written { image: digest, format, at: id.to_string(), present: false })
+}

@@ -1,0 +1,201 @@
+//! What can be typed about signatures and trust.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{KeyArg, TrustArg};
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  \
+        airlock sign registry.example/team/app:v1 --key release.key\n  \
+        airlock sign registry.example/team/app:v1 --key release.key --store store --recursive -a sequence=12\n  \
+        airlock sign bundle package-bundle.yaml --key release.key"
+)]
+pub(crate) struct Sign {
+    #[command(subcommand)]
+    pub(crate) what: Option<SignFile>,
+    #[command(flatten)]
+    pub(crate) image: ImageArg,
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    #[command(flatten)]
+    pub(crate) how: HowArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SignFile {
+    /// Sign a `PackageBundle` of EKS Anywhere within itself, so that its controller takes it.
+    #[command(
+        after_help = "Example: airlock sign bundle package-bundle.yaml --key release.key --to signed.yaml"
+    )]
+    Bundle {
+        /// The manifest.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        key: KeyArg,
+        /// Leave the charts' registries and repositories out of the signature, as AWS does.
+        #[arg(long)]
+        without_source: bool,
+        /// Where to write it; standard output unless given.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    airlock attest registry.example/team/app:v1 --predicate sbom.spdx.json --type spdxjson --key release.key\n  \
+    airlock attest registry.example/team/app:v1 --predicate scan.json --type https://example.com/scan/v1 --key release.key --store store\n\n\
+    As with cosign, `slsaprovenance` is version 0.2 and `slsaprovenance1` version 1.0.")]
+pub(crate) struct Attest {
+    #[command(flatten)]
+    pub(crate) image: ImageArg,
+    /// The predicate: a JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) predicate: PathBuf,
+    /// What it is: slsaprovenance, slsaprovenance1, spdx, spdxjson, cyclonedx, vuln, vsa, openvex, custom, or a URI.
+    #[arg(long = "type", value_name = "TYPE", value_parser = predicate_type)]
+    pub(crate) kind: String,
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    #[command(flatten)]
+    pub(crate) how: HowArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    airlock verify-image registry.example/team/app:v1 --trust trust.yaml\n  \
+    airlock verify-image registry.example/team/app:v1 --trust trust.yaml --type slsaprovenance1 --store store\n\n\
+    Ends with 3 when the image is unsigned or its signatures are refused, with 6 when the registry cannot be asked.")]
+pub(crate) struct VerifyImage {
+    #[command(flatten)]
+    pub(crate) image: ImageArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    /// What must be said of the image: signature, a type as of `airlock attest`, or a URI.
+    #[arg(long = "type", value_name = "TYPE", default_value = "signature", value_parser = predicate_type)]
+    pub(crate) kind: String,
+    /// By which gate's rules of the trust file.
+    #[arg(long, value_enum, default_value_t = GateArg::Pull)]
+    pub(crate) gate: GateArg,
+    /// Take signatures that do not say under which name the image is signed, as `cosign sign` 3 makes them.
+    #[arg(long)]
+    pub(crate) allow_unnamed: bool,
+    /// Refuse a trust file with a lower sequence than this.
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    pub(crate) min_trust_sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GateArg {
+    /// Before anything from upstream is named.
+    Mirror,
+    /// Before a drive is written.
+    Pack,
+    /// Before a drive's content is taken.
+    Import,
+    /// Before an image is put into a registry.
+    Push,
+    /// Before an image is used.
+    Pull,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    airlock verify-manifest package-bundle.yaml\n  \
+    airlock verify-manifest kubernetes-1-31-eks-1.yaml --bundles bundle-release.yaml")]
+pub(crate) struct VerifyManifest {
+    /// A `PackageBundle`, `Bundles`, or `Release` of EKS.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// For a `Release`: the `Bundles` that hold its signature.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundles: Option<PathBuf>,
+    /// A trust file with the keys that count, instead of AWS's.
+    #[arg(long = "trust", id = "manifest_trust", value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+/// An image, and where it is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ImageArg {
+    /// The image's reference, by tag or digest.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) reference: Option<String>,
+    /// Look and write in this store instead of the image's registry.
+    #[arg(long = "store", id = "in_store", value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// The name that is signed, `HOST/REPOSITORY`; that of the reference unless given.
+    #[arg(long, alias = "sign-container-identity", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Speak plain HTTP with the registry.
+    #[arg(long, alias = "allow-http-registry")]
+    pub(crate) plain_http: bool,
+    /// A certificate authority to trust for the registry, PEM.
+    #[arg(long, alias = "registry-cacert", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// How something is signed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HowArg {
+    /// In which of cosign's formats.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "legacy,bundle")]
+    pub(crate) format: Vec<SignFormat>,
+    /// For an index: its images, too.
+    #[arg(long, short)]
+    pub(crate) recursive: bool,
+    /// Something to sign beside the image's digest and name; `sequence` and `class` have a meaning.
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = annotation)]
+    pub(crate) annotation: Vec<(String, String)>,
+    /// Print what would be signed, and sign nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SignFormat {
+    /// Tags `.sig` and `.att`, which cosign 1 and 2 read.
+    Legacy,
+    /// A sigstore bundle v0.3 as a referrer, which cosign 3 reads.
+    Bundle,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trust {
+    /// Explain a trust file, and find what contradicts itself.
+    #[command(
+        after_help = "Ends with 3 when a rule can never be met.\nExample: airlock trust check trust.yaml"
+    )]
+    Check {
+        /// The trust file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of the trust file.
+    Schema,
+}
+
+fn predicate_type(text: &str) -> Result<String, String> {
+    let known = bundle_signer::statement::predicate_type(text).map(str::to_owned);
+    known.ok_or_else(|| {
+        let names: Vec<_> = bundle_signer::statement::TYPE_NAMES.iter().map(|(name, _)| *name).collect();
+        format!("it is neither a URI nor one of {}", names.join(", "))
+    })
+}
+
+fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("name", _)) => Err("the name is given by `--name`".to_owned()),
+        Some(("sequence", value)) if value.parse::<u64>().map(|n| n.to_string()).as_deref() != Ok(value) => {
+            Err("the sequence is a whole number".to_owned())
+        }
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is KEY=VALUE".to_owned()),
+    }
+}

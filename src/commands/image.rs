@@ -1,0 +1,94 @@
+//! Where an image is that is to be signed or verified, and under which name.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use bundle_signer::ImageName;
+use oci::{Reference, RepositoryName, Selector};
+use packager::evidence::Place;
+use registry::client::{Client, ClientConfig, HostRule};
+
+use crate::cli::ImageArg;
+use crate::env;
+use crate::failure::Usage;
+
+/// An image that was named.
+pub(crate) struct Image {
+    pub(crate) place: Place,
+    pub(crate) selector: Selector,
+    pub(crate) name: ImageName,
+    /// As typed.
+    pub(crate) text: String,
+}
+
+impl Image {
+    pub(crate) fn find(arg: &ImageArg) -> anyhow::Result<Self> {
+        let text = arg.reference.clone().unwrap_or_default();
+        let reference: Reference = text.parse().map_err(|error| Usage {
+            message: format!("`{text}` is not an image reference: {error}"),
+            hint: "a reference is HOST/REPOSITORY with a tag or a digest",
+        })?;
+        let selector = reference.selector();
+        let given = arg.name.as_deref().map(str::parse::<ImageName>).transpose()?;
+        let (place, name) = match &arg.store {
+            None => {
+                let client = client(&reference, arg)?;
+                let (host, repository) = (reference.host().clone(), reference.repository().clone());
+                (Place::Registry(client, host, repository), Some(ImageName::from(&reference)))
+            }
+            Some(folder) => in_store(&text, &reference, store::Store::open_existing(folder)?)?,
+        };
+        let name = given.or(name).ok_or_else(|| Usage {
+            message: format!("the store's `{text}` does not say from which registry it will be pulled"),
+            hint: "give its name there: --name HOST/REPOSITORY",
+        })?;
+        Ok(Self { place, selector, name, text })
+    }
+}
+
+/// A repository of the store's own by its own name, else what was mirrored from the reference.
+fn in_store(
+    text: &str,
+    reference: &Reference,
+    store: store::Store,
+) -> anyhow::Result<(Place, Option<ImageName>)> {
+    let own = text.split_once('@').map_or(text, |(name, _)| name);
+    let own = match own.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => own,
+    };
+    let below = reference.host().as_repository()?;
+    let mirrored = reference.repository().below(&below)?;
+    if let Ok(own) = own.parse::<RepositoryName>()
+        && own != mirrored
+        && store.repository_exists(&own)?
+    {
+        return Ok((Place::Store(store, own), None));
+    }
+    Ok((Place::Store(store, mirrored), Some(ImageName::from(reference))))
+}
+
+fn client(reference: &Reference, arg: &ImageArg) -> anyhow::Result<Client> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let host = reference.host().clone();
+    let rule = HostRule {
+        endpoint: host.endpoint().parse()?,
+        host,
+        prefix: None,
+        plain_http: arg.plain_http,
+        ca_pem: arg.ca_file.as_ref().map(read).transpose()?,
+    };
+    // A person waits: a registry that is silent for half a minute is not there.
+    let idle = std::time::Duration::from_secs(30);
+    let docker_config = docker_config();
+    Ok(Client::new(ClientConfig { hosts: vec![rule], docker_config, idle, ..ClientConfig::default() })
+        .map_err(packager::evidence::Error::Client)?)
+}
+
+/// Docker's configuration, which holds passwords.
+pub(crate) fn docker_config() -> Option<PathBuf> {
+    let folder = std::env::var_os(env::DOCKER_CONFIG).map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".docker"));
+    Some(folder.or_else(home)?.join("config.json"))
+}

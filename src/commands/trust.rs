@@ -1,0 +1,89 @@
+//! `airlock trust`: trust files explained and checked.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use bundle_signer::trust::{Severity, json_schema};
+use bundle_signer::{Gate, Mode, TrustFile, TrustedKey};
+use serde_json::json;
+
+use crate::cli::Trust;
+use crate::commands::read;
+use crate::failure::Status;
+use crate::printer::Printer;
+
+pub(crate) fn run(settings: &Trust, printer: &Printer) -> anyhow::Result<Status> {
+    match settings {
+        Trust::Schema => {
+            printer.data(&serde_json::to_string_pretty(&json_schema())?)?;
+            Ok(Status::Done)
+        }
+        Trust::Check { file } => check(file, printer),
+    }
+}
+
+fn check(file: &Path, printer: &Printer) -> anyhow::Result<Status> {
+    let trust =
+        TrustFile::parse(&read(file)?).with_context(|| format!("`{}` cannot be used", file.display()))?;
+    let findings = trust.findings();
+    let explained = explain(&trust);
+    let value =
+        json!({ "file": file, "sequence": trust.sequence(), "explained": explained, "findings": findings });
+    printer.result(&value, |_| {
+        let lines = explained.iter().map(|line| format!("{line}\n"));
+        let findings = findings.iter().map(|finding| {
+            let severity = match finding.severity {
+                Severity::Contradiction => "contradiction",
+                Severity::Warning => "warning",
+            };
+            format!("{severity}: {}\n", finding.text)
+        });
+        lines.chain(findings).collect()
+    })?;
+    let sound = findings.iter().all(|finding| finding.severity != Severity::Contradiction);
+    Ok(if sound { Status::Done } else { Status::Faults })
+}
+
+/// One sentence for each rule.
+fn explain(trust: &TrustFile) -> Vec<String> {
+    let mut lines = Vec::new();
+    if trust.sequence() > 0 {
+        lines.push(format!("trust file number {}", trust.sequence()));
+    }
+    lines.extend(trust.keys().iter().map(|key| explain_key(trust, key)));
+    for group in trust.groups() {
+        let (name, threshold) = (group.name(), group.threshold());
+        lines.push(format!("group `{name}`: {threshold} of {}", group.keys().join(", ")));
+    }
+    for gate in Gate::ALL {
+        let rules: Vec<_> =
+            trust.required(gate).iter().map(|(what, by)| format!("{what} by `{by}`")).collect();
+        let rules = if rules.is_empty() { String::new() } else { format!("{}; ", rules.join(", ")) };
+        let mode = match trust.mode(gate) {
+            Mode::Enforce => "refuses",
+            Mode::Warn => "warns",
+        };
+        lines
+            .push(format!("gate {gate}: {rules}anything else by one key that may sign it; {mode} otherwise"));
+    }
+    lines
+}
+
+fn explain_key(trust: &TrustFile, key: &TrustedKey) -> String {
+    let may = match key.roles() {
+        None => "may sign anything".to_owned(),
+        Some([]) => "may sign nothing".to_owned(),
+        Some(roles) => {
+            let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();
+            format!("may sign {}", roles.join("; or "))
+        }
+    };
+    let (name, hint) = (key.name(), key.key().hint());
+    match trust.revocation(key.key()) {
+        None => format!("key `{name}` ({hint}): {may}"),
+        Some(revocation) => {
+            let (date, reason) = (revocation.date(), revocation.reason());
+            format!("key `{name}` ({hint}): revoked on {date}: {reason}")
+        }
+    }
+}

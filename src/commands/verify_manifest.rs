@@ -1,0 +1,68 @@
+//! `airlock verify-manifest`: what AWS signs within its manifests.
+
+use anyhow::Context as _;
+use bundle_signer::TrustFile;
+use bundle_signer::eksa::{
+    Manifest, bundles_keys, distro_keys, package_keys, verify_bundles, verify_package_bundle, verify_release,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::cli::{TrustArg, VerifyManifest};
+use crate::commands::{read, trust};
+use crate::failure::{Status, Usage};
+use crate::printer::Printer;
+
+/// Only what tells which manifest it is; the verification reads it anew, and strictly.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(default)]
+    kind: String,
+}
+
+pub(crate) fn run(settings: &VerifyManifest, printer: &Printer) -> anyhow::Result<Status> {
+    let text = read(&settings.file)?;
+    let file = settings.file.display();
+    let own = trust(&TrustArg { trust: settings.trust.clone() })?;
+    let keys = |aws: fn() -> bundle_signer::Result<TrustFile>| own.clone().map_or_else(aws, Ok);
+    let Kind { kind } = serde_saphyr::from_str(&text).map_err(|error| Usage {
+        message: format!("`{file}` is not a manifest: {error}"),
+        hint: "give a PackageBundle, Bundles or Release",
+    })?;
+    let verified = match (kind.as_str(), &settings.bundles) {
+        ("PackageBundle", None) => verify_package_bundle(text.as_bytes(), &keys(package_keys)?),
+        ("Bundles", None) => verify_bundles(text.as_bytes(), &keys(bundles_keys)?),
+        ("Release", Some(path)) => {
+            verify_release(text.as_bytes(), read(path)?.as_bytes(), &keys(distro_keys)?)
+        }
+        ("Release", None) => {
+            let hint = "give the Bundles of EKS Anywhere that hold it: --bundles FILE";
+            return Err(Usage { message: "a Release does not hold its signature".to_owned(), hint }.into());
+        }
+        _ => {
+            let message = format!("`{file}` is a `{kind}`, which is not verified in this way");
+            return Err(Usage {
+                message,
+                hint: "give a PackageBundle, Bundles, or a Release with --bundles",
+            }
+            .into());
+        }
+    };
+    let manifest = verified.with_context(|| format!("`{file}` is refused"))?;
+    let signer = manifest.signed().signer();
+    let value = json!({
+        "file": settings.file, "kind": kind, "signer": signer.name(), "keyHint": signer.hint(),
+        "notCovered": manifest.uncovered(),
+    });
+    printer.result(&value, |_| report(&kind, &manifest))?;
+    Ok(Status::Done)
+}
+
+fn report(kind: &str, manifest: &Manifest) -> String {
+    let signer = manifest.signed().signer();
+    let uncovered = manifest.uncovered();
+    let lines = uncovered.iter().map(|value| format!("  {} ({})\n", value.path(), value.why()));
+    format!("{kind} signed by {} ({})\n", signer.name(), signer.hint())
+        + &format!("{} values are not covered by the signature:\n", uncovered.len())
+        + &lines.collect::<String>()
+}
