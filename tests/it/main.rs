@@ -8,3 +8,5 @@ mod cli;
 mod docs;
 #[cfg(test)]
 mod lying;
+#[cfg(test)]
+mod signing;

@@ -145,7 +145,16 @@ fn what_is_signed_in_a_store_verifies_where_it_is_served() {
     let site = site();
     let verify = ["verify-image", IMAGE, "--store", "site", "--trust", "release.yaml"];
     site.ends(3, &verify);
-    site.ends(0, &[&["sign", IMAGE, "--store", "site", "--recursive"], &KEY[..]].concat());
+    let sign = |more: &[&'static str]| {
+        site.ends(0, &[&["sign", IMAGE, "--store", "site", "--recursive"], &KEY[..], more].concat())
+    };
+    sign(&["--format", "legacy"]);
+    let early = site.serve(&["--read-only"]);
+    let image = format!("{}/{IMAGE}", early.address);
+    accepted(&site, "cosign2", &format!("verify --key release.pub --insecure-ignore-tlog {image}"));
+    drop(early);
+    std::fs::remove_file(site.path("address-site1")).unwrap();
+    sign(&[]);
     site.ends(0, &verify);
     site.ends(3, &[&verify[..], &["--name", "registry.example/demo/other"]].concat());
     site.ends(
