@@ -78,6 +78,7 @@ fn code(error: &anyhow::Error) -> u8 {
         }
         match cause.downcast_ref::<packager::evidence::Error>() {
             Some(Evidence::Client(_)) => return 6,
+            Some(Evidence::Demand(_) | Evidence::Keyless(_)) => return 2,
             Some(Evidence::NotFound(_)) => return 4,
             Some(Evidence::Content(_) | Evidence::TooManyReferrers { .. }) => return 3,
             _ => {}
@@ -104,7 +105,7 @@ fn code(error: &anyhow::Error) -> u8 {
         }
         match cause.downcast_ref::<Mirror>() {
             Some(Mirror::NoSpace { .. }) => return 5,
-            Some(Mirror::Checksum { .. } | Mirror::Clash(_)) => return 3,
+            Some(Mirror::Checksum { .. } | Mirror::Clash(_) | Mirror::Unsigned { .. }) => return 3,
             Some(Mirror::NotFound(_) | Mirror::NoPlatform { .. }) => return 4,
             Some(Mirror::Client(_)) => return 6,
             _ => {}

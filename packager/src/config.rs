@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::bundle::manifest::is_name;
+use crate::evidence::upstream::{By, Demand};
 use crate::source::ChartImages;
 use crate::source::archive::Format;
 
@@ -90,6 +91,8 @@ pub struct MirrorConfig {
     pub sources: Vec<Source>,
     /// Whether signatures, attestations and SBOMs come along.
     pub follow: bool,
+    /// What must be signed upstream, and by whom.
+    pub demands: Vec<(Reference, Demand)>,
     /// The folder of the mirror file, for relative paths.
     pub base: PathBuf,
 }
@@ -219,26 +222,52 @@ struct UrlText {
     mirror: String,
 }
 
-/// What to mirror; one key each.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-enum SourceText {
+/// What to mirror; one kind each.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct SourceText {
     /// An EKS Distro `Release` manifest: every image and archive of it.
-    EksdRelease(LocationText),
+    eksd_release: Option<LocationText>,
     /// An EKS Anywhere `PackageBundle`: its charts and images.
-    PackageBundle(BundleText),
+    package_bundle: Option<BundleText>,
     /// Image references.
-    Images(Vec<String>),
+    images: Option<Vec<String>>,
     /// Helm charts, each with the images that it renders to.
-    Charts(Vec<ChartText>),
+    charts: Option<Vec<ChartText>>,
     /// Plain files.
-    Files(Vec<FileText>),
+    files: Option<Vec<FileText>>,
     /// A folder that is an OCI image layout.
-    OciLayout(ArchiveText),
+    oci_layout: Option<ArchiveText>,
     /// A tar file that holds an OCI image layout.
-    OciArchive(ArchiveText),
+    oci_archive: Option<ArchiveText>,
     /// A tar file of `docker save`.
-    DockerArchive(ArchiveText),
+    docker_archive: Option<ArchiveText>,
+    /// Who must have signed these images, or these charts' artifacts, upstream: `key` or `identity`.
+    verify: Option<VerifyText>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VerifyText {
+    /// A public key, PEM, relative to the mirror file.
+    key: Option<PathBuf>,
+    /// Who signed without a key of their own.
+    identity: Option<IdentityText>,
+    /// The name under which upstream signs, `HOST/REPOSITORY`, where that is not the reference's.
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IdentityText {
+    /// The certificate's subject: an email address or the URI of a workflow.
+    subject: Option<String>,
+    /// A regular expression that matches the whole subject.
+    subject_regexp: Option<String>,
+    /// Who vouched for the subject.
+    issuer: String,
+    /// A `trusted_root.json`, relative to the mirror file; that of sigstore's public instance when absent.
+    trusted_root: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -369,9 +398,17 @@ impl MirrorConfig {
             }
         }
         let platforms = document.platforms.iter().map(|text| value("platforms", text));
-        let mut sources = Vec::new();
+        let (mut sources, mut demands) = (Vec::new(), Vec::new());
         for source in document.sources {
-            source.validate(base, &mut sources)?;
+            let before = sources.len();
+            let Some(demand) = source.validate(base, &mut sources)? else { continue };
+            let named = sources[before..].iter().filter_map(|source| match source {
+                Source::Image(reference) | Source::Chart(ChartLocation::Reference(reference), _) => {
+                    Some(reference)
+                }
+                _ => None,
+            });
+            demands.extend(named.map(|reference| (reference.clone(), demand.clone())));
         }
         Ok(Self {
             name: document.metadata.name,
@@ -380,6 +417,7 @@ impl MirrorConfig {
             urls: document.urls.into_iter().map(|rule| (rule.prefix, rule.mirror)).collect(),
             sources,
             follow: document.signatures.follow,
+            demands,
             base: base.to_owned(),
         })
     }
@@ -406,41 +444,93 @@ impl RegistryText {
 }
 
 impl SourceText {
-    fn validate(self, base: &Path, sources: &mut Vec<Source>) -> Result<(), Error> {
-        match self {
-            Self::EksdRelease(text) => sources.push(Source::EksdRelease(text.validate(base)?)),
-            Self::PackageBundle(text) => {
-                let location = match (text.file, text.reference) {
-                    (Some(path), None) => BundleLocation::Path(base.join(path)),
-                    (None, Some(reference)) => {
-                        BundleLocation::Reference(value("packageBundle.reference", &reference)?)
-                    }
-                    _ => return Err(Error::Source("a packageBundle needs either `file` or `reference`")),
-                };
-                let registry = text.registry.as_deref().unwrap_or("public.ecr.aws/eks-anywhere");
-                let (host, prefix) = host_and_prefix("packageBundle.registry", registry)?;
-                sources.push(Source::PackageBundle(location, host, prefix));
-            }
-            Self::Images(references) => {
-                for reference in references {
-                    sources.push(Source::Image(value("images", &reference)?));
-                }
-            }
-            Self::Charts(charts) => {
-                for chart in charts {
-                    sources.push(chart.validate(base)?);
-                }
-            }
-            Self::OciLayout(text) => sources.push(text.validate(Format::OciLayout, base)?),
-            Self::OciArchive(text) => sources.push(text.validate(Format::OciArchive, base)?),
-            Self::DockerArchive(text) => sources.push(text.validate(Format::DockerArchive, base)?),
-            Self::Files(files) => {
-                for file in files {
-                    sources.push(Source::File(file.validate(base)?));
-                }
+    fn validate(self, base: &Path, sources: &mut Vec<Source>) -> Result<Option<Demand>, Error> {
+        let demand = self.verify.map(|text| text.validate(base)).transpose()?;
+        if demand.is_some() && self.images.is_none() && self.charts.is_none() {
+            return Err(Error::Source("`verify` stands beside `images` or `charts`"));
+        }
+        let before = sources.len();
+        let mut kinds = 0;
+        if let Some(text) = self.eksd_release {
+            kinds += 1;
+            sources.push(Source::EksdRelease(text.validate(base)?));
+        }
+        if let Some(text) = self.package_bundle {
+            kinds += 1;
+            sources.push(text.validate(base)?);
+        }
+        if let Some(references) = self.images {
+            kinds += 1;
+            for reference in references {
+                sources.push(Source::Image(value("images", &reference)?));
             }
         }
-        Ok(())
+        if let Some(charts) = self.charts {
+            kinds += 1;
+            for chart in charts {
+                sources.push(chart.validate(base)?);
+            }
+        }
+        for (text, format) in [
+            (self.oci_layout, Format::OciLayout),
+            (self.oci_archive, Format::OciArchive),
+            (self.docker_archive, Format::DockerArchive),
+        ] {
+            if let Some(text) = text {
+                kinds += 1;
+                sources.push(text.validate(format, base)?);
+            }
+        }
+        if let Some(files) = self.files {
+            kinds += 1;
+            for file in files {
+                sources.push(Source::File(file.validate(base)?));
+            }
+        }
+        let on_disk = |source: &Source| matches!(source, Source::Chart(ChartLocation::Path(_), _));
+        if demand.is_some() && sources[before..].iter().any(on_disk) {
+            return Err(Error::Source(
+                "`verify` needs charts by `reference`: a file has no signatures beside it",
+            ));
+        }
+        if kinds == 1 { Ok(demand) } else { Err(Error::Source("each of `sources` names one kind of source")) }
+    }
+}
+
+impl VerifyText {
+    fn validate(self, base: &Path) -> Result<Demand, Error> {
+        let name = self.name.map(|name| {
+            name.parse().map_err(|_| Error::Source("`verify.name` is HOST/REPOSITORY without tag and digest"))
+        });
+        let by = match (self.key, self.identity) {
+            (Some(path), None) => By::Key(base.join(path)),
+            (None, Some(identity)) => {
+                let (subject, pattern) = match (identity.subject, identity.subject_regexp) {
+                    (Some(subject), None) => (subject, false),
+                    (None, Some(pattern)) => (pattern, true),
+                    _ => return Err(Error::Source("an identity needs either `subject` or `subjectRegexp`")),
+                };
+                let root = identity.trusted_root.map(|path| base.join(path));
+                By::Identity { subject, pattern, issuer: identity.issuer, root }
+            }
+            _ => return Err(Error::Source("`verify` needs either `key` or `identity`")),
+        };
+        Ok(Demand { by, name: name.transpose()? })
+    }
+}
+
+impl BundleText {
+    fn validate(self, base: &Path) -> Result<Source, Error> {
+        let location = match (self.file, self.reference) {
+            (Some(path), None) => BundleLocation::Path(base.join(path)),
+            (None, Some(reference)) => {
+                BundleLocation::Reference(value("packageBundle.reference", &reference)?)
+            }
+            _ => return Err(Error::Source("a packageBundle needs either `file` or `reference`")),
+        };
+        let registry = self.registry.as_deref().unwrap_or("public.ecr.aws/eks-anywhere");
+        let (host, prefix) = host_and_prefix("packageBundle.registry", registry)?;
+        Ok(Source::PackageBundle(location, host, prefix))
     }
 }
 
@@ -554,6 +644,21 @@ sources:
         assert!(matches!(parse("sources: [{images: ['UPPER/x y']}]\n"), Err(Error::Value { .. })));
         assert!(matches!(parse("sources: [{files: [{url: 'https://a.io/x'}]}]\n"), Err(Error::Source(_))));
         assert!(matches!(parse("sources: [{charts: [{}]}]\n"), Err(Error::Source(_))));
+        for source in [
+            "{}",
+            "{images: [a], files: [{path: x}]}",
+            "{files: [{path: x}], verify: {key: a.pub}}",
+            "{charts: [{file: a.tgz}], verify: {key: a.pub}}",
+            "{images: [a], verify: {}}",
+            "{images: [a], verify: {key: a.pub, identity: {subject: a, issuer: b}}}",
+            "{images: [a], verify: {identity: {issuer: b}}}",
+            "{images: [a], verify: {key: a.pub, name: 'a:b'}}",
+        ] {
+            assert!(matches!(parse(&format!("sources: [{source}]\n")), Err(Error::Source(_))), "{source}");
+        }
+        let identity = "{images: [a], verify: {identity: {subject: a, issuer: b}, name: r.io/a}}";
+        let config = parse(&format!("sources: [{identity}]\n")).unwrap();
+        assert!(config.demands.len() == 1 && config.demands[0].1.name.is_some());
         assert!(matches!(parse("platforms: [linux]\nsources: []\n"), Err(Error::Value { .. })));
         let twice = "registries: [{host: a.io}, {host: b.io}, {host: a.io, plainHTTP: true}]\nsources: []\n";
         assert!(matches!(parse(twice), Err(Error::RegistryTwice(host)) if host.to_string() == "a.io"));

@@ -5,6 +5,7 @@
 mod judge;
 mod place;
 pub mod signing;
+pub mod upstream;
 
 use bundle_signer::{Error as Signer, Evidence, Limits, attached, referrer};
 use oci::{Descriptor, Digest, Manifest, Selector, Tag};
@@ -35,6 +36,21 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file that was named cannot be read.
+    #[error("cannot read `{path}`", path = path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key by which upstream is to have signed cannot be used.
+    #[error("the key for upstream's signatures cannot be used")]
+    Demand(#[source] Signer),
+    /// An identity or a trusted root cannot be used.
+    #[error("the identity for upstream's signatures cannot be used")]
+    Keyless(#[source] Box<bundle_signer::keyless::Error>),
     /// There is no such image.
     #[error("`{0}` does not exist")]
     NotFound(String),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bundle_signer::{TrustFile, Verified, verify_blob};
+use bundle_signer::{Claims, Gate, TrustFile, Verified, verify_blob};
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -166,7 +166,8 @@ impl Media {
     /// Checks the signature, then parses the manifest, then that every volume is there with its exact size.
     ///
     /// # Errors
-    /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`]; then what is wrong with the volumes.
+    /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`], also where the trust file's rules for the gate
+    /// `import` are not met; then what is wrong with the volumes.
     pub fn verify(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
         if self.copies.signatures().all(<[u8]>::is_empty) {
             return Err(Error::Unsigned);
@@ -175,6 +176,14 @@ impl Media {
         let verified = self.copies.verified(|signature| {
             verify_blob(trust, self.manifest.clone(), signature).map_err(Error::Signature)
         })?;
+        let decision = trust.decide(Gate::Import, &Claims::drive(&verified, None));
+        let why: Vec<_> = decision.why_not.iter().map(ToString::to_string).collect();
+        if !decision.allowed {
+            return Err(Error::Signature(bundle_signer::Error::NotAllowed(why.join("; "))));
+        }
+        if !decision.satisfied {
+            tracing::warn!("the trust file's rules are not met by this drive: {}", why.join("; "));
+        }
         let manifest = verified.try_map(|bytes| BundleManifest::parse(&bytes, &self.limits))?;
         self.check_volumes(manifest.get())?;
         Ok(manifest)

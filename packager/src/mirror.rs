@@ -1,6 +1,6 @@
 //! From a mirror file into the store, and a lock of what that came to.
 //!
-//! Manifests are asked for first and give the plan; then blobs are fetched, each durable before it counts; names
+//! Manifests are asked for first and give the plan, once upstream's signatures are what the mirror file demands; then blobs are fetched, each durable before it counts; names
 //! come last, in one commit, and then the lock. A run that was killed goes on within the blob at which it was.
 
 mod closure;
@@ -9,6 +9,7 @@ mod fetch;
 mod local;
 pub mod plan;
 mod resolve;
+mod upstream;
 
 use std::path::Path;
 
@@ -100,10 +101,12 @@ pub async fn plan(
     let wants = resolve::wants(config, client, (store, lock), reporter).await?;
     if let Some(lock) = lock
         && let Some(plan) = tokio::task::block_in_place(|| plan::satisfied(config, &wants, lock, store))?
+        && upstream::holds_in_store(config, lock, store).await?
     {
         return Ok(plan);
     }
     let resolved = resolve::resolve(config, client, &wants, lock, store).await?;
+    upstream::verify(config, client, &resolved).await?;
     let mut plan = plan::plan(config, resolved, store)?;
     ask_sizes(&mut plan, client).await;
     Ok(plan)

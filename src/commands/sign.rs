@@ -54,7 +54,7 @@ async fn say(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let image = Image::find(image)?;
-    let key = if how.dry_run { None } else { Some(private(key)?) };
+    let key = if how.dry_run { None } else { Some(private(key, printer)?) };
     let root = resolve(&image.place, &image.selector).await?;
     let (images, absent) = targets(&image.place, root, how.recursive).await?;
     if absent > 0 {
@@ -105,12 +105,12 @@ fn line(written: &Written) -> String {
     format!("{did} {} ({}) at {}\n", written.image, written.format, written.at)
 }
 
-fn private(key: &KeyArg) -> anyhow::Result<bundle_signer::PrivateKey> {
+fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<bundle_signer::PrivateKey> {
     let path = key.key.as_deref().ok_or_else(|| Usage {
         message: "signing needs a private key".to_owned(),
         hint: "give --key FILE; `airlock keys generate` makes one",
     })?;
-    keys::load(path, key.password_file.as_deref())
+    keys::load(path, key.password_file.as_deref(), printer)
 }
 
 fn bundle(
@@ -123,7 +123,7 @@ fn bundle(
     let text = read(file)?;
     let coverage = if without_source { Coverage::WithoutSource } else { Coverage::Full };
     let refused = || format!("`{}` cannot be signed", file.display());
-    let signed = sign_bundle(text.as_bytes(), coverage, &private(key)?).with_context(refused)?;
+    let signed = sign_bundle(text.as_bytes(), coverage, &private(key, printer)?).with_context(refused)?;
     for uncovered in signed.uncovered() {
         printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.why()));
     }

@@ -10,3 +10,5 @@ mod docs;
 mod lying;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod signing;

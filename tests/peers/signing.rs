@@ -91,6 +91,13 @@ fn both_ways(site: &Site, address: &str) {
     verify(0, &["release.yaml", "--type", "slsaprovenance1"]);
     verify(3, &["release.yaml", "--type", "cyclonedx"]);
 
+    cosigns_too(site, image, &verify);
+    site.ends(0, &sign);
+    verify(0, &["both.yaml"]);
+}
+
+/// Cosign signs beside airlock; neither drops what the other wrote.
+fn cosigns_too(site: &Site, image: &str, verify: &dyn Fn(i32, &[&str]) -> String) {
     // Nobody has signed with cosign's key yet; afterwards both signatures are there.
     verify(3, &["cosign.yaml"]);
     assert!(verify(3, &["both.yaml"]).contains("1 of the 2"));
@@ -105,8 +112,6 @@ fn both_ways(site: &Site, address: &str) {
         "cosign2",
         &format!("verify --key release.pub --insecure-ignore-tlog --trusted-root root.json {image}"),
     );
-    site.ends(0, &sign);
-    verify(0, &["both.yaml"]);
 }
 
 #[test]
@@ -145,7 +150,16 @@ fn what_is_signed_in_a_store_verifies_where_it_is_served() {
     let site = site();
     let verify = ["verify-image", IMAGE, "--store", "site", "--trust", "release.yaml"];
     site.ends(3, &verify);
-    site.ends(0, &[&["sign", IMAGE, "--store", "site", "--recursive"], &KEY[..]].concat());
+    let sign = |more: &[&'static str]| {
+        site.ends(0, &[&["sign", IMAGE, "--store", "site", "--recursive"], &KEY[..], more].concat())
+    };
+    sign(&["--format", "legacy"]);
+    let early = site.serve(&["--read-only"]);
+    let image = format!("{}/{IMAGE}", early.address);
+    accepted(&site, "cosign2", &format!("verify --key release.pub --insecure-ignore-tlog {image}"));
+    drop(early);
+    std::fs::remove_file(site.path("address-site1")).unwrap();
+    sign(&[]);
     site.ends(0, &verify);
     site.ends(3, &[&verify[..], &["--name", "registry.example/demo/other"]].concat());
     site.ends(

@@ -114,6 +114,23 @@ pub enum Error {
     /// A package bundle's artifact has no content.
     #[error("`{0}` is not a package bundle's artifact: it has no layer")]
     EmptyBundle(String),
+    /// Signatures of upstream cannot be looked at.
+    #[error("the signatures of `{reference}` cannot be looked at")]
+    Evidence {
+        /// The image.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<crate::evidence::Error>,
+    },
+    /// Upstream did not sign what it should have.
+    #[error("`{reference}` is not signed as the mirror file demands: {}", why.join("; "))]
+    Unsigned {
+        /// The image.
+        reference: String,
+        /// Each signature that does not count, and why.
+        why: Vec<String>,
+    },
     /// The store's file system has too little room.
     #[error("the store has {free} bytes free, {needed} are needed")]
     NoSpace {
@@ -139,6 +156,9 @@ impl Error {
             }
             Self::Render { .. } => Some(
                 "give the chart `values` or `set` in the mirror file, or `images: false` to leave its images out",
+            ),
+            Self::Unsigned { .. } => Some(
+                "if the publisher's key, identity or name changed, learn so from the publisher, then change `verify`",
             ),
             Self::NoPlatform { .. } => Some("change `platforms` in the mirror file"),
             Self::Checksum { .. } => {
