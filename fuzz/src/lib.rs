@@ -1,0 +1,72 @@
+//! What several targets share.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bundle_signer::statement::COSIGN_SIGN;
+use bundle_signer::{Expectation, Format, ImageName, LogRule, NameRule, PrivateKey, TrustFile};
+use helm::{Chart, Limits, Options, render};
+use oci::Digest;
+
+/// A chart's metadata, as short as it can be.
+pub const METADATA: &str = "apiVersion: v2\nname: conf\nversion: 1.0.0\n";
+
+/// A key of this run.
+pub static KEY: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::generate().expect("the system gives random bytes"));
+
+/// Trusts [`KEY`].
+pub static TRUST: LazyLock<TrustFile> = LazyLock::new(|| {
+    let public = KEY.public_key().expect("every private key has one");
+    TrustFile::new(vec![("release".to_owned(), public)]).expect("one key is enough")
+});
+
+static IMAGE: LazyLock<Digest> = LazyLock::new(|| Digest::sha256(b"image"));
+static NAME: LazyLock<ImageName> =
+    LazyLock::new(|| "registry.example/team/app".parse().expect("the name is one"));
+
+/// What an image's signature by [`KEY`] has to say.
+#[must_use]
+pub fn expectation() -> Expectation<'static> {
+    Expectation {
+        digest: &IMAGE,
+        name: &NAME,
+        name_rule: NameRule::MayBeSilent,
+        predicate_type: COSIGN_SIGN,
+        formats: &[Format::SimpleSigning, Format::Envelope, Format::Bundle],
+        keys: &TRUST,
+        role: &|_| true,
+        log: LogRule::NotAsked,
+        limits: bundle_signer::Limits::default(),
+    }
+}
+
+/// Bounds that end every run within moments, so that what goes on for longer is a finding.
+#[must_use]
+pub fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.archive_bytes = 1 << 20;
+    limits.file_bytes = 1 << 18;
+    limits.files = 200;
+    limits.chart_depth = 4;
+    limits.include_depth = 100;
+    limits.syntax_depth = 50;
+    limits.syntax_nodes = 20_000;
+    limits.value_depth = 100;
+    limits.value_nodes = 10_000;
+    limits.steps = 50_000;
+    limits.output_bytes = 1 << 20;
+    limits.held_bytes = 1 << 20;
+    limits.regex_bytes = 1 << 16;
+    limits.time = Duration::from_millis(500);
+    limits
+}
+
+/// Renders within [`limits`]; whatever comes of it is right.
+pub fn render_within(chart: &Chart) {
+    let mut options = Options::new("rel", "space", [7; 32], Duration::from_secs(1_767_323_045));
+    options.limits = limits();
+    if let Ok(rendered) = render(chart, &options) {
+        drop(rendered.manifest_text());
+    }
+}
