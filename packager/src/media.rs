@@ -1,5 +1,5 @@
 //! Volumes found on media and opened: heads read, set complete, signature checked. No payload is touched here.
-//! Of a volume that is there several times, a sound copy is taken, wherever it sorts ([`copies`]).
+//! Of a volume that is there several times, a sound copy is taken, wherever it sorts (`copies`).
 
 mod copies;
 
