@@ -9,7 +9,7 @@ const NOTE: &[u8] = b"PeterNeumann\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 fuzz_target!(|text: &str| {
     let Ok(policy) = Policy::parse(text) else { return };
     let written = policy.to_string();
-    assert_eq!(Policy::parse(&written).as_ref(), Ok(&policy), "{written}");
+    assert_eq!(Policy::parse(&written).expect(&written), policy);
     let note = Note::parse(NOTE).expect("a note that is known to be good");
     let _ = policy.verify(&note);
 });
