@@ -61,9 +61,7 @@ fn both_halves_of_a_pair_show_the_same_key() {
     assert_eq!((key.name(), key.kind()), ("log.example", tlog::note::KeyKind::Ed25519));
     assert_eq!((witness.public(), witness.kind()), (key.public(), tlog::note::KeyKind::Cosignature));
     // It signs no image and no drive, and no trust file takes it.
-    let sign = ["sign", "r.example/a:b", "--store", "s", "--key", "log.key"];
-    works(path, &["store", "rebuild", "--store", "s", "--without-names"]);
-    fails(path, &sign, 1, "signs logs and notes");
+    fails(path, &["sign", "bundle", "log.pub", "--key", "log.key"], 1, "signs logs and notes");
     fails(path, &["keys", "trust", "log.pub"], 1, "not an ECDSA P-256 key");
 }
 
@@ -89,7 +87,8 @@ fn keys_of_other_programs_are_imported() {
     fails(path, &["keys", "show", "moved.key"], 2, "came from AIRLOCK_KEY_PASSWORD");
     fails(path, &["keys", "import", &format!("{KEYS}/rsa.pem"), "rsa"], 1, "neither ECDSA P-256 nor Ed25519");
     fails(path, &["keys", "import", &format!("{KEYS}/pkcs8-encrypted.pem"), "x"], 1, "openssl pkcs8");
-    fails(path, &["pack", "--store", "none", "--to", "d", "--key", &format!("{KEYS}/pkcs8.pem")], 4, "none");
+    let open = format!("{KEYS}/pkcs8.pem");
+    fails(path, &["sign", "bundle", "pkcs8.pub", "--key", &open], 1, "airlock keys import");
 }
 
 #[test]
