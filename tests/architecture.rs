@@ -12,6 +12,7 @@ mod tests {
         ("helm", &[], &["tokio", "reqwest", "rusqlite"]),
         ("tlog", &[], &["tokio", "reqwest", "rusqlite"]),
         ("bundle-signer", &["oci", "helm", "tlog"], &["tokio", "reqwest", "rusqlite"]),
+        ("package-api", &[], &["tokio", "reqwest", "rusqlite"]),
         ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
         (
             "packager",
@@ -31,6 +32,8 @@ mod tests {
         ("anyhow", &["airlock"]),
         ("indicatif", &["airlock"]),
         ("axum", &["registry"]),
+        ("k8s-openapi", &["package-api"]),
+        ("kube", &["package-api"]),
         ("oci-client", &["registry"]),
         ("ring", &["bundle-signer", "helm", "tlog"]),
         ("rusqlite", &["store"]),
