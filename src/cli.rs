@@ -1,5 +1,6 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
+mod config;
 mod trust;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::config::{Client, Config};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Serve a store as an OCI registry.
     Serve(Serve),
+    /// Print what nodes and clusters need to pull from the registry under the images' own names.
+    Config(Config),
     /// Make keys and trust files.
     #[command(subcommand)]
     Keys(Keys),

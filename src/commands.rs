@@ -1,6 +1,7 @@
 //! The verbs. Each takes what was typed and a printer, and says how it ended.
 
 mod chart;
+mod config;
 mod image;
 pub(crate) mod import;
 pub(crate) mod inspect;
@@ -39,6 +40,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<S
         Command::Inspect(settings) => inspect::run(&settings, printer),
         Command::Import(settings) => import::run(&settings, printer),
         Command::Serve(settings) => serve::run(settings, printer).await,
+        Command::Config(settings) => config::run(&settings, printer),
         Command::Keys(settings) => keys::run(&settings, printer),
         Command::Sign(settings) => sign::run(&settings, printer).await,
         Command::Attest(settings) => sign::attest(&settings, printer).await,

@@ -40,6 +40,7 @@ fn every_verb_has_help() {
         &["completions"],
         &["man"],
         &["version"],
+        &["config"],
         &["keys", "generate"],
         &["keys", "trust"],
         &["sign"],
