@@ -13,6 +13,11 @@ mod tests {
         ("tlog", &[], &["tokio", "reqwest", "rusqlite"]),
         ("bundle-signer", &["oci", "helm", "tlog"], &["tokio", "reqwest", "rusqlite"]),
         ("package-api", &[], &["tokio", "reqwest", "rusqlite"]),
+        (
+            "package-controller",
+            &["oci", "helm", "package-api", "bundle-signer"],
+            &["clap", "axum", "reqwest", "rusqlite"],
+        ),
         ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
         (
             "packager",

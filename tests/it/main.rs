@@ -5,6 +5,8 @@ mod chart;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod lying;

@@ -11,7 +11,7 @@ pub(super) fn files(site: &Site) -> Vec<NodeFile> {
     let mut text = String::new();
     for (host, namespace) in site.mirrors.iter().filter(|(host, _)| **host != site.registry.host) {
         let path = match namespace {
-            Some(namespace) if host.as_repository().as_ref() == Ok(namespace) => String::new(),
+            Some(namespace) if host.as_repository().is_ok_and(|own| own == *namespace) => String::new(),
             Some(namespace) => format!("/v2/{namespace}"),
             None => "/v2".to_owned(),
         };

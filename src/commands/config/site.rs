@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oci::{RegistryHost, RepositoryName};
@@ -156,7 +155,7 @@ fn credentials(settings: &Config) -> anyhow::Result<Option<Credentials>> {
         message: format!("`{}` does not begin with a line `USER:PASSWORD`", path.display()),
         hint: "the file's first line is taken, for example `puller:secret`",
     };
-    Ok(Some(credentials.with_context(usage)?))
+    Ok(Some(credentials.ok_or_else(usage)?))
 }
 
 /// `HOST`, `HOST=NAMESPACE` or `HOST=`.
@@ -166,12 +165,14 @@ fn mirror(text: &str) -> anyhow::Result<(RegistryHost, Option<RepositoryName>)> 
         hint: "use HOST, HOST=NAMESPACE, or HOST= for no namespace",
     };
     let (host, namespace) = text.split_once('=').map_or((text, None), |(host, name)| (host, Some(name)));
-    let host: RegistryHost =
-        Some(host).filter(|host| !host.is_empty()).context(usage())?.parse().with_context(usage)?;
+    if host.is_empty() {
+        return Err(usage().into());
+    }
+    let host: RegistryHost = host.parse().map_err(|_| usage())?;
     let namespace = match namespace {
-        None => Some(host.as_repository().with_context(usage)?),
+        None => Some(host.as_repository().map_err(|_| usage())?),
         Some("") => None,
-        Some(name) => Some(name.parse().with_context(usage)?),
+        Some(name) => Some(name.parse().map_err(|_| usage())?),
     };
     Ok((host, namespace))
 }
