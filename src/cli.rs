@@ -1,6 +1,7 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
 mod config;
+mod package;
 mod trust;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::config::{Client, Config};
+pub(crate) use self::package::{Bundle, Generate, GeneratePackage};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };
@@ -68,6 +70,12 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Print what nodes and clusters need to pull from the registry under the images' own names.
     Config(Config),
+    /// Make, sign and list bundles of packages.
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Print manifests to begin with.
+    #[command(subcommand)]
+    Generate(Generate),
     /// Make keys and trust files.
     #[command(subcommand)]
     Keys(Keys),

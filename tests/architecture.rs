@@ -21,12 +21,12 @@ mod tests {
         ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
         (
             "packager",
-            &["oci", "store", "helm", "bundle-signer", "registry"],
+            &["oci", "store", "helm", "package-api", "bundle-signer", "registry"],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
         (
             "airlock",
-            &["oci", "store", "helm", "tlog", "bundle-signer", "registry", "packager"],
+            &["oci", "store", "helm", "tlog", "bundle-signer", "package-api", "registry", "packager"],
             &["axum", "reqwest", "rusqlite"],
         ),
     ];

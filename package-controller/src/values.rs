@@ -95,7 +95,7 @@ pub fn check(schema: &str, config: Option<&str>) -> Result<Value, Error> {
     let validator = options.build(&schema).map_err(|error| Error::Schema(error.to_string()))?;
     let mut faults = Vec::new();
     for error in validator.iter_errors(&values) {
-        words::describe(&error, &mut faults);
+        words::describe(&error, &schema, &mut faults);
     }
     if faults.is_empty() { Ok(values) } else { Err(Error::Unfit(faults)) }
 }

@@ -11,6 +11,8 @@ mod docs;
 #[cfg(test)]
 mod lying;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod signing;

@@ -4,8 +4,8 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
 
-/// Adds what one error says; some stand for several.
-pub(super) fn describe(error: &ValidationError<'_>, out: &mut Vec<String>) {
+/// Adds what one error says by a schema; some stand for several.
+pub(super) fn describe(error: &ValidationError<'_>, schema: &Value, out: &mut Vec<String>) {
     let field = field(error);
     let value = error.instance();
     let mut say = |text: String| out.push(format!("{field}: {text}"));
@@ -14,25 +14,29 @@ pub(super) fn describe(error: &ValidationError<'_>, out: &mut Vec<String>) {
             unexpected.iter().for_each(|name| say(format!("Additional property {name} is not allowed")));
         }
         Kind::PropertyNames { error: inner } => {
-            say(format!("Property name of {value} does not match"));
+            say(format!("Property name of {} does not match", inner.instance()));
             out.extend(plain(inner.kind(), inner.instance()).map(|text| format!("{field}: {text}")));
         }
-        Kind::Required { property } if error.schema_path().to_string().contains("/dependencies/") => {
+        Kind::Required { property } if is_dependency(error) => {
             say(format!("Has a dependency on {}", property.as_str().unwrap_or_default()));
         }
         Kind::Required { property } => {
             say(format!("{} is required", property.as_str().unwrap_or_default()));
         }
         Kind::Type { kind } => {
-            say(format!("Invalid type. Expected: {}, given: {}", expected(kind), type_of(value)));
+            say(format!(
+                "Invalid type. Expected: {}, given: {}",
+                expected(kind, error, schema),
+                type_of(value)
+            ));
         }
         Kind::AnyOf { context } => {
             say("Must validate at least one schema (anyOf)".to_owned());
-            nearest(context, out);
+            nearest(context, schema, out);
         }
         Kind::OneOfNotValid { context } => {
             say("Must validate one and only one schema (oneOf)".to_owned());
-            nearest(context, out);
+            nearest(context, schema, out);
         }
         Kind::OneOfMultipleValid { .. } => say("Must validate one and only one schema (oneOf)".to_owned()),
         Kind::Enum { options } => {
@@ -74,10 +78,15 @@ fn plain(kind: &Kind, value: &Value) -> Option<String> {
     })
 }
 
-/// Of several schemas that refuse, what the one says that comes nearest.
-fn nearest(context: &[Vec<ValidationError<'_>>], out: &mut Vec<String>) {
-    if let Some(errors) = context.iter().min_by_key(|errors| errors.len()) {
-        errors.iter().for_each(|error| describe(error, out));
+/// Of several schemas that refuse, what the one says that comes nearest: not of another type, and with the fewest
+/// faults.
+fn nearest(context: &[Vec<ValidationError<'_>>], schema: &Value, out: &mut Vec<String>) {
+    let distance = |errors: &&Vec<ValidationError<'_>>| {
+        let other_type = errors.iter().any(|error| matches!(error.kind(), Kind::Type { .. }));
+        (other_type, errors.len())
+    };
+    if let Some(errors) = context.iter().min_by_key(distance) {
+        errors.iter().for_each(|error| describe(error, schema, out));
     }
 }
 
@@ -85,6 +94,14 @@ fn twins(items: &[Value]) -> Option<(usize, usize)> {
     items.iter().enumerate().find_map(|(second, item)| {
         items.iter().take(second).position(|other| other == item).map(|first| (first, second))
     })
+}
+
+/// Whether what is missing is needed by another member, and not at all times.
+fn is_dependency(error: &ValidationError<'_>) -> bool {
+    let path = error.schema_path().to_string();
+    let mut parts = path.rsplit('/').take(4);
+    let found = parts.any(|part| part == "dependencies");
+    found && parts.next() != Some("properties")
 }
 
 /// `(root)`, or the path below it with dots.
@@ -97,13 +114,17 @@ fn field(error: &ValidationError<'_>) -> String {
     path.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect::<Vec<_>>().join(".")
 }
 
-fn expected(kind: &TypeKind) -> String {
-    match kind {
-        TypeKind::Single(kind) => kind.to_string(),
-        TypeKind::Multiple(kinds) => {
-            format!("[{}]", kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(","))
+/// Of several types the order is the schema's.
+fn expected(kind: &TypeKind, error: &ValidationError<'_>, schema: &Value) -> String {
+    let written = schema.pointer(&error.schema_path().to_string()).and_then(Value::as_array);
+    let types: Vec<String> = match (kind, written) {
+        (TypeKind::Single(kind), _) => return kind.to_string(),
+        (TypeKind::Multiple(_), Some(written)) => {
+            written.iter().filter_map(Value::as_str).map(str::to_owned).collect()
         }
-    }
+        (TypeKind::Multiple(kinds), None) => kinds.iter().map(|kind| kind.to_string()).collect(),
+    };
+    format!("[{}]", types.join(","))
 }
 
 fn type_of(value: &Value) -> &'static str {
