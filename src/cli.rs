@@ -1,6 +1,8 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
+mod config;
 mod keys;
+mod package;
 mod trust;
 
 use std::net::SocketAddr;
@@ -8,9 +10,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::config::{Client, Config};
 pub(crate) use self::keys::{
     ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
+pub(crate) use self::package::{Bundle, Generate, GeneratePackage};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };
@@ -68,6 +72,14 @@ pub(crate) enum Command {
     Import(Import),
     /// Serve a store as an OCI registry.
     Serve(Serve),
+    /// Print what nodes and clusters need to pull from the registry under the images' own names.
+    Config(Config),
+    /// Make, sign and list bundles of packages.
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Print manifests to begin with.
+    #[command(subcommand)]
+    Generate(Generate),
     /// Make, import, show, rotate and revoke keys; make trust files.
     #[command(subcommand)]
     Keys(Keys),

@@ -6,6 +6,8 @@ pub(crate) const CONFIG: &str = "AIRLOCK_CONFIG";
 pub(crate) const STORE: &str = "AIRLOCK_STORE";
 /// The trust file.
 pub(crate) const TRUST: &str = "AIRLOCK_TRUST";
+/// The registry that nodes are told of.
+pub(crate) const REGISTRY: &str = "AIRLOCK_REGISTRY";
 /// The private key.
 pub(crate) const KEY: &str = "AIRLOCK_KEY";
 /// The private key's password; cosign's name for it is read too.

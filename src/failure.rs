@@ -72,6 +72,9 @@ fn code(error: &anyhow::Error) -> u8 {
             Some(Evidence::Content(_) | Evidence::TooManyReferrers { .. }) => return 3,
             _ => {}
         }
+        if let Some(code) = cause.downcast_ref().and_then(package_bundle_code) {
+            return code;
+        }
         if cause.is::<bundle_signer::eksa::Refusal>()
             || matches!(cause.downcast_ref::<bundle_signer::Error>(), Some(bundle_signer::Error::Eksa(_)))
         {
@@ -125,6 +128,22 @@ fn is_usage(error: &bundle_signer::Error) -> bool {
     )
 }
 
+/// What is said of a cause, later causes decide.
+fn package_bundle_code(error: &packager::package_bundle::Error) -> Option<u8> {
+    use packager::package_bundle::Error as E;
+    match error {
+        E::Yaml { .. }
+        | E::Kind { .. }
+        | E::Name(_)
+        | E::Package { .. }
+        | E::Dependency { .. }
+        | E::ChartName(_) => Some(2),
+        E::NoChart(_) | E::NoImages { .. } => Some(4),
+        E::Schema(_) | E::Artifact(_) => Some(3),
+        _ => None,
+    }
+}
+
 fn chart_code(error: &helm::Error) -> u8 {
     use helm::Error as E;
     match error {
@@ -164,6 +183,10 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
             .or_else(|| {
                 cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)
+            })
+            .or_else(|| {
+                let error = cause.downcast_ref::<packager::package_bundle::Error>();
+                error.and_then(packager::package_bundle::Error::hint)
             })
             .or_else(|| cause.downcast_ref::<bundle_signer::Error>().and_then(bundle_signer::Error::hint))
             .or_else(|| cause.downcast_ref::<store::Error>().and_then(store::Error::hint))

@@ -39,7 +39,7 @@ mod toml;
 mod value;
 
 pub use capabilities::{Capabilities, KubeVersion};
-pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values};
+pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values, schema_is_bounded};
 pub use error::Error;
 pub use limits::Limits;
 pub use lookup::{Deny, Lookup};
