@@ -61,18 +61,7 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Usage>()
             || cause.is::<packager::config::Error>()
             || cause.is::<packager::lock::Error>()
-            || matches!(
-                cause.downcast_ref::<bundle_signer::Error>(),
-                Some(
-                    bundle_signer::Error::Trust(_)
-                        | bundle_signer::Error::TrustKind { .. }
-                        | bundle_signer::Error::TrustEmpty
-                        | bundle_signer::Error::TrustMember { .. }
-                        | bundle_signer::Error::TrustTwice(_)
-                        | bundle_signer::Error::ImageName(_)
-                        | bundle_signer::Error::Password
-                )
-            )
+            || cause.downcast_ref().is_some_and(is_usage)
         {
             return 2;
         }
@@ -115,6 +104,28 @@ fn code(error: &anyhow::Error) -> u8 {
         }
     }
     1
+}
+
+/// Whether what is wrong was typed, or stands in a file of the user's.
+fn is_usage(error: &bundle_signer::Error) -> bool {
+    use bundle_signer::Error as E;
+    matches!(
+        error,
+        E::Trust(_)
+            | E::TrustKind { .. }
+            | E::TrustEmpty
+            | E::TrustMember { .. }
+            | E::TrustTwice(_)
+            | E::ImageName(_)
+            | E::Password
+            | E::Pkcs11Uri(_)
+            | E::PinInUri
+            | E::NoTokens
+            | E::NoModule
+            | E::Pin
+            | E::TokenCount(_)
+            | E::TokenKeyCount { .. }
+    )
 }
 
 /// What is said of a cause, later causes decide.

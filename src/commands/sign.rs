@@ -110,7 +110,7 @@ pub(super) fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<bundle_
         message: "signing needs a private key".to_owned(),
         hint: "give --key FILE; `airlock keys generate` makes one",
     })?;
-    keys::load(path, key.password_file.as_deref(), printer)
+    keys::load(path, &key.password, printer)
 }
 
 fn bundle(

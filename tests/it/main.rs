@@ -9,6 +9,8 @@ mod config;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod lying;
 #[cfg(test)]
 mod packages;

@@ -1,6 +1,9 @@
 //! Real clients against the real binary: what a quickstart serves is pulled by skopeo, podman and containerd, in
 //! the clear and over TLS with a password, run by runc, and its drive is checked by stock cosign.
+//! Drives are packed onto FAT32 and exFAT, too.
 
+#[cfg(test)]
+mod removable;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
