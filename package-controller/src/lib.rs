@@ -6,6 +6,7 @@
 //! - [`admission`]: EKS Anywhere's three webhooks, with their texts
 //! - [`images`]: the images of everything that makes pods, and the patch that pins them
 //! - [`package`]: the steps of a package; [`bundle`]: whether a bundle can be used, and which to use
+//! - [`policy`]: the cluster's trust policies as trust files
 //! - [`values`]: a package's values against the bundle's schema; [`version`]: Go's semantic versions
 //!
 //! `AdmissionReview -> Verdict`, `Observed -> Step`
@@ -14,5 +15,6 @@ pub mod admission;
 pub mod bundle;
 pub mod images;
 pub mod package;
+pub mod policy;
 pub mod values;
 pub mod version;
