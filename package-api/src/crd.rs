@@ -88,7 +88,9 @@ const DROPPED: [&str; 4] = ["$schema", "title", "definitions", "nullable"];
 fn structural(schema: Value) -> Value {
     let Value::Object(schema) = schema else { return json!({"x-kubernetes-preserve-unknown-fields": true}) };
     let mut schema = chosen(schema);
-    schema.retain(|name, value| !DROPPED.contains(&name.as_str()) && !(name == "default" && value.is_null()));
+    let is_dropped =
+        |name: &str, value: &Value| DROPPED.contains(&name) || name == "default" && value.is_null();
+    schema.retain(|name, value| !is_dropped(name, value));
     if let Some(Value::Array(types)) = schema.get("type") {
         let kind = types.iter().find(|kind| *kind != "null").cloned();
         schema.insert("type".to_owned(), kind.unwrap_or_default());
