@@ -61,6 +61,15 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// The index beside the log failed; it can be removed.
+    #[error("the index `{path}` cannot be used")]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// There is no such kind of event.
     #[error("`{0}` is not a kind of event")]
     Kind(String),

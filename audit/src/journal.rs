@@ -79,7 +79,7 @@ impl Journal {
 }
 
 /// RFC 3339 in UTC, by the second.
-fn text(time: OffsetDateTime) -> String {
+pub(crate) fn text(time: OffsetDateTime) -> String {
     let time = time.to_offset(time::UtcOffset::UTC);
     let whole = time.replace_nanosecond(0).unwrap_or(time);
     // A year beyond 9999 has no such form.
