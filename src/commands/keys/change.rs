@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
+use oci::Digest;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -13,10 +14,11 @@ use super::{files, write_new, write_pair};
 use crate::cli::{ChangeArg, Revoke, Rotate};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
+use crate::logged::Work;
 use crate::printer::Printer;
 
-pub(super) fn rotate(settings: &Rotate, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file) = open(&settings.change)?;
+pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let (path, file) = open(&settings.change, work)?;
     let old = match (&settings.old, file.keys()) {
         (Some(old), _) => old.clone(),
         (None, [only]) => only.name().to_owned(),
@@ -43,6 +45,9 @@ pub(super) fn rotate(settings: &Rotate, printer: &Printer) -> anyhow::Result<Sta
         write_pair(&settings.name, &key.to_encrypted_pem(&password)?, &pem)?;
     }
     let written = write(&settings.change, &path, &file, &changed)?;
+    work.evidence("key", &hint);
+    work.evidence("old", &old);
+    logged(&changed, work)?;
     let made = settings.public_key.is_none().then(|| files(&settings.name));
     let value = json!({
         "old": old, "new": name, "keyHint": hint, "trustFile": written.to, "sequence": changed.sequence(),
@@ -64,13 +69,16 @@ pub(super) fn rotate(settings: &Rotate, printer: &Printer) -> anyhow::Result<Sta
     Ok(Status::Done)
 }
 
-pub(super) fn revoke(settings: &Revoke, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file) = open(&settings.change)?;
+pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let (path, file) = open(&settings.change, work)?;
     let hint = hint_of(&settings.revoked, &file)?;
     let today = || OffsetDateTime::now_utc().date().to_string();
     let date = settings.date.clone().unwrap_or_else(today);
     let changed = file.revoked(&hint, &settings.reason, &date)?;
     let written = write(&settings.change, &path, &file, &changed)?;
+    work.evidence("key", &hint);
+    work.evidence("reason", &settings.reason);
+    logged(&changed, work)?;
     // Told, and not refused: a stolen key cannot wait until the rules fit again.
     let news: Vec<_> =
         changed.findings().into_iter().filter(|found| !file.findings().contains(found)).collect();
@@ -86,6 +94,12 @@ pub(super) fn revoke(settings: &Revoke, printer: &Printer) -> anyhow::Result<Sta
         format!("{written}, number {sequence}: {hint}{name} is revoked\n{news}")
     })?;
     Ok(Status::Done)
+}
+
+/// The changed trust file is what it was done to.
+fn logged(changed: &TrustFile, work: &mut Work<'_>) -> anyhow::Result<()> {
+    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
+    work.done()
 }
 
 /// The hint of a key by its name in the file, its hint, or its public key file.
@@ -105,8 +119,8 @@ fn hint_of(key: &str, file: &TrustFile) -> anyhow::Result<String> {
     Ok(key.to_owned())
 }
 
-fn open(change: &ChangeArg) -> anyhow::Result<(PathBuf, TrustFile)> {
-    let (Some(path), Some(file)) = (&change.trust.trust, trust(&change.trust)?) else {
+fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile)> {
+    let (Some(path), Some(file)) = (&change.trust.trust, trust(&change.trust, work)?) else {
         let message = "no trust file was given".to_owned();
         return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` makes one" }.into());
     };
