@@ -1,6 +1,7 @@
 //! The command line as a user meets it.
 
 #[cfg(test)]
+mod attacks;
 mod audit;
 #[cfg(test)]
 mod chart;
