@@ -12,15 +12,21 @@ mod tests {
         ("helm", &[], &["tokio", "reqwest", "rusqlite"]),
         ("tlog", &[], &["tokio", "reqwest", "rusqlite"]),
         ("bundle-signer", &["oci", "helm", "tlog"], &["tokio", "reqwest", "rusqlite"]),
+        ("package-api", &[], &["tokio", "reqwest", "rusqlite"]),
+        (
+            "package-controller",
+            &["oci", "helm", "package-api", "bundle-signer"],
+            &["clap", "axum", "reqwest", "rusqlite"],
+        ),
         ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
         (
             "packager",
-            &["oci", "store", "helm", "bundle-signer", "registry"],
+            &["oci", "store", "helm", "package-api", "bundle-signer", "registry"],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
         (
             "airlock",
-            &["oci", "store", "helm", "tlog", "bundle-signer", "registry", "packager"],
+            &["oci", "store", "helm", "tlog", "bundle-signer", "package-api", "registry", "packager"],
             &["axum", "reqwest", "rusqlite"],
         ),
     ];
@@ -31,6 +37,8 @@ mod tests {
         ("anyhow", &["airlock"]),
         ("indicatif", &["airlock"]),
         ("axum", &["registry"]),
+        ("k8s-openapi", &["package-api"]),
+        ("kube", &["package-api"]),
         ("oci-client", &["registry"]),
         ("ring", &["bundle-signer", "helm", "tlog"]),
         ("rusqlite", &["store"]),

@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Pack, printer: &Printer) -> anyhow::Result<Status> 
         hint: "give --key FILE; make one with `airlock keys generate`",
     })?;
     // The password first: nobody should be asked for it after an hour of work.
-    let key = keys::load(key, settings.key.password_file.as_deref(), printer)?;
+    let key = keys::load(key, &settings.key.password, printer)?;
     let plan = plan(&lock, &store, settings.volume_size, &progress)?;
     let options = WriteOptions {
         target: settings.to.clone(),
