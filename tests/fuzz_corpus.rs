@@ -22,7 +22,9 @@ mod tests {
     };
     use super::volume_head;
 
-    const TARGETS: &[(&str, fn(&[u8]))] = &[
+    type Run = fn(&[u8]);
+
+    const TARGETS: &[(&str, Run)] = &[
         ("chart_archive", chart_archive::run),
         ("dsse", dsse::run),
         ("eksa_manifest", eksa_manifest::run),
