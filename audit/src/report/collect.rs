@@ -1,0 +1,193 @@
+//! From events to a report. Pure: the log is read by whoever calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tlog::{Checkpoint, Hash, Note, Proof, merkle};
+
+use super::check::{Check, Checked, Facts, is_good};
+use super::framework::{Basis, Control, Status};
+use super::{Counts, Finding, Framework, Leaf, Log, MAX_LEAVES, Period, Report, Tally};
+use crate::{Error, Event, Kind, Result};
+
+/// Where the events are from.
+pub struct Source<'a> {
+    /// What the log says of itself, verified.
+    pub checkpoint: &'a Checkpoint,
+    /// The same, signed.
+    pub note: &'a Note,
+    /// Whether the log itself gave the key for that.
+    pub own_key: bool,
+    /// Whether witnesses had to sign it, too, and did.
+    pub witnessed: bool,
+    /// The hashes that prove a leaf under the checkpoint.
+    pub proof: &'a dyn Fn(u64) -> Result<Vec<Hash>>,
+}
+
+/// Takes a log's events, in order, and makes a report of them.
+#[derive(Debug)]
+pub struct Collector {
+    framework: Framework,
+    period: Period,
+    counts: Counts,
+    tallies: BTreeMap<(&'static str, &'static str), u64>,
+    events: Vec<(u64, Event)>,
+    too_many: bool,
+    first: Option<Kind>,
+    verified: BTreeMap<String, u64>,
+}
+
+impl Collector {
+    /// For a framework and a period.
+    #[must_use]
+    pub fn new(framework: Framework, period: Period) -> Self {
+        Self {
+            framework,
+            period,
+            counts: Counts::default(),
+            tallies: BTreeMap::new(),
+            events: Vec::new(),
+            too_many: false,
+            first: None,
+            verified: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the leaf with this index.
+    pub fn take(&mut self, index: u64, event: Event) {
+        if index == 0 {
+            self.first = Some(event.event);
+        }
+        if is_good(&event) {
+            for digest in &event.object.digests {
+                self.verified.entry(digest.clone()).or_insert(index);
+            }
+        }
+        self.counts.leaves += 1;
+        match self.period.side(&event.time) {
+            -1 => self.counts.before += 1,
+            1 => self.counts.after += 1,
+            _ if self.events.len() >= MAX_LEAVES => self.too_many = true,
+            _ => {
+                let tally = (event.event.name(), event.outcome.result.name());
+                *self.tallies.entry(tally).or_insert(0) += 1;
+                self.events.push((index, event));
+            }
+        }
+    }
+
+    /// Tells of leaves that are no events.
+    pub fn no_events(&mut self, leaves: u64) {
+        self.counts.leaves += leaves;
+        self.counts.no_events += leaves;
+    }
+
+    /// Makes the report.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`]; [`Error::Missing`] when not all leaves of the checkpoint were taken; what `proof` says,
+    /// also when a proof that it gave does not hold.
+    pub fn end(mut self, source: &Source<'_>) -> Result<Report> {
+        if self.too_many {
+            return Err(Error::TooMuch(MAX_LEAVES));
+        }
+        if self.counts.leaves != source.checkpoint.size {
+            return Err(Error::Missing { found: self.counts.leaves, size: source.checkpoint.size });
+        }
+        let controls = self.framework.controls();
+        let named: BTreeSet<u64> = self
+            .events
+            .iter()
+            .filter(|(_, event)| controls.iter().any(|control| control.names(event)))
+            .map(|(index, _)| *index)
+            .collect();
+        self.counts.relevant = named.len() as u64;
+        self.counts.irrelevant = self.events.len() as u64 - self.counts.relevant;
+        let tallies = std::mem::take(&mut self.tallies).into_iter();
+        self.counts.events = tallies
+            .map(|((event, result), leaves)| Tally { event: event.to_owned(), result, leaves })
+            .collect();
+        let log = log(source);
+        let checks = self.checks(&log);
+        let controls = controls.iter().map(|control| self.finding(control, &checks)).collect();
+        let relevant = self.events.into_iter().filter(|(index, _)| named.contains(index));
+        let leaves = relevant.map(|(index, event)| leaf(index, event, source)).collect::<Result<_>>()?;
+        Ok(Report {
+            framework: self.framework,
+            period: self.period,
+            log,
+            counts: self.counts,
+            checks,
+            controls,
+            leaves,
+        })
+    }
+
+    /// The checks that the framework's controls rest on, each once.
+    fn checks(&self, log: &Log) -> Vec<Checked> {
+        let facts = Facts {
+            counts: &self.counts,
+            events: &self.events,
+            first: self.first,
+            verified: &self.verified,
+            own_key: log.own_key,
+            witnessed: log.witnessed,
+        };
+        let controls = self.framework.controls();
+        let wanted = |check: &&Check| controls.iter().any(|control| control.checks().contains(check));
+        Check::ALL.iter().filter(wanted).map(|check| check.run(&facts)).collect()
+    }
+
+    fn finding(&self, control: &'static Control, checks: &[Checked]) -> Finding {
+        let rows = self.events.iter().filter(|(_, event)| control.names(event));
+        let leaves: Vec<u64> = rows.map(|(index, _)| *index).collect();
+        let (status, reason) = match control.basis {
+            Basis::Outside => (Status::NoEvidence, "No event of a log can show it.".to_owned()),
+            Basis::Lacking => (Status::NotSatisfied, control.leaves_out.to_owned()),
+            Basis::Events(..) => judge(control, &leaves, checks),
+        };
+        Finding { control, status, reason, leaves }
+    }
+}
+
+/// The worst that a check says; without events to speak for it, nothing is satisfied.
+fn judge(control: &Control, leaves: &[u64], checks: &[Checked]) -> (Status, String) {
+    let mine = checks.iter().filter(|checked| control.checks().contains(&checked.check));
+    let failed: Vec<&Checked> = mine.filter(|checked| checked.found < checked.expected).collect();
+    let worst = failed.iter().map(|checked| checked.check.otherwise()).max();
+    match worst {
+        Some(status) => {
+            let told = failed.iter().filter(|checked| checked.check.otherwise() == status);
+            let reasons: Vec<String> = told
+                .map(|checked| format!("{} of {}: {}.", checked.found, checked.expected, checked.title))
+                .collect();
+            (status, format!("Not so: {}", reasons.join(" ")))
+        }
+        None if leaves.is_empty() => (
+            Status::NoEvidence,
+            "No event of this kind in the period; the counts show that none is left out.".to_owned(),
+        ),
+        None => (Status::Satisfied, "All that was checked is so.".to_owned()),
+    }
+}
+
+fn log(source: &Source<'_>) -> Log {
+    let Source { checkpoint, note, .. } = source;
+    Log {
+        origin: checkpoint.origin.clone(),
+        size: checkpoint.size,
+        root: checkpoint.root,
+        checkpoint: note.to_string(),
+        own_key: source.own_key,
+        witnessed: source.witnessed,
+    }
+}
+
+/// A leaf with its proof, checked: a report never has one that does not hold.
+fn leaf(index: u64, event: Event, source: &Source<'_>) -> Result<Leaf> {
+    let entry = event.to_bytes();
+    let hashes = (source.proof)(index)?;
+    let Checkpoint { size, root, .. } = source.checkpoint;
+    merkle::check_inclusion(Hash::leaf(&entry), index, *size, &hashes, *root)?;
+    let proof = Proof { extra: Some(entry), index, hashes, checkpoint: source.note.clone() };
+    Ok(Leaf { index, event, proof })
+}
