@@ -116,8 +116,23 @@ impl Check {
         Checked { name: self.name(), title: self.title(), expected, found, exceptions, check: self }
     }
 
+    /// Whether it is about the log or all of its leaves, and not about what was done.
+    pub(crate) fn is_of_all(self) -> bool {
+        matches!(
+            self,
+            Self::Gapless
+                | Self::FirstLeaf
+                | Self::Parts
+                | Self::SixFields
+                | Self::TimeOrder
+                | Self::ServeClosed
+                | Self::TrustedKey
+                | Self::Cosigned
+        )
+    }
+
     /// Whether the check is about this event.
-    fn concerns(self, event: &Event) -> bool {
+    pub(crate) fn concerns(self, event: &Event) -> bool {
         let done = event.outcome.result == Ending::Success;
         match self {
             Self::SixFields => true,

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use tlog::{Checkpoint, Hash, Note, Proof, merkle};
 
 use super::check::{Check, Checked, Facts, is_good};
-use super::framework::{Basis, Control, Status};
+use super::framework::{Basis, Control, Rows, Status};
 use super::{Counts, Finding, Framework, Leaf, Log, MAX_LEAVES, Period, Report, Tally};
 use crate::{Error, Event, Kind, Result};
+
+/// Leaves that a reason names; the check has them all.
+const TOLD: usize = 5;
 
 /// Where the events are from.
 pub struct Source<'a> {
@@ -138,36 +141,59 @@ impl Collector {
     }
 
     fn finding(&self, control: &'static Control, checks: &[Checked]) -> Finding {
-        let rows = self.events.iter().filter(|(_, event)| control.names(event));
-        let leaves: Vec<u64> = rows.map(|(index, _)| *index).collect();
+        let rows: Vec<&(u64, Event)> = self.events.iter().filter(|(_, event)| control.names(event)).collect();
         let (status, reason) = match control.basis {
             Basis::Outside => (Status::NoEvidence, "No event of a log can show it.".to_owned()),
             Basis::Lacking => (Status::NotSatisfied, control.leaves_out.to_owned()),
-            Basis::Events(..) => judge(control, &leaves, checks),
+            Basis::Events(..) => judge(control, &rows, checks),
         };
-        Finding { control, status, reason, leaves }
+        Finding { control, status, reason, leaves: rows.iter().map(|(index, _)| *index).collect() }
     }
 }
 
-/// The worst that a check says; without events to speak for it, nothing is satisfied.
-fn judge(control: &Control, leaves: &[u64], checks: &[Checked]) -> (Status, String) {
+/// The worst that a check says of the control's own leaves. Where there are none, or nothing was done in them that
+/// could have been done wrongly, nothing is satisfied.
+fn judge(control: &Control, rows: &[&(u64, Event)], checks: &[Checked]) -> (Status, String) {
     let mine = checks.iter().filter(|checked| control.checks().contains(&checked.check));
-    let failed: Vec<&Checked> = mine.filter(|checked| checked.found < checked.expected).collect();
-    let worst = failed.iter().map(|checked| checked.check.otherwise()).max();
-    match worst {
-        Some(status) => {
-            let told = failed.iter().filter(|checked| checked.check.otherwise() == status);
-            let reasons: Vec<String> = told
-                .map(|checked| format!("{} of {}: {}.", checked.found, checked.expected, checked.title))
-                .collect();
-            (status, format!("Not so: {}", reasons.join(" ")))
+    let failed: Vec<(Status, String)> = mine.filter_map(|checked| failure(checked, rows)).collect();
+    let of_events = |check: &Check| !check.is_of_all();
+    let done = control.checks().is_empty()
+        || !control.checks().iter().all(of_events)
+        || matches!(control.basis, Basis::Events(Rows::Against(_), _))
+        || rows.iter().any(|(_, event)| control.checks().iter().any(|check| check.concerns(event)));
+    match failed.iter().map(|(status, _)| *status).max() {
+        Some(worst) => {
+            let told = failed.into_iter().filter(|(status, _)| *status == worst);
+            (worst, format!("Not so: {}", told.map(|(_, why)| why).collect::<Vec<_>>().join(" ")))
         }
-        None if leaves.is_empty() => (
+        None if rows.is_empty() => (
             Status::NoEvidence,
             "No event of this kind in the period; the counts show that none is left out.".to_owned(),
         ),
+        None if !done => (
+            Status::NoEvidence,
+            "What was begun in the period failed or was refused; nothing was done that could be checked."
+                .to_owned(),
+        ),
         None => (Status::Satisfied, "All that was checked is so.".to_owned()),
     }
+}
+
+/// What a check has against these leaves.
+fn failure(checked: &Checked, rows: &[&(u64, Event)]) -> Option<(Status, String)> {
+    let Checked { check, title, expected, found, exceptions, .. } = checked;
+    if found >= expected {
+        return None;
+    }
+    if exceptions.is_empty() {
+        return Some((check.otherwise(), format!("{title} ({found} of {expected}).")));
+    }
+    let own = |index: &&u64| rows.binary_search_by_key(*index, |(row, _)| *row).is_ok();
+    let own: Vec<String> = exceptions.iter().filter(own).map(u64::to_string).collect();
+    let more = own.len().saturating_sub(TOLD);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let leaves = own.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
+    (!own.is_empty()).then(|| (check.otherwise(), format!("{title} (but leaf {leaves}{more}).")))
 }
 
 fn log(source: &Source<'_>) -> Log {

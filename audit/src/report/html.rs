@@ -55,7 +55,12 @@ fn head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 fn summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let log = &report.log;
     let (first, last) = report.moments();
-    let end = |moment: Option<_>| moment.map_or_else(|| "open".to_owned(), text);
+    let period = match (report.period.since, report.period.until) {
+        (None, None) => "all of the log".to_owned(),
+        (Some(since), None) => format!("since {}", text(since)),
+        (None, Some(until)) => format!("before {}", text(until)),
+        (Some(since), Some(until)) => format!("since {}, before {}", text(since), text(until)),
+    };
     let key = if log.own_key {
         "the key that lies beside the log: nothing is damaged, but the whole log could have been made anew"
     } else {
@@ -64,7 +69,7 @@ fn summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let rows = [
         ("Framework", report.framework.title().to_owned()),
         ("Sources", report.framework.sources().join("; ")),
-        ("Period", format!("{} to {}", end(report.period.since), end(report.period.until))),
+        ("Period", period),
         ("Evidence", format!("from {first} to {last}")),
         ("Log", log.origin.clone()),
         ("Leaves", log.size.to_string()),

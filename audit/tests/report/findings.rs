@@ -207,6 +207,24 @@ fn without_events_in_the_period_there_is_no_evidence() {
 }
 
 #[test]
+fn an_exception_counts_for_the_controls_that_have_its_leaf_and_for_no_other() {
+    let nobody = by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
+    let found = nist(day_with(7, Some(nobody)));
+    assert_eq!(status(&found, "CM-5"), Status::NotSatisfied);
+    assert_eq!(status(&found, "SC-12"), Status::Satisfied, "the keys were made by ann");
+    let told = found.controls.iter().find(|finding| finding.control.id == "CM-5").unwrap();
+    assert!(told.reason.ends_with("(but leaf 8)."), "{}", told.reason);
+}
+
+#[test]
+fn what_was_only_tried_is_no_evidence() {
+    let tried = refused(done(Kind::Pack, "set", "/media", &[], &[]), "no-room", "no space is left");
+    let found = nist(vec![tried]);
+    assert_eq!(status(&found, "MP-5"), Status::NoEvidence);
+    assert_eq!(status(&found, "AU-12"), Status::Satisfied);
+}
+
+#[test]
 fn a_refusal_is_evidence_and_an_alarm_is_against_it() {
     let step = done(Kind::Verify, "set", "set-2", &['b'], &[]);
     let mut steps = good_day();
