@@ -19,8 +19,8 @@ use super::{Checked, Finding, Leaf, Report, hex, text};
 /// The version of OSCAL.
 pub const VERSION: &str = "1.1.3";
 
-/// Whose properties these are.
-const NAMESPACE: &str = "urn:airlock:audit";
+/// Whose properties these are; nothing is there to be fetched. Other tools want a host in it.
+const NAMESPACE: &str = "https://airlock.local/ns/audit";
 
 /// Writes a report.
 ///
