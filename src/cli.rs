@@ -1,6 +1,7 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
 mod audit;
+mod audit_report;
 mod trust;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
+pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };

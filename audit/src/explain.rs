@@ -47,8 +47,8 @@ pub struct Carrier {
     pub kind: String,
     /// What it carried: the digest itself, or another carrier.
     pub of: String,
-    /// The leaf that says so.
-    pub leaf: u64,
+    /// The index of the event that says so.
+    pub index: u64,
 }
 
 /// One event about a digest.
@@ -56,7 +56,7 @@ pub struct Carrier {
 #[serde(rename_all = "camelCase")]
 pub struct Chapter {
     /// Its index.
-    pub leaf: u64,
+    pub index: u64,
     /// The carrier that it is about; none if it is about the digest itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
@@ -64,7 +64,7 @@ pub struct Chapter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<InForce>,
     /// What it says.
-    pub entry: Event,
+    pub event: Event,
     /// That it is in the log (C2SP tlog-proof), if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
@@ -76,8 +76,8 @@ pub struct Chapter {
 pub struct InForce {
     /// Its digest, as the log has it.
     pub policy: String,
-    /// The leaf that says so: the event's own, or the last one before it that tells of a new trust file.
-    pub leaf: u64,
+    /// The index of the event that says so: this one, or the last one before it that tells of a new trust file.
+    pub index: u64,
 }
 
 /// Whether each event comes with its proof.
@@ -109,14 +109,14 @@ pub fn explain(reader: &Reader, digest: &str, proofs: Proofs) -> Result<Story> {
         events: Vec::new(),
         digest,
     };
-    for (leaf, through) in about {
+    for (index, through) in about {
         let proof = match proofs {
-            Proofs::With => Some(reader.proof(leaf)?.to_string()),
+            Proofs::With => Some(reader.proof(index)?.to_string()),
             Proofs::Without => None,
         };
-        let entry = reader.event(leaf)?;
-        let policy = events.policy(leaf, &entry);
-        story.events.push(Chapter { leaf, through, policy, entry, proof });
+        let event = reader.event(index)?;
+        let policy = events.policy(index, &event);
+        story.events.push(Chapter { index, through, policy, event, proof });
     }
     Ok(story)
 }
@@ -196,7 +196,7 @@ impl Mentions {
                 for (kind, carrier) in self.carriers.get(leaf).into_iter().flatten() {
                     if carriers.len() < MAX_CARRIERS && known.insert(carrier.clone()) {
                         let digest = carrier.clone();
-                        carriers.push(Carrier { digest, kind: kind.clone(), of: of.clone(), leaf: *leaf });
+                        carriers.push(Carrier { digest, kind: kind.clone(), of: of.clone(), index: *leaf });
                         open.push_back(carrier.clone());
                     }
                 }
@@ -208,9 +208,9 @@ impl Mentions {
     fn policy(&self, leaf: u64, event: &Event) -> Option<InForce> {
         if names(event, POLICY) {
             let policy = POLICY.iter().find_map(|name| event.evidence.get(*name))?;
-            return Some(InForce { policy: policy.clone(), leaf });
+            return Some(InForce { policy: policy.clone(), index: leaf });
         }
         let (leaf, policy) = self.policies.range(..=leaf).next_back()?;
-        Some(InForce { policy: policy.clone(), leaf: *leaf })
+        Some(InForce { policy: policy.clone(), index: *leaf })
     }
 }

@@ -19,10 +19,14 @@ mod nist;
 pub mod oscal;
 mod srg;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tlog::{Hash, Proof};
+use tlog::merkle::{self, Nodes};
+use tlog::{Folder, Hash, Proof};
 
 pub use self::check::Checked;
 pub use self::collect::{Collector, Source};
@@ -142,13 +146,13 @@ impl Report {
         let mut collector = Collector::new(framework, period);
         let others = reader.all(&mut |index, event, _| collector.take(index, event))?;
         collector.no_events(others);
-        let folder = tlog::Folder::new(reader.path(), reader.size());
+        let nodes = Known::new(reader);
         collector.end(&Source {
             checkpoint: reader.checkpoint(),
             note: reader.note(),
             own_key: reader.belief().is_own(),
             witnessed: reader.belief().policy().has_quorum(),
-            proof: &|index| Ok(tlog::merkle::prove_inclusion(&folder, index, reader.size())?),
+            proof: &|index| Ok(merkle::prove_inclusion(&nodes, index, reader.size())?),
         })
     }
 
@@ -208,6 +212,32 @@ pub(crate) fn text(time: OffsetDateTime) -> String {
     let whole = time.replace_nanosecond(0).unwrap_or(time);
     // A year beyond 9999 has no such form.
     whole.format(&Rfc3339).unwrap_or_default()
+}
+
+/// Hashes of a log's subtrees, each made once: the proofs of neighbours have most of them in common.
+struct Known {
+    folder: Folder,
+    nodes: RefCell<HashMap<(u8, u64), Hash>>,
+}
+
+impl Known {
+    fn new(reader: &Reader) -> Self {
+        Self { folder: Folder::new(reader.path(), reader.size()), nodes: RefCell::default() }
+    }
+}
+
+impl Nodes for Known {
+    fn node(&self, level: u8, index: u64) -> tlog::Result<Hash> {
+        if let Some(hash) = self.nodes.borrow().get(&(level, index)) {
+            return Ok(*hash);
+        }
+        let hash = self.folder.node(level, index)?;
+        // Leaves' hashes are in the tiles as they are.
+        if level > 0 {
+            self.nodes.borrow_mut().insert((level, index), hash);
+        }
+        Ok(hash)
+    }
 }
 
 /// A hash as people compare it.

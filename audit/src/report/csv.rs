@@ -1,6 +1,6 @@
 //! A report as one table (RFC 4180), for spreadsheets.
 //!
-//! `record` says what a line is: a `control`, its `evidence` (one line for each control and leaf), a `check`, or a
+//! `record` says what a line is: a `control`, a `leaf` with the `controls` that it is evidence for, a `check`, or a
 //! `count`. Hashes are in hexadecimal digits, because base64 can begin as a formula does.
 
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use super::{Finding, Leaf, Report, hex};
 const COLUMNS: &[&str] = &[
     "record",
     "framework",
-    "control",
+    "controls",
     "title",
     "status",
     "reason",
@@ -40,26 +40,36 @@ const COLUMNS: &[&str] = &[
     "proof",
 ];
 
+/// A line: columns and what stands in them.
+type Cells = Vec<(&'static str, String)>;
+
 /// Writes a report.
 ///
 /// # Errors
 /// What `out` says.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let columns: Vec<(&str, String)> = COLUMNS.iter().map(|name| (*name, (*name).to_owned())).collect();
-    line(out, &columns)?;
+    line(out, &COLUMNS.iter().map(|name| (*name, (*name).to_owned())).collect::<Cells>())?;
     for finding in &report.controls {
-        line(out, &[of_log(report), of_control("control", finding)].concat())?;
-        for index in &finding.leaves {
-            let leaf = report.leaves.binary_search_by_key(index, |leaf| leaf.index);
-            let leaf = leaf.ok().and_then(|at| report.leaves.get(at)).map(of_leaf).unwrap_or_default();
-            line(out, &[of_log(report), of_control("evidence", finding), leaf].concat())?;
+        line(out, &[of_log(report), of_control(finding)].concat())?;
+    }
+    // Leaves come in order, and so do those of each control.
+    let mut open: Vec<(&str, &[u64])> =
+        report.controls.iter().map(|finding| (finding.control.id, finding.leaves.as_slice())).collect();
+    for leaf in &report.leaves {
+        let mut controls = Vec::new();
+        for (id, rest) in &mut open {
+            if let Some((_, later)) = rest.split_first().filter(|(first, _)| **first == leaf.index) {
+                controls.push(*id);
+                *rest = later;
+            }
         }
+        line(out, &[of_log(report), of_leaf(leaf, &controls.join(" "))].concat())?;
     }
     for check in &report.checks {
         let exceptions: Vec<String> = check.exceptions.iter().map(u64::to_string).collect();
         let cells = vec![
             ("record", "check".to_owned()),
-            ("control", check.name.to_owned()),
+            ("reason", check.name.to_owned()),
             ("title", check.title.to_owned()),
             ("status", if check.found < check.expected { "not so" } else { "so" }.to_owned()),
             ("expected", check.expected.to_string()),
@@ -90,7 +100,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn of_log(report: &Report) -> Vec<(&'static str, String)> {
+fn of_log(report: &Report) -> Cells {
     vec![
         ("framework", report.framework.name().to_owned()),
         ("log_origin", report.log.origin.clone()),
@@ -100,22 +110,25 @@ fn of_log(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn of_control(record: &str, finding: &Finding) -> Vec<(&'static str, String)> {
+fn of_control(finding: &Finding) -> Cells {
     vec![
-        ("record", record.to_owned()),
-        ("control", finding.control.id.to_owned()),
+        ("record", "control".to_owned()),
+        ("controls", finding.control.id.to_owned()),
         ("title", finding.control.title.to_owned()),
         ("status", finding.status.words().to_owned()),
         ("reason", finding.reason.clone()),
+        ("found", finding.leaves.len().to_string()),
     ]
 }
 
-fn of_leaf(leaf: &Leaf) -> Vec<(&'static str, String)> {
+fn of_leaf(leaf: &Leaf, controls: &str) -> Cells {
     let event = &leaf.event;
     let evidence: Vec<String> =
         event.evidence.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let proof: Vec<String> = leaf.proof.hashes.iter().map(|hash| hex(*hash)).collect();
     vec![
+        ("record", "leaf".to_owned()),
+        ("controls", controls.to_owned()),
         ("leaf", leaf.index.to_string()),
         ("leaf_hash", hex(leaf.hash())),
         ("time", event.time.clone()),

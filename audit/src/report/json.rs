@@ -1,6 +1,6 @@
 //! A report as JSON of our own form, `airlock-audit-report/v1`; `docs/audit-report.md` describes it.
 //!
-//! Each leaf can be checked from the document alone: its entry's canonical form (RFC 8785) is hashed as RFC 6962 says,
+//! Each leaf can be checked from the document alone: the canonical form of its `event` (RFC 8785) is hashed as RFC 6962 says,
 //! `proof` leads to `log.root`, and `log.checkpoint` is the signed note that has this root.
 
 use std::io::{self, Write};
@@ -80,18 +80,18 @@ struct Leaves<'a>(&'a [Leaf]);
 
 #[derive(Serialize)]
 struct LeafOf<'a> {
-    leaf: u64,
+    index: u64,
     hash: String,
-    entry: &'a Event,
+    event: &'a Event,
     proof: Vec<String>,
 }
 
 impl Serialize for Leaves<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|leaf| LeafOf {
-            leaf: leaf.index,
+            index: leaf.index,
             hash: leaf.hash().to_string(),
-            entry: &leaf.event,
+            event: &leaf.event,
             proof: leaf.proof.hashes.iter().map(Hash::to_string).collect(),
         }))
     }

@@ -9,7 +9,7 @@ use crate::log::{Step, digest, done, good_day, key, of};
 fn leaves(steps: Vec<Step>, digit: char) -> Vec<u64> {
     let made = of(steps);
     let story = explain(&made.reader, &digest(digit), Proofs::Without).unwrap();
-    story.events.iter().map(|chapter| chapter.leaf).collect()
+    story.events.iter().map(|chapter| chapter.index).collect()
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn every_event_about_a_digest_and_about_what_carried_it_is_told_in_order() {
     let told: Vec<_> = story
         .events
         .iter()
-        .map(|chapter| (chapter.leaf, chapter.entry.event, chapter.through.clone()))
+        .map(|chapter| (chapter.index, chapter.event.event, chapter.through.clone()))
         .collect();
     assert_eq!(
         told,
@@ -31,7 +31,7 @@ fn every_event_about_a_digest_and_about_what_carried_it_is_told_in_order() {
         ]
     );
     let carriers: Vec<_> =
-        story.carriers.iter().map(|c| (c.kind.as_str(), c.digest.clone(), c.leaf)).collect();
+        story.carriers.iter().map(|c| (c.kind.as_str(), c.digest.clone(), c.index)).collect();
     assert_eq!(carriers, [("lock", digest('c'), 3), ("set", digest('a'), 4)]);
 }
 
@@ -75,8 +75,11 @@ fn the_trust_file_is_that_of_the_event_or_the_last_one_that_was_set() {
         done(Kind::Delete, "manifest", "s", &['1'], &[]),
     ]);
     let story = explain(&made.reader, &digest('1'), Proofs::Without).unwrap();
-    let policies: Vec<_> =
-        story.events.iter().map(|c| c.policy.as_ref().map(|p| (p.policy.clone(), p.leaf)).unwrap()).collect();
+    let policies: Vec<_> = story
+        .events
+        .iter()
+        .map(|c| c.policy.as_ref().map(|p| (p.policy.clone(), p.index)).unwrap())
+        .collect();
     assert_eq!(policies, [(digest('e'), 1), (digest('f'), 4), (digest('f'), 5)]);
 }
 
@@ -87,8 +90,8 @@ fn each_event_comes_with_a_proof_that_stands_alone() {
     assert!(story.events.len() >= 4);
     for chapter in &story.events {
         let proof = Proof::parse(chapter.proof.as_ref().unwrap()).unwrap();
-        assert_eq!(proof.extra.as_deref().unwrap(), chapter.entry.to_bytes());
-        proof.verify(&chapter.entry.to_bytes(), &Policy::of_log(key().verifier())).unwrap();
+        assert_eq!(proof.extra.as_deref().unwrap(), chapter.event.to_bytes());
+        proof.verify(&chapter.event.to_bytes(), &Policy::of_log(key().verifier())).unwrap();
     }
 }
 

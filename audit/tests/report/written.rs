@@ -166,12 +166,17 @@ fn no_field_of_the_table_is_a_formula_and_no_name_breaks_a_line() {
             assert!(!field.contains(|c: char| c.is_control()), "{field}");
         }
         assert!(records.iter().flatten().any(|field| field.starts_with("'=HYPERLINK")));
-        let rows: usize = found.controls.iter().map(|finding| finding.leaves.len()).sum();
-        let evidence = records.iter().filter(|record| record[0] == "evidence");
+        let leaves = records.iter().filter(|record| record[0] == "leaf");
         let column = |name: &str| records[0].iter().position(|column| column == name).unwrap();
-        assert_eq!(evidence.clone().count(), rows);
-        assert!(evidence.clone().all(|record| record[column("leaf_hash")].len() == 64));
-        assert!(evidence.clone().all(|record| !record[column("proof")].is_empty()));
+        assert_eq!(leaves.clone().count(), found.leaves.len());
+        assert!(leaves.clone().all(|record| record[column("leaf_hash")].len() == 64));
+        assert!(leaves.clone().all(|record| !record[column("proof")].is_empty()));
+        for finding in &found.controls {
+            let named = leaves.clone().filter(|record| {
+                record[column("controls")].split(' ').any(|control| control == finding.control.id)
+            });
+            assert_eq!(named.count(), finding.leaves.len(), "{}", finding.control.id);
+        }
         assert_eq!(records.iter().filter(|record| record[0] == "control").count(), found.controls.len());
         assert_eq!(records.iter().filter(|record| record[0] == "check").count(), found.checks.len());
     }
@@ -190,7 +195,7 @@ fn each_leaf_is_proved_by_the_document_alone() {
         assert!(leaves.len() >= 10);
         for leaf in leaves {
             // Members are sorted, so this is the canonical form.
-            let entry = serde_json::to_vec(&leaf["entry"]).unwrap();
+            let entry = serde_json::to_vec(&leaf["event"]).unwrap();
             Event::parse(&entry).unwrap();
             let proof: Vec<Hash> = leaf["proof"]
                 .as_array()
@@ -198,7 +203,7 @@ fn each_leaf_is_proved_by_the_document_alone() {
                 .iter()
                 .map(|hash| hash.as_str().unwrap().parse().unwrap())
                 .collect();
-            let index = leaf["leaf"].as_u64().unwrap();
+            let index = leaf["index"].as_u64().unwrap();
             let hash = Hash::leaf(&entry);
             assert_eq!(leaf["hash"], hash.to_string());
             merkle::check_inclusion(hash, index, checkpoint.size, &proof, checkpoint.root).unwrap();
