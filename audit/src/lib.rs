@@ -12,4 +12,30 @@
 //! - [`event`]: what an entry says; [`draft`]: an event that has not ended yet
 //! - [`journal`]: writing; `key`: the log's key
 //! - [`read`]: events and their proofs; [`index`] and [`search`]: finding them
-//! - [`report`]: what they are evidence for; [`explain`]: what they tell of one digest
+//! - [`verify`]: proving a log from its files alone
+//! - [`report`]: what events are evidence for; [`explain`]: what they tell of one digest
+//!
+//! `work -> Draft -> Event -> Journal => Log -> Reader -> Event`
+
+pub mod draft;
+mod error;
+pub mod event;
+pub mod explain;
+pub mod index;
+pub mod journal;
+mod key;
+pub mod read;
+pub mod report;
+pub mod search;
+pub mod verify;
+
+pub use draft::{Draft, Station};
+pub use error::Error;
+pub use event::{Actor, Component, Ending, Event, Kind, Object, Outcome, Part};
+pub use index::Index;
+pub use journal::Journal;
+pub use read::{Belief, Reader};
+pub use search::Filter;
+
+/// What this crate's functions return.
+pub type Result<T> = std::result::Result<T, Error>;
