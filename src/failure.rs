@@ -141,8 +141,12 @@ fn audit_code(error: &audit::Error) -> u8 {
     match error {
         E::Log(tlog::Error::Absent(_) | tlog::Error::NoEntry { .. }) | E::Unknown { .. } => 4,
         E::Log(tlog::Error::Io { source, .. }) | E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Log(tlog::Error::Key { .. }) | E::Unusable { .. } | E::Kind(_) => 2,
-        E::Framework(_) | E::Digest(_) | E::TooMuch(_) => 2,
+        E::Log(tlog::Error::Key { .. })
+        | E::Unusable { .. }
+        | E::Kind(_)
+        | E::Framework(_)
+        | E::Digest(_)
+        | E::TooMuch(_) => 2,
         E::Log(_) | E::NoEvent { .. } | E::Missing { .. } => 3,
         _ => 1,
     }
