@@ -132,7 +132,7 @@ impl Check {
     }
 
     /// Whether the check is about this event.
-    pub(crate) fn concerns(self, event: &Event) -> bool {
+    fn concerns(self, event: &Event) -> bool {
         let done = event.outcome.result == Ending::Success;
         match self {
             Self::SixFields => true,

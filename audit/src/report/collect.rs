@@ -7,7 +7,7 @@ use tlog::{Checkpoint, Hash, Note, Proof, merkle};
 use super::check::{Check, Checked, Facts, is_good};
 use super::framework::{Basis, Control, Rows, Status};
 use super::{Counts, Finding, Framework, Leaf, Log, MAX_LEAVES, Period, Report, Tally};
-use crate::{Error, Event, Kind, Result};
+use crate::{Ending, Error, Event, Kind, Result};
 
 /// Leaves that a reason names; the check has them all.
 const TOLD: usize = 5;
@@ -151,8 +151,8 @@ impl Collector {
     }
 }
 
-/// The worst that a check says of the control's own leaves. Where there are none, or nothing was done in them that
-/// could have been done wrongly, nothing is satisfied.
+/// The worst that a check says of the control's own leaves. Where there are none, or nothing was done in them,
+/// nothing is satisfied.
 fn judge(control: &Control, rows: &[&(u64, Event)], checks: &[Checked]) -> (Status, String) {
     let mine = checks.iter().filter(|checked| control.checks().contains(&checked.check));
     let failed: Vec<(Status, String)> = mine.filter_map(|checked| failure(checked, rows)).collect();
@@ -160,7 +160,7 @@ fn judge(control: &Control, rows: &[&(u64, Event)], checks: &[Checked]) -> (Stat
     let done = control.checks().is_empty()
         || !control.checks().iter().all(of_events)
         || matches!(control.basis, Basis::Events(Rows::Against(_), _))
-        || rows.iter().any(|(_, event)| control.checks().iter().any(|check| check.concerns(event)));
+        || rows.iter().any(|(_, event)| event.outcome.result == Ending::Success);
     match failed.iter().map(|(status, _)| *status).max() {
         Some(worst) => {
             let told = failed.into_iter().filter(|(status, _)| *status == worst);
@@ -172,8 +172,7 @@ fn judge(control: &Control, rows: &[&(u64, Event)], checks: &[Checked]) -> (Stat
         ),
         None if !done => (
             Status::NoEvidence,
-            "What was begun in the period failed or was refused; nothing was done that could be checked."
-                .to_owned(),
+            "Events of this kind in the period failed or were refused; none was done.".to_owned(),
         ),
         None => (Status::Satisfied, "All that was checked is so.".to_owned()),
     }

@@ -59,7 +59,7 @@ struct Outcome<'a> {
     local_definitions: Value,
     reviewed_controls: Value,
     observations: Each<'a>,
-    findings: Vec<Value>,
+    findings: Each<'a>,
 }
 
 #[derive(Serialize)]
@@ -152,7 +152,7 @@ impl<'a> Outcome<'a> {
             local_definitions: tool(names),
             reviewed_controls: reviewed(report),
             observations: Each(report, |names| Box::new(observations(names))),
-            findings: report.controls.iter().map(|finding| found(names, finding)).collect(),
+            findings: Each(report, |names| Box::new(findings(names))),
         }
     }
 }
@@ -258,6 +258,10 @@ fn of_check(names: Names<'_>, check: &Checked) -> Value {
 
 fn origins(names: Names<'_>) -> Value {
     json!([{ "actors": [{ "type": "tool", "actor-uuid": names.tool() }] }])
+}
+
+fn findings(names: Names<'_>) -> impl Iterator<Item = Value> {
+    names.0.controls.iter().map(move |finding| found(names, finding))
 }
 
 fn found(names: Names<'_>, finding: &Finding) -> Value {
