@@ -1,6 +1,7 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
 mod audit;
+mod audit_report;
 mod config;
 mod keys;
 mod package;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
+pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::config::{Client, Config};
 pub(crate) use self::keys::{
     ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,

@@ -4,6 +4,8 @@
 mod attacks;
 mod audit;
 #[cfg(test)]
+mod audit_report;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cli;
