@@ -61,22 +61,14 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Usage>()
             || cause.is::<packager::config::Error>()
             || cause.is::<packager::lock::Error>()
-            || matches!(
-                cause.downcast_ref::<bundle_signer::Error>(),
-                Some(
-                    bundle_signer::Error::Trust(_)
-                        | bundle_signer::Error::TrustKind { .. }
-                        | bundle_signer::Error::TrustEmpty
-                        | bundle_signer::Error::TrustMember { .. }
-                        | bundle_signer::Error::TrustTwice(_)
-                        | bundle_signer::Error::ImageName(_)
-                        | bundle_signer::Error::Password
-                )
-            )
+            || cause.downcast_ref().is_some_and(is_usage)
         {
             return 2;
         }
         if let Some(code) = cause.downcast_ref().and_then(evidence_code) {
+            return code;
+        }
+        if let Some(code) = cause.downcast_ref().and_then(package_bundle_code) {
             return code;
         }
         if cause.is::<bundle_signer::eksa::Refusal>()
@@ -114,6 +106,44 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         }
     }
     1
+}
+
+/// Whether what is wrong was typed, or stands in a file of the user's.
+fn is_usage(error: &bundle_signer::Error) -> bool {
+    use bundle_signer::Error as E;
+    matches!(
+        error,
+        E::Trust(_)
+            | E::TrustKind { .. }
+            | E::TrustEmpty
+            | E::TrustMember { .. }
+            | E::TrustTwice(_)
+            | E::ImageName(_)
+            | E::Password
+            | E::Pkcs11Uri(_)
+            | E::PinInUri
+            | E::NoTokens
+            | E::NoModule
+            | E::Pin
+            | E::TokenCount(_)
+            | E::TokenKeyCount { .. }
+    )
+}
+
+/// What is said of a cause, later causes decide.
+fn package_bundle_code(error: &packager::package_bundle::Error) -> Option<u8> {
+    use packager::package_bundle::Error as E;
+    match error {
+        E::Yaml { .. }
+        | E::Kind { .. }
+        | E::Name(_)
+        | E::Package { .. }
+        | E::Dependency { .. }
+        | E::ChartName(_) => Some(2),
+        E::NoChart(_) | E::NoImages { .. } => Some(4),
+        E::Schema(_) | E::Artifact(_) => Some(3),
+        _ => None,
+    }
 }
 
 fn chart_code(error: &helm::Error) -> u8 {
@@ -177,6 +207,10 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
             .or_else(|| {
                 cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)
+            })
+            .or_else(|| {
+                let error = cause.downcast_ref::<packager::package_bundle::Error>();
+                error.and_then(packager::package_bundle::Error::hint)
             })
             .or_else(|| cause.downcast_ref::<bundle_signer::Error>().and_then(bundle_signer::Error::hint))
             .or_else(|| cause.downcast_ref::<store::Error>().and_then(store::Error::hint))

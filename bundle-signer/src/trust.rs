@@ -4,7 +4,9 @@
 //! that. Everything is closed: an unknown member, name or kind is refused.
 //!
 //! - `document`: as written; `role`: what a key may sign; `decide`: what signatures come to; `check`: contradictions
+//! - `change`: a key replaced or revoked
 
+mod change;
 mod check;
 mod decide;
 mod document;
@@ -44,6 +46,7 @@ pub struct TrustFile {
 pub struct TrustedKey {
     name: String,
     key: PublicKey,
+    replaces: Option<String>,
     roles: Option<Vec<Role>>,
 }
 
@@ -81,7 +84,10 @@ impl TrustFile {
     /// # Errors
     /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
     pub fn new(keys: Vec<(String, PublicKey)>) -> Result<Self> {
-        let keys = keys.into_iter().map(|(name, key)| TrustedKey { name, key, roles: None }).collect();
+        let keys = keys
+            .into_iter()
+            .map(|(name, key)| TrustedKey { name, key, replaces: None, roles: None })
+            .collect();
         Self::of_keys(keys)
     }
 
@@ -89,9 +95,18 @@ impl TrustFile {
         if keys.is_empty() {
             return Err(Error::TrustEmpty);
         }
-        let (mut names, mut hints) = (BTreeSet::new(), BTreeSet::new());
+        let (mut names, mut hints, mut replaced) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for trusted in &keys {
             check_name(&trusted.name)?;
+            if let Some(old) = &trusted.replaces {
+                // Only one that stands before it: so nobody replaces himself, by however many steps.
+                if !names.contains(old.as_str()) {
+                    return Err(unknown("replaces", old, "the name of a key before it in this file"));
+                }
+                if !replaced.insert(old.as_str()) {
+                    return Err(Error::TrustTwice(old.clone()));
+                }
+            }
             if !names.insert(trusted.name.as_str()) || !hints.insert(trusted.key.hint()) {
                 return Err(Error::TrustTwice(trusted.name.clone()));
             }
@@ -154,8 +169,14 @@ impl TrustFile {
                 return Err(Error::TrustTwice(name.clone()));
             }
         }
-        if text.threshold == 0 || text.threshold > text.keys.len() {
-            let expected = "a number from 1 to that of the group's keys";
+        let signers: BTreeSet<_> = self
+            .keys
+            .iter()
+            .filter(|key| text.keys.contains(&key.name))
+            .map(|key| self.signer(key))
+            .collect();
+        if text.threshold == 0 || text.threshold > signers.len() {
+            let expected = "a number from 1 to that of the group's signers";
             return Err(unknown("threshold", &text.threshold.to_string(), expected));
         }
         Ok(Group { name: text.name, threshold: text.threshold, keys: text.keys })
@@ -234,6 +255,28 @@ impl TrustFile {
         rules.iter().find(|(known, _)| known == what).map(|(_, by)| by.as_str())
     }
 
+    /// The names that a key goes by: its own, and those of the keys that it replaces, back to the first.
+    fn names<'a>(&'a self, key: &'a TrustedKey) -> impl Iterator<Item = &'a str> {
+        std::iter::successors(Some(key), |key| {
+            let old = key.replaces.as_ref()?;
+            self.keys.iter().find(|known| known.name == *old)
+        })
+        .map(TrustedKey::name)
+    }
+
+    /// Who signs with a key: its first predecessor's name, however often it was replaced.
+    fn signer<'a>(&'a self, key: &'a TrustedKey) -> &'a str {
+        self.names(key).last().unwrap_or(&key.name)
+    }
+
+    /// Whether a key's word is that of the key or the group of this name.
+    fn speaks_for(&self, key: &TrustedKey, by: &str) -> bool {
+        match self.group(by) {
+            Some(group) => self.names(key).any(|name| group.keys.iter().any(|member| member == name)),
+            None => self.names(key).any(|name| name == by),
+        }
+    }
+
     fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == name)
     }
@@ -253,6 +296,9 @@ impl TrustFile {
             text.push_str(&format!("  - name: {name}\n    publicKey: |\n"));
             for line in trusted.key.to_pem().lines() {
                 text.push_str(&format!("      {line}\n"));
+            }
+            if let Some(old) = &trusted.replaces {
+                text.push_str(&format!("    replaces: {}\n", serde_json::Value::from(old.as_str())));
             }
             if let Some(roles) = &trusted.roles {
                 let roles: Vec<_> = roles.iter().map(Role::text).collect();
@@ -317,7 +363,10 @@ impl TrustedKey {
     fn read(text: KeyText) -> Result<Self> {
         let roles = |roles: Vec<_>| roles.into_iter().map(Role::read).collect::<Result<_>>();
         match PublicKey::from_pem(&text.public_key) {
-            Ok(key) => Ok(Self { name: text.name, key, roles: text.roles.map(roles).transpose()? }),
+            Ok(key) => {
+                let roles = text.roles.map(roles).transpose()?;
+                Ok(Self { name: text.name, key, replaces: text.replaces, roles })
+            }
             Err(source) => Err(Error::TrustKey { name: text.name, source: Box::new(source) }),
         }
     }
@@ -332,6 +381,12 @@ impl TrustedKey {
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// The name of the key that it replaces, if any.
+    #[must_use]
+    pub fn replaces(&self) -> Option<&str> {
+        self.replaces.as_deref()
     }
 
     /// What it may sign; anything when there is none.

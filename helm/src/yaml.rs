@@ -101,7 +101,8 @@ pub fn documents(text: &str, limits: &Limits) -> Result<Vec<serde_json::Value>, 
 /// Writes `value` as `sigs.k8s.io/yaml.Marshal` does, with a line break at the end.
 ///
 /// Where Marshal itself cannot (a string with U+007F, a key over 1022 characters) or loses something (U+0085),
-/// this writes what reads back as the same.
+/// this writes what reads back as the same. What does not come back: a key `<<`, which Marshal writes so that it
+/// merges, and texts with U+2028, U+2029 or U+FEFF, which the reader takes otherwise.
 ///
 /// ```
 /// let value = serde_json::json!({"a10": "yes", "a2": [1.5, "x: y", "two\nlines\n"]});

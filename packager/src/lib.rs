@@ -10,6 +10,7 @@
 //! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
 //! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
 //! - [`evidence`]: signatures about images, found, judged and written
+//! - [`package_bundle`]: a bundle of packages made from charts in a store
 //! - [`verify`]: a drive proved; [`import`]: a drive into a store; [`inspect`]: a drive shown
 //!
 //! `MirrorConfig -> MirrorPlan -> [store] -> Lock -> PackPlan -> volumes => Verified<BundleManifest> -> store`
@@ -24,6 +25,7 @@ pub mod lock;
 pub mod media;
 pub mod mirror;
 pub mod pack;
+pub mod package_bundle;
 pub mod reporter;
 pub mod source;
 pub mod verify;

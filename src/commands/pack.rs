@@ -42,7 +42,7 @@ fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyho
         hint: "give --key FILE; make one with `airlock keys generate`",
     })?;
     // The password first: nobody should be asked for it after an hour of work.
-    let key = keys::load(key, settings.key.password_file.as_deref(), printer)?;
+    let key = keys::load(key, &settings.key.password, printer)?;
     work.evidence("key", &key.public_key()?.hint());
     let plan = plan(&lock, &store, settings.volume_size, &progress)?;
     let options = WriteOptions {

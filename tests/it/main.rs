@@ -7,9 +7,15 @@ mod chart;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod lying;
+#[cfg(test)]
+mod packages;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -45,13 +45,13 @@ pub(crate) fn site() -> tempfile::TempDir {
     folder
 }
 
-fn mirror_file(registries: &str, sources: &str) -> String {
+pub(crate) fn mirror_file(registries: &str, sources: &str) -> String {
     format!(
         "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {{name: a}}\n{registries}sources:\n{sources}"
     )
 }
 
-fn works(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn works(folder: &Path, arguments: &[&str]) -> String {
     let output = airlock(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
