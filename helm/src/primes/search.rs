@@ -82,7 +82,7 @@ fn sieve<const LIMBS: usize>(start: &Uint<LIMBS>) -> [bool; WINDOW] {
         for prime in &batch.primes {
             let short = (prime - rest % prime) % prime;
             // Half of what is lacking to the next multiple that is odd.
-            let first = if short % 2 == 0 { short / 2 } else { (short + prime) / 2 };
+            let first = if short.is_multiple_of(2) { short / 2 } else { (short + prime) / 2 };
             let multiples = composite.iter_mut().skip(usize::try_from(first).unwrap_or(WINDOW));
             multiples.step_by(usize::try_from(*prime).unwrap_or(WINDOW)).for_each(|flag| *flag = true);
         }
