@@ -20,13 +20,17 @@ const SILENT: &[&str] = &[
     "audit-proof",
     "audit-report",
     "audit-verify",
+    "bundle-list",
     "chart-explain",
     "chart-images",
     "chart-lint",
     "chart-show",
     "chart-template",
     "completions",
+    "config",
+    "generate-package",
     "inspect",
+    "keys-show",
     "man",
     "schema",
     "store-list",
@@ -87,6 +91,10 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     rig.event("keys-generate", "third", "key.generate success");
     rig.event("keys-generate", "third", "key.generate failed");
     rig.event("keys-trust", "third.pub --to third.yaml", "policy.write success");
+    rig.event("keys-import", "third.key fourth", "key.import success");
+    let rotated = rig.event("keys-rotate", "fifth --trust third.yaml", "key.rotate success");
+    assert_eq!(rotated["evidence"]["replaces"], "third");
+    rig.event("keys-revoke", "third --reason lost --trust third.yaml", "key.revoke success");
     rig.event("trust-check", "third.yaml", "policy.check success");
     rig.event("mirror", "", "mirror success");
     let mirrored = rig.event("mirror", "-f missing.yaml", "mirror failed");
@@ -107,6 +115,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     assert_eq!(imported["evidence"]["set"], packed["evidence"]["set"]);
     let image = "disk.example/team/app:v1";
     rig.event("sign", &format!("{image} --store store --key release.key"), "sign success");
+    rig.event("bundle-create", "-f missing.yaml --key release.key", "sign failed");
     rig.event("sign-bundle", "missing.yaml --key release.key", "sign failed");
     std::fs::write(path.join("scan.json"), "{}").unwrap();
     let attest = format!("{image} --store store --key release.key --predicate scan.json --type vuln");
@@ -135,7 +144,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
         })
         .filter(|name| !name.contains("help"))
         .collect();
-    let groups = ["audit", "chart", "keys", "store", "trust"];
+    let groups = ["audit", "bundle", "chart", "generate", "keys", "store", "trust"];
     let commands: BTreeSet<&str> =
         names.iter().map(String::as_str).filter(|name| !groups.contains(name)).collect();
     let known: BTreeSet<&str> = rig.seen.iter().map(String::as_str).chain(SILENT.iter().copied()).collect();
