@@ -1,6 +1,7 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
 mod audit;
+mod audit_report;
 mod config;
 mod keys;
 mod package;
@@ -17,6 +18,7 @@ pub(crate) use self::keys::{
     ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
 pub(crate) use self::package::{Bundle, Generate, GeneratePackage};
+pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };

@@ -169,10 +169,15 @@ fn evidence_code(error: &packager::evidence::Error) -> Option<u8> {
 fn audit_code(error: &audit::Error) -> u8 {
     use audit::Error as E;
     match error {
-        E::Log(tlog::Error::Absent(_) | tlog::Error::NoEntry { .. }) => 4,
+        E::Log(tlog::Error::Absent(_) | tlog::Error::NoEntry { .. }) | E::Unknown { .. } => 4,
         E::Log(tlog::Error::Io { source, .. }) | E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Log(tlog::Error::Key { .. }) | E::Unusable { .. } | E::Kind(_) => 2,
-        E::Log(_) | E::NoEvent { .. } => 3,
+        E::Log(tlog::Error::Key { .. })
+        | E::Unusable { .. }
+        | E::Kind(_)
+        | E::Framework(_)
+        | E::Digest(_)
+        | E::TooMuch(_) => 2,
+        E::Log(_) | E::NoEvent { .. } | E::Missing { .. } => 3,
         _ => 1,
     }
 }
@@ -218,6 +223,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
                 let unlogged = matches!(cause.downcast_ref(), Some(audit::Error::Unlogged { .. }));
                 unlogged.then_some(crate::logged::HINT)
             })
+            .or_else(|| cause.downcast_ref::<audit::Error>().and_then(audit::Error::hint))
             .or_else(|| cause.downcast_ref::<registry::Error>().and_then(registry::Error::hint))
     })
 }

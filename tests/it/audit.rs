@@ -14,9 +14,11 @@ use crate::signing::site;
 /// Commands that change and decide nothing.
 const SILENT: &[&str] = &[
     "audit-checkpoint",
+    "audit-explain",
     "audit-index",
     "audit-log",
     "audit-proof",
+    "audit-report",
     "audit-verify",
     "bundle-list",
     "chart-explain",

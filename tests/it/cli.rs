@@ -57,6 +57,8 @@ fn every_verb_has_help() {
         &["verify-manifest"],
         &["trust", "check"],
         &["trust", "schema"],
+        &["audit", "explain"],
+        &["audit", "report"],
         &["chart", "template"],
         &["chart", "lint"],
         &["chart", "images"],

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_report;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cli;
