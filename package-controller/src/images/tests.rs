@@ -27,8 +27,8 @@ fn object(group: &str, kind: &str, spec: &Value) -> Value {
     value
 }
 
-fn fixed(_: &Reference) -> Option<Digest> {
-    Some(Digest::sha256(b"x"))
+fn fixed() -> impl Fn(&Reference) -> Option<Digest> {
+    |_| Some(Digest::sha256(b"x"))
 }
 
 /// Applies a patch that only tests and replaces.
@@ -58,7 +58,7 @@ fn all_four_places_are_found_in_all_nine_kinds() {
             (Place::Volume, "v"),
         ];
         assert_eq!(names, expected, "{kind}");
-        let pinned = apply(&object, &pin(&found, &fixed).unwrap());
+        let pinned = apply(&object, &pin(&found, &fixed()).unwrap());
         for used in images(group, kind, &pinned).unwrap() {
             assert!(used.image.parse::<Reference>().unwrap().digest().is_some(), "{kind}: {}", used.image);
             assert!(used.image.contains(":1@sha256:"), "{}", used.image);
@@ -124,7 +124,7 @@ fn one_unknown_tag_leaves_the_whole_object_unpinned() {
         name: String::new(),
         image: "UP ER".to_owned(),
     };
-    assert!(matches!(pin(&[bad], &fixed), Err(Error::Name { .. })));
+    assert!(matches!(pin(&[bad], &fixed()), Err(Error::Name { .. })));
 }
 
 proptest! {
@@ -133,8 +133,8 @@ proptest! {
         let (group, kind, _) = KINDS[kind];
         let tag = if digested { format!("{tag}@{}", Digest::sha256(b"y")) } else { tag };
         let object = object(group, kind, &pod_spec(&tag));
-        let once = apply(&object, &pin(&images(group, kind, &object).unwrap(), &fixed).unwrap());
-        let again = pin(&images(group, kind, &once).unwrap(), &fixed).unwrap();
+        let once = apply(&object, &pin(&images(group, kind, &object).unwrap(), &fixed()).unwrap());
+        let again = pin(&images(group, kind, &once).unwrap(), &fixed()).unwrap();
         prop_assert!(again.is_empty());
         prop_assert_eq!(digested, once == object);
     }
