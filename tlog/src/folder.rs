@@ -149,4 +149,4 @@ impl Nodes for Folder {
 }
 
 /// The name of the file with the signed checkpoint.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub const CHECKPOINT: &str = "checkpoint";
