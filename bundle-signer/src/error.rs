@@ -134,6 +134,9 @@ pub enum Error {
     /// No trusted key made the signature.
     #[error("the signature is by a key that is not trusted, with hint `{0}`")]
     UntrustedKey(String),
+    /// The trust file does not have the log.
+    #[error("the log `{}` is not trusted", .0.escape_debug())]
+    UnknownLog(String),
     /// The signed bytes are others.
     #[error("the signature is over other bytes than these")]
     OtherBytes,
@@ -288,6 +291,9 @@ impl Error {
         match self {
             Self::UntrustedKey(_) => Some(
                 "if you trust its owner, get the public key by another way than the drive and add it with `airlock keys trust`",
+            ),
+            Self::UnknownLog(_) => Some(
+                "if you trust its owner, get the log's key by another way than the drive and add it to `logs` of the trust file",
             ),
             Self::OtherBytes | Self::BadSignature(_) => Some(
                 "the drive was changed after it was signed, or is damaged: do not use it, ask for a new one",

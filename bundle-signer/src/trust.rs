@@ -3,11 +3,13 @@
 //! A file with keys alone is what it always was: any of them may sign anything. Roles, groups and gates only narrow
 //! that. Everything is closed: an unknown member, name or kind is refused.
 //!
-//! - `document`: as written; `role`: what a key may sign; `decide`: what signatures come to; `check`: contradictions
+//! - `document`: as written; `role`: what a key may sign; `logs`: keys of logs and witnesses; `decide`: what signatures
+//!   come to; `check`: contradictions
 
 mod check;
 mod decide;
 mod document;
+mod logs;
 mod role;
 
 use std::collections::BTreeSet;
@@ -15,6 +17,7 @@ use std::collections::BTreeSet;
 pub use self::check::{Finding, Severity};
 pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
 use self::document::{Document, GateText, GatesText, GroupText, KeyText, RevocationText, RuleText};
+pub use self::logs::TrustedLog;
 use self::role::Deed;
 pub use self::role::{Role, What};
 use crate::{Error, PublicKey, Result, json};
@@ -34,6 +37,8 @@ const MAX_DEPTH: usize = 16;
 pub struct TrustFile {
     sequence: Option<u64>,
     keys: Vec<TrustedKey>,
+    logs: Vec<TrustedLog>,
+    witnesses: Vec<TrustedLog>,
     groups: Vec<Group>,
     revocations: Vec<Revocation>,
     gates: Vec<(Gate, GateRules)>,
@@ -96,7 +101,15 @@ impl TrustFile {
                 return Err(Error::TrustTwice(trusted.name.clone()));
             }
         }
-        Ok(Self { sequence: None, keys, groups: Vec::new(), revocations: Vec::new(), gates: Vec::new() })
+        Ok(Self {
+            sequence: None,
+            keys,
+            logs: Vec::new(),
+            witnesses: Vec::new(),
+            groups: Vec::new(),
+            revocations: Vec::new(),
+            gates: Vec::new(),
+        })
     }
 
     /// Reads a trust file, YAML or JSON.
@@ -119,6 +132,8 @@ impl TrustFile {
         let mut trust =
             Self::of_keys(document.keys.into_iter().map(TrustedKey::read).collect::<Result<_>>()?)?;
         trust.sequence = document.sequence;
+        trust.logs = TrustedLog::read_all(document.logs, false)?;
+        trust.witnesses = TrustedLog::read_all(document.witnesses, true)?;
         for group in document.groups {
             let group = trust.read_group(group)?;
             trust.groups.push(group);
@@ -257,6 +272,12 @@ impl TrustFile {
             if let Some(roles) = &trusted.roles {
                 let roles: Vec<_> = roles.iter().map(Role::text).collect();
                 text.push_str(&format!("    roles: {}\n", json(serde_json::to_string(&roles))));
+            }
+        }
+        for (list, logs) in [("logs", &self.logs), ("witnesses", &self.witnesses)] {
+            if !logs.is_empty() {
+                let logs: Vec<_> = logs.iter().map(TrustedLog::text).collect();
+                text.push_str(&format!("{list}: {}\n", json(serde_json::to_string(&logs))));
             }
         }
         if !self.groups.is_empty() {

@@ -51,6 +51,16 @@ fn explain(trust: &TrustFile) -> Vec<String> {
         lines.push(format!("trust file number {}", trust.sequence()));
     }
     lines.extend(trust.keys().iter().map(|key| explain_key(trust, key)));
+    lines.extend(trust.logs().iter().map(|log| {
+        format!(
+            "log `{}` ({}): each drive must carry one of these logs, whole and going on",
+            log.name(),
+            log.key().name()
+        )
+    }));
+    lines.extend(trust.witnesses().iter().map(|site| {
+        format!("witness `{}` ({}): what it saw of a log is believed", site.name(), site.key().name())
+    }));
     for group in trust.groups() {
         let (name, threshold) = (group.name(), group.threshold());
         lines.push(format!("group `{name}`: {threshold} of {}", group.keys().join(", ")));

@@ -93,7 +93,10 @@ mod tests {
         let policy = Policy::of_log(log.verifier());
         assert_eq!(read.verify(old.root, &policy).unwrap().size, 12);
         assert!(matches!(read.verify(Hash::empty(), &policy), Err(Error::Proof(_))));
-        assert!(matches!(read.verify(old.root, &Policy::of_log(key().verifier())), Err(Error::WrongSignature(_) | Error::NotSigned(_))));
+        assert!(matches!(
+            read.verify(old.root, &Policy::of_log(key().verifier())),
+            Err(Error::WrongSignature(_) | Error::NotSigned(_))
+        ));
         for bad in ["", "old 05\n\n", "old x\n\n", "old 5\nx\n\n", &text.replacen("old 5\n", "", 1)] {
             assert!(Consistency::parse(bad).is_err(), "{bad}");
         }

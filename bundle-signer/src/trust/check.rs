@@ -83,8 +83,12 @@ impl TrustFile {
                 Some(_) | None => {}
             }
         }
+        let logs = || self.logs.iter().chain(&self.witnesses);
+        for log in logs().filter(|log| self.log_revocation(log).is_some()) {
+            tell(Severity::Warning, format!("the key of log or witness `{}` is revoked", log.name()));
+        }
         for revocation in &self.revocations {
-            if self.find(&revocation.hint).is_none() {
+            if self.find(&revocation.hint).is_none() && !logs().any(|log| log.hint() == revocation.hint) {
                 let text = format!("no key has the revoked hint {}", revocation.hint);
                 tell(Severity::Warning, text);
             }

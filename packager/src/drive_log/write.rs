@@ -1,0 +1,183 @@
+//! The sender's log, put beside the volumes.
+//!
+//! Write order: entries and tiles, proofs, the key for stock verifiers, all flushed; then the checkpoint. A crash before
+//! that leaves the older checkpoint, for which all files are still there, or none: pack again.
+
+use std::fs;
+use std::path::Path;
+
+use bundle_signer::trusted_root;
+use oci::Digest;
+use serde::Serialize;
+use tlog::folder::CHECKPOINT;
+use tlog::tile::{self, Place, WIDTH};
+use tlog::{Checkpoint, Consistency, Folder, Note, Policy, VerifierKey, check, merkle};
+
+use super::{CONSISTENCY, FOLDER, Publish, Refusal, TRUSTED_ROOT, WITNESS, read_file};
+use crate::bundle::{Error, Limits};
+use crate::witness::Acknowledged;
+
+/// A log with more bytes of entries than this is carried from what all sites have acknowledged.
+pub const WHOLE: u64 = 64 << 20;
+
+/// What stands in for an entry's true error: the log belongs to another crate.
+pub type LogFailure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The sender's log, as far as packing needs it.
+pub trait SenderLog {
+    /// The folder, in the layout of crate `tlog`.
+    fn folder(&self) -> &Path;
+
+    /// The key that signs its checkpoints.
+    fn verifier(&self) -> VerifierKey;
+
+    /// Logs that this set was written. When it returns, the entry is durable and under a signed checkpoint. The entry
+    /// is a JSON object with `event` `pack`, the set's digest among `object.digests`, and `outcome.result` `success`.
+    ///
+    /// # Errors
+    /// When it could not be logged.
+    fn packed(&self, set: &Digest, name: &str) -> Result<(), LogFailure>;
+}
+
+/// What of a log went onto a drive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CarriedLog {
+    /// The log's name.
+    pub origin: String,
+    /// How many entries it has.
+    pub size: u64,
+    /// The first entry on the drive.
+    pub begin: u64,
+    /// The sizes from which there is a proof, each with the site that acknowledged it.
+    pub acknowledged: Vec<(String, u64)>,
+}
+
+/// Puts the log beside the volumes. `whole` is how many bytes of entries are carried without asking who has them.
+pub(crate) fn write(
+    target: &Path,
+    log: &dyn SenderLog,
+    acknowledged: &[Acknowledged],
+    whole: u64,
+) -> Result<CarriedLog, Error> {
+    let refused = |error| Error::from(Refusal::Log(error));
+    let note = Folder::checkpoint(log.folder()).map_err(refused)?;
+    let key = log.verifier();
+    let checkpoint = Checkpoint::verify(&note, &key).map_err(refused)?;
+    let begin = begin(log.folder(), checkpoint.size, acknowledged, whole);
+    let root = target.join(FOLDER);
+    prepare(&root, &checkpoint.origin)?;
+    let folder = Folder::new(log.folder(), checkpoint.size);
+    let mut publish = Publish::default();
+    let mut bytes = 0;
+    for place in places(checkpoint.size, begin) {
+        let content = content(&folder, place).map_err(refused)?;
+        bytes += content.len() as u64;
+        check_size(bytes, &Limits::default())?;
+        publish.put(&root.join(place.path()), &content)?;
+    }
+    for site in acknowledged {
+        prove(&mut publish, &root, (&folder, &note), site)?;
+    }
+    let trusted = trusted_root::write(std::slice::from_ref(&key))
+        .map_err(|source| Error::from(Refusal::Key { origin: checkpoint.origin.clone(), source }))?;
+    publish.put(&target.join(TRUSTED_ROOT), trusted.as_bytes())?;
+    publish.flush(target)?;
+    Publish::one(&root.join(CHECKPOINT), note.to_string().as_bytes(), 0o644)?;
+    Ok(CarriedLog {
+        origin: checkpoint.origin,
+        size: checkpoint.size,
+        begin,
+        acknowledged: acknowledged.iter().map(|site| (site.site.clone(), site.checkpoint.size)).collect(),
+    })
+}
+
+/// Reads the log on the drive as whoever gets it will.
+pub(crate) fn read_back(target: &Path, log: &dyn SenderLog, carried: &CarriedLog) -> Result<(), Error> {
+    let root = target.join(FOLDER);
+    for place in places(carried.size, carried.begin) {
+        if let Ok(file) = fs::File::open(root.join(place.path())) {
+            // A hint, which file systems in user space may ignore.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+    }
+    let policy = Policy::of_log(log.verifier());
+    check::since(&root, carried.begin, &policy, &mut |_, _| {}).map_err(Refusal::Log)?;
+    Ok(())
+}
+
+pub(super) fn check_size(bytes: u64, limits: &Limits) -> Result<(), Error> {
+    if bytes > limits.log {
+        return Err(Refusal::TooLarge { what: "bytes", found: bytes, limit: limits.log }.into());
+    }
+    Ok(())
+}
+
+/// The files of a log whose bundles before that of entry `begin` are left out.
+fn places(size: u64, begin: u64) -> impl Iterator<Item = Place> {
+    let kept = move |place: &Place| place.level.is_some() || place.index >= begin / WIDTH;
+    tile::places(size).into_iter().filter(kept)
+}
+
+/// The first entry to be carried: 0 for a log of usual size, else what every known site has, in whole bundles.
+fn begin(log: &Path, size: u64, acknowledged: &[Acknowledged], whole: u64) -> u64 {
+    let length = |place: Place| fs::metadata(log.join(place.path())).map_or(0, |file| file.len());
+    let bundles = tile::places(size).into_iter().filter(|place| place.level.is_none());
+    let bytes: u64 = bundles.map(length).sum();
+    let least = acknowledged.iter().map(|site| site.checkpoint.size).min();
+    match least {
+        Some(least) if bytes > whole => least / WIDTH * WIDTH,
+        _ => 0,
+    }
+}
+
+/// A file of exactly its width, also where the log has grown since.
+fn content(folder: &Folder, place: Place) -> tlog::Result<Vec<u8>> {
+    if let Some(level) = place.level {
+        return Ok(tile::encode_hashes(&*folder.tile(level, place.index)?));
+    }
+    let mut bytes = Vec::new();
+    for entry in folder.bundle(place.index)? {
+        tile::encode_entry(&entry, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// What a site acknowledged, and that the log goes on from there.
+fn prove(
+    publish: &mut Publish,
+    root: &Path,
+    (folder, note): (&Folder, &Note),
+    site: &Acknowledged,
+) -> Result<(), Error> {
+    let old = &site.checkpoint;
+    let proof = (|| {
+        if merkle::root(folder, old.size)? != old.root {
+            return Err(tlog::Error::Forked { origin: old.origin.clone(), known: old.size });
+        }
+        Consistency::of(folder, note.clone(), old.size)
+    })()
+    .map_err(Refusal::Log)?;
+    publish.put(&root.join(format!("{CONSISTENCY}{}", old.size)), proof.to_string().as_bytes())?;
+    publish.put(&root.join(WITNESS).join(&site.site), site.note.to_string().as_bytes())
+}
+
+/// Removes what an earlier pack left and this one may not replace; refuses to touch another log.
+fn prepare(root: &Path, origin: &str) -> Result<(), Error> {
+    if let Some(bytes) = read_file(&root.join(CHECKPOINT), tlog::note::MAX_LEN as u64)? {
+        let found = Note::parse(&bytes).and_then(|note| Checkpoint::read(&note));
+        if found.is_err() || found.is_ok_and(|found| found.origin != origin) {
+            return Err(Error::WouldOverwrite(root.to_owned()));
+        }
+    }
+    for folder in [root.to_owned(), root.join(WITNESS)] {
+        let Ok(listing) = fs::read_dir(&folder) else { continue };
+        for path in listing.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if folder != *root || name.starts_with(CONSISTENCY) {
+                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+    }
+    Ok(())
+}
