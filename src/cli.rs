@@ -1,5 +1,6 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
+mod drive;
 mod trust;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };
@@ -18,7 +20,8 @@ use crate::env;
     version,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 signature or content refused,\n\
-                  4 something that was named is missing, 5 no room, 6 network or registry failed, 130 interrupted."
+                  4 something that was named is missing, 5 no room, 6 network or registry failed,\n\
+                  7 alarm: a log was rolled back or forked, a drive replayed or quarantined; 130 interrupted."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -62,6 +65,13 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Verify a drive and bring its content into a store.
     Import(Import),
+    /// Look into drives that raised an alarm, and lift it.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Write what goes back to the senders: what this site saw of their logs, cosigned.
+    Return(Return),
+    /// Keep what sites returned: how much of this side's log they saw.
+    Acknowledge(Acknowledge),
     /// Serve a store as an OCI registry.
     Serve(Serve),
     /// Make keys and trust files.
@@ -302,6 +312,12 @@ pub(crate) struct Verify {
     pub(crate) media: MediaArg,
     #[command(flatten)]
     pub(crate) trust: TrustArg,
+    /// The store that took earlier drives: the log is compared with what it remembers. Nothing is written to it.
+    #[arg(long, env = env::STORE, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Take a drive that carries no log, as older versions packed it, though the trust file asks for one.
+    #[arg(long)]
+    pub(crate) without_log: bool,
 }
 
 #[derive(Debug, Args)]
@@ -320,7 +336,10 @@ pub(crate) struct Import {
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Verify the signature, print what would be imported into a store that is there, and import nothing.
+    /// Take a drive that carries no log, as older versions packed it, though the trust file asks for one.
+    #[arg(long)]
+    pub(crate) without_log: bool,
+    /// Verify signature and log, print what would be imported into a store that is there, and import nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -393,6 +412,12 @@ pub(crate) enum Keys {
         /// Public keys, PEM.
         #[arg(required = true, value_name = "PUBLIC_KEY")]
         keys: Vec<PathBuf>,
+        /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
+        #[arg(long, value_name = "KEY")]
+        log: Vec<String>,
+        /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
+        #[arg(long, value_name = "KEY")]
+        witness: Vec<String>,
         /// The trust file.
         #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
         to: PathBuf,

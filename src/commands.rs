@@ -7,6 +7,8 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod mirror;
 pub(crate) mod pack;
+mod quarantine;
+mod returned;
 pub(crate) mod serve;
 mod sign;
 mod store;
@@ -38,6 +40,9 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<S
         Command::Verify(settings) => verify::run(&settings, printer),
         Command::Inspect(settings) => inspect::run(&settings, printer),
         Command::Import(settings) => import::run(&settings, printer),
+        Command::Quarantine(settings) => quarantine::run(&settings, printer),
+        Command::Return(settings) => returned::send(&settings, printer),
+        Command::Acknowledge(settings) => returned::heed(&settings, printer),
         Command::Serve(settings) => serve::run(settings, printer).await,
         Command::Keys(settings) => keys::run(&settings, printer),
         Command::Sign(settings) => sign::run(&settings, printer).await,
@@ -109,6 +114,18 @@ fn trust(arg: &TrustArg) -> anyhow::Result<Option<TrustFile>> {
     let text = read(path)?;
     let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))?;
     Ok(Some(trust))
+}
+
+/// This process, for what is recorded of it.
+pub(crate) fn station() -> audit::Station {
+    audit::Station::of_process("airlock", env!("CARGO_PKG_VERSION"))
+}
+
+/// The time, as records have it.
+fn now() -> anyhow::Result<packager::witness::Now> {
+    let now = time::OffsetDateTime::now_utc().replace_nanosecond(0)?;
+    let text = now.format(&time::format_description::well_known::Rfc3339)?;
+    Ok(packager::witness::Now { text, seconds: u64::try_from(now.unix_timestamp()).unwrap_or(0) })
 }
 
 /// A word for a shell, in quotes where it needs them.

@@ -3,8 +3,11 @@
 //! This package is the command line: the only part that knows every crate, prints, and reads the environment.
 //!
 //! - `cli`: what can be typed; `settings` and `env`: where values come from; `commands`: the verbs, in the order of the data flow
+//! - `admission`: drives let in by their log; `carried`: the log that goes with a drive
 //! - `printer`: standard output is data, standard error is talk; `progress`: bars; `failure`: exit codes
 
+mod admission;
+mod carried;
 mod cli;
 mod commands;
 mod env;

@@ -12,7 +12,7 @@ use registry::server::{Auth, Limits, ServerConfig, serve};
 
 use crate::cli::{Cli, Command, Quickstart};
 use crate::commands::serve::{ended, listen_near, write_address};
-use crate::commands::{import, keys, mirror, pack, quoted, verify};
+use crate::commands::{import, keys, mirror, pack, quoted, station, verify};
 use crate::failure::Status;
 use crate::printer::Printer;
 
@@ -92,7 +92,10 @@ async fn carry(dir: &Path, upstream: &str, printer: &Printer) -> anyhow::Result<
     if !dir.join("quickstart.key").exists() {
         std::fs::write(dir.join("password"), "quickstart\n")?;
         keys::generate(&dir.join("quickstart"), b"quickstart")?;
-        keys::trust(&[dir.join("quickstart.pub")], &dir.join("trust.yaml"))?;
+        let log = audit::Journal::folder(&dir.join("near"));
+        audit::Journal::open(&log, station())?;
+        let log = log.join("key.pub").display().to_string();
+        keys::trust(&[dir.join("quickstart.pub")], (&[log][..], &[][..]), &dir.join("trust.yaml"))?;
     }
     let drive = dir.join("drive");
     if drive.exists() {

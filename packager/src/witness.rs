@@ -114,7 +114,7 @@ impl Witness {
         *newest = finding.number.max(*newest);
         let key = key::own(&self.root)?;
         if tlog::cosignature::verify(&note, &key.verifier()).is_err() {
-            note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Log)?);
+            note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
         }
         let sender = Sender { origin: finding.origin.clone(), checkpoint: note.to_string(), drives };
         self.write(&self.sender(&finding.origin), &sender)

@@ -3,9 +3,12 @@
 use packager::bundle::Limits;
 use packager::import::{ImportReport, import, plan};
 use packager::media::Media;
+use packager::witness::Without;
+use store::Store;
 
+use crate::admission::{Memory, let_in, log_line};
 use crate::cli::Import;
-use crate::commands::{open_or_imagine, open_or_make, trust};
+use crate::commands::{now, open_or_imagine, open_or_make, trust};
 use crate::failure::Status;
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
@@ -14,12 +17,19 @@ pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status
     let trust = trust(&settings.trust)?;
     let media = Media::open(&settings.media.paths, Limits::default())?;
     let manifest = media.verify(trust.as_ref())?;
+    let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
+    let without = if settings.without_log { Without::Allow } else { Without::Refuse };
+    let admit = |store: &Store, now| {
+        let memory = Memory { store: Some(store.root()), now, without };
+        let_in(&media, manifest, &trust, memory, printer)
+    };
     let report = if settings.dry_run {
         let (store, _imagined) = open_or_imagine(&settings.store, printer)?;
-        plan(&manifest, &media, &store)?
+        plan(&admit(&store, None)?, &media, &store)?
     } else {
         let store = open_or_make(&settings.store, printer)?;
-        import(&media, &manifest, &store, &Progress::new(printer))?
+        let admitted = admit(&store, Some(now()?))?;
+        import(&media, &admitted, &store, &Progress::new(printer))?
     };
     let verb = if settings.dry_run { "would import" } else { "imported" };
     printer.result(&report, |report| text(report, verb))?;
@@ -31,8 +41,9 @@ fn text(report: &ImportReport, verb: &str) -> String {
         format!("tag moved: {}:{}\n  from {}\n  to   {}\n", tag.repository, tag.tag, tag.from, tag.to)
     });
     let moved: String = moved.collect();
+    let log = report.log.as_ref().map_or_else(String::new, log_line);
     format!(
-        "{moved}{verb} {} (set {}, signed by {})\n{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
+        "{moved}{verb} {} (set {}, signed by {})\n{log}{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
         report.name,
         report.set,
         report.signer,

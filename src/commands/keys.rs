@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
 use serde_json::json;
+use tlog::VerifierKey;
 
 use crate::cli::Keys;
 use crate::commands::{read, warn_of_readable};
@@ -30,8 +31,8 @@ pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> 
                 )
             })?;
         }
-        Keys::Trust { keys, to } => {
-            let count = trust(keys, to)?;
+        Keys::Trust { keys, log, witness, to } => {
+            let count = trust(keys, (log, witness), to)?;
             printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
                 format!("wrote {}, which accepts {count} keys\n", to.display())
             })?;
@@ -65,7 +66,11 @@ fn files(name: &Path) -> (PathBuf, PathBuf) {
 }
 
 /// Writes a trust file that accepts the keys.
-pub(crate) fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<usize> {
+pub(crate) fn trust(
+    keys: &[std::path::PathBuf],
+    (logs, witnesses): (&[String], &[String]),
+    to: &Path,
+) -> anyhow::Result<usize> {
     let mut named = Vec::new();
     for path in keys {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -73,9 +78,20 @@ pub(crate) fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<us
             .with_context(|| format!("`{}` cannot be used", path.display()))?;
         named.push((name, key));
     }
-    let trust = TrustFile::new(named)?;
+    let trust = TrustFile::new(named)?.with_logs(log_keys(logs)?, log_keys(witnesses)?)?;
     write_new(to, trust.to_yaml().as_bytes(), 0o644)?;
     Ok(keys.len())
+}
+
+/// Keys of logs or witnesses, as text or in files, each under its own name.
+fn log_keys(texts: &[String]) -> anyhow::Result<Vec<(String, VerifierKey)>> {
+    let key = |text: &String| {
+        let content = if text.contains('+') { text.clone() } else { read(Path::new(text))? };
+        let key: VerifierKey =
+            content.trim_end().parse().with_context(|| format!("`{text}` cannot be used"))?;
+        Ok((key.name().to_owned(), key))
+    };
+    texts.iter().map(key).collect()
 }
 
 /// Loads a private key with its password.

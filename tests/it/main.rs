@@ -7,6 +7,8 @@ mod cli;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod drive_log;
+#[cfg(test)]
 mod lying;
 #[cfg(test)]
 mod refusals;

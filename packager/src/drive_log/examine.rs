@@ -90,6 +90,8 @@ impl Examination<'_> {
         self.is_not_replayed(number, &seen)?;
         let witnesses = self.witnesses(&folder.join(FOLDER), key, &seen, &staged)?;
         let Checkpoint { origin, size, root } = checkpoint;
+        // Whatever else stands below the checkpoint is nobody's word.
+        let note = note.only(&[key]);
         Ok(Finding { origin, size, root: root.to_string(), known, begin, number, witnesses, note })
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::Refusal;
 use crate::bundle::Error;
 
 /// Reads a regular file of at most `limit` bytes; none where there is no file. A link is not followed, and a pipe not
@@ -23,7 +24,11 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Erro
     }
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    if bytes.len() as u64 > limit {
+        let defect = "it is longer than it can be";
+        return Err(Refusal::Log(tlog::Error::Damaged { path: path.to_owned(), defect }).into());
+    }
+    Ok(Some(bytes))
 }
 
 fn absent(error: &std::io::Error) -> bool {

@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A file of the log is wrong.
     #[error("the log on the drive is refused")]
     Log(#[source] tlog::Error),
+    /// This side's own log cannot be read.
+    #[error("this side's own log, or the key for its word on others, cannot be used")]
+    Own(#[source] tlog::Error),
     /// The log is longer than is read.
     #[error("the log has {found} {what}, more than the {limit} allowed")]
     TooLarge {

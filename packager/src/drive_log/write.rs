@@ -11,11 +11,12 @@ use oci::Digest;
 use serde::Serialize;
 use tlog::folder::CHECKPOINT;
 use tlog::tile::{self, Place, WIDTH};
-use tlog::{Checkpoint, Consistency, Folder, Note, Policy, VerifierKey, check, merkle};
+use tlog::{Checkpoint, Consistency, Folder, Note, Policy, VerifierKey, check};
 
 use super::{CONSISTENCY, FOLDER, Publish, Refusal, TRUSTED_ROOT, WITNESS, read_file};
 use crate::bundle::{Error, Limits};
 use crate::witness::Acknowledged;
+use crate::witness::acknowledge::contains;
 
 /// A log with more bytes of entries than this is carried from what all sites have acknowledged.
 pub const WHOLE: u64 = 64 << 20;
@@ -53,6 +54,20 @@ pub struct CarriedLog {
     pub acknowledged: Vec<(String, u64)>,
 }
 
+/// That the log may go to this folder, and goes on from all that sites acknowledged: found out before anything is
+/// written.
+pub(crate) fn prepare(
+    target: &Path,
+    log: &dyn SenderLog,
+    acknowledged: &[Acknowledged],
+) -> Result<(), Error> {
+    let (note, folder) = own(log)?;
+    for site in acknowledged {
+        contains(&folder, &note, (&site.note, &site.checkpoint))?;
+    }
+    is_free(&target.join(FOLDER), log.verifier().name())
+}
+
 /// Puts the log beside the volumes. `whole` is how many bytes of entries are carried without asking who has them.
 pub(crate) fn write(
     target: &Path,
@@ -60,36 +75,43 @@ pub(crate) fn write(
     acknowledged: &[Acknowledged],
     whole: u64,
 ) -> Result<CarriedLog, Error> {
-    let refused = |error| Error::from(Refusal::Log(error));
-    let note = Folder::checkpoint(log.folder()).map_err(refused)?;
+    let (note, folder) = own(log)?;
     let key = log.verifier();
-    let checkpoint = Checkpoint::verify(&note, &key).map_err(refused)?;
-    let begin = begin(log.folder(), checkpoint.size, acknowledged, whole);
+    let begin = begin(log.folder(), folder.size(), acknowledged, whole);
     let root = target.join(FOLDER);
-    prepare(&root, &checkpoint.origin)?;
-    let folder = Folder::new(log.folder(), checkpoint.size);
+    // Without a checkpoint, the folder may be somebody else's.
+    if root.join(CHECKPOINT).exists() {
+        remove_proofs(&root)?;
+    }
     let mut publish = Publish::default();
     let mut bytes = 0;
-    for place in places(checkpoint.size, begin) {
-        let content = content(&folder, place).map_err(refused)?;
+    for place in places(folder.size(), begin) {
+        let content = content(&folder, place).map_err(Refusal::Own)?;
         bytes += content.len() as u64;
         check_size(bytes, &Limits::default())?;
         publish.put(&root.join(place.path()), &content)?;
     }
     for site in acknowledged {
-        prove(&mut publish, &root, (&folder, &note), site)?;
+        let size = site.checkpoint.size;
+        let proof = Consistency::of(&folder, note.clone(), size).map_err(Refusal::Own)?;
+        publish.put(&root.join(format!("{CONSISTENCY}{size}")), proof.to_string().as_bytes())?;
+        publish.put(&root.join(WITNESS).join(&site.site), site.note.to_string().as_bytes())?;
     }
-    let trusted = trusted_root::write(std::slice::from_ref(&key))
-        .map_err(|source| Error::from(Refusal::Key { origin: checkpoint.origin.clone(), source }))?;
+    let origin = key.name().to_owned();
+    let trusted = trusted_root::write(std::slice::from_ref(&key));
+    let trusted = trusted.map_err(|source| Refusal::Key { origin: origin.clone(), source })?;
     publish.put(&target.join(TRUSTED_ROOT), trusted.as_bytes())?;
     publish.flush(target)?;
     Publish::one(&root.join(CHECKPOINT), note.to_string().as_bytes(), 0o644)?;
-    Ok(CarriedLog {
-        origin: checkpoint.origin,
-        size: checkpoint.size,
-        begin,
-        acknowledged: acknowledged.iter().map(|site| (site.site.clone(), site.checkpoint.size)).collect(),
-    })
+    let acknowledged = acknowledged.iter().map(|site| (site.site.clone(), site.checkpoint.size)).collect();
+    Ok(CarriedLog { origin, size: folder.size(), begin, acknowledged })
+}
+
+/// The log at its signed checkpoint.
+fn own(log: &dyn SenderLog) -> Result<(Note, Folder), Error> {
+    let note = Folder::checkpoint(log.folder()).map_err(Refusal::Own)?;
+    let checkpoint = Checkpoint::verify(&note, &log.verifier()).map_err(Refusal::Own)?;
+    Ok((note, Folder::new(log.folder(), checkpoint.size)))
 }
 
 /// Reads the log on the drive as whoever gets it will.
@@ -143,33 +165,19 @@ fn content(folder: &Folder, place: Place) -> tlog::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What a site acknowledged, and that the log goes on from there.
-fn prove(
-    publish: &mut Publish,
-    root: &Path,
-    (folder, note): (&Folder, &Note),
-    site: &Acknowledged,
-) -> Result<(), Error> {
-    let old = &site.checkpoint;
-    let proof = (|| {
-        if merkle::root(folder, old.size)? != old.root {
-            return Err(tlog::Error::Forked { origin: old.origin.clone(), known: old.size });
-        }
-        Consistency::of(folder, note.clone(), old.size)
-    })()
-    .map_err(Refusal::Log)?;
-    publish.put(&root.join(format!("{CONSISTENCY}{}", old.size)), proof.to_string().as_bytes())?;
-    publish.put(&root.join(WITNESS).join(&site.site), site.note.to_string().as_bytes())
+/// Refuses to touch another log.
+fn is_free(root: &Path, origin: &str) -> Result<(), Error> {
+    let Some(bytes) = read_file(&root.join(CHECKPOINT), tlog::note::MAX_LEN as u64)? else { return Ok(()) };
+    let found = Note::parse(&bytes).and_then(|note| Checkpoint::read(&note));
+    if found.is_ok_and(|found| found.origin == origin) {
+        Ok(())
+    } else {
+        Err(Error::WouldOverwrite(root.to_owned()))
+    }
 }
 
-/// Removes what an earlier pack left and this one may not replace; refuses to touch another log.
-fn prepare(root: &Path, origin: &str) -> Result<(), Error> {
-    if let Some(bytes) = read_file(&root.join(CHECKPOINT), tlog::note::MAX_LEN as u64)? {
-        let found = Note::parse(&bytes).and_then(|note| Checkpoint::read(&note));
-        if found.is_err() || found.is_ok_and(|found| found.origin != origin) {
-            return Err(Error::WouldOverwrite(root.to_owned()));
-        }
-    }
+/// Removes what an earlier pack said of sites and this one may not say again.
+fn remove_proofs(root: &Path) -> Result<(), Error> {
     for folder in [root.to_owned(), root.join(WITNESS)] {
         let Ok(listing) = fs::read_dir(&folder) else { continue };
         for path in listing.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {

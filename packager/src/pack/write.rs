@@ -18,7 +18,7 @@ use crate::drive_log::{self, CarriedLog, SenderLog};
 use crate::import::walk::{Proof, walk};
 use crate::media::{Completion, Media, mark_name};
 use crate::reporter::Reporter;
-use crate::witness::Witness;
+use crate::witness::{Acknowledged, Witness};
 
 /// The unit of writing.
 const BUFFER: usize = 1 << 20;
@@ -75,6 +75,8 @@ pub fn write(
     let _alone = lock(target)?;
     remove_own(plan, &set, target)?;
     check_room(plan, target, reporter)?;
+    let acknowledged = Witness::of(store.root()).acknowledged()?;
+    log.map_or(Ok(()), |log| drive_log::write::prepare(target, log, &acknowledged))?;
     let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
     let bytes = plan.volumes.iter().map(|volume| volume.size).sum();
     reporter.begin("pack", bytes);
@@ -88,7 +90,7 @@ pub fn write(
     if options.read_back {
         read_back(plan, target, reporter)?;
     }
-    let log = log.map(|log| carry(plan, &set, log, options, store)).transpose()?;
+    let log = log.map(|log| carry(plan, &set, log, options, &acknowledged)).transpose()?;
     let created_by = plan.manifest.created_by.clone();
     let mark = Completion {
         set: set.clone(),
@@ -114,11 +116,10 @@ fn carry(
     set: &Digest,
     log: &dyn SenderLog,
     options: &WriteOptions,
-    store: &Store,
+    acknowledged: &[Acknowledged],
 ) -> Result<CarriedLog, Error> {
-    let acknowledged = Witness::of(store.root()).acknowledged()?;
     log.packed(set, &plan.manifest.name).map_err(Error::Unlogged)?;
-    let carried = drive_log::write::write(&options.target, log, &acknowledged, drive_log::write::WHOLE)?;
+    let carried = drive_log::write::write(&options.target, log, acknowledged, drive_log::write::WHOLE)?;
     if options.read_back {
         drive_log::write::read_back(&options.target, log, &carried)?;
     }

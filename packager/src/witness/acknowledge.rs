@@ -130,6 +130,7 @@ impl Witness {
         let other = |source| Refusal::OtherSite { site: name.clone(), source };
         let time = cosignature::verify(&note, witness.key()).map_err(other)?;
         own_history(own, &note, &checkpoint)?;
+        let note = note.only(&[own.key, witness.key()]);
         let path = self.site(&name);
         let before = self.read::<Site>(&path)?.map(|site| parse(site, &path)).transpose()?;
         let known = before.as_ref().map_or(0, |(before, _)| before.checkpoint.size);
@@ -174,12 +175,20 @@ fn parse(site: Site, path: &Path) -> Result<(Acknowledged, Option<Note>), Error>
 
 /// What the site saw must be a part of this log: else this side's log was rolled back, or showed two histories.
 fn own_history(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint) -> Result<(), Error> {
-    let current = Folder::checkpoint(own.folder).map_err(Refusal::Log)?;
-    let now = Checkpoint::verify(&current, own.key).map_err(Refusal::Log)?;
-    let kind = if now.size < seen.size {
-        AlarmKind::RolledBack { found: now.size, known: seen.size }
-    } else if merkle::root(&Folder::new(own.folder, now.size), seen.size).map_err(Refusal::Log)? == seen.root
-    {
+    let current = Folder::checkpoint(own.folder).map_err(Refusal::Own)?;
+    let now = Checkpoint::verify(&current, own.key).map_err(Refusal::Own)?;
+    contains(&Folder::new(own.folder, now.size), &current, (note, seen))
+}
+
+/// That a log of one's own, at the checkpoint `current`, contains what a site saw of it.
+pub(crate) fn contains(
+    folder: &Folder,
+    current: &Note,
+    (note, seen): (&Note, &Checkpoint),
+) -> Result<(), Error> {
+    let kind = if folder.size() < seen.size {
+        AlarmKind::RolledBack { found: folder.size(), known: seen.size }
+    } else if merkle::root(folder, seen.size).map_err(Refusal::Own)? == seen.root {
         return Ok(());
     } else {
         AlarmKind::Forked { known: seen.size }

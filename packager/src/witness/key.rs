@@ -21,8 +21,8 @@ pub(super) fn own(root: &Path) -> Result<SigningKey, Error> {
     if let Some(bytes) = read_file(&path, MOST)? {
         return parse(&bytes).ok_or_else(|| Refusal::Record(path).into());
     }
-    let pkcs8 = SigningKey::generate().map_err(Refusal::Log)?;
-    let key = named(&pkcs8).map_err(Refusal::Log)?;
+    let pkcs8 = SigningKey::generate().map_err(Refusal::Own)?;
+    let key = named(&pkcs8).map_err(Refusal::Own)?;
     let encoded = BASE64_STANDARD.encode(&pkcs8);
     let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
     let pem = format!("{BEGIN}{}{END}", lines.collect::<String>());

@@ -51,14 +51,14 @@ impl Witness {
         let mut publish = Publish::default();
         let mut logs = Vec::new();
         for (origin, note) in self.senders()? {
-            let size = Checkpoint::read(&note).map_err(Refusal::Log)?.size;
+            let size = Checkpoint::read(&note).map_err(Refusal::Own)?.size;
             publish.put(&folder.join(LOGS).join(file_name(&origin)), note.to_string().as_bytes())?;
             logs.push((origin, size));
         }
         let own = own
             .map(|mut note| {
-                let checkpoint = Checkpoint::read(&note).map_err(Refusal::Log)?;
-                note.add(cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Log)?);
+                let checkpoint = Checkpoint::read(&note).map_err(Refusal::Own)?;
+                note.add(cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
                 publish.put(&folder.join(CHECKPOINT), note.to_string().as_bytes())?;
                 Ok::<_, Error>((checkpoint.origin, checkpoint.size))
             })
