@@ -167,8 +167,15 @@ fn a_volume_of_another_set_is_named() {
         read_back: false,
         now: String::new(),
     };
-    packager::pack::write(&plan, &hostile.rig.store, &hostile.rig.key, &options, &packager::reporter::Silent)
-        .unwrap();
+    packager::pack::write(
+        &plan,
+        &hostile.rig.store,
+        &hostile.rig.key,
+        &options,
+        None,
+        &packager::reporter::Silent,
+    )
+    .unwrap();
     let far = Store::open(&hostile.rig.path("far")).unwrap();
     let refused = hostile.rig.import(&[hostile.rig.path("drive")], &far);
     assert!(matches!(refused, Err(Error::OtherSet { .. })));

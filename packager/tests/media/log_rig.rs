@@ -65,6 +65,8 @@ pub(crate) struct Sender {
     pub(crate) pkcs8: Vec<u8>,
     pub(crate) journal: Journal,
     pub(crate) trust: TrustFile,
+    /// Where the next delivery's content lies.
+    kept: Option<tempfile::TempDir>,
 }
 
 impl Sender {
@@ -78,7 +80,7 @@ impl Sender {
         journal.events(300);
         let logs = vec![("sender".to_owned(), journal.log.verifier())];
         let trust = rig.trust.clone().with_logs(logs, Vec::new()).unwrap();
-        Self { rig, pkcs8, journal, trust }
+        Self { rig, pkcs8, journal, trust, kept: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -97,10 +99,11 @@ impl Sender {
 
     /// Another image under the same names: the next delivery.
     pub(crate) fn next(mut self) -> Self {
-        let Rig { store, lock, .. } = Rig::with_text(b"the next delivery");
+        let Rig { store, lock, folder, .. } = Rig::with_text(b"the next delivery");
         // Content of the other rig's store; this sender's key, folder and log.
         self.rig.store = store;
         self.rig.lock = lock;
+        self.kept = Some(folder);
         self
     }
 
