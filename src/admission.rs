@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use audit::{Ending, Kind, Outcome};
 use bundle_signer::{TrustFile, Verified};
+use oci::Digest;
 use packager::bundle::BundleManifest;
 use packager::media::Media;
 use packager::witness::{Admitted, Gatekeeper, Now, Without, Witness, admit};
 
+use crate::logged::Logs;
 use crate::printer::Printer;
 
 /// What a drive is compared with.
@@ -40,6 +43,24 @@ pub(crate) fn let_in(
         printer.say(&format!("warning: {warning}"));
     }
     Ok(admitted)
+}
+
+/// An alarm is an event of its own, beside that of the work which met it.
+pub(crate) fn log_alarm<T>(
+    result: &anyhow::Result<T>,
+    logs: &Logs,
+    store: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let Err(error) = result else { return Ok(()) };
+    let found = error.chain().find_map(|cause| cause.downcast_ref::<packager::bundle::Error>());
+    let Some(packager::bundle::Error::Alarm(alarm)) = found else { return Ok(()) };
+    let mut work = logs.begin(Kind::Alarm, ("log", &alarm.origin), store, printer)?;
+    work.evidence("found", &Digest::sha256(alarm.found.as_bytes()));
+    if let Some(known) = &alarm.known {
+        work.evidence("known", &Digest::sha256(known.as_bytes()));
+    }
+    work.ended(&Outcome::because(Ending::Refused, alarm.kind.word(), &alarm.to_string()))
 }
 
 /// Of the log in a line, for reports.

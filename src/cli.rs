@@ -1,5 +1,6 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
+mod audit;
 mod drive;
 mod trust;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
@@ -41,6 +43,12 @@ pub(crate) struct Global {
     /// Say more; twice for debugging.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// The audit log's folder; the folder `log` of the store unless given.
+    #[arg(long, global = true, env = env::AUDIT_LOG, value_name = "DIR")]
+    pub(crate) audit_log: Option<PathBuf>,
+    /// The store that the settings name, for commands that name none.
+    #[arg(skip)]
+    pub(crate) default_store: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,6 +57,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document on standard output.
     Json,
+    /// One JSON document to a line, for `audit log`.
+    Jsonl,
     /// A page, for `inspect`.
     Html,
 }
@@ -94,6 +104,9 @@ pub(crate) enum Command {
     /// Look after a store.
     #[command(subcommand)]
     Store(Store),
+    /// Search and prove the audit log: what was done, by whom, and how it ended.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Make a small upstream, carry it across, and serve it: the whole path in one command.
     Quickstart(Quickstart),
     /// Print the JSON Schema of the mirror file.

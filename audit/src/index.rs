@@ -25,6 +25,7 @@ const SCHEMA: &str = "
         actor TEXT, object TEXT NOT NULL
     );
     CREATE TABLE digests (digest TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (digest, idx)) WITHOUT ROWID;
+    CREATE INDEX digests_idx ON digests (idx);
     CREATE INDEX events_time ON events (time);
     CREATE INDEX events_event ON events (event);
     CREATE INDEX events_actor ON events (actor);

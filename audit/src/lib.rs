@@ -12,6 +12,7 @@
 //! - [`event`]: what an entry says; [`draft`]: an event that has not ended yet
 //! - [`journal`]: writing; `key`: the log's key
 //! - [`read`]: events and their proofs; [`index`] and [`search`]: finding them
+//! - [`verify`]: proving a log from its files alone
 //!
 //! `work -> Draft -> Event -> Journal => Log -> Reader -> Event`
 
@@ -23,6 +24,7 @@ pub mod journal;
 mod key;
 pub mod read;
 pub mod search;
+pub mod verify;
 
 pub use draft::{Draft, Station};
 pub use error::Error;

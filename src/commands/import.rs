@@ -1,22 +1,39 @@
 //! `airlock import`.
 
+use audit::Kind;
 use packager::bundle::Limits;
 use packager::import::{ImportReport, import, plan};
 use packager::media::Media;
 use packager::witness::Without;
 use store::Store;
 
-use crate::admission::{Memory, let_in, log_line};
+use crate::admission::{Memory, let_in, log_alarm, log_line};
 use crate::cli::Import;
-use crate::commands::{now, open_or_imagine, open_or_make, trust};
+use crate::commands::{contents, now, open_or_imagine, open_or_make, paths, trust};
 use crate::failure::Status;
+use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
 
-pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status> {
-    let trust = trust(&settings.trust)?;
+pub(crate) fn run(settings: &Import, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    // A dry run decides nothing, but it looks at a signature.
+    let kind = if settings.dry_run { Kind::Verify } else { Kind::Import };
+    let store = &settings.store.store;
+    let mut work = logs.begin(kind, ("set", &paths(&settings.media)), Some(store), printer)?;
+    let result = bring_in(settings, &mut work, printer);
+    log_alarm(&result, logs, Some(store), printer)?;
+    work.end(result)
+}
+
+fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let trust = trust(&settings.trust, work)?;
     let media = Media::open(&settings.media.paths, Limits::default())?;
+    work.digests([media.set().to_string()]);
     let manifest = media.verify(trust.as_ref())?;
+    work.evidence("signer", manifest.signer().name());
+    work.evidence("key", manifest.signer().hint());
+    work.evidence("set", media.set());
+    work.digests(contents(&manifest.get().items));
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
     let without = if settings.without_log { Without::Allow } else { Without::Refuse };
     let admit = |store: &Store, now| {
@@ -31,6 +48,8 @@ pub(crate) fn run(settings: &Import, printer: &Printer) -> anyhow::Result<Status
         let admitted = admit(&store, Some(now()?))?;
         import(&media, &admitted, &store, &Progress::new(printer))?
     };
+    work.name(&report.name);
+    work.done()?;
     let verb = if settings.dry_run { "would import" } else { "imported" };
     printer.result(&report, |report| text(report, verb))?;
     Ok(Status::Done)

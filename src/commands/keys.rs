@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use audit::Kind;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
+use oci::Digest;
 use serde_json::json;
 use tlog::VerifierKey;
 
@@ -14,14 +16,28 @@ use crate::cli::Keys;
 use crate::commands::{read, warn_of_readable};
 use crate::env;
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
-pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let (kind, object, name) = match settings {
+        Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name),
+        Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to),
+    };
+    let mut work = logs.begin(kind, (object, &name.display().to_string()), None, printer)?;
+    let result = make(settings, &mut work, printer);
+    work.end(result)
+}
+
+fn make(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Keys::Generate { name, password_file } => {
             let password = password(password_file.as_deref(), true)?;
             let hint = generate(name, &password)?;
             let (private, public) = files(name);
+            work.evidence("key", &hint);
+            work.digests([Digest::sha256(read(&public)?.as_bytes()).to_string()]);
+            work.done()?;
             let value = json!({ "privateKey": private, "publicKey": public, "keyHint": hint });
             printer.result(&value, |_| {
                 format!(
@@ -33,6 +49,8 @@ pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> 
         }
         Keys::Trust { keys, log, witness, to } => {
             let count = trust(keys, (log, witness), to)?;
+            work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
+            work.done()?;
             printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
                 format!("wrote {}, which accepts {count} keys\n", to.display())
             })?;

@@ -1,5 +1,6 @@
 //! `airlock quarantine`: drives that raised an alarm.
 
+use audit::Kind;
 use oci::Digest;
 use packager::witness::Witness;
 use packager::witness::quarantine::{Event, Record};
@@ -8,12 +9,19 @@ use store::Store;
 use crate::cli::{Quarantine, StoreArg};
 use crate::commands::{now, station};
 use crate::failure::Status;
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
-pub(crate) fn run(settings: &Quarantine, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &Quarantine, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Quarantine::List(store) => list(store, printer),
-        Quarantine::Release { set, reason, store } => release(set, reason, store, printer),
+        Quarantine::Release { set, reason, store } => {
+            let name = set.to_string();
+            let begun = ("set", name.as_str());
+            let mut work = logs.begin(Kind::AlarmRelease, begun, Some(&store.store), printer)?;
+            let result = release(set, reason, store, &mut work, printer);
+            work.end(result)
+        }
     }
 }
 
@@ -30,9 +38,18 @@ fn list(store: &StoreArg, printer: &Printer) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
-fn release(set: &Digest, reason: &str, store: &StoreArg, printer: &Printer) -> anyhow::Result<Status> {
+fn release(
+    set: &Digest,
+    reason: &str,
+    store: &StoreArg,
+    work: &mut Work<'_>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
     let store = Store::open_existing(&store.store)?;
     let record = Witness::of(store.root()).release(set, &by(), reason, &now()?)?;
+    work.digests([set.to_string()]);
+    work.evidence("reason", reason);
+    work.done()?;
     printer.result(&record, |record| {
         format!(
             "{}\nits alarm is lifted: `airlock import` takes it, and warns of it\n",

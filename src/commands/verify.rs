@@ -1,20 +1,31 @@
 //! `airlock verify`.
 
+use audit::Kind;
 use packager::bundle::Limits;
 use packager::media::Media;
 use packager::verify::{VerifyReport, verify};
 use packager::witness::Without;
 
-use crate::admission::{Memory, let_in, log_line};
+use crate::admission::{Memory, let_in, log_alarm, log_line};
 use crate::cli::Verify;
-use crate::commands::trust;
+use crate::commands::{paths, trust};
 use crate::failure::Status;
+use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
 
-pub(crate) fn run(settings: &Verify, printer: &Printer) -> anyhow::Result<Status> {
-    let trust = trust(&settings.trust)?;
+pub(crate) fn run(settings: &Verify, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let store = settings.store.as_deref();
+    let mut work = logs.begin(Kind::Verify, ("set", &paths(&settings.media)), store, printer)?;
+    let result = prove(settings, &mut work, printer);
+    log_alarm(&result, logs, store, printer)?;
+    work.end(result)
+}
+
+fn prove(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let trust = trust(&settings.trust, work)?;
     let media = Media::open(&settings.media.paths, Limits::default())?;
+    work.digests([media.set().to_string()]);
     let manifest = media.verify(trust.as_ref())?;
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
     let without = if settings.without_log { Without::Allow } else { Without::Refuse };
@@ -26,6 +37,9 @@ pub(crate) fn run(settings: &Verify, printer: &Printer) -> anyhow::Result<Status
     let memory = Memory { store, now: None, without };
     let admitted = let_in(&media, manifest, &trust, memory, printer)?;
     let report = verify(&media, &admitted, &Progress::new(printer))?;
+    work.evidence("signer", &report.signer);
+    work.evidence("key", &report.key_hint);
+    work.done()?;
     if report.completion.is_none() {
         printer.say("warning: the drive has no completion mark: whoever packed it did not see it finish");
     }

@@ -1,6 +1,8 @@
 //! The command line as a user meets it.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cli;

@@ -13,7 +13,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// A store with an image, and two keys with a trust file for each.
-fn site() -> tempfile::TempDir {
+pub(crate) fn site() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let blobs = path.join("layout/blobs/sha256");

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use self::files::{Held, lock, publish, remove_narrower, write};
+pub use self::tail::tail;
+
 use self::tail::Tail;
 use crate::folder::{CHECKPOINT, Folder};
 use crate::tile::{self, HEIGHT, Place, WIDTH};
@@ -29,6 +31,21 @@ pub struct Log {
     queue: Mutex<Vec<Arc<Ticket>>>,
     state: Mutex<Option<State>>,
     lock: File,
+}
+
+/// Runs `work` while no writer is in the middle of a batch: then tail and checkpoint fit together.
+///
+/// # Errors
+/// When the system refuses the lock.
+pub fn between_batches<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T> {
+    match File::open(path.join("lock")) {
+        Ok(lock) => {
+            lock.lock_shared().map_err(Error::io("lock", path))?;
+            Ok(work())
+        }
+        // A copy of a log has no writers.
+        Err(_) => Ok(work()),
+    }
 }
 
 /// Entries that wait for their batch, and where they came to stand.

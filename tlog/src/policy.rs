@@ -73,6 +73,14 @@ impl Policy {
         &self.logs
     }
 
+    /// The witnesses that are believed.
+    pub fn witnesses(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.members.values().filter_map(|member| match member {
+            Member::Witness(key) => Some(&**key),
+            Member::Group { .. } => None,
+        })
+    }
+
     /// Checks a checkpoint's log signature and its cosignatures.
     ///
     /// # Errors
