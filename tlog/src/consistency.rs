@@ -71,6 +71,8 @@ impl fmt::Display for Consistency {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::note::KeyKind;
     use crate::{Log, SigningKey};
@@ -99,6 +101,14 @@ mod tests {
         ));
         for bad in ["", "old 05\n\n", "old x\n\n", "old 5\nx\n\n", &text.replacen("old 5\n", "", 1)] {
             assert!(Consistency::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(size: u64, hash: String, text: String) {
+            let _ = Consistency::parse(&text);
+            let _ = Consistency::parse(&format!("old {size}\n{hash}\n\n{text}\n\n\u{2014} a AAAAAAA=\n"));
         }
     }
 }

@@ -189,3 +189,100 @@ fn remove_proofs(root: &Path) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tlog::note::KeyKind;
+    use tlog::{Log, SigningKey, cosignature};
+
+    use super::*;
+
+    struct Sender(Log);
+
+    impl SenderLog for Sender {
+        fn folder(&self) -> &Path {
+            self.0.path()
+        }
+
+        fn verifier(&self) -> VerifierKey {
+            self.0.verifier()
+        }
+
+        fn packed(&self, _set: &Digest, _name: &str) -> Result<(), LogFailure> {
+            Ok(())
+        }
+    }
+
+    fn key(name: &str, kind: KeyKind) -> SigningKey {
+        SigningKey::new(name, kind, &SigningKey::generate().unwrap()).unwrap()
+    }
+
+    fn sender(folder: &Path, entries: usize) -> Sender {
+        let log = Log::create(&folder.join("log"), key("log.example", KeyKind::Ed25519)).unwrap();
+        log.append(vec![b"entry".to_vec(); entries]).unwrap();
+        Sender(log)
+    }
+
+    fn acknowledged(sender: &Sender, site: &str) -> Acknowledged {
+        let (mut note, _) = own(sender).unwrap();
+        let witness = key(site, KeyKind::Cosignature);
+        note.add(cosignature::cosign(&note, &witness, 1).unwrap());
+        Acknowledged { site: site.to_owned(), checkpoint: Checkpoint::read(&note).unwrap(), note }
+    }
+
+    fn bundles(target: &Path) -> Vec<PathBuf> {
+        let mut found: Vec<_> = fs::read_dir(target.join("log/tile/entries"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_long_log_begins_with_what_some_known_site_lacks() {
+        let folder = tempfile::tempdir().unwrap();
+        let sender = sender(folder.path(), 300);
+        let south = acknowledged(&sender, "south");
+        sender.0.append(vec![b"more".to_vec(); 600]).unwrap();
+        let sites = [acknowledged(&sender, "north"), south];
+        for (whole, begin, count) in [(WHOLE, 0, 4), (0, 256, 3)] {
+            let target = folder.path().join(begin.to_string());
+            let carried = write(&target, &sender, &sites, whole).unwrap();
+            assert_eq!((carried.size, carried.begin, bundles(&target).len()), (900, begin, count));
+            read_back(&target, &sender, &carried).unwrap();
+            for name in ["consistency-from-300", "consistency-from-900", "witness/north", "witness/south"] {
+                assert!(target.join(FOLDER).join(name).exists(), "{name}");
+            }
+        }
+        // Nobody has acknowledged: everything travels.
+        assert_eq!(write(&folder.path().join("all"), &sender, &[], 0).unwrap().begin, 0);
+    }
+
+    #[test]
+    fn a_folder_with_another_log_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let sender = sender(folder.path(), 3);
+        let target = folder.path().join("drive");
+        fs::create_dir_all(target.join("log/witness")).unwrap();
+        fs::write(target.join("log/witness/mine"), "kept").unwrap();
+        prepare(&target, &sender, &[]).unwrap();
+        write(&target, &sender, &[], WHOLE).unwrap();
+        assert!(target.join("log/witness/mine").exists());
+        fs::write(target.join("log/checkpoint"), "something else").unwrap();
+        assert!(matches!(prepare(&target, &sender, &[]), Err(Error::WouldOverwrite(_))));
+    }
+
+    #[test]
+    fn a_log_that_a_site_did_not_see_so_is_not_carried() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        let site = acknowledged(&sender(&one, 5), "north");
+        let smaller = sender(&other, 4);
+        assert!(matches!(prepare(&one, &smaller, std::slice::from_ref(&site)), Err(Error::Alarm(_))));
+        smaller.0.append(vec![b"else".to_vec(); 4]).unwrap();
+        assert!(matches!(prepare(&one, &smaller, &[site]), Err(Error::Alarm(_))));
+    }
+}
