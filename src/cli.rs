@@ -325,7 +325,7 @@ pub(crate) struct Verify {
     pub(crate) media: MediaArg,
     #[command(flatten)]
     pub(crate) trust: TrustArg,
-    /// The store that took earlier drives: the log is compared with what it remembers. Nothing is written to it.
+    /// The store that took earlier drives: the log is compared with what it remembers, and nothing is remembered.
     #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Take a drive that carries no log, as older versions packed it, though the trust file asks for one.
