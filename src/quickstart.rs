@@ -77,9 +77,9 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         return stopped.end(server.await?.map(|()| Status::Done).map_err(anyhow::Error::from));
     }
     printer.say("serving until Ctrl-C");
-    let served = server.await?;
+    let result = server.await?;
     drop(stop);
-    stopped.end(served.map(|()| Status::Done).map_err(anyhow::Error::from))
+    stopped.end(result.map(|()| Status::Done).map_err(anyhow::Error::from))
 }
 
 /// Mirror, keys, pack, verify, import: the verbs as a person would type them.

@@ -88,7 +88,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     rig.event("trust-check", "third.yaml", "policy.check success");
     rig.event("mirror", "", "mirror success");
     let mirrored = rig.event("mirror", "-f missing.yaml", "mirror failed");
-    assert_eq!(mirrored["outcome"]["reason"], "missing");
+    assert_eq!(mirrored["outcome"]["reason"], "usage");
     let packed = rig.event("pack", "--to drive --key release.key", "pack success");
     let key = packed["evidence"]["key"].as_str().unwrap().to_owned();
     let verified = rig.event("verify", "drive --trust release.yaml", "verify success");
