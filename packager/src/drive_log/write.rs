@@ -156,7 +156,7 @@ fn begin(log: &Path, size: u64, acknowledged: &[Acknowledged], whole: u64) -> u6
 /// A file of exactly its width, also where the log has grown since.
 fn content(folder: &Folder, place: Place) -> tlog::Result<Vec<u8>> {
     if let Some(level) = place.level {
-        return Ok(tile::encode_hashes(&*folder.tile(level, place.index)?));
+        return Ok(tile::encode_hashes(&folder.tile(level, place.index)?));
     }
     let mut bytes = Vec::new();
     for entry in folder.bundle(place.index)? {

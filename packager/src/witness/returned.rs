@@ -51,9 +51,9 @@ impl Witness {
         let mut publish = Publish::default();
         let mut logs = Vec::new();
         for (origin, note) in self.senders()? {
-            let size = Checkpoint::read(&note).map_err(Refusal::Own)?.size;
+            let entries = Checkpoint::read(&note).map_err(Refusal::Own)?.size;
             publish.put(&folder.join(LOGS).join(file_name(&origin)), note.to_string().as_bytes())?;
-            logs.push((origin, size));
+            logs.push((origin, entries));
         }
         let own = own
             .map(|mut note| {
