@@ -1,7 +1,11 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
 mod audit;
+mod audit_report;
+mod config;
 mod drive;
+mod keys;
+mod package;
 mod trust;
 
 use std::net::SocketAddr;
@@ -10,7 +14,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
+pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
+pub(crate) use self::config::{Client, Config};
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
+pub(crate) use self::keys::{
+    ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
+};
+pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };
@@ -84,7 +94,15 @@ pub(crate) enum Command {
     Acknowledge(Acknowledge),
     /// Serve a store as an OCI registry.
     Serve(Serve),
-    /// Make keys and trust files.
+    /// Print what nodes and clusters need to pull from the registry under the images' own names.
+    Config(Config),
+    /// Make, sign and list bundles of packages.
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Print manifests to begin with.
+    #[command(subcommand)]
+    Generate(Generate),
+    /// Make, import, show, rotate and revoke keys; make trust files.
     #[command(subcommand)]
     Keys(Keys),
     /// Sign an image as cosign does, in a registry or a store; or sign a package bundle.
@@ -295,16 +313,6 @@ pub(crate) struct Pack {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct KeyArg {
-    /// The private key; its password comes from `AIRLOCK_KEY_PASSWORD`, a file, or the terminal.
-    #[arg(long, env = env::KEY, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
-    /// A file whose first line is the password.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) password_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Args)]
 pub(crate) struct MediaArg {
     /// Volumes, or folders that hold them.
     #[arg(required = true, value_name = "PATH")]
@@ -407,34 +415,6 @@ pub(crate) struct Tls {
     /// Names or addresses under which clients reach the registry, beside localhost.
     #[arg(long, value_name = "NAME", requires = "self_signed")]
     pub(crate) tls_name: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a key pair: NAME.key, encrypted as cosign does, and NAME.pub.
-    Generate {
-        /// Its name.
-        #[arg(default_value = "airlock")]
-        name: PathBuf,
-        /// A file whose first line is the password.
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-    /// Write a trust file that accepts these public keys, each named after its file.
-    Trust {
-        /// Public keys, PEM.
-        #[arg(required = true, value_name = "PUBLIC_KEY")]
-        keys: Vec<PathBuf>,
-        /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
-        #[arg(long, value_name = "KEY")]
-        log: Vec<String>,
-        /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
-        #[arg(long, value_name = "KEY")]
-        witness: Vec<String>,
-        /// The trust file.
-        #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
-        to: PathBuf,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,10 @@
 //! The verbs. Each takes what was typed and a printer, and says how it ended.
 
 pub(crate) mod audit;
+mod bundle;
 mod chart;
+mod config;
+mod generate;
 mod image;
 pub(crate) mod import;
 pub(crate) mod inspect;
@@ -51,6 +54,9 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Return(settings) => returned::send(&settings, logs, printer),
         Command::Acknowledge(settings) => returned::heed(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
+        Command::Config(settings) => config::run(&settings, printer),
+        Command::Bundle(settings) => bundle::run(&settings, logs, printer),
+        Command::Generate(settings) => generate::run(&settings, printer),
         Command::Keys(settings) => keys::run(&settings, logs, printer),
         Command::Sign(settings) => sign::run(&settings, logs, printer).await,
         Command::Attest(settings) => sign::attest(&settings, logs, printer).await,

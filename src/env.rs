@@ -8,10 +8,14 @@ pub(crate) const STORE: &str = "AIRLOCK_STORE";
 pub(crate) const AUDIT_LOG: &str = "AIRLOCK_AUDIT_LOG";
 /// The trust file.
 pub(crate) const TRUST: &str = "AIRLOCK_TRUST";
+/// The registry that nodes are told of.
+pub(crate) const REGISTRY: &str = "AIRLOCK_REGISTRY";
 /// The private key.
 pub(crate) const KEY: &str = "AIRLOCK_KEY";
 /// The private key's password; cosign's name for it is read too.
 pub(crate) const KEY_PASSWORD: [&str; 2] = ["AIRLOCK_KEY_PASSWORD", "COSIGN_PASSWORD"];
+/// The PKCS#11 module to load where a `pkcs11:` URI names none.
+pub(crate) const PKCS11_MODULE: &str = "AIRLOCK_PKCS11_MODULE";
 /// Docker's configuration folder.
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The home folder.

@@ -62,22 +62,14 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Usage>()
             || cause.is::<packager::config::Error>()
             || cause.is::<packager::lock::Error>()
-            || matches!(
-                cause.downcast_ref::<bundle_signer::Error>(),
-                Some(
-                    bundle_signer::Error::Trust(_)
-                        | bundle_signer::Error::TrustKind { .. }
-                        | bundle_signer::Error::TrustEmpty
-                        | bundle_signer::Error::TrustMember { .. }
-                        | bundle_signer::Error::TrustTwice(_)
-                        | bundle_signer::Error::ImageName(_)
-                        | bundle_signer::Error::Password
-                )
-            )
+            || cause.downcast_ref().is_some_and(is_usage)
         {
             return 2;
         }
         if let Some(code) = cause.downcast_ref().and_then(evidence_code) {
+            return code;
+        }
+        if let Some(code) = cause.downcast_ref().and_then(package_bundle_code) {
             return code;
         }
         if cause.is::<bundle_signer::eksa::Refusal>()
@@ -117,6 +109,44 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     1
 }
 
+/// Whether what is wrong was typed, or stands in a file of the user's.
+fn is_usage(error: &bundle_signer::Error) -> bool {
+    use bundle_signer::Error as E;
+    matches!(
+        error,
+        E::Trust(_)
+            | E::TrustKind { .. }
+            | E::TrustEmpty
+            | E::TrustMember { .. }
+            | E::TrustTwice(_)
+            | E::ImageName(_)
+            | E::Password
+            | E::Pkcs11Uri(_)
+            | E::PinInUri
+            | E::NoTokens
+            | E::NoModule
+            | E::Pin
+            | E::TokenCount(_)
+            | E::TokenKeyCount { .. }
+    )
+}
+
+/// What is said of a cause, later causes decide.
+fn package_bundle_code(error: &packager::package_bundle::Error) -> Option<u8> {
+    use packager::package_bundle::Error as E;
+    match error {
+        E::Yaml { .. }
+        | E::Kind { .. }
+        | E::Name(_)
+        | E::Package { .. }
+        | E::Dependency { .. }
+        | E::ChartName(_) => Some(2),
+        E::NoChart(_) | E::NoImages { .. } => Some(4),
+        E::Schema(_) | E::Artifact(_) => Some(3),
+        _ => None,
+    }
+}
+
 fn chart_code(error: &helm::Error) -> u8 {
     use helm::Error as E;
     match error {
@@ -140,10 +170,15 @@ fn evidence_code(error: &packager::evidence::Error) -> Option<u8> {
 fn audit_code(error: &audit::Error) -> u8 {
     use audit::Error as E;
     match error {
-        E::Log(tlog::Error::Absent(_) | tlog::Error::NoEntry { .. }) => 4,
+        E::Log(tlog::Error::Absent(_) | tlog::Error::NoEntry { .. }) | E::Unknown { .. } => 4,
         E::Log(tlog::Error::Io { source, .. }) | E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Log(tlog::Error::Key { .. }) | E::Unusable { .. } | E::Kind(_) => 2,
-        E::Log(_) | E::NoEvent { .. } => 3,
+        E::Log(tlog::Error::Key { .. })
+        | E::Unusable { .. }
+        | E::Kind(_)
+        | E::Framework(_)
+        | E::Digest(_)
+        | E::TooMuch(_) => 2,
+        E::Log(_) | E::NoEvent { .. } | E::Missing { .. } => 3,
         _ => 1,
     }
 }
@@ -183,12 +218,17 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             .or_else(|| {
                 cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)
             })
+            .or_else(|| {
+                let error = cause.downcast_ref::<packager::package_bundle::Error>();
+                error.and_then(packager::package_bundle::Error::hint)
+            })
             .or_else(|| cause.downcast_ref::<bundle_signer::Error>().and_then(bundle_signer::Error::hint))
             .or_else(|| cause.downcast_ref::<store::Error>().and_then(store::Error::hint))
             .or_else(|| {
                 let unlogged = matches!(cause.downcast_ref(), Some(audit::Error::Unlogged { .. }));
                 unlogged.then_some(crate::logged::HINT)
             })
+            .or_else(|| cause.downcast_ref::<audit::Error>().and_then(audit::Error::hint))
             .or_else(|| cause.downcast_ref::<registry::Error>().and_then(registry::Error::hint))
     })
 }

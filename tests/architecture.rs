@@ -13,16 +13,32 @@ mod tests {
         ("tlog", &[], &["tokio", "reqwest", "rusqlite"]),
         ("audit", &["tlog"], &["tokio", "reqwest", "clap", "anyhow", "ring"]),
         ("bundle-signer", &["oci", "helm", "tlog"], &["tokio", "reqwest", "rusqlite"]),
+        ("package-api", &[], &["tokio", "reqwest", "rusqlite"]),
+        (
+            "package-controller",
+            &["oci", "helm", "package-api", "bundle-signer"],
+            &["clap", "axum", "reqwest", "rusqlite"],
+        ),
         ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
         (
             "packager",
             // The log on the drive is files of `tlog`; `audit`, which writes them, is not needed to carry or to check them.
-            &["oci", "store", "helm", "tlog", "bundle-signer", "registry"],
+            &["oci", "store", "helm", "tlog", "package-api", "bundle-signer", "registry"],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
         (
             "airlock",
-            &["oci", "store", "helm", "tlog", "audit", "bundle-signer", "registry", "packager"],
+            &[
+                "oci",
+                "store",
+                "helm",
+                "tlog",
+                "audit",
+                "bundle-signer",
+                "package-api",
+                "registry",
+                "packager",
+            ],
             &["axum", "reqwest", "rusqlite"],
         ),
     ];
@@ -33,6 +49,8 @@ mod tests {
         ("anyhow", &["airlock"]),
         ("indicatif", &["airlock"]),
         ("axum", &["registry"]),
+        ("k8s-openapi", &["package-api"]),
+        ("kube", &["package-api"]),
         ("oci-client", &["registry"]),
         ("ring", &["bundle-signer", "helm", "tlog"]),
         // The log's index is a database of its own, which can be thrown away; the store's cannot.

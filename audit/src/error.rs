@@ -73,9 +73,48 @@ pub enum Error {
     /// There is no such kind of event.
     #[error("`{0}` is not a kind of event")]
     Kind(String),
+    /// There is no such framework.
+    #[error("`{0}` is not a framework")]
+    Framework(String),
+    /// It is not written as a digest is.
+    #[error("`{0}` is not a digest")]
+    Digest(String),
+    /// No event names the digest.
+    #[error("none of the {size} entries of this log names `{digest}`")]
+    Unknown {
+        /// The digest.
+        digest: String,
+        /// How many entries were looked at.
+        size: u64,
+    },
+    /// A period with more events than one report can have.
+    #[error("there are more than {0} events in this period, too many for one report")]
+    TooMuch(usize),
+    /// A report was to be made of a part of a log only.
+    #[error("{found} of the log's {size} entries were read, and a report tells of all")]
+    Missing {
+        /// How many were read.
+        found: u64,
+        /// How many there are.
+        size: u64,
+    },
 }
 
 impl Error {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Digest(_) => Some("a digest is `sha256:` and 64 digits from 0 to 9 and a to f"),
+            Self::Unknown { .. } => Some(
+                "`airlock audit log` lists what there is; content that came in is logged under its manifest's digest, \
+                 and what another side did is in that side's log",
+            ),
+            Self::TooMuch(_) => Some("make the period smaller with `--since` and `--until`"),
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

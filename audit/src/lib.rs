@@ -13,16 +13,19 @@
 //! - [`journal`]: writing; `key`: the log's key
 //! - [`read`]: events and their proofs; [`index`] and [`search`]: finding them
 //! - [`verify`]: proving a log from its files alone
+//! - [`report`]: what events are evidence for; [`explain`]: what they tell of one digest
 //!
 //! `work -> Draft -> Event -> Journal => Log -> Reader -> Event`
 
 pub mod draft;
 mod error;
 pub mod event;
+pub mod explain;
 pub mod index;
 pub mod journal;
 mod key;
 pub mod read;
+pub mod report;
 pub mod search;
 pub mod verify;
 

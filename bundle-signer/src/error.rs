@@ -1,5 +1,7 @@
 //! Why a key, a signature or a trust file is refused.
 
+mod hint;
+
 use crate::Format;
 
 /// Every way in which a call to this crate can fail.
@@ -35,6 +37,64 @@ pub enum Error {
     /// The private key lacks its public half. Go and OpenSSL always write it; RFC 5915 leaves it out at will.
     #[error("the private key file does not hold the public key")]
     PrivateKeyWithoutPublic,
+    /// The private key is of a kind that is not made or imported here.
+    #[error("the private key is neither ECDSA P-256 nor Ed25519")]
+    PrivateKeyKind,
+    /// The private key signs logs.
+    #[error("the private key is Ed25519, which signs logs and notes, not images and drives")]
+    PrivateKeyForLogs,
+    /// A `pkcs11:` URI that cannot be followed.
+    #[error("the `pkcs11:` URI does not do: {0}")]
+    Pkcs11Uri(&'static str),
+    /// A `pkcs11:` URI with the PIN in it.
+    #[error(
+        "the `pkcs11:` URI holds the PIN, which everybody on this machine can read in the list of processes"
+    )]
+    PinInUri,
+    /// This build cannot ask tokens.
+    #[error(
+        "this build of airlock cannot load PKCS#11 modules: it is linked statically, or was built without `hsm`"
+    )]
+    NoTokens,
+    /// No module is named.
+    #[error("no PKCS#11 module is named")]
+    NoModule,
+    /// The module or the token fails.
+    #[cfg(feature = "hsm")]
+    #[error("the token fails to {act}")]
+    Token {
+        /// What was asked of it.
+        act: &'static str,
+        /// What it says.
+        #[source]
+        source: Box<cryptoki::error::Error>,
+    },
+    /// The token refuses the PIN.
+    #[error("the token refuses the PIN")]
+    Pin,
+    /// The token locked the PIN.
+    #[error("the token has locked the PIN after too many wrong ones")]
+    PinLocked,
+    /// No token, or several, fit the URI.
+    #[error("{0} tokens fit the `pkcs11:` URI, expected one")]
+    TokenCount(usize),
+    /// No key, or several, in the token fit the URI.
+    #[error("{count} {kind} keys in the token fit the `pkcs11:` URI, expected one")]
+    TokenKeyCount {
+        /// How many.
+        count: usize,
+        /// Private or public.
+        kind: &'static str,
+    },
+    /// The token's key is on another curve.
+    #[error("the token's key is not an ECDSA P-256 key")]
+    TokenKeyKind,
+    /// The token gave a signature that its public key does not verify.
+    #[error("the token's signature is not by the public key that it shows")]
+    TokenSignature,
+    /// A key in a token cannot be written to a file.
+    #[error("the private key stays in its token")]
+    TokenKeeps,
     /// The private key lies open.
     #[error("the private key is not encrypted: its PEM block is `{0}`")]
     PrivateKeyPlain(&'static str),
@@ -282,62 +342,4 @@ pub enum Error {
     /// A manifest of EKS Anywhere is refused.
     #[error(transparent)]
     Eksa(#[from] crate::eksa::Refusal),
-}
-
-impl Error {
-    /// What to do about it, where there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::UntrustedKey(_) => Some(
-                "if you trust its owner, get the public key by another way than the drive and add it with `airlock keys trust`",
-            ),
-            Self::UnknownLog(_) => Some(
-                "if you trust its owner, get the log's key by another way than the drive and add it to `logs` of the trust file",
-            ),
-            Self::OtherBytes | Self::BadSignature(_) => Some(
-                "the drive was changed after it was signed, or is damaged: do not use it, ask for a new one",
-            ),
-            Self::NotAllowed(_) => Some("`airlock trust check FILE` tells what a trust file asks for"),
-            Self::TrustMember { .. } => Some("`airlock trust schema` prints what a trust file can say"),
-            Self::Password => Some("set AIRLOCK_KEY_PASSWORD, or use --password-file"),
-            Self::PemKind { found, expected }
-                if expected.ends_with("PUBLIC KEY") && found.contains("PRIVATE") =>
-            {
-                Some("this is the private key: give the public one, and keep the private one to yourself")
-            }
-            Self::PemKind { found, .. } if found == "PUBLIC KEY" => {
-                Some("this is the public key: signing needs the private one")
-            }
-            Self::PrivateKeyPlain(_) | Self::PrivateKeyWithoutPublic => {
-                Some("`cosign import-key-pair --key FILE` makes an encrypted key file of a plain private key")
-            }
-            Self::PemShape => {
-                Some("give one PEM block from its BEGIN line to its END line, and nothing else")
-            }
-            Self::BundleCertificate | Self::BundleWithoutKey => {
-                Some("sign with a key: `cosign sign-blob --key cosign.key`")
-            }
-            Self::BundleContent => Some("sign with `cosign sign-blob`, not `cosign attest-blob`"),
-            Self::Bundle(_) | Self::BundleVersion(_) => {
-                Some("cosign 2 writes this format with `--new-bundle-format`, cosign 3 by itself")
-            }
-            Self::BundleWithoutStatement => Some("sign images with `cosign sign`, not `cosign sign-blob`"),
-            Self::NameMissing => {
-                Some("`cosign sign` 3 signs no name: use `airlock`, or accept signatures without one")
-            }
-            Self::OtherLog | Self::NotLogged => {
-                Some("the log's key comes from its operator, never from beside the signature")
-            }
-            Self::TrustKey { source, .. } => source.hint(),
-            Self::Eksa(refusal) => refusal.hint(),
-            Self::Pem(_) | Self::PemKind { .. } | Self::PublicKey | Self::PrivateKey => {
-                Some("make a key pair with `airlock keys generate` or `cosign generate-key-pair`")
-            }
-            Self::Trust(_) | Self::TrustKind { .. } | Self::TrustEmpty => {
-                Some("make a trust file with `airlock keys trust`")
-            }
-            _ => None,
-        }
-    }
 }

@@ -1,6 +1,15 @@
-//! ECDSA P-256 keys: PKCS#8 (RFC 5958) inside, SubjectPublicKeyInfo (RFC 5480) outside.
+//! ECDSA P-256 keys: PKCS#8 (RFC 5958) inside, SubjectPublicKeyInfo (RFC 5480) outside; or in a token, which keeps
+//! the private half to itself.
+//!
+//! - `ed25519`: the keys of logs; `file`: files of either kind; `plain`, `der`: what other programs write
+
+mod der;
+mod ed25519;
+mod file;
+mod plain;
 
 use std::fmt;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +21,11 @@ use ring::signature::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Error, Result, pem_text, sealed};
+pub use self::ed25519::{Ed25519Key, Ed25519PublicKey};
+pub use self::file::{KeyFile, PublicKeyFile};
+#[cfg(feature = "hsm")]
+use crate::hsm::TokenKey;
+use crate::{Error, Pkcs11Uri, Result, pem_text, sealed};
 
 /// What stands before the 65 bytes of an uncompressed point in the DER of a P-256 SubjectPublicKeyInfo.
 const SPKI_PREFIX: [u8; 26] = [
@@ -27,9 +40,16 @@ const POINT_LEN: usize = 65;
 const PUBLIC_PEM: &str = "PUBLIC KEY";
 
 /// A private key. Its bytes are wiped when it is dropped.
-pub struct PrivateKey {
-    pkcs8: Zeroizing<Vec<u8>>,
-    pair: EcdsaKeyPair,
+pub struct PrivateKey(Place);
+
+/// Where it is.
+enum Place {
+    Memory {
+        pkcs8: Zeroizing<Vec<u8>>,
+        pair: EcdsaKeyPair,
+    },
+    #[cfg(feature = "hsm")]
+    Token(TokenKey),
 }
 
 impl PrivateKey {
@@ -54,9 +74,13 @@ impl PrivateKey {
     /// The key in cosign's encrypted PEM.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes.
+    /// [`Error::Crypto`] when the system gives no random bytes, [`Error::TokenKeeps`] for a key in a token.
     pub fn to_encrypted_pem(&self, password: &[u8]) -> Result<String> {
-        sealed::seal(&self.pkcs8, password)
+        match &self.0 {
+            Place::Memory { pkcs8, .. } => sealed::seal(pkcs8, password),
+            #[cfg(feature = "hsm")]
+            Place::Token(_) => Err(Error::TokenKeeps),
+        }
     }
 
     /// The public half.
@@ -64,27 +88,66 @@ impl PrivateKey {
     /// # Errors
     /// Never for a key that was loaded; ring's type does not say so.
     pub fn public_key(&self) -> Result<PublicKey> {
-        PublicKey::from_point(self.pair.public_key().as_ref())
+        match &self.0 {
+            Place::Memory { pair, .. } => PublicKey::from_point(pair.public_key().as_ref()),
+            #[cfg(feature = "hsm")]
+            Place::Token(key) => Ok(key.public_key().clone()),
+        }
     }
 
     /// Signs `bytes`: ECDSA over SHA-256, in ASN.1 DER.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes.
+    /// [`Error::Crypto`] when the system gives no random bytes; what the token says.
     pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>> {
-        let signature = self.pair.sign(&SystemRandom::new(), bytes).map_err(|_| Error::Crypto)?;
-        Ok(signature.as_ref().to_vec())
+        match &self.0 {
+            Place::Memory { pair, .. } => {
+                let signature = pair.sign(&SystemRandom::new(), bytes).map_err(|_| Error::Crypto)?;
+                Ok(signature.as_ref().to_vec())
+            }
+            #[cfg(feature = "hsm")]
+            Place::Token(key) => key.sign(bytes),
+        }
+    }
+
+    /// Logs in to a token and finds the key that a URI names; `module` is the file to load.
+    ///
+    /// # Errors
+    /// [`Error::NoTokens`] where this build cannot; what the token says.
+    #[cfg_attr(not(feature = "hsm"), expect(unused_variables, reason = "there is nothing to ask"))]
+    pub fn in_token(uri: &Pkcs11Uri, module: &Path, pin: &[u8]) -> Result<Self> {
+        Self::can_ask_tokens()?;
+        #[cfg(feature = "hsm")]
+        return TokenKey::open(uri, module, pin).map(|key| Self(Place::Token(key)));
+        #[cfg(not(feature = "hsm"))]
+        Err(Error::NoTokens)
+    }
+
+    /// Whether this build can use keys in tokens. A program into which glibc is linked cannot load a module safely,
+    /// though its loader would try.
+    ///
+    /// # Errors
+    /// [`Error::NoTokens`].
+    pub fn can_ask_tokens() -> Result<()> {
+        if cfg!(all(feature = "hsm", not(target_feature = "crt-static"))) {
+            Ok(())
+        } else {
+            Err(Error::NoTokens)
+        }
     }
 
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
             .map_err(|_| diagnose(&pkcs8))?;
-        Ok(Self { pkcs8, pair })
+        Ok(Self(Place::Memory { pkcs8, pair }))
     }
 }
 
 /// Why ring refused a key: it wants the public half in it, which is optional by the standard.
 fn diagnose(pkcs8: &[u8]) -> Error {
+    if let Some(plain::Kind::Ed25519) = plain::kind(pkcs8) {
+        return Error::PrivateKeyForLogs;
+    }
     let holds = |part: &[u8]| pkcs8.windows(part.len()).any(|window| window == part);
     if holds(P256_ALGORITHM) && !holds(&PUBLIC_HALF) {
         Error::PrivateKeyWithoutPublic
@@ -141,7 +204,7 @@ impl PublicKey {
         [&SPKI_PREFIX[..], &self.point].concat()
     }
 
-    fn from_point(point: &[u8]) -> Result<Self> {
+    pub(crate) fn from_point(point: &[u8]) -> Result<Self> {
         let point: [u8; POINT_LEN] = point.try_into().map_err(|_| Error::PublicKey)?;
         if point[0] != 0x04 {
             return Err(Error::PublicKey);
@@ -191,13 +254,18 @@ mod tests {
 
     #[test]
     fn a_private_key_without_its_public_half_is_told_from_a_broken_one() {
-        let whole = PrivateKey::generate().unwrap().pkcs8;
+        let pkcs8 = |key: PrivateKey| match key.0 {
+            Place::Memory { pkcs8, .. } => pkcs8,
+            #[cfg(feature = "hsm")]
+            Place::Token(_) => panic!("a new key is in memory"),
+        };
+        let whole = pkcs8(PrivateKey::generate().unwrap());
         let scalar = &whole[36..68];
         let headers = [&[0x30, 0x41, 2, 1, 0], P256_ALGORITHM, &[4, 0x27, 0x30, 0x25, 2, 1, 1, 4, 0x20]];
         let half = [&headers.concat(), scalar].concat();
         assert!(matches!(PrivateKey::from_pkcs8(Zeroizing::new(half)), Err(Error::PrivateKeyWithoutPublic)));
         let mut foreign = whole.clone();
-        foreign[73..].copy_from_slice(&PrivateKey::generate().unwrap().pkcs8[73..]);
+        foreign[73..].copy_from_slice(&pkcs8(PrivateKey::generate().unwrap())[73..]);
         assert!(matches!(PrivateKey::from_pkcs8(foreign), Err(Error::PrivateKey)));
     }
 }

@@ -8,7 +8,8 @@
 //! - Key material comes from the trust file, never from what is being checked.
 //! - Private keys are wiped from memory when dropped.
 //!
-//! - [`key`]: ECDSA P-256 keys; [`sealed`]: cosign's encrypted PEM
+//! - [`key`]: ECDSA P-256 keys, and the Ed25519 keys of logs; [`sealed`]: cosign's encrypted PEM
+//! - [`Pkcs11Uri`]: keys in tokens, which `hsm` asks where the feature of that name is on
 //! - [`statement`]: what is said of an image, in [`dsse`] envelopes, in [`bundle`]s, under [`referrer`] manifests
 //! - [`simple_signing`]: cosign's first format; [`attached`]: the manifests under its tags; [`image_name`]
 //! - [`log_entry`]: what a transparency log says of a signature; [`trusted_root`]: our logs for stock verifiers
@@ -23,6 +24,8 @@ pub mod bundle;
 pub mod dsse;
 pub mod eksa;
 mod error;
+#[cfg(feature = "hsm")]
+mod hsm;
 pub mod image_name;
 mod json;
 pub mod key;
@@ -30,6 +33,7 @@ pub mod keyless;
 mod limits;
 pub mod log_entry;
 mod pem_text;
+mod pkcs11_uri;
 pub mod referrer;
 pub mod sealed;
 pub mod simple_signing;
@@ -42,9 +46,10 @@ pub use bundle::sign_blob;
 pub use dsse::Envelope;
 pub use error::Error;
 pub use image_name::ImageName;
-pub use key::{PrivateKey, PublicKey};
+pub use key::{Ed25519Key, Ed25519PublicKey, KeyFile, PrivateKey, PublicKey, PublicKeyFile};
 pub use limits::Limits;
 pub use log_entry::{LogEntry, Logged};
+pub use pkcs11_uri::Pkcs11Uri;
 pub use statement::{Statement, Subject};
 pub use trust::{Claims, Decision, Gate, Mode, TrustFile, TrustedKey};
 pub use verify::image::{Attested, Claim, Evidence, Expectation, Format, LogRule, NameRule, verify_image};

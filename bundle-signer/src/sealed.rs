@@ -13,7 +13,7 @@ use crate::{Error, Result, pem_text};
 
 const KIND: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 const OLD_KIND: &str = "ENCRYPTED COSIGN PRIVATE KEY";
-const PLAIN_KINDS: [&str; 3] = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
+pub(crate) const PLAIN_KINDS: [&str; 3] = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
 const KDF: &str = "scrypt";
 const CIPHER: &str = "nacl/secretbox";
 

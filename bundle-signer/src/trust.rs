@@ -5,12 +5,15 @@
 //!
 //! - `document`: as written; `role`: what a key may sign; `logs`: keys of logs and witnesses; `decide`: what signatures
 //!   come to; `check`: contradictions
+//! - `change`: a key replaced or revoked; `text`: written down
 
+mod change;
 mod check;
 mod decide;
 mod document;
 mod logs;
 mod role;
+mod text;
 
 use std::collections::BTreeSet;
 
@@ -49,6 +52,7 @@ pub struct TrustFile {
 pub struct TrustedKey {
     name: String,
     key: PublicKey,
+    replaces: Option<String>,
     roles: Option<Vec<Role>>,
 }
 
@@ -86,7 +90,10 @@ impl TrustFile {
     /// # Errors
     /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
     pub fn new(keys: Vec<(String, PublicKey)>) -> Result<Self> {
-        let keys = keys.into_iter().map(|(name, key)| TrustedKey { name, key, roles: None }).collect();
+        let keys = keys
+            .into_iter()
+            .map(|(name, key)| TrustedKey { name, key, replaces: None, roles: None })
+            .collect();
         Self::of_keys(keys)
     }
 
@@ -94,9 +101,18 @@ impl TrustFile {
         if keys.is_empty() {
             return Err(Error::TrustEmpty);
         }
-        let (mut names, mut hints) = (BTreeSet::new(), BTreeSet::new());
+        let (mut names, mut hints, mut replaced) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for trusted in &keys {
             check_name(&trusted.name)?;
+            if let Some(old) = &trusted.replaces {
+                // Only one that stands before it: so nobody replaces himself, by however many steps.
+                if !names.contains(old.as_str()) {
+                    return Err(unknown("replaces", old, "the name of a key before it in this file"));
+                }
+                if !replaced.insert(old.as_str()) {
+                    return Err(Error::TrustTwice(old.clone()));
+                }
+            }
             if !names.insert(trusted.name.as_str()) || !hints.insert(trusted.key.hint()) {
                 return Err(Error::TrustTwice(trusted.name.clone()));
             }
@@ -169,8 +185,14 @@ impl TrustFile {
                 return Err(Error::TrustTwice(name.clone()));
             }
         }
-        if text.threshold == 0 || text.threshold > text.keys.len() {
-            let expected = "a number from 1 to that of the group's keys";
+        let signers: BTreeSet<_> = self
+            .keys
+            .iter()
+            .filter(|key| text.keys.contains(&key.name))
+            .map(|key| self.signer(key))
+            .collect();
+        if text.threshold == 0 || text.threshold > signers.len() {
+            let expected = "a number from 1 to that of the group's signers";
             return Err(unknown("threshold", &text.threshold.to_string(), expected));
         }
         Ok(Group { name: text.name, threshold: text.threshold, keys: text.keys })
@@ -249,59 +271,30 @@ impl TrustFile {
         rules.iter().find(|(known, _)| known == what).map(|(_, by)| by.as_str())
     }
 
+    /// The names that a key goes by: its own, and those of the keys that it replaces, back to the first.
+    fn names<'a>(&'a self, key: &'a TrustedKey) -> impl Iterator<Item = &'a str> {
+        std::iter::successors(Some(key), |key| {
+            let old = key.replaces.as_ref()?;
+            self.keys.iter().find(|known| known.name == *old)
+        })
+        .map(TrustedKey::name)
+    }
+
+    /// Who signs with a key: its first predecessor's name, however often it was replaced.
+    fn signer<'a>(&'a self, key: &'a TrustedKey) -> &'a str {
+        self.names(key).last().unwrap_or(&key.name)
+    }
+
+    /// Whether a key's word is that of the key or the group of this name.
+    fn speaks_for(&self, key: &TrustedKey, by: &str) -> bool {
+        match self.group(by) {
+            Some(group) => self.names(key).any(|name| group.keys.iter().any(|member| member == name)),
+            None => self.names(key).any(|name| name == by),
+        }
+    }
+
     fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == name)
-    }
-
-    /// The file's text.
-    #[must_use]
-    pub fn to_yaml(&self) -> String {
-        // JSON is YAML; only keys are written as people expect them.
-        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-        let mut text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\n");
-        if let Some(sequence) = self.sequence {
-            text.push_str(&format!("sequence: {sequence}\n"));
-        }
-        text.push_str("keys:\n");
-        for trusted in &self.keys {
-            let name = serde_json::Value::from(trusted.name.as_str());
-            text.push_str(&format!("  - name: {name}\n    publicKey: |\n"));
-            for line in trusted.key.to_pem().lines() {
-                text.push_str(&format!("      {line}\n"));
-            }
-            if let Some(roles) = &trusted.roles {
-                let roles: Vec<_> = roles.iter().map(Role::text).collect();
-                text.push_str(&format!("    roles: {}\n", json(serde_json::to_string(&roles))));
-            }
-        }
-        for (list, logs) in [("logs", &self.logs), ("witnesses", &self.witnesses)] {
-            if !logs.is_empty() {
-                let logs: Vec<_> = logs.iter().map(TrustedLog::text).collect();
-                text.push_str(&format!("{list}: {}\n", json(serde_json::to_string(&logs))));
-            }
-        }
-        if !self.groups.is_empty() {
-            let groups: Vec<_> = self.groups.iter().map(Group::text).collect();
-            text.push_str(&format!("groups: {}\n", json(serde_json::to_string(&groups))));
-        }
-        if !self.revocations.is_empty() {
-            let revocations: Vec<_> = self.revocations.iter().map(Revocation::text).collect();
-            text.push_str(&format!("revocations: {}\n", json(serde_json::to_string(&revocations))));
-        }
-        if !self.gates.is_empty() {
-            text.push_str(&format!("gates: {}\n", json(serde_json::to_string(&self.gates_text()))));
-        }
-        text
-    }
-
-    fn gates_text(&self) -> GatesText {
-        let text = |gate| {
-            let rules = self.rules(gate)?;
-            let rule = |(what, by): &(What, String)| RuleText { sign: what.to_string(), by: by.clone() };
-            Some(GateText { mode: rules.mode, require: rules.rules.iter().map(rule).collect() })
-        };
-        let [mirror, pack, import, push, pull] = Gate::ALL.map(text);
-        GatesText { mirror, pack, import, push, pull }
     }
 
     /// The key that a hint names, if the file has it. It may be revoked.
@@ -338,7 +331,10 @@ impl TrustedKey {
     fn read(text: KeyText) -> Result<Self> {
         let roles = |roles: Vec<_>| roles.into_iter().map(Role::read).collect::<Result<_>>();
         match PublicKey::from_pem(&text.public_key) {
-            Ok(key) => Ok(Self { name: text.name, key, roles: text.roles.map(roles).transpose()? }),
+            Ok(key) => {
+                let roles = text.roles.map(roles).transpose()?;
+                Ok(Self { name: text.name, key, replaces: text.replaces, roles })
+            }
             Err(source) => Err(Error::TrustKey { name: text.name, source: Box::new(source) }),
         }
     }
@@ -353,6 +349,12 @@ impl TrustedKey {
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// The name of the key that it replaces, if any.
+    #[must_use]
+    pub fn replaces(&self) -> Option<&str> {
+        self.replaces.as_deref()
     }
 
     /// What it may sign; anything when there is none.

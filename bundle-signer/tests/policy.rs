@@ -156,6 +156,71 @@ fn revoked_key() {
     assert!(matches!(error, Err(Error::RevokedKey { .. })));
 }
 
+/// `builder`'s key, here as the one that takes over from `alice`'s.
+fn rotated(rig: &Rig, rest: &str) -> TrustFile {
+    let public = |name: &str| rig.key(name).public_key().unwrap();
+    let three = NAMES[..3].iter().map(|name| ((*name).to_owned(), public(name))).collect();
+    let text = TrustFile::new(three).unwrap().to_yaml() + rest;
+    let old = TrustFile::parse(&text).unwrap();
+    let new = old.rotated("alice", "alice-2027", public("builder")).unwrap();
+    assert_eq!(new.sequence(), old.sequence() + 1);
+    assert_eq!(TrustFile::parse(&new.to_yaml()).unwrap(), new);
+    new
+}
+
+#[test]
+fn two_keys_of_one_signer_for_two_of_three() {
+    let rig = Rig::new();
+    let trust = rotated(&rig, TWO_OF_THREE);
+    refused(&trust.decide(Gate::Pull, &rig.by(&["alice", "builder"])), |why| {
+        matches!(why, Reason::BelowThreshold { found: 1, .. })
+    });
+    for pair in [["alice", "bob"], ["builder", "bob"]] {
+        assert!(trust.decide(Gate::Pull, &rig.by(&pair)).allowed, "{pair:?}");
+    }
+    // Nor by a group that names both: they are still one.
+    let both = trust.to_yaml().replace(r#""alice","bob","carol""#, r#""alice","alice-2027""#);
+    assert!(matches!(TrustFile::parse(&both), Err(Error::TrustMember { member: "threshold", .. })));
+}
+
+#[test]
+fn a_key_that_was_replaced_is_accepted_until_it_is_revoked() {
+    let rig = Rig::new();
+    let trust = rotated(&rig, "gates: {pull: {require: [{sign: signature, by: alice}]}}\n");
+    for name in ["alice", "builder"] {
+        assert!(trust.decide(Gate::Pull, &rig.by(&[name])).allowed, "{name}");
+    }
+    refused(&trust.decide(Gate::Pull, &rig.by(&["bob"])), |why| matches!(why, Reason::NotWanted { .. }));
+    assert!(trust.findings().iter().any(|found| found.text.contains("still accepted")));
+    let after = trust.revoked(&rig.hint("alice"), "replaced", "2026-12-01").unwrap();
+    assert_eq!((after.sequence(), after.findings().len()), (2, 0));
+    refused(&after.decide(Gate::Pull, &rig.by(&["alice"])), |why| matches!(why, Reason::Revoked { .. }));
+    assert!(after.decide(Gate::Pull, &rig.by(&["builder"])).allowed);
+    let again = after.revoked(&rig.hint("alice"), "replaced", "2026-12-01");
+    assert!(matches!(again, Err(Error::TrustTwice(_))));
+    // Who stole the key names no successor for it.
+    let thief = after.rotated("alice", "x", PrivateKey::generate().unwrap().public_key().unwrap());
+    assert!(matches!(thief, Err(Error::RevokedKey { .. })));
+    assert!(trust.revoked("no hint", "r", "2026-12-01").is_err());
+    assert!(trust.revoked(&rig.hint("alice"), "r", "yesterday").is_err());
+}
+
+#[test]
+fn nobody_replaces_a_stranger_or_himself() {
+    let rig = Rig::new();
+    let trust = rotated(&rig, "");
+    let public = PrivateKey::generate().unwrap().public_key().unwrap();
+    for (old, name) in [("alice", "x"), ("nobody", "x"), ("bob", "carol")] {
+        assert!(trust.rotated(old, name, public.clone()).is_err(), "{old} {name}");
+    }
+    let chain = trust.rotated("alice-2027", "alice-2028", public).unwrap();
+    assert!(chain.keys()[4].replaces() == Some("alice-2027"));
+    for wrong in ["alice-2028", "alice", "nobody"] {
+        let text = chain.to_yaml().replace(r#"replaces: "alice-2027""#, &format!("replaces: {wrong}"));
+        assert!(TrustFile::parse(&text).is_err(), "{wrong}");
+    }
+}
+
 #[test]
 fn stale_policy() {
     let rig = Rig::new();

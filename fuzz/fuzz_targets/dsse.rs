@@ -1,23 +1,4 @@
-//! Any bytes as an envelope, and as what a trusted key has signed: in an envelope and as a payload of its own.
+//! Runs the target of this name.
 #![no_main]
 
-use airlock_fuzz::{KEY, expectation};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bundle_signer::{Envelope, Evidence, Limits, verify_image};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(envelope) = Envelope::parse(bytes, &Limits::default()) {
-        let again =
-            Envelope::parse(envelope.to_json().as_bytes(), &Limits::default()).expect("it was written here");
-        assert_eq!(again.signed_bytes(), envelope.signed_bytes());
-        assert_eq!(again.signature(), envelope.signature());
-    }
-    let _ = verify_image(&Evidence::Envelope(bytes), &expectation());
-
-    let envelope = Envelope::sign(bytes.to_vec(), |bytes| KEY.sign(bytes)).expect("the key signs all");
-    let _ = verify_image(&Evidence::Envelope(envelope.to_json().as_bytes()), &expectation());
-    let signature = STANDARD.encode(KEY.sign(bytes).expect("the key signs all"));
-    let _ = verify_image(&Evidence::SimpleSigning { payload: bytes, signature: &signature }, &expectation());
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| airlock_fuzz::dsse::run(bytes));

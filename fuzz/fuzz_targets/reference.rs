@@ -1,25 +1,4 @@
-//! Any text as a reference and as each of its parts; what is read is written so that it reads alike.
+//! Runs the target of this name.
 #![no_main]
 
-use std::fmt::{Debug, Display};
-use std::str::FromStr;
-
-use libfuzzer_sys::fuzz_target;
-use oci::{Digest, MediaType, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag};
-
-fuzz_target!(|text: &str| {
-    alike::<Reference>(text);
-    alike::<RegistryHost>(text);
-    alike::<RepositoryName>(text);
-    alike::<Tag>(text);
-    alike::<Selector>(text);
-    alike::<Digest>(text);
-    alike::<MediaType>(text);
-    alike::<Platform>(text);
-});
-
-fn alike<T: FromStr<Err: Debug> + Display + PartialEq + Debug>(text: &str) {
-    if let Ok(read) = text.parse::<T>() {
-        assert_eq!(read.to_string().parse::<T>().expect("it was written here"), read);
-    }
-}
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| airlock_fuzz::reference::run(bytes));

@@ -1,25 +1,4 @@
-//! Any text as a template, within tight bounds.
+//! Runs the target of this name.
 #![no_main]
 
-use airlock_fuzz::{METADATA, limits, render_within};
-use helm::Chart;
-use libfuzzer_sys::fuzz_target;
-
-const VALUES: &str =
-    "list: [1, two, 3.5, null, {a: b}]\nmap: {a: {b: {c: d}}, n: 7}\ntext: \"aż\\n😀\"\nyes: true\n";
-const HELPERS: &str =
-    "{{ define \"h\" }}{{ . | toYaml | nindent 2 }}{{ end }}{{ define \"r\" }}{{ include \"r\" . }}{{ end }}";
-
-fuzz_target!(|template: &str| {
-    let file = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
-    let files = [
-        file("Chart.yaml", METADATA),
-        file("values.yaml", VALUES),
-        file("files/a.txt", "one\ntwo\n"),
-        file("templates/_h.tpl", HELPERS),
-        file("templates/t.yaml", template),
-    ];
-    if let Ok(chart) = Chart::from_files(files, &limits()) {
-        render_within(&chart);
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| airlock_fuzz::template::run(bytes));

@@ -1,4 +1,21 @@
-//! What several targets share.
+//! The readers of foreign bytes as targets, one module each with a `run`, and what several of them share.
+//!
+//! The workspace's `tests/fuzz_corpus.rs` includes this file: it runs each target over its corpus without libFuzzer.
+//! `volume_head` stands apart, since it alone needs `packager`.
+
+pub mod chart_archive;
+pub mod dsse;
+pub mod eksa_manifest;
+pub mod manifest;
+pub mod reference;
+pub mod sealed_key;
+pub mod signed_note;
+pub mod sigstore_bundle;
+pub mod template;
+pub mod tlog_policy;
+pub mod tlog_proof;
+pub mod trust_file;
+pub mod yaml;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -68,5 +85,14 @@ pub fn render_within(chart: &Chart) {
     options.limits = limits();
     if let Ok(rendered) = render(chart, &options) {
         drop(rendered.manifest_text());
+    }
+}
+
+/// The text that the bytes begin with.
+#[must_use]
+pub fn text(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
     }
 }

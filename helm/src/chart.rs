@@ -31,6 +31,7 @@ pub(crate) use dependencies::{Node, at, is_compatible, join, resolve};
 pub(crate) use document::{Fault, Fields, read as read_document};
 pub(crate) use files::Files;
 pub use metadata::{Dependency, Maintainer, Metadata, Unfit};
+pub use schema::schema_is_bounded;
 pub(crate) use schema::validate;
 pub use values::{ReadFile, Values};
 

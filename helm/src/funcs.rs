@@ -5,7 +5,7 @@
 
 pub(crate) mod builtin;
 pub(crate) mod cast;
-mod crypto;
+pub(crate) mod crypto;
 pub(crate) mod dates;
 pub(crate) mod defaults;
 pub(crate) mod dicts;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use crate::limits::Limits;
+use crate::primes::Primes;
 use crate::value::{ELEMENT, List, Map, Value, held};
 
 /// One function of the table. The evaluator checks number and types of the arguments as Go's reflection
@@ -68,6 +69,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) now: Duration,
     /// Seeded randomness.
     pub(crate) random: RefCell<Random>,
+    /// The primes of certificates, out of the same seed.
+    pub(crate) primes: Primes,
     /// `lookup`, as the caller allows it.
     pub(crate) lookup: &'a dyn crate::lookup::Lookup,
     steps: Cell<u64>,
@@ -88,6 +91,7 @@ impl<'a> Scope<'a> {
         Self {
             limits,
             now,
+            primes: Primes::new(random.seed()),
             random: RefCell::new(random),
             lookup,
             steps: Cell::new(0),
@@ -218,6 +222,11 @@ impl Random {
     /// The stream of `seed`.
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         Self(rand_chacha::rand_core::SeedableRng::from_seed(seed))
+    }
+
+    /// What decides it all.
+    fn seed(&self) -> [u8; 32] {
+        self.0.get_seed()
     }
 
     /// The next bytes of the stream.

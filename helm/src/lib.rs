@@ -13,6 +13,7 @@
 //! - `function`: what a template function is, and what it may reach
 //! - `template`: Go's text/template: lexer, parser, evaluator
 //! - `funcs`: the functions themselves; `semver`: versions and the constraints on them; `toml`: TOML in and out
+//! - `primes`: what RSA keys are made of, made ahead
 //! - [`lookup`]: what a chart may learn of a cluster
 //! - [`yaml`]: the reader and writer of YAML for all that airlock hands to Kubernetes; `json`: Go's JSON
 //! - [`limits`]: every bound, with its default
@@ -32,6 +33,7 @@ mod gofmt;
 mod gotime;
 mod json;
 mod object;
+mod primes;
 mod render;
 mod semver;
 mod template;
@@ -39,7 +41,7 @@ mod toml;
 mod value;
 
 pub use capabilities::{Capabilities, KubeVersion};
-pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values};
+pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values, schema_is_bounded};
 pub use error::Error;
 pub use limits::Limits;
 pub use lookup::{Deny, Lookup};

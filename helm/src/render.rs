@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::chart::{self, Chart, Meter};
 use crate::error::Error;
+use crate::funcs::crypto::keys_in;
 use crate::function::{Random, Scope};
 pub use crate::template::Mode;
 use crate::template::Set;
@@ -95,6 +96,8 @@ fn execute(
     let templates = scope::templates(root, values, options)?;
     let random = Random::new(options.seed);
     let functions = Scope::new(&options.limits, options.now, random, options.lookup);
+    let keys = templates.values().map(|template| keys_in(&template.text)).sum();
+    functions.primes.expect(keys);
     let sources = templates.iter().map(|(path, template)| (path.as_str(), template.text.as_str()));
     let set = Set::new(sources, options.mode, &options.limits)?;
     let mut files = BTreeMap::new();

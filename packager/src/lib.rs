@@ -11,6 +11,7 @@
 //! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
 //! - [`evidence`]: signatures about images, found, judged and written
 //! - [`drive_log`]: the sender's log on a drive; [`witness`]: what a site remembers of such logs
+//! - [`package_bundle`]: a bundle of packages made from charts in a store
 //! - [`verify`]: a drive proved; [`import`]: a drive into a store; [`inspect`]: a drive shown
 //!
 //! `MirrorConfig -> MirrorPlan -> [store] -> Lock -> PackPlan -> volumes => Verified<BundleManifest> -> Admitted -> store`
@@ -26,6 +27,7 @@ pub mod lock;
 pub mod media;
 pub mod mirror;
 pub mod pack;
+pub mod package_bundle;
 pub mod reporter;
 pub mod source;
 pub mod verify;

@@ -453,6 +453,39 @@ async fn a_request_that_never_ends_is_cut_off_at_the_deadline() {
     ended.expect("it panicked").expect("it failed");
 }
 
+#[tokio::test]
+async fn a_name_that_is_not_there_is_a_clean_404_however_it_is_asked_for() {
+    let server = Server::start(|_| ()).await;
+    server.add_image("public.ecr.aws/a/b", "v1", b"config");
+    let client = client();
+    let digest = Digest::sha256(b"absent");
+    for path in ["absent", "a/b", "public.ecr.aws/absent", "public.ecr.aws/a/b"] {
+        for query in ["", "?ns=other.example", "?ns=public.ecr.aws", "?ns=", "?ns=%00", "?ns=a/b"] {
+            for (end, known) in [
+                ("manifests/v2".to_owned(), ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"]),
+                (format!("manifests/{digest}"), ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"]),
+                (format!("blobs/{digest}"), ["BLOB_UNKNOWN", "NAME_UNKNOWN"]),
+            ] {
+                let url = server.url(&format!("/v2/{path}/{end}{query}"));
+                let head = client.head(&url).send().await.expect("no answer");
+                assert_eq!(head.status(), 404, "HEAD {url}");
+                let answer = client.get(&url).send().await.expect("no answer");
+                assert_eq!(answer.status(), 404, "{url}");
+                assert_eq!(answer.headers()["content-type"], "application/json", "{url}");
+                let body: serde_json::Value = answer.json().await.expect("no JSON");
+                let code = body["errors"][0]["code"].as_str().expect("no code");
+                assert!(known.contains(&code), "{url}: {code}");
+            }
+        }
+    }
+    let url = server.url("/v2/public.ecr.aws/a/b/manifests/v1?ns=public.ecr.aws");
+    assert_eq!(
+        client.get(url).send().await.expect("no answer").status(),
+        200,
+        "a mirror with a path in its URL"
+    );
+}
+
 /// Keeps what it is told, or cannot.
 #[derive(Default)]
 struct Notes {

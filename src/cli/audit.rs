@@ -42,6 +42,10 @@ pub(crate) enum Audit {
         #[command(flatten)]
         log: LogArg,
     },
+    /// Tell all that the log has about a digest: each decision, and what it rested on.
+    Explain(super::AuditExplain),
+    /// Report what the log is evidence for, control by control, with the proof of each event.
+    Report(super::AuditReport),
     /// Bring the index for searches up to date; searches do so by themselves.
     Index {
         #[command(flatten)]
@@ -103,7 +107,7 @@ pub(crate) enum OutcomeArg {
     Failed,
 }
 
-fn time_of(text: &str) -> Result<OffsetDateTime, String> {
+pub(super) fn time_of(text: &str) -> Result<OffsetDateTime, String> {
     let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
     let time = day.map(|day| day.with_time(Time::MIDNIGHT).assume_utc());
     time.or_else(|_| OffsetDateTime::parse(text, &Rfc3339))

@@ -1,5 +1,8 @@
 //! `airlock audit`: reading and proving the log.
 
+mod explain;
+mod report;
+
 use std::path::{Path, PathBuf};
 
 use audit::verify::{Report, verify};
@@ -26,6 +29,8 @@ pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::R
             Ok(Status::Done)
         }
         Audit::Proof { what, log } => proof(what, log, logs, printer),
+        Audit::Explain(settings) => explain::run(settings, &open(&settings.log, logs)?, printer),
+        Audit::Report(settings) => report::run(settings, &open(&settings.log, logs)?, printer),
         Audit::Index { log, rebuild } => {
             let reader = open(log, logs)?;
             let index = if *rebuild { Index::rebuild(&reader)? } else { Index::open(&reader)? };
@@ -186,13 +191,18 @@ fn prove(arg: &LogArg, kept: &[PathBuf], logs: &Logs, printer: &Printer) -> anyh
     let kept: Vec<&Path> = kept.iter().map(PathBuf::as_path).collect();
     let report = verify(&folder, &belief(arg, &folder)?, &kept)?;
     printer.result(&report, text)?;
-    if report.own_key {
+    own_key(report.own_key, printer);
+    Ok(if report.is_sound() { Status::Done } else { Status::Faults })
+}
+
+/// Says what it means that the log itself gave the key.
+fn own_key(own: bool, printer: &Printer) {
+    if own {
         printer.say(
             "note: the key beside the log was believed: a log made anew as a whole would pass; give --key, --policy \
-             or --checkpoint with what was kept elsewhere",
+             or, to `audit verify`, --checkpoint with what was kept elsewhere",
         );
     }
-    Ok(if report.is_sound() { Status::Done } else { Status::Faults })
 }
 
 fn text(report: &Report) -> String {

@@ -1,18 +1,25 @@
-//! `airlock keys`, and passwords.
+//! `airlock keys`, and the keys that other commands sign with.
+//!
+//! - `password`: where passwords and PINs come from; `change`: keys that change a trust file
+
+mod change;
+mod password;
 
 use std::fs::OpenOptions;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::Kind;
-use bundle_signer::{PrivateKey, PublicKey, TrustFile};
+use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile, TrustFile};
 use oci::Digest;
 use serde_json::json;
 use tlog::VerifierKey;
+use tlog::note::KeyKind;
 
-use crate::cli::Keys;
+use self::password::{Secret, ask, first_line, tried};
+use crate::cli::{ImportKey, KeyType, Keys, PasswordArg, Show};
 use crate::commands::{read, warn_of_readable};
 use crate::env;
 use crate::failure::{Status, Usage};
@@ -21,32 +28,32 @@ use crate::printer::Printer;
 
 pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (kind, object, name) = match settings {
-        Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name),
-        Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to),
+        Keys::Show(settings) => return show(settings, printer),
+        Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name.display().to_string()),
+        Keys::Import(settings) => (Kind::KeyImport, "key", settings.name.display().to_string()),
+        Keys::Rotate(settings) => (Kind::KeyRotate, "key", settings.name.display().to_string()),
+        Keys::Revoke(settings) => (Kind::KeyRevoke, "key", settings.revoked.clone()),
+        Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to.display().to_string()),
     };
-    let mut work = logs.begin(kind, (object, &name.display().to_string()), None, printer)?;
+    let mut work = logs.begin(kind, (object, &name), None, printer)?;
     let result = make(settings, &mut work, printer);
     work.end(result)
 }
 
 fn make(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
-        Keys::Generate { name, password_file } => {
-            let password = password(password_file.as_deref(), true)?;
-            let hint = generate(name, &password)?;
-            let (private, public) = files(name);
-            work.evidence("key", &hint);
-            work.digests([Digest::sha256(read(&public)?.as_bytes()).to_string()]);
-            work.done()?;
-            let value = json!({ "privateKey": private, "publicKey": public, "keyHint": hint });
-            printer.result(&value, |_| {
-                format!(
-                    "wrote {} (keep it secret) and {}\nkey hint {hint}\n",
-                    private.display(),
-                    public.display()
-                )
-            })?;
+        Keys::Generate { name, kind, password } => {
+            let password = ask(password, Secret::NewPassword)?;
+            let key = match kind {
+                KeyType::EcdsaP256 => KeyFile::Ecdsa(PrivateKey::generate()?),
+                KeyType::Ed25519 => KeyFile::Ed25519(Ed25519Key::generate()?),
+            };
+            made(name, &key, &password, (work, printer))
         }
+        Keys::Import(settings) => import(settings, work, printer),
+        Keys::Show(settings) => show(settings, printer),
+        Keys::Rotate(settings) => change::rotate(settings, work, printer),
+        Keys::Revoke(settings) => change::revoke(settings, work, printer),
         Keys::Trust { keys, log, witness, to } => {
             let count = trust(keys, (log, witness), to)?;
             work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
@@ -54,23 +61,106 @@ fn make(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resu
             printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
                 format!("wrote {}, which accepts {count} keys\n", to.display())
             })?;
+            Ok(Status::Done)
         }
     }
+}
+
+/// Writes a key pair and tells of it.
+fn made(
+    name: &Path,
+    key: &KeyFile,
+    password: &[u8],
+    (work, printer): (&mut Work<'_>, &Printer),
+) -> anyhow::Result<Status> {
+    let key_public = key.public_key()?;
+    let pem = key_public.to_pem();
+    write_pair(name, &key.to_encrypted_pem(password)?, &pem)?;
+    let (private, public) = files(name);
+    let hint = key_public.hint();
+    work.evidence("key", &hint);
+    work.digests([Digest::sha256(pem.as_bytes()).to_string()]);
+    work.done()?;
+    let value = json!({
+        "privateKey": private, "publicKey": public, "keyHint": hint, "type": key_public.kind(),
+    });
+    printer.result(&value, |_| {
+        format!("wrote {} (keep it secret) and {}\nkey hint {hint}\n", private.display(), public.display())
+    })?;
     Ok(Status::Done)
 }
 
-/// Writes a key pair; never over an existing one.
-pub(crate) fn generate(name: &Path, password: &[u8]) -> anyhow::Result<String> {
-    let key = PrivateKey::generate()?;
-    let public = key.public_key()?;
-    let (private_path, public_path) = files(name);
-    write_new(&private_path, key.to_encrypted_pem(password)?.as_bytes(), 0o600)?;
-    if let Err(error) = write_new(&public_path, public.to_pem().as_bytes(), 0o644) {
-        // Half a pair is of no use and would stop the next try.
-        let _ = std::fs::remove_file(&private_path);
-        return Err(error);
+fn import(settings: &ImportKey, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let failed = || format!("`{}` cannot be imported", settings.file.display());
+    let text = read(&settings.file)?;
+    warn_of_readable(&settings.file, printer);
+    let password = ask(&settings.password, Secret::NewPassword)?;
+    let key = if KeyFile::is_plain(&text) {
+        KeyFile::from_plain_pem(&text).with_context(failed)?
+    } else {
+        let source = match &settings.source_password_file {
+            Some(path) => first_line(path)?,
+            None => password.clone(),
+        };
+        KeyFile::from_pem(&text, &source).with_context(failed)?
+    };
+    made(&settings.name, &key, &password, (work, printer))
+}
+
+fn show(settings: &Show, printer: &Printer) -> anyhow::Result<Status> {
+    let path = &settings.shown;
+    let (place, key) = find_public(settings, printer)?;
+    if settings.pem {
+        printer.data(&key.to_pem())?;
+        return Ok(Status::Done);
     }
-    Ok(public.hint())
+    let notes = match (&settings.note_name, &key) {
+        (None, _) => None,
+        (Some(name), PublicKeyFile::Ed25519(key)) => {
+            let named = |kind| key.verifier(name, kind).map(|key| key.to_string());
+            Some((named(KeyKind::Ed25519)?, named(KeyKind::Cosignature)?))
+        }
+        (Some(_), PublicKeyFile::Ecdsa(_)) => {
+            let message = "logs and witnesses have Ed25519 keys here".to_owned();
+            return Err(
+                Usage { message, hint: "make one with `airlock keys generate --type ed25519`" }.into()
+            );
+        }
+    };
+    let (kind, hint, sha256, pem) = (key.kind(), key.hint(), key.fingerprint(), key.to_pem());
+    let value = json!({
+        "key": path, "holds": place, "type": kind, "keyHint": hint, "sha256": sha256, "publicKey": pem,
+        "logKey": notes.as_ref().map(|(log, _)| log), "witnessKey": notes.as_ref().map(|(_, witness)| witness),
+    });
+    printer.result(&value, |_| {
+        let notes = notes.as_ref().map_or_else(String::new, |(log, witness)| {
+            format!("log key      {log}\nwitness key  {witness}\n")
+        });
+        format!("type         {kind}, {place}\nkey hint     {hint}\nsha256       {sha256}\n{notes}{pem}")
+    })?;
+    Ok(Status::Done)
+}
+
+/// The public half of what is shown, and what it was taken from.
+fn find_public(settings: &Show, printer: &Printer) -> anyhow::Result<(&'static str, PublicKeyFile)> {
+    let path = &settings.shown;
+    if let Some(uri) = token_uri(path) {
+        let key = in_token(uri, &settings.password)?;
+        return Ok(("private key in a token", PublicKeyFile::Ecdsa(key.public_key()?)));
+    }
+    let text = read(path)?;
+    if text.contains("PRIVATE KEY-----") {
+        warn_of_readable(path, printer);
+        let key = if KeyFile::is_plain(&text) {
+            KeyFile::from_plain_pem(&text).with_context(|| format!("`{}` cannot be used", path.display()))?
+        } else {
+            let password = ask(&settings.password, Secret::Password)?;
+            KeyFile::from_pem(&text, &password).map_err(|error| unusable(path, &settings.password, error))?
+        };
+        return Ok(("private key", key.public_key()?));
+    }
+    let failed = || format!("`{}` cannot be used", path.display());
+    Ok(("public key", PublicKeyFile::from_pem(&text).with_context(failed)?))
 }
 
 /// The files of a pair; a dot in the name, as in `release-1.2`, belongs to it.
@@ -81,6 +171,18 @@ fn files(name: &Path) -> (PathBuf, PathBuf) {
         name.with_file_name(file)
     };
     (with(".key"), with(".pub"))
+}
+
+/// Writes both files of a pair, or none.
+fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
+    let (private_path, public_path) = files(name);
+    write_new(&private_path, private.as_bytes(), 0o600)?;
+    if let Err(error) = write_new(&public_path, public.as_bytes(), 0o644) {
+        // Half a pair is of no use and would stop the next try.
+        let _ = std::fs::remove_file(&private_path);
+        return Err(error);
+    }
+    Ok(())
 }
 
 /// Writes a trust file that accepts the keys.
@@ -112,55 +214,43 @@ fn log_keys(texts: &[String]) -> anyhow::Result<Vec<(String, VerifierKey)>> {
     texts.iter().map(key).collect()
 }
 
-/// Loads a private key with its password.
-pub(crate) fn load(
-    path: &Path,
-    password_file: Option<&Path>,
-    printer: &Printer,
-) -> anyhow::Result<PrivateKey> {
-    let text = read(path)?;
-    warn_of_readable(path, printer);
-    let password = password(password_file, false)?;
-    PrivateKey::from_pem(&text, &password).map_err(|error| {
-        let message = format!("`{}` cannot be used: {error}", path.display());
-        match error {
-            bundle_signer::Error::Password => Usage { message, hint: tried(password_file) }.into(),
-            error => anyhow::Error::from(error).context(format!("`{}` cannot be used", path.display())),
+/// Opens a private key: a file with its password, or a key in a token with the PIN.
+pub(crate) fn load(key: &Path, password: &PasswordArg, printer: &Printer) -> anyhow::Result<PrivateKey> {
+    if let Some(uri) = token_uri(key) {
+        return in_token(uri, password);
+    }
+    let text = read(key)?;
+    warn_of_readable(key, printer);
+    let secret = ask(password, Secret::Password)?;
+    PrivateKey::from_pem(&text, &secret).map_err(|error| unusable(key, password, error))
+}
+
+fn unusable(path: &Path, password: &PasswordArg, error: bundle_signer::Error) -> anyhow::Error {
+    let message = format!("`{}` cannot be used", path.display());
+    match error {
+        bundle_signer::Error::Password => {
+            Usage { message: format!("{message}: {error}"), hint: tried(password) }.into()
         }
-    })
-}
-
-/// Where a wrong password came from.
-fn tried(file: Option<&Path>) -> &'static str {
-    if file.is_some() {
-        return "the password was the first line of --password-file";
-    }
-    match env::KEY_PASSWORD.iter().position(|name| std::env::var_os(name).is_some()) {
-        Some(0) => "the password came from AIRLOCK_KEY_PASSWORD: correct or unset it, or use --password-file",
-        Some(_) => "the password came from COSIGN_PASSWORD: correct it, or set AIRLOCK_KEY_PASSWORD",
-        None => "try again, set AIRLOCK_KEY_PASSWORD, or use --password-file",
+        error => anyhow::Error::from(error).context(message),
     }
 }
 
-/// The password: from a file, the environment, or the terminal; never from the command line.
-fn password(file: Option<&Path>, new: bool) -> anyhow::Result<Vec<u8>> {
-    if let Some(path) = file {
-        let text = read(path)?;
-        return Ok(text.lines().next().unwrap_or_default().as_bytes().to_vec());
-    }
-    if let Some(password) = env::KEY_PASSWORD.iter().find_map(std::env::var_os) {
-        return Ok(password.into_encoded_bytes());
-    }
-    if !std::io::stdin().is_terminal() {
-        let hint = "set AIRLOCK_KEY_PASSWORD, or use --password-file";
-        return Err(Usage { message: "the private key needs a password".to_owned(), hint }.into());
-    }
-    let password = rpassword::prompt_password("Password for the private key: ")?;
-    if new && rpassword::prompt_password("Again: ")? != password {
-        let hint = "run the command again";
-        return Err(Usage { message: "the two passwords differ".to_owned(), hint }.into());
-    }
-    Ok(password.into_bytes())
+fn token_uri(key: &Path) -> Option<&str> {
+    key.to_str().filter(|text| Pkcs11Uri::is_meant(text))
+}
+
+/// The key in a token that a URI names. The URI is never shown: it could hold a PIN.
+fn in_token(uri: &str, password: &PasswordArg) -> anyhow::Result<PrivateKey> {
+    let uri = Pkcs11Uri::parse(uri)?;
+    PrivateKey::can_ask_tokens()?;
+    let module = uri.module().cloned().or_else(|| std::env::var_os(env::PKCS11_MODULE).map(PathBuf::from));
+    let module = module.ok_or(bundle_signer::Error::NoModule)?;
+    let flagged = password.password_file.is_some() || password.password_fd.is_some();
+    let pin = match uri.pin_file().filter(|_| !flagged) {
+        Some(file) => first_line(file)?,
+        None => ask(password, Secret::Pin)?,
+    };
+    Ok(PrivateKey::in_token(&uri, &module, &pin)?)
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {

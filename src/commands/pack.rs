@@ -46,7 +46,7 @@ fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyho
         hint: "give --key FILE; make one with `airlock keys generate`",
     })?;
     // The password first: nobody should be asked for it after an hour of work.
-    let key = keys::load(key, settings.key.password_file.as_deref(), printer)?;
+    let key = keys::load(key, &settings.key.password, printer)?;
     work.evidence("key", &key.public_key()?.hint());
     let journal = work.journal()?;
     if journal.is_none() {

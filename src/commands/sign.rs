@@ -137,12 +137,12 @@ fn line(written: &Written) -> String {
     format!("{did} {} ({}) at {}\n", written.image, written.format, written.at)
 }
 
-fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<bundle_signer::PrivateKey> {
+pub(super) fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<bundle_signer::PrivateKey> {
     let path = key.key.as_deref().ok_or_else(|| Usage {
         message: "signing needs a private key".to_owned(),
         hint: "give --key FILE; `airlock keys generate` makes one",
     })?;
-    keys::load(path, key.password_file.as_deref(), printer)
+    keys::load(path, &key.password, printer)
 }
 
 fn bundle(

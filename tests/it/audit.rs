@@ -14,9 +14,11 @@ use crate::signing::site;
 /// Commands that change and decide nothing.
 const SILENT: &[&str] = &[
     "audit-checkpoint",
+    "audit-explain",
     "audit-index",
     "audit-log",
     "audit-proof",
+    "audit-report",
     "audit-verify",
     "chart-explain",
     "chart-images",
@@ -26,6 +28,7 @@ const SILENT: &[&str] = &[
     "completions",
     "inspect",
     "man",
+    "quarantine-list",
     "schema",
     "store-list",
     "trust-schema",
@@ -114,6 +117,10 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
         rig.event("verify-image", &format!("{image} --store store --trust other.yaml"), "verify refused");
     assert_eq!(refused["outcome"]["reason"], "policy");
     rig.event("verify-manifest", "missing.yaml", "verify failed");
+    let set = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    rig.event("quarantine-release", &format!("{set} --reason mistake"), "alarm.release failed");
+    rig.event("return", "--to back", "return success");
+    rig.event("acknowledge", "back --trust release.yaml", "acknowledge refused");
     rig.event("store-check", "", "store.check success");
     rig.event("store-gc", "", "store.gc success");
     rig.event("store-rebuild", "", "store.rebuild success");
@@ -133,7 +140,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
         })
         .filter(|name| !name.contains("help"))
         .collect();
-    let groups = ["audit", "chart", "keys", "store", "trust"];
+    let groups = ["audit", "chart", "keys", "quarantine", "store", "trust"];
     let commands: BTreeSet<&str> =
         names.iter().map(String::as_str).filter(|name| !groups.contains(name)).collect();
     let known: BTreeSet<&str> = rig.seen.iter().map(String::as_str).chain(SILENT.iter().copied()).collect();

@@ -88,6 +88,10 @@ fn an_old_drive_is_an_alarm_and_stays_out_until_it_is_released() {
     fails(path, &old, 7, "quarantined since");
     fails(path, &["verify", "one", "--trust", "trust.yaml", "--store", "far"], 7, "quarantined");
     assert_eq!(done(path, &["store", "list", "--store", "far"]), before);
+    let events = json(path, &["audit", "log", "--store", "far", "--event", "alarm"]);
+    let reasons: Vec<_> =
+        events.as_array().unwrap().iter().map(|event| &event["event"]["outcome"]["reason"]).collect();
+    assert_eq!(reasons, ["rolled-back", "rolled-back"]);
     let listed = done(path, &["quarantine", "list", "--store", "far"]);
     assert!(listed.contains(&format!("{set} held")) && listed.contains("rollback"), "{listed}");
     let release = ["quarantine", "release", &set, "--store", "far", "--reason"];

@@ -1,17 +1,26 @@
 //! The command line as a user meets it.
 
 #[cfg(test)]
+mod attacks;
 mod audit;
+#[cfg(test)]
+mod audit_report;
 #[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod drive_log;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod lying;
+#[cfg(test)]
+mod packages;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Real clients against the real binary: what a quickstart serves is pulled by skopeo, podman and containerd, in
 //! the clear and over TLS with a password, run by runc, and its drive is checked by stock cosign.
+//! Drives are packed onto FAT32 and exFAT, too.
 
+#[cfg(test)]
+mod removable;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
@@ -94,24 +97,34 @@ mod tests {
         run("podman", &[&common, &["rmi", "--force", image][..]].concat());
     }
 
-    /// In the clear through a mirror's hosts.toml, so that containerd asks with `?ns=`; over TLS by the site's own
-    /// name.
+    /// In the clear through the hosts.toml that `airlock config` writes; over TLS by the site's own name.
     fn ctr(site: &Site, containerd: &Containerd, way: &Way<'_>, certs: &Path) {
         let (host, image) = match way.authority {
             None => ("registry.example".to_owned(), IMAGE.to_owned()),
             Some(_) => (way.address.to_owned(), format!("{}/{IMAGE}", way.address)),
         };
-        let folder = site.path(&format!("hosts-{}", way.address.replace(':', "-"))).join(&host);
-        std::fs::create_dir_all(&folder).unwrap();
-        let text = match way.authority {
-            None => format!("[host.\"http://{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", way.address),
-            Some(_) => format!(
-                "server = \"https://{0}\"\n[host.\"https://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{1}\"\n",
-                way.address,
-                certs.join("ca.crt").display()
-            ),
+        let folder = match way.authority {
+            // Without a way back to the internet, as `airlock config` writes it.
+            None => {
+                let to = site.path(&format!("node-{}", way.address.replace(':', "-")));
+                let registry = format!("http://{}", way.address);
+                let place = to.display().to_string();
+                let mirror = ["--mirror", &host, "--output-dir", &place];
+                site.airlock(&[&["config", "containerd", "--registry", &registry][..], &mirror].concat());
+                to.join("etc/containerd/certs.d").join(&host)
+            }
+            Some(_) => {
+                let folder = site.path(&format!("hosts-{}", way.address.replace(':', "-"))).join(&host);
+                std::fs::create_dir_all(&folder).unwrap();
+                let text = format!(
+                    "server = \"https://{0}\"\n[host.\"https://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{1}\"\n",
+                    way.address,
+                    certs.join("ca.crt").display()
+                );
+                std::fs::write(folder.join("hosts.toml"), text).unwrap();
+                folder
+            }
         };
-        std::fs::write(folder.join("hosts.toml"), text).unwrap();
         let hosts = folder.parent().unwrap().display().to_string();
         let access: &[&str] = if way.authority.is_some() { &["--user", USER] } else { &[] };
         containerd.ctr(&[&["images", "pull", "--hosts-dir", &hosts], access, &[&image]].concat());

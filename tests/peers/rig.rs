@@ -49,15 +49,20 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// A folder with nothing in it.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), digest: String::new() }
+    }
+
     pub(crate) fn quickstart() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let mut site = Self::empty();
+        let folder = &site.folder;
         let made = Command::new(AIRLOCK)
             .args(["quickstart", "--quiet", "--exit", "--listen", "127.0.0.1:5600", "--dir", "."])
             .current_dir(folder.path())
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut site = Self { folder, digest: String::new() };
         let listed = site.airlock(&["store", "list", "--store", "upstream", "--output", "json"]);
         let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
         listed[0]["digest"].as_str().unwrap().clone_into(&mut site.digest);

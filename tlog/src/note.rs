@@ -379,6 +379,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_id_in_capitals_is_the_same_key() {
+        // As golang.org/x/mod/sumdb/note reads it.
+        let parsed: Result<VerifierKey> = VKEY.replace("c74f20a3", "C74F20A3").parse();
+        assert_eq!(parsed.unwrap().to_string(), VKEY);
+    }
+
+    #[test]
     fn a_signed_note_survives_its_text_and_no_change() {
         let key = key(KeyKind::Ed25519);
         let mut note = Note::new("first\n\nlast\n".to_owned()).unwrap();

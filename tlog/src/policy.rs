@@ -81,6 +81,12 @@ impl Policy {
         })
     }
 
+    /// Whether a checkpoint needs witnesses.
+    #[must_use]
+    pub fn has_quorum(&self) -> bool {
+        self.quorum.is_some()
+    }
+
     /// Checks a checkpoint's log signature and its cosignatures.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What does not fit together in a trust file: rules that nobody can meet, and those that say less than they seem to.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Gate, Mode, TrustFile, TrustedKey};
@@ -33,8 +35,7 @@ impl TrustFile {
             tell(Severity::Contradiction, "every key is revoked".to_owned());
         }
         for group in &self.groups {
-            let alive =
-                self.keys.iter().filter(|key| group.keys.contains(&key.name) && self.lives(key)).count();
+            let alive = self.count(self.behind(&group.name).0.into_iter().filter(|key| self.lives(key)));
             if alive < group.threshold {
                 let (name, threshold) = (&group.name, group.threshold);
                 let text = format!("group `{name}` needs {threshold} keys, but only {alive} are not revoked");
@@ -48,7 +49,7 @@ impl TrustFile {
         for (gate, rules) in &self.gates {
             for (what, by) in &rules.rules {
                 let (keys, threshold) = self.behind(by);
-                let able = keys.iter().filter(|key| self.lives(key) && key.may_ever(what)).count();
+                let able = self.count(keys.into_iter().filter(|key| self.lives(key) && key.may_ever(what)));
                 if able < threshold {
                     let text = format!(
                         "gate `{gate}` asks `{by}` for `{what}`: {able} of its keys may sign that, {threshold} must"
@@ -87,6 +88,16 @@ impl TrustFile {
         for log in logs().filter(|log| self.log_revocation(log).is_some()) {
             tell(Severity::Warning, format!("the key of log or witness `{}` is revoked", log.name()));
         }
+        for key in &self.keys {
+            let old = key.replaces.as_ref().and_then(|old| self.keys.iter().find(|key| key.name == *old));
+            if let Some(old) = old.filter(|old| self.lives(old)) {
+                let text = format!(
+                    "key `{}` replaces `{}`, which is still accepted: revoke it once nothing rests on it",
+                    key.name, old.name
+                );
+                tell(Severity::Warning, text);
+            }
+        }
         for revocation in &self.revocations {
             if self.find(&revocation.hint).is_none() && !logs().any(|log| log.hint() == revocation.hint) {
                 let text = format!("no key has the revoked hint {}", revocation.hint);
@@ -104,13 +115,14 @@ impl TrustFile {
         self.revocation(&key.key).is_none()
     }
 
-    /// The keys of a group, or the key, of this name; and how many must sign.
+    /// The keys that speak for a group, or for the key, of this name; and how many must sign.
     fn behind(&self, name: &str) -> (Vec<&TrustedKey>, usize) {
-        match self.group(name) {
-            Some(group) => {
-                (self.keys.iter().filter(|key| group.keys.contains(&key.name)).collect(), group.threshold)
-            }
-            None => (self.keys.iter().filter(|key| key.name == name).collect(), 1),
-        }
+        let keys = self.keys.iter().filter(|key| self.speaks_for(key, name)).collect();
+        (keys, self.group(name).map_or(1, |group| group.threshold))
+    }
+
+    /// How many signers these keys are.
+    fn count<'a>(&'a self, keys: impl Iterator<Item = &'a TrustedKey>) -> usize {
+        keys.map(|key| self.signer(key)).collect::<BTreeSet<_>>().len()
     }
 }

@@ -1,6 +1,6 @@
 //! The decision: what proven signatures come to, by the rules of the trust file. Pure: no clock, no files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use oci::Digest;
@@ -211,7 +211,7 @@ impl Serialize for Reason {
 }
 
 impl TrustFile {
-    /// Decides at a gate. Each key counts once, however often it signed.
+    /// Decides at a gate. Each signer counts once, however often it signed and with however many of its keys.
     #[must_use]
     pub fn decide(&self, gate: Gate, claims: &Claims) -> Decision {
         let mut why_not = Vec::new();
@@ -278,19 +278,17 @@ impl TrustFile {
             return (!counted.is_empty()).then(|| names(&counted));
         };
         let group = self.group(by);
-        let wanted = |key: &&TrustedKey| match group {
-            Some(group) => group.keys().iter().any(|name| name == key.name()),
-            None => key.name() == by,
-        };
-        let (wanted, others): (Vec<_>, Vec<_>) = counted.into_iter().partition(wanted);
+        let (wanted, others): (Vec<_>, Vec<_>) =
+            counted.into_iter().partition(|key| self.speaks_for(key, by));
         let other = |key: &TrustedKey| Reason::NotWanted { key: key.name().to_owned(), by: by.to_owned() };
         why_not.extend(others.into_iter().map(other));
         let threshold = group.map_or(1, super::Group::threshold);
-        if wanted.len() >= threshold {
+        let found = wanted.iter().map(|key| self.signer(key)).collect::<BTreeSet<_>>().len();
+        if found >= threshold {
             return Some(names(&wanted));
         }
         if group.is_some() {
-            let (group, found) = (by.to_owned(), wanted.len());
+            let group = by.to_owned();
             why_not.push(Reason::BelowThreshold { group, threshold, found });
         }
         None

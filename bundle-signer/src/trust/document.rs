@@ -42,6 +42,10 @@ pub(super) struct KeyText {
     pub(super) name: String,
     /// PEM, `PUBLIC KEY`.
     pub(super) public_key: String,
+    /// The name of the key before it that this one takes over from. It stands for that one wherever a group or a
+    /// gate names it, and both are one signer: two signatures of them count once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaces: Option<String>,
     /// What it may sign: one of these. Anything when absent; nothing when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) roles: Option<Vec<RoleText>>,

@@ -64,6 +64,14 @@ fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(),
     Ok(if errors.is_empty() { Ok(()) } else { Err(words::describe(&errors)) })
 }
 
+/// Checks that checking `values` by `schema` would end soon, for callers with a validator of their own.
+///
+/// # Errors
+/// [`Error::Limit`] when it would go too deep or take too long.
+pub fn schema_is_bounded(schema: &Json, values: &Json, limits: &Limits) -> Result<(), Error> {
+    bounds::check(schema, values, limits)
+}
+
 fn compile(schema: &Json, limits: &Limits) -> Result<Validator, String> {
     let patterns = PatternOptions::regex().size_limit(limits.regex_bytes).dfa_size_limit(limits.regex_bytes);
     let options: ValidationOptions<'_> =

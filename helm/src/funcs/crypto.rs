@@ -78,6 +78,11 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "htpasswd", parameters: &[Str, Str], rest: None, body: password::htpasswd },
 ];
 
+/// How many keys a template makes, by its text: a guess, for conditions and loops are not seen.
+pub(crate) fn keys_in(text: &str) -> usize {
+    ["genCA ", "genSelfSignedCert ", "genSignedCert "].iter().map(|call| text.matches(call).count()).sum()
+}
+
 fn gen_private_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let kind = arguments.str(0)?;
     scope.step(if matches!(kind, "ecdsa" | "ed25519") { cost::SIGNATURE } else { cost::LARGE_KEY })?;
@@ -134,7 +139,7 @@ fn gen_signed_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Va
 
 fn new_key(scope: &Scope<'_>) -> Result<Key, Failure> {
     scope.step(cost::KEY)?;
-    Ok(Key::for_certificate(&mut stream(scope))?)
+    Ok(Key::for_certificate(&scope.primes))
 }
 
 fn given_key(scope: &Scope<'_>, arguments: Arguments<'_>, index: usize) -> Result<Key, Failure> {

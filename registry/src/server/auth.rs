@@ -83,6 +83,16 @@ impl Htpasswd {
     }
 }
 
+impl Htpasswd {
+    /// Whether there is such a user, and the hash to check a password with. An unknown user's costs what a known
+    /// one's does, so that time does not tell who is known.
+    fn hash_of(&self, user: &str) -> (bool, &str) {
+        let own = self.0.get(user);
+        let any = own.or_else(|| self.0.values().next());
+        (own.is_some(), any.map_or(NOBODY, String::as_str))
+    }
+}
+
 impl fmt::Debug for Htpasswd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Htpasswd({} users)", self.0.len())
@@ -144,9 +154,7 @@ impl Authenticator {
                     .ok()
                     .and_then(basic)
                     .ok_or_else(|| Refusal::unauthorized("only basic credentials are understood"))?;
-                let known = users.0.contains_key(&user);
-                let any = users.0.values().next().map_or(NOBODY, String::as_str);
-                let hash = users.0.get(&user).map_or(any, String::as_str);
+                let (known, hash) = users.hash_of(&user);
                 if self.matches(&user, password, hash).await? && known {
                     return Ok(Caller::User(user));
                 }

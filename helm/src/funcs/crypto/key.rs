@@ -11,6 +11,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::rsa::RsaKey;
 use super::{der as write, dsa};
+use crate::primes::Primes;
 
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const SHA256_WITH_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
@@ -37,9 +38,10 @@ impl Key {
     /// # Errors
     /// The kind is unknown, or the making failed: the text that Sprig gives as the result.
     pub(super) fn generate(kind: &str, random: &mut ChaCha20Rng) -> Result<Self, String> {
-        let failed = |error: String| format!("failed to generate private key: {error}");
         Ok(match kind {
-            "" | "rsa" => Self::Rsa(RsaKey::generate(random, 4096).map_err(failed)?),
+            "" | "rsa" => {
+                Self::Rsa(RsaKey::large(random).ok_or("failed to generate private key: no prime found")?)
+            }
             "dsa" => Self::Dsa(dsa::generate(random)?),
             "ecdsa" => Self::P256(p256::SecretKey::generate_from_rng(random)),
             "ed25519" => {
@@ -52,13 +54,8 @@ impl Key {
     }
 
     /// The RSA key of 2048 bits that certificates get.
-    ///
-    /// # Errors
-    /// The making failed.
-    pub(super) fn for_certificate(random: &mut ChaCha20Rng) -> Result<Self, String> {
-        RsaKey::generate(random, 2048)
-            .map(Self::Rsa)
-            .map_err(|error| format!("error generating rsa key: {error}"))
+    pub(super) fn for_certificate(primes: &Primes) -> Self {
+        Self::Rsa(RsaKey::generate(primes))
     }
 
     /// Sprig's `parsePrivateKeyPEM`.

@@ -1,19 +1,17 @@
 //! RSA keys: PKCS #1 (RFC 8017), made from the render's seed, signing by ring.
 //!
-//! Primes come from `crypto-primes`: the crate `rsa` has no release without an open advisory (RUSTSEC-2023-0071).
+//! Not by the crate `rsa`, which has no release without an open advisory (RUSTSEC-2023-0071).
 
 use crypto_bigint::{BoxedUint, ConcatenatingMul, Gcd, NonZero, Resize};
-use crypto_primes::hazmat::{SetBits, SmallFactorsSieveFactory};
-use crypto_primes::{Flavor, is_prime, sieve_and_find};
 use der::asn1::UintRef;
 use der::{Decode, Reader, SliceReader};
 use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::Rng;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
 use super::der as write;
-
-const EXPONENT: u64 = 65_537;
+use crate::primes::{EXPONENT, Primes, large_pair};
 
 /// An RSA private key of two primes. Each number is its bytes, the highest first.
 pub(super) struct RsaKey {
@@ -24,22 +22,29 @@ pub(super) struct RsaKey {
 }
 
 impl RsaKey {
-    /// A new key of `bits` bits.
-    ///
-    /// # Errors
-    /// The bits are too few to hold two primes.
-    pub(super) fn generate(random: &mut ChaCha20Rng, bits: u32) -> Result<Self, String> {
+    /// A new key of 2048 bits.
+    pub(super) fn generate(primes: &Primes) -> Self {
         loop {
-            let (first, second) = (prime(random, bits / 2)?, prime(random, bits / 2)?);
-            // ring, like OpenSSL, wants the larger prime first.
-            let (p, q) = if first > second { (first, second) } else { (second, first) };
-            if let Some(key) = Self::from_primes(&p, &q) {
-                return Ok(key);
+            let (first, second) = primes.pair();
+            if let Some(key) = Self::from_primes(first, second) {
+                return key;
             }
         }
     }
 
-    fn from_primes(p: &BoxedUint, q: &BoxedUint) -> Option<Self> {
+    /// A new key of 4096 bits.
+    pub(super) fn large(random: &mut ChaCha20Rng) -> Option<Self> {
+        let mut seed = [0; 32];
+        random.fill_bytes(&mut seed);
+        let (first, second) = large_pair(seed)?;
+        Self::from_primes(first, second)
+    }
+
+    /// `None` when the primes are the same.
+    fn from_primes(first: BoxedUint, second: BoxedUint) -> Option<Self> {
+        // ring, like OpenSSL, wants the larger prime first.
+        let (p, q) = if first > second { (first, second) } else { (second, first) };
+        let (p, q) = (&p, &q);
         let modulus = p.concatenating_mul(q);
         let one = BoxedUint::one();
         let (before_p, before_q) = (p.wrapping_sub(&one), q.wrapping_sub(&one));
@@ -128,14 +133,6 @@ impl RsaKey {
     fn public_part(&self) -> Self {
         Self { modulus: self.modulus.clone(), exponent: self.exponent.clone(), private: Default::default() }
     }
-}
-
-/// A prime with its two highest bits set, so that the product of two has twice the bits.
-fn prime(random: &mut ChaCha20Rng, bits: u32) -> Result<BoxedUint, String> {
-    let sieve = SmallFactorsSieveFactory::new(Flavor::Any, bits, SetBits::TwoMsb);
-    let found =
-        sieve.and_then(|sieve| sieve_and_find(random, sieve, |_, number| is_prime(Flavor::Any, number)));
-    found.map_err(|error| error.to_string())?.ok_or_else(|| "no prime found".to_owned())
 }
 
 fn inverse(number: &BoxedUint, modulus: &BoxedUint) -> Option<BoxedUint> {

@@ -7,6 +7,7 @@ use crate::funcs::testing::{NOW, call, with_seed, within};
 use crate::function::Random;
 use crate::limits::Limits;
 use crate::lookup::Deny;
+use crate::primes::Primes;
 
 fn object(value: &Value) -> (String, String) {
     let Value::Object(object) = value else { panic!("{}", value.type_name()) };
@@ -191,8 +192,7 @@ fn keys_of_openssl_are_read() {
 /// A key may name its primes in any order, as Go's do.
 #[test]
 fn rsa_keys_with_the_smaller_prime_first_sign() {
-    let mut random = rand_chacha::rand_core::SeedableRng::from_seed([9; 32]);
-    let key = rsa::RsaKey::generate(&mut random, 2048).unwrap();
+    let key = rsa::RsaKey::generate(&Primes::new([9; 32]));
     let swapped = key.with_primes_swapped();
     assert_eq!(key.sign(b"x").unwrap(), swapped.sign(b"x").unwrap());
     let read = rsa::RsaKey::from_pkcs1(&swapped.to_pkcs1()).unwrap();
@@ -337,10 +337,10 @@ const DERIVED: &[(i64, &str, &str, &str)] = &[
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_an_rsa_key() {
-    let mut random = rand_chacha::rand_core::SeedableRng::from_seed([1; 32]);
+    let primes = Primes::new([1; 32]);
     let start = std::time::Instant::now();
     for _ in 0..40 {
-        rsa::RsaKey::generate(&mut random, 2048).unwrap();
+        rsa::RsaKey::generate(&primes);
     }
     println!("{:?} a key", start.elapsed() / 40);
 }

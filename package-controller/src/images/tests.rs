@@ -1,0 +1,155 @@
+//! Every place of every kind is found, and a pinned object is pinned everywhere.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn pod_spec(tag: &str) -> Value {
+    json!({
+        "initContainers": [{"name": "i", "image": format!("r.example/i:{tag}")}],
+        "containers": [
+            {"name": "c", "image": format!("nginx:{tag}"), "imagePullPolicy": "Never"},
+            {"name": "none"},
+        ],
+        "ephemeralContainers": [{"name": "e", "image": format!("r.example/e:{tag}")}],
+        "volumes": [
+            {"name": "d", "emptyDir": {}},
+            {"name": "v", "image": {"reference": format!("r.example/v:{tag}"), "pullPolicy": "Always"}},
+        ],
+    })
+}
+
+fn object(group: &str, kind: &str, spec: &Value) -> Value {
+    let mut value = spec.clone();
+    for part in spec_of(group, kind).unwrap().split('/').skip(1).collect::<Vec<_>>().into_iter().rev() {
+        value = json!({ part: value });
+    }
+    value
+}
+
+fn fixed(_: &Reference) -> Option<Digest> {
+    Some(Digest::sha256(b"x"))
+}
+
+/// Applies a patch that only tests and replaces.
+fn apply(object: &Value, patch: &[Operation]) -> Value {
+    let mut object = object.clone();
+    for step in patch {
+        let place = object.pointer_mut(&step.path).unwrap();
+        match step.op {
+            "test" => assert_eq!(*place, step.value),
+            "replace" => *place = step.value.clone(),
+            other => panic!("{other}"),
+        }
+    }
+    object
+}
+
+#[test]
+fn all_four_places_are_found_in_all_nine_kinds() {
+    for (group, kind, _) in KINDS {
+        let object = object(group, kind, &pod_spec("1"));
+        let found = images(group, kind, &object).unwrap();
+        let names: Vec<_> = found.iter().map(|used| (used.place, used.name.as_str())).collect();
+        let expected = [
+            (Place::InitContainer, "i"),
+            (Place::Container, "c"),
+            (Place::EphemeralContainer, "e"),
+            (Place::Volume, "v"),
+        ];
+        assert_eq!(names, expected, "{kind}");
+        let pinned = apply(&object, &pin(&found, &fixed).unwrap());
+        for used in images(group, kind, &pinned).unwrap() {
+            assert!(used.image.parse::<Reference>().unwrap().digest().is_some(), "{kind}: {}", used.image);
+            assert!(used.image.contains(":1@sha256:"), "{}", used.image);
+        }
+    }
+}
+
+#[test]
+fn kinds_that_make_no_pods_have_no_images_and_look_alikes_in_other_groups_neither() {
+    let object = object("apps", "Deployment", &pod_spec("1"));
+    assert!(makes_pods("batch", "CronJob") && !makes_pods("apps", "CronJob"));
+    assert_eq!(images("example.com", "Deployment", &object).unwrap(), []);
+    assert_eq!(images("", "Pod", &json!({"metadata": {}})).unwrap(), []);
+}
+
+#[test]
+fn what_is_not_shaped_like_a_pod_is_refused_and_never_overlooked() {
+    for (spec, at) in [
+        (json!([]), "/spec"),
+        (json!({"containers": {}}), "/spec/containers"),
+        (json!({"containers": ["nginx"]}), "/spec/containers/0"),
+        (json!({"containers": [{"image": ["nginx"]}]}), "/spec/containers/0/image"),
+        (json!({"volumes": [{"image": "nginx"}]}), "/spec/volumes/0/image"),
+        (json!({"volumes": [{"image": {"reference": 5}}]}), "/spec/volumes/0/image/reference"),
+    ] {
+        let error = images("", "Pod", &json!({"spec": spec})).unwrap_err();
+        assert!(matches!(&error, Error::Shape(found) if found == at), "{at}: {error}");
+    }
+    let many: Vec<_> = (0..=MOST).map(|_| json!({"image": "a"})).collect();
+    assert!(matches!(images("", "Pod", &json!({"spec": {"containers": many}})), Err(Error::TooMany)));
+}
+
+#[test]
+fn only_an_object_with_exactly_these_images_is_not_judged_again() {
+    let judged = |old: &Value, new: &Value| {
+        let wrap = |spec: &Value| json!({"spec": {"replicas": 1, "template": {"spec": spec}}});
+        to_judge("apps", "Deployment", Some(&wrap(old)), &wrap(new)).unwrap().len()
+    };
+    let (old, mut new) = (pod_spec("1"), pod_spec("1"));
+    assert_eq!(judged(&old, &new), 0);
+    new["containers"][0]["image"] = json!("nginx:2");
+    assert_eq!(judged(&old, &new), 4);
+    // The same image in a new place is a new use of it.
+    let mut moved = pod_spec("1");
+    moved["containers"][1]["image"] = moved["initContainers"][0]["image"].clone();
+    assert_eq!(judged(&old, &moved), 5);
+    assert_eq!(judged(&json!({"containers": "broken"}), &old), 4);
+    assert_eq!(to_judge("", "Pod", None, &json!({"spec": old})).unwrap().len(), 4);
+}
+
+#[test]
+fn one_unknown_tag_leaves_the_whole_object_unpinned() {
+    let uses = images("", "Pod", &json!({"spec": pod_spec("1")})).unwrap();
+    let some = |reference: &Reference| (reference.repository().as_str() != "e").then(|| Digest::sha256(b"x"));
+    let error = pin(&uses, &some).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`r.example/e:1` at `/spec/ephemeralContainers/0/image` has no digest, and none is known for it"
+    );
+    let bad = ImageUse {
+        pointer: "/p".to_owned(),
+        place: Place::Container,
+        name: String::new(),
+        image: "UP ER".to_owned(),
+    };
+    assert!(matches!(pin(&[bad], &fixed), Err(Error::Name { .. })));
+}
+
+proptest! {
+    #[test]
+    fn pinning_twice_changes_nothing_more(tag in "[a-z0-9]{1,8}", kind in 0_usize..9, digested in any::<bool>()) {
+        let (group, kind, _) = KINDS[kind];
+        let tag = if digested { format!("{tag}@{}", Digest::sha256(b"y")) } else { tag };
+        let object = object(group, kind, &pod_spec(&tag));
+        let once = apply(&object, &pin(&images(group, kind, &object).unwrap(), &fixed).unwrap());
+        let again = pin(&images(group, kind, &once).unwrap(), &fixed).unwrap();
+        prop_assert!(again.is_empty());
+        prop_assert_eq!(digested, once == object);
+    }
+
+    #[test]
+    fn no_object_makes_it_panic(text in "[\\[\\]{}\":,a-z0-9/]{0,60}", kind in 0_usize..9) {
+        let (group, kind, at) = KINDS[kind];
+        let value: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        for name in ["containers", "volumes"] {
+            let mut spec = json!({ name: value });
+            for part in at.split('/').skip(1).collect::<Vec<_>>().into_iter().rev() {
+                spec = json!({ part: spec });
+            }
+            let _ = images(group, kind, &spec);
+        }
+        let _ = images(group, kind, &value);
+    }
+}

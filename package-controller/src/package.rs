@@ -1,0 +1,211 @@
+//! The steps of a package: from what is observed to the next status and the next action.
+//!
+//! A step is decided from the objects alone and may be lost or done twice: whoever runs it writes the status after
+//! the action, so a controller that dies in between decides the same again, and every action is idempotent.
+//!
+//! Upstream's states and pauses, with what it lacks: a finalizer, so that a deletion is never missed; an end to
+//! what never succeeds; cycles told instead of waited for; upgrades listed.
+//!
+//! `initializing -> installing dependencies -> installing -> installed <-> updating`
+
+mod dependencies;
+mod plan;
+mod status;
+
+use std::time::Duration;
+
+use package_api::name::{Cluster, PACKAGES_NAMESPACE};
+use package_api::{Package, PackageBundle, PackageBundleControllerSpec, PackageState, PackageStatus};
+use serde_json::Value;
+
+pub use dependencies::Dependencies;
+pub use plan::{CHART_REGISTRY, IMAGE_REGISTRY, Install};
+pub use status::{Outcome, finish, has_failed};
+
+/// Keeps a package until what it installed is gone.
+pub const FINALIZER: &str = "airlock.dev/uninstall";
+
+/// Pauses, as upstream has them.
+const NOW: Again = Again::After(Duration::from_nanos(1));
+const SOON: Again = Again::After(Duration::from_secs(2));
+const SHORT: Again = Again::After(Duration::from_secs(30));
+const LONG: Again = Again::After(Duration::from_mins(1));
+const VERY_LONG: Again = Again::After(Duration::from_mins(3));
+
+/// What is known of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// The object.
+    pub package: &'a Package,
+    /// The active bundle of its cluster, or why there is none.
+    pub bundle: Result<&'a PackageBundle, &'a str>,
+    /// Its cluster's settings.
+    pub settings: &'a PackageBundleControllerSpec,
+    /// All packages of its namespace.
+    pub siblings: &'a [Package],
+    /// What is installed under its name.
+    pub release: Release<'a>,
+}
+
+/// What is installed under a package's name.
+#[derive(Clone, Copy, Debug)]
+pub enum Release<'a> {
+    /// Nothing.
+    Absent,
+    /// Something, with these values.
+    Present(&'a Value),
+    /// The cluster does not tell.
+    Unknown(&'a str),
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Add the finalizer.
+    Hold,
+    /// Make packages that this one needs.
+    Create(Vec<Package>),
+    /// Install or upgrade; then [`finish`].
+    Install(Box<Install>),
+    /// Take away what was installed.
+    Uninstall,
+    /// Take the finalizer away.
+    Release,
+}
+
+/// When to look again, if nothing changes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// Only when something changes.
+    Never,
+    /// After a time.
+    After(Duration),
+}
+
+/// What follows from what was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What to do first.
+    pub action: Action,
+    /// What to write then.
+    pub status: PackageStatus,
+    /// When to look again.
+    pub again: Again,
+}
+
+/// Decides on the next step of a package.
+#[must_use]
+pub fn next(observed: &Observed<'_>) -> Step {
+    let package = observed.package;
+    let mut status = package.status.clone().unwrap_or_default();
+    status.observed_generation = package.metadata.generation;
+    if package.metadata.deletion_timestamp.is_some() {
+        return leave(observed, status);
+    }
+    if Cluster::of(package.namespace()).is_none() {
+        status.state = Some(PackageState::Unknown);
+        status.detail = Some(format!("Packages namespaces must start with: {PACKAGES_NAMESPACE}"));
+        return Step { action: Action::None, status, again: Again::Never };
+    }
+    if !is_held(package) {
+        return Step { action: Action::Hold, status, again: NOW };
+    }
+    let plan = match plan::plan(observed) {
+        Ok(plan) => plan,
+        Err(detail) => return waits(status, detail, LONG),
+    };
+    let offered = observed.bundle.ok().and_then(|bundle| bundle.spec.package(&package.spec.package_name));
+    status.upgrades_available = offered.and_then(|offered| plan::upgrades(offered, &plan.source.version));
+    status.target_version = Some(plan.target_version.clone());
+    match status.state.unwrap_or_default() {
+        PackageState::Initializing | PackageState::Unknown | PackageState::Uninstalling => {
+            status.source = plan.source;
+            status.spec = Some(package.spec.clone());
+            moves(status, PackageState::InstallingDependencies, NOW)
+        }
+        PackageState::InstallingDependencies => wait_for_others(observed, &plan, status),
+        PackageState::Installing => install(package, plan, status),
+        PackageState::Installed => watch(observed, &plan, status),
+        PackageState::Updating => {
+            status.source = plan.source;
+            status.spec = Some(package.spec.clone());
+            moves(status, PackageState::InstallingDependencies, NOW)
+        }
+    }
+}
+
+fn is_held(package: &Package) -> bool {
+    package.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+}
+
+fn moves(mut status: PackageStatus, state: PackageState, again: Again) -> Step {
+    status.state = Some(state);
+    Step { action: Action::None, status, again }
+}
+
+fn waits(mut status: PackageStatus, detail: String, again: Again) -> Step {
+    status.detail = Some(detail);
+    Step { action: Action::None, status, again }
+}
+
+/// A package that is deleted: what it installed goes first, then the finalizer, and then it is gone.
+fn leave(observed: &Observed<'_>, mut status: PackageStatus) -> Step {
+    if !is_held(observed.package) {
+        return Step { action: Action::None, status, again: Again::Never };
+    }
+    match observed.release {
+        Release::Absent => Step { action: Action::Release, status, again: Again::Never },
+        Release::Present(_) => {
+            status.state = Some(PackageState::Uninstalling);
+            Step { action: Action::Uninstall, status, again: SOON }
+        }
+        Release::Unknown(reason) => waits(status, reason.to_owned(), LONG),
+    }
+}
+
+fn wait_for_others(observed: &Observed<'_>, plan: &Install, mut status: PackageStatus) -> Step {
+    let Ok(bundle) = observed.bundle else { return waits(status, "no active bundle".to_owned(), LONG) };
+    match dependencies::resolve(observed.package, bundle, &plan.dependencies, observed.siblings) {
+        Dependencies::Unusable(reason) => waits(status, format!("invalid package bundle. ({reason})"), LONG),
+        Dependencies::Missing { create, waiting } => {
+            let detail = format!("Waiting for dependencies: {}", waiting.join(", "));
+            Step { action: Action::Create(create), ..waits(status, detail, SOON) }
+        }
+        Dependencies::Waiting(names) => {
+            waits(status, format!("Waiting for dependencies: {}", names.join(", ")), SOON)
+        }
+        Dependencies::Ready => {
+            status.detail = None;
+            moves(status, PackageState::Installing, NOW)
+        }
+    }
+}
+
+/// What was given up is not tried again until the package or the bundle changes.
+fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step {
+    if has_failed(package) && status.source == plan.source {
+        return Step { action: Action::None, status, again: VERY_LONG };
+    }
+    status.source = plan.source.clone();
+    status.spec = Some(package.spec.clone());
+    Step { action: Action::Install(Box::new(plan)), status, again: LONG }
+}
+
+/// Whether all is still as it should be.
+fn watch(observed: &Observed<'_>, plan: &Install, status: PackageStatus) -> Step {
+    let changed = match observed.release {
+        Release::Unknown(reason) => return waits(status, reason.to_owned(), LONG),
+        Release::Absent => true,
+        Release::Present(values) => plan::differs(&plan.values, values),
+    };
+    if changed || status.source != plan.source {
+        moves(status, PackageState::Updating, SHORT)
+    } else {
+        moves(status, PackageState::Installed, VERY_LONG)
+    }
+}
+
+#[cfg(test)]
+mod tests;

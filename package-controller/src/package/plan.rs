@@ -1,0 +1,116 @@
+//! What a package comes to by the active bundle: a chart, held to its digest, and values.
+
+use package_api::name::PACKAGES_NAMESPACE;
+use package_api::{AvailableUpgrade, BundlePackage, PackageSource, bundle::LATEST};
+use serde_json::{Map, Value, json};
+
+use super::Observed;
+use crate::values;
+
+/// Where images are, unless the cluster's settings say otherwise.
+pub const IMAGE_REGISTRY: &str = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
+/// Where charts are, unless the bundle or the cluster's settings say otherwise.
+pub const CHART_REGISTRY: &str = "public.ecr.aws/eks-anywhere";
+
+/// An installation, planned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Install {
+    /// The release's name, which is the package's.
+    pub release: String,
+    /// The namespace of release records.
+    pub release_namespace: &'static str,
+    /// Where to install; none means the chart's own default.
+    pub target_namespace: Option<String>,
+    /// Whether the namespace is made.
+    pub create_namespace: bool,
+    /// The registry of the chart and the beginning of its repository, settled.
+    pub chart_registry: String,
+    /// The chart. It is taken by its digest: the version's name is for people.
+    pub source: PackageSource,
+    /// The version as `status.targetVersion` says it.
+    pub target_version: String,
+    /// The values.
+    pub values: Value,
+    /// Names of packages that must be there before.
+    pub dependencies: Vec<String>,
+}
+
+/// Plans by the active bundle.
+///
+/// # Errors
+/// What a person should know.
+pub(super) fn plan(observed: &Observed<'_>) -> Result<Install, String> {
+    let package = observed.package;
+    let (spec, settings) = (&package.spec, observed.settings);
+    let bundle = observed.bundle.map_err(|reason| format!("getting PackageBundle: {reason}"))?;
+    let (name, from) = (&spec.package_name, bundle.name());
+    let offered = bundle.spec.package(name);
+    let offered = offered.ok_or_else(|| format!("package not found in bundle ({from}): {name}"))?;
+    let wanted = spec.package_version.as_deref().unwrap_or_default();
+    let version = offered.version(Some(wanted));
+    let version =
+        version.ok_or_else(|| format!("package version not found in bundle ({from}): {name} @ {wanted}"))?;
+    // Without a digest nothing says which chart was meant; a tag is anyone's to move.
+    version.digest.parse::<oci::Digest>().map_err(|error| {
+        format!("invalid package bundle. (the chart of {name} @ {} has no digest: {error})", version.name)
+    })?;
+    let registry = given(offered.source.registry.as_deref());
+    let default = given(settings.default_registry.as_deref()).unwrap_or(CHART_REGISTRY);
+    let values = values::read(spec.config.as_deref()).map_err(|error| error.words())?;
+    let Value::Object(values) = values else { return Err("the configuration is not a map".to_owned()) };
+    let latest = wanted.is_empty() || wanted == LATEST;
+    Ok(Install {
+        release: package.name().to_owned(),
+        release_namespace: PACKAGES_NAMESPACE,
+        target_namespace: given(spec.target_namespace.as_deref()).map(str::to_owned),
+        create_namespace: settings.create_namespace.unwrap_or_default(),
+        chart_registry: registry.unwrap_or(default).to_owned(),
+        source: PackageSource {
+            registry: registry.unwrap_or_default().to_owned(),
+            repository: offered.source.repository.clone(),
+            version: version.name.clone(),
+            digest: version.digest.clone(),
+        },
+        target_version: if latest { format!("{} (latest)", version.name) } else { version.name.clone() },
+        values: with_registry(values, given(settings.default_image_registry.as_deref())),
+        dependencies: version.dependencies.clone().unwrap_or_default(),
+    })
+}
+
+fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Charts of EKS Anywhere take their images from `sourceRegistry`; what the user says goes before.
+fn with_registry(mut values: Map<String, Value>, registry: Option<&str>) -> Value {
+    let own = values.get("sourceRegistry").and_then(Value::as_str).is_some_and(|own| !own.is_empty());
+    if !own {
+        values.insert("sourceRegistry".to_owned(), json!(registry.unwrap_or(IMAGE_REGISTRY)));
+    }
+    Value::Object(values)
+}
+
+/// Whether what is installed has other values than are wanted. Secrets for pulling that upstream's controller added
+/// are no difference.
+pub(super) fn differs(wanted: &Value, found: &Value) -> bool {
+    const ADDED: &str = "imagePullSecrets";
+    if wanted == found {
+        return false;
+    }
+    let mut found = found.clone();
+    if let Some(table) = found.as_object_mut()
+        && wanted.get(ADDED).is_none()
+    {
+        table.remove(ADDED);
+    }
+    *wanted != found
+}
+
+/// The versions that the bundle lists before this one: its order is from new to old.
+pub(super) fn upgrades(offered: &BundlePackage, version: &str) -> Option<Vec<AvailableUpgrade>> {
+    let versions = &offered.source.versions;
+    let at = versions.iter().position(|listed| listed.name == version)?;
+    let upgrade = |name: &String| AvailableUpgrade { version: name.clone(), tag: name.clone() };
+    let newer: Vec<_> = versions.iter().take(at).map(|version| upgrade(&version.name)).collect();
+    (!newer.is_empty()).then_some(newer)
+}

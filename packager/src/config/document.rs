@@ -1,0 +1,198 @@
+//! The mirror file as it is written; its JSON Schema comes from these types.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The mirror file as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "MirrorConfig")]
+pub(super) struct Document {
+    /// Always `airlock.dev/v1alpha1`.
+    pub(super) api_version: String,
+    /// Always `MirrorConfig`.
+    pub(super) kind: String,
+    pub(super) metadata: Metadata,
+    /// Platforms to take of multi-platform images, as `os/architecture[/variant]`; all when empty.
+    #[serde(default)]
+    pub(super) platforms: Vec<String>,
+    /// Registries that are reached in another way than over HTTPS under their own name.
+    #[serde(default)]
+    pub(super) registries: Vec<RegistryText>,
+    /// URLs that are fetched from elsewhere.
+    #[serde(default)]
+    pub(super) urls: Vec<UrlText>,
+    /// What to mirror.
+    pub(super) sources: Vec<SourceText>,
+    #[serde(default)]
+    pub(super) signatures: Signatures,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metadata {
+    /// The set's name; the volumes' file names begin with it.
+    pub(super) name: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RegistryText {
+    /// The host as it stands in references, for example `public.ecr.aws`.
+    pub(super) host: String,
+    /// Where to connect instead: `host[:port][/prefix]`; the host itself when absent.
+    pub(super) mirror: Option<String>,
+    /// Speak plain HTTP.
+    #[serde(default, rename = "plainHTTP")]
+    pub(super) plain_http: bool,
+    /// A PEM file with a certificate authority to trust.
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UrlText {
+    /// What the URL begins with.
+    pub(super) prefix: String,
+    /// What stands there instead.
+    pub(super) mirror: String,
+}
+
+/// What to mirror; one kind each.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct SourceText {
+    /// An EKS Distro `Release` manifest: every image and archive of it.
+    pub(super) eksd_release: Option<LocationText>,
+    /// An EKS Anywhere `PackageBundle`: its charts and images.
+    pub(super) package_bundle: Option<BundleText>,
+    /// Image references.
+    pub(super) images: Option<Vec<String>>,
+    /// Helm charts, each with the images that it renders to.
+    pub(super) charts: Option<Vec<ChartText>>,
+    /// Plain files.
+    pub(super) files: Option<Vec<FileText>>,
+    /// A folder that is an OCI image layout.
+    pub(super) oci_layout: Option<ArchiveText>,
+    /// A tar file that holds an OCI image layout.
+    pub(super) oci_archive: Option<ArchiveText>,
+    /// A tar file of `docker save`.
+    pub(super) docker_archive: Option<ArchiveText>,
+    /// Who must have signed these images, or these charts' artifacts, upstream: `key` or `identity`.
+    pub(super) verify: Option<VerifyText>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerifyText {
+    /// A public key, PEM, relative to the mirror file.
+    pub(super) key: Option<PathBuf>,
+    /// Who signed without a key of their own.
+    pub(super) identity: Option<IdentityText>,
+    /// The name under which upstream signs, `HOST/REPOSITORY`, where that is not the reference's.
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct IdentityText {
+    /// The certificate's subject: an email address or the URI of a workflow.
+    pub(super) subject: Option<String>,
+    /// A regular expression that matches the whole subject.
+    pub(super) subject_regexp: Option<String>,
+    /// Who vouched for the subject.
+    pub(super) issuer: String,
+    /// A `trusted_root.json`, relative to the mirror file; that of sigstore's public instance when absent.
+    pub(super) trusted_root: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ArchiveText {
+    /// A path, relative to the mirror file.
+    pub(super) path: PathBuf,
+    /// Which image, where several are: its `org.opencontainers.image.ref.name`, or its tag for `docker save`.
+    pub(super) image: Option<String>,
+    /// The name to give it, as if it had been mirrored from there.
+    pub(super) reference: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LocationText {
+    /// A path, relative to the mirror file.
+    pub(super) file: Option<PathBuf>,
+    /// A URL.
+    pub(super) url: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BundleText {
+    /// A path, relative to the mirror file.
+    pub(super) file: Option<PathBuf>,
+    /// The bundle's artifact, for example `public.ecr.aws/eks-anywhere/eks-anywhere-packages-bundles:v1-35-latest`.
+    pub(super) reference: Option<String>,
+    /// The registry of charts and images that name none: `host[/prefix]`; `public.ecr.aws/eks-anywhere` when absent.
+    pub(super) registry: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ChartText {
+    /// A chart in a registry.
+    pub(super) reference: Option<String>,
+    /// A packaged chart, relative to the mirror file.
+    pub(super) file: Option<PathBuf>,
+    /// Whether the images that the chart renders to come along.
+    #[serde(default = "yes")]
+    pub(super) images: bool,
+    /// Values files for that rendering, relative to the mirror file, the later over the earlier.
+    #[serde(default)]
+    pub(super) values: Vec<PathBuf>,
+    /// `--set` expressions, over the files.
+    #[serde(default)]
+    pub(super) set: Vec<String>,
+    /// The Kubernetes version that the chart is told.
+    pub(super) kube_version: Option<String>,
+    /// API versions that the chart finds in the cluster, beside the built-in ones.
+    #[serde(default)]
+    pub(super) api_versions: Vec<String>,
+    /// Regular expressions that find more images in any text of the rendered objects: the first group, or all.
+    #[serde(default)]
+    pub(super) image_patterns: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileText {
+    /// A path, relative to the mirror file.
+    pub(super) path: Option<PathBuf>,
+    /// A URL; needs a checksum.
+    pub(super) url: Option<String>,
+    /// SHA-256, 64 hex digits.
+    pub(super) sha256: Option<String>,
+    /// SHA-512, 128 hex digits.
+    pub(super) sha512: Option<String>,
+    /// Its name in the store.
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Signatures {
+    /// Whether signatures, attestations and SBOMs follow what they are about.
+    pub(super) follow: bool,
+}
+
+impl Default for Signatures {
+    fn default() -> Self {
+        Self { follow: true }
+    }
+}

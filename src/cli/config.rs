@@ -1,0 +1,68 @@
+//! What `airlock config` takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::env;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: airlock config containerd --registry https://registry.site:5000 --ca-file store/tls/ca.crt --store store"
+)]
+pub(crate) struct Config {
+    /// For what.
+    #[arg(value_enum)]
+    pub(crate) client: Client,
+    /// The registry that airlock serves: `https://HOST:PORT`.
+    #[arg(long, env = env::REGISTRY, value_name = "URL")]
+    pub(crate) registry: String,
+    /// A registry whose images it has; its own name there is the namespace unless another is given, or none by
+    /// `HOST=`. May be given several times.
+    #[arg(long, value_name = "HOST[=NAMESPACE]")]
+    pub(crate) mirror: Vec<String>,
+    /// Every registry that this store has images of.
+    #[arg(long, env = env::STORE, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Every registry that this lock names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+    /// The authority that made the registry's certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Do not check the registry's certificate.
+    #[arg(long, conflicts_with = "ca_file")]
+    pub(crate) insecure_skip_verify: bool,
+    /// A file whose first line is `USER:PASSWORD`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// Let nodes ask the internet for what the registry does not have.
+    #[arg(long)]
+    pub(crate) fallback: bool,
+    /// Write the files below this folder instead of printing them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// containerd 2.
+    Containerd,
+    /// containerd 1.
+    #[value(name = "containerd-v1")]
+    ContainerdV1,
+    /// CRI-O.
+    Crio,
+    /// podman, skopeo and buildah.
+    Podman,
+    /// Settings of Bottlerocket.
+    Bottlerocket,
+    /// A cluster of kind.
+    Kind,
+    /// k3s.
+    K3s,
+    /// RKE2.
+    Rke2,
+    /// `registryMirrorConfiguration` of EKS Anywhere.
+    EksA,
+}

@@ -1,0 +1,157 @@
+//! What can be typed about keys.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::TrustArg;
+use crate::env;
+
+/// Who signs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeyArg {
+    /// The private key: a file, or a `pkcs11:` URI of a key in a token.
+    #[arg(long, env = env::KEY, value_name = "FILE|URI")]
+    pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) password: PasswordArg,
+}
+
+/// Where the password of a key, or the PIN of a token, comes from; `AIRLOCK_KEY_PASSWORD` or the terminal unless
+/// given. There is no flag for the password itself: everybody on the machine could read it.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct PasswordArg {
+    /// A file whose first line is the password, or the token's PIN.
+    #[arg(long, value_name = "FILE", conflicts_with = "password_fd")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// An open file descriptor to read that line from.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) password_fd: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyType {
+    /// For images, drives and package bundles.
+    EcdsaP256,
+    /// For transparency logs and witnesses.
+    Ed25519,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key pair: NAME.key, encrypted as cosign does, and NAME.pub.
+    Generate {
+        /// Its name.
+        #[arg(default_value = "airlock")]
+        name: PathBuf,
+        /// What kind of key.
+        #[arg(long = "type", value_enum, default_value_t = KeyType::EcdsaP256)]
+        kind: KeyType,
+        #[command(flatten)]
+        password: PasswordArg,
+    },
+    /// Make NAME.key and NAME.pub of a private key that another program made.
+    Import(Import),
+    /// Show a key's public half, its hint and its fingerprint.
+    Show(Show),
+    /// Make a key pair that takes over from a key of a trust file. Nothing is taken away from the old one.
+    Rotate(Rotate),
+    /// Write into a trust file that a key's signatures no longer count.
+    Revoke(Revoke),
+    /// Write a trust file that accepts these public keys, each named after its file.
+    Trust {
+        /// Public keys, PEM.
+        #[arg(required = true, value_name = "PUBLIC_KEY")]
+        keys: Vec<PathBuf>,
+        /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
+        #[arg(long, value_name = "KEY")]
+        log: Vec<String>,
+        /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
+        #[arg(long, value_name = "KEY")]
+        witness: Vec<String>,
+        /// The trust file.
+        #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock keys import cosign.key release")]
+pub(crate) struct Import {
+    /// cosign's encrypted PEM, or a private key that lies open: PKCS#8 or SEC1.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The name of the new files.
+    #[arg(default_value = "airlock")]
+    pub(crate) name: PathBuf,
+    #[command(flatten)]
+    pub(crate) password: PasswordArg,
+    /// A file whose first line opens FILE; the new password does unless given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) source_password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    airlock keys show release.pub\n  \
+    airlock keys show 'pkcs11:token=release;object=2026' --pem > release.pub\n  \
+    airlock keys show log.pub --note-name log.example")]
+pub(crate) struct Show {
+    /// A public key, a private key, or a `pkcs11:` URI.
+    #[arg(value_name = "FILE|URI")]
+    pub(crate) shown: PathBuf,
+    #[command(flatten)]
+    pub(crate) password: PasswordArg,
+    /// Print the public key alone.
+    #[arg(long)]
+    pub(crate) pem: bool,
+    /// For an Ed25519 key: also as the keys of a log and of a witness of this name (signed-note).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) note_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Both keys are accepted until the old one is revoked, and count as one signer.\n\
+    Example: airlock keys rotate release-2027 --old release-2026 --trust trust.yaml")]
+pub(crate) struct Rotate {
+    /// The name of the new key and its files.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: PathBuf,
+    /// The old key's name in the trust file; the only key unless given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) old: Option<String>,
+    /// A public key that is there already, as of a token; no pair is made.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArg,
+    #[command(flatten)]
+    pub(crate) password: PasswordArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "All of the key's signatures are refused, old ones too.\n\
+    Example: airlock keys revoke release-2026 --reason 'laptop stolen' --trust trust.yaml")]
+pub(crate) struct Revoke {
+    /// The key: its name in the trust file, its hint, or its public key file.
+    #[arg(value_name = "KEY")]
+    pub(crate) revoked: String,
+    /// Why; refusals show it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// When, for people; today (UTC) unless given.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) date: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArg,
+}
+
+/// A trust file that is to change.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ChangeArg {
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    /// Write the changed file here, and leave the trust file as it is.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}

@@ -1,0 +1,151 @@
+//! `airlock config`: what nodes are told, so that they pull from airlock's registry under the images' own names.
+//!
+//! One source of truth, [`Site`]; each kind of client has its own way to write it down. Unless told otherwise no
+//! client is left a way to the internet: what the registry does not have is an error at once, not a time-out.
+//!
+//! - `site`: the registry, the mirrored hosts, authority and credentials, from what was typed
+//! - `containerd`, `containers`, `bottlerocket`, `rancher`, `eksa`: the files
+
+mod bottlerocket;
+mod containerd;
+mod containers;
+mod eksa;
+mod rancher;
+mod site;
+#[cfg(test)]
+mod tests;
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::cli::{Client, Config};
+use crate::failure::Status;
+use crate::printer::Printer;
+use site::Site;
+
+/// A file for a node.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct NodeFile {
+    /// Where it belongs.
+    path: String,
+    content: String,
+    /// Whether only its owner may read it.
+    secret: bool,
+}
+
+impl NodeFile {
+    fn new(path: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { path: path.into(), content: content.into(), secret: false }
+    }
+
+    fn secret(mut self, secret: bool) -> Self {
+        self.secret = secret;
+        self
+    }
+}
+
+pub(crate) fn run(settings: &Config, printer: &Printer) -> anyhow::Result<Status> {
+    let site = Site::read(settings, printer)?;
+    let files = files(settings.client, &site)?;
+    match &settings.output_dir {
+        Some(folder) => {
+            for file in &files {
+                write(folder, file)?;
+            }
+            printer.result(&files, |files| listed(folder, files))?;
+        }
+        None => printer.result(&files, |files| printed(files))?,
+    }
+    if let Some(advice) = advice(settings.client, &site) {
+        printer.say(&advice);
+    }
+    Ok(Status::Done)
+}
+
+fn files(client: Client, site: &Site) -> anyhow::Result<Vec<NodeFile>> {
+    Ok(match client {
+        Client::Containerd => containerd::files(site, containerd::Version::Two),
+        Client::ContainerdV1 => containerd::files(site, containerd::Version::One),
+        Client::Kind => containerd::kind(site),
+        Client::Crio => containers::crio(site)?,
+        Client::Podman => containers::podman(site)?,
+        Client::Bottlerocket => bottlerocket::files(site),
+        Client::K3s => rancher::files(site, "k3s"),
+        Client::Rke2 => rancher::files(site, "rke2"),
+        Client::EksA => eksa::files(site)?,
+    })
+}
+
+/// What a person has to do beside putting the files in their places.
+fn advice(client: Client, site: &Site) -> Option<String> {
+    let text = match client {
+        Client::Containerd => {
+            "containerd reads conf.d if config.toml has: imports = [\"/etc/containerd/conf.d/*.toml\"]; restart it \
+             for that line, not for hosts.toml"
+        }
+        Client::ContainerdV1 => {
+            "containerd 1 reads conf.d only if config.toml has: imports = [\"/etc/containerd/conf.d/*.toml\"]; \
+             restart it for that line, not for hosts.toml"
+        }
+        Client::Kind => "run `kind create cluster --config kind.yaml` where kind.yaml and certs.d are",
+        Client::Crio => "restart CRI-O",
+        Client::Podman => "it holds from the next command on",
+        Client::Bottlerocket => "give it as user data, or to `apiclient apply`",
+        Client::K3s | Client::Rke2 => "restart the service on each node",
+        Client::EksA if site.credentials.is_some() => {
+            "merge it into the Cluster; set REGISTRY_USERNAME and REGISTRY_PASSWORD for eksctl anywhere"
+        }
+        Client::EksA => "merge it into the Cluster",
+    };
+    Some(format!("note: {text}"))
+}
+
+/// All files, each after its name.
+fn printed(files: &[NodeFile]) -> String {
+    files.iter().map(|file| format!("# ==> {}\n{}\n", file.path, file.content)).collect()
+}
+
+fn listed(folder: &Path, files: &[NodeFile]) -> String {
+    files.iter().map(|file| format!("{}\n", below(folder, file).display())).collect()
+}
+
+fn below(folder: &Path, file: &NodeFile) -> std::path::PathBuf {
+    folder.join(file.path.trim_start_matches('/'))
+}
+
+fn write(folder: &Path, file: &NodeFile) -> anyhow::Result<()> {
+    let path = below(folder, file);
+    let context = || format!("cannot write `{}`", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(context)?;
+    }
+    let mode = if file.secret { 0o600 } else { 0o644 };
+    let temporary = path.with_file_name(format!(
+        ".{}.new",
+        path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    ));
+    // A left-over may have wider rights, which opening it again would keep.
+    let _ = std::fs::remove_file(&temporary);
+    let mut options = std::fs::OpenOptions::new();
+    let mut opened =
+        options.write(true).create_new(true).mode(mode).open(&temporary).with_context(context)?;
+    std::io::Write::write_all(&mut opened, file.content.as_bytes()).with_context(context)?;
+    std::fs::rename(&temporary, &path).with_context(context)
+}
+
+/// A basic string of TOML.
+fn toml(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

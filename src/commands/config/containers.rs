@@ -1,0 +1,53 @@
+//! CRI-O, podman, skopeo and buildah: `registries.conf`, by containers/image.
+
+use super::site::Site;
+use super::{NodeFile, toml};
+
+pub(super) fn crio(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
+    let mut files = shared(site);
+    if let Some(credentials) = &site.credentials {
+        let path = "/etc/crio/airlock-auth.json";
+        let text = format!("[crio.image]\nglobal_auth_file = \"{path}\"\n");
+        files.push(NodeFile::new("/etc/crio/crio.conf.d/50-airlock.conf", text));
+        files.push(NodeFile::new(path, credentials.auth_file(&site.registry.host)?).secret(true));
+    }
+    Ok(files)
+}
+
+pub(super) fn podman(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
+    let mut files = shared(site);
+    if let Some(credentials) = &site.credentials {
+        let path = "/root/.config/containers/auth.json";
+        files.push(NodeFile::new(path, credentials.auth_file(&site.registry.host)?).secret(true));
+    }
+    Ok(files)
+}
+
+fn shared(site: &Site) -> Vec<NodeFile> {
+    let mut files =
+        vec![NodeFile::new("/etc/containers/registries.conf.d/50-airlock.conf", registries(site))];
+    if let Some(authority) = &site.authority {
+        let path = format!("/etc/containers/certs.d/{}/ca.crt", site.registry.host);
+        files.push(NodeFile::new(path, authority.as_str()));
+    }
+    files
+}
+
+/// A location stands for the prefix and leaves no way back; a mirror is asked before the registry itself.
+fn registries(site: &Site) -> String {
+    let insecure = if site.registry.plain || site.skip_verify { "insecure = true\n" } else { "" };
+    let mut text = String::new();
+    for (host, namespace) in site.mirrors.iter().filter(|(host, _)| **host != site.registry.host) {
+        let (host, place) = (toml(host.as_str()), toml(&site.location(namespace.as_ref())));
+        text += &format!("[[registry]]\nprefix = {host}\n");
+        text += &if site.fallback {
+            format!("location = {host}\n\n[[registry.mirror]]\nlocation = {place}\n{insecure}\n")
+        } else {
+            format!("location = {place}\n{insecure}\n")
+        };
+    }
+    if !insecure.is_empty() {
+        text += &format!("[[registry]]\nlocation = {}\n{insecure}", toml(site.registry.host.as_str()));
+    }
+    text
+}

@@ -1,0 +1,169 @@
+//! `airlock keys rotate` and `revoke`: keys that change a trust file.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use bundle_signer::{PrivateKey, PublicKey, TrustFile};
+use oci::Digest;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::password::{Secret, ask};
+use super::{files, write_new, write_pair};
+use crate::cli::{ChangeArg, Revoke, Rotate};
+use crate::commands::{read, trust};
+use crate::failure::{Status, Usage};
+use crate::logged::Work;
+use crate::printer::Printer;
+
+pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let (path, file) = open(&settings.change, work)?;
+    let old = match (&settings.old, file.keys()) {
+        (Some(old), _) => old.clone(),
+        (None, [only]) => only.name().to_owned(),
+        (None, _) => {
+            let message = format!("`{}` has several keys", path.display());
+            return Err(Usage { message, hint: "say with --old NAME which one is replaced" }.into());
+        }
+    };
+    let name = settings.name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (pair, public) = if let Some(public) = &settings.public_key {
+        let failed = || format!("`{}` cannot be used", public.display());
+        (None, PublicKey::from_pem(&read(public)?).with_context(failed)?)
+    } else {
+        let key = PrivateKey::generate()?;
+        let public = key.public_key()?;
+        (Some(key), public)
+    };
+    let hint = public.hint();
+    // Everything that can be refused is refused before anything is written.
+    let pem = public.to_pem();
+    let changed = file.rotated(&old, &name, public)?;
+    if let Some(key) = pair {
+        let password = ask(&settings.password, Secret::NewPassword)?;
+        write_pair(&settings.name, &key.to_encrypted_pem(&password)?, &pem)?;
+    }
+    let written = write(&settings.change, &path, &file, &changed)?;
+    work.evidence("key", &hint);
+    work.evidence("old", &old);
+    logged(&changed, work)?;
+    let made = settings.public_key.is_none().then(|| files(&settings.name));
+    let value = json!({
+        "old": old, "new": name, "keyHint": hint, "trustFile": written.to, "sequence": changed.sequence(),
+        "kept": written.kept, "privateKey": made.as_ref().map(|(private, _)| private),
+        "publicKey": settings.public_key.as_ref().or(made.as_ref().map(|(_, public)| public)),
+    });
+    printer.result(&value, |_| {
+        let made = made.as_ref().map_or_else(String::new, |(private, public)| {
+            format!("wrote {} (keep it secret) and {}\n", private.display(), public.display())
+        });
+        format!(
+            "{made}key hint {hint}\n{written}, number {}: `{name}` stands for `{old}`, and both are accepted\n\
+             sign with `{name}` from now on; when every site has this file and nothing rests on `{old}` any more:\n  \
+             airlock keys revoke {old} --reason replaced --trust {}\n",
+            changed.sequence(),
+            written.to.display(),
+        )
+    })?;
+    Ok(Status::Done)
+}
+
+pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let (path, file) = open(&settings.change, work)?;
+    let hint = hint_of(&settings.revoked, &file)?;
+    let today = || OffsetDateTime::now_utc().date().to_string();
+    let date = settings.date.clone().unwrap_or_else(today);
+    let changed = file.revoked(&hint, &settings.reason, &date)?;
+    let written = write(&settings.change, &path, &file, &changed)?;
+    work.evidence("key", &hint);
+    work.evidence("reason", &settings.reason);
+    logged(&changed, work)?;
+    // Told, and not refused: a stolen key cannot wait until the rules fit again.
+    let news: Vec<_> =
+        changed.findings().into_iter().filter(|found| !file.findings().contains(found)).collect();
+    let name = file.find(&hint).map(|key| key.name().to_owned());
+    let value = json!({
+        "name": name, "keyHint": hint, "reason": settings.reason, "date": date, "trustFile": written.to,
+        "sequence": changed.sequence(), "kept": written.kept, "findings": news,
+    });
+    printer.result(&value, |_| {
+        let name = name.as_ref().map_or_else(String::new, |name| format!(" (`{name}`)"));
+        let news: String = news.iter().map(|found| format!("now: {}\n", found.text)).collect();
+        let sequence = changed.sequence();
+        format!("{written}, number {sequence}: {hint}{name} is revoked\n{news}")
+    })?;
+    Ok(Status::Done)
+}
+
+/// The changed trust file is what it was done to.
+fn logged(changed: &TrustFile, work: &mut Work<'_>) -> anyhow::Result<()> {
+    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
+    work.done()
+}
+
+/// The hint of a key by its name in the file, its hint, or its public key file.
+fn hint_of(key: &str, file: &TrustFile) -> anyhow::Result<String> {
+    if let Some(known) = file.keys().iter().find(|known| known.name() == key) {
+        return Ok(known.key().hint());
+    }
+    if file.find(key).is_some() {
+        return Ok(key.to_owned());
+    }
+    let path = Path::new(key);
+    if path.exists() {
+        let failed = || format!("`{key}` cannot be used");
+        return Ok(PublicKey::from_pem(&read(path)?).with_context(failed)?.hint());
+    }
+    // A key that the file does not have; what is no hint is refused with the revocation.
+    Ok(key.to_owned())
+}
+
+fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile)> {
+    let (Some(path), Some(file)) = (&change.trust.trust, trust(&change.trust, work)?) else {
+        let message = "no trust file was given".to_owned();
+        return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` makes one" }.into());
+    };
+    Ok((path.clone(), file))
+}
+
+/// What was written where.
+struct Written {
+    to: PathBuf,
+    /// The file as it was.
+    kept: Option<PathBuf>,
+}
+
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "wrote {}", self.to.display())?;
+        match &self.kept {
+            None => Ok(()),
+            Some(kept) => write!(f, " (the old one is {})", kept.display()),
+        }
+    }
+}
+
+/// Writes the changed file: beside, or over the old one, which is kept under its number, comments and all.
+fn write(change: &ChangeArg, path: &Path, old: &TrustFile, new: &TrustFile) -> anyhow::Result<Written> {
+    let text = new.to_yaml();
+    if let Some(to) = &change.to {
+        write_new(to, text.as_bytes(), 0o644)?;
+        return Ok(Written { to: to.clone(), kept: None });
+    }
+    let mut kept = path.file_name().unwrap_or_default().to_owned();
+    kept.push(format!(".{}", old.sequence()));
+    let kept = path.with_file_name(kept);
+    let before = read(path)?;
+    if std::fs::read_to_string(&kept).ok().as_deref() != Some(before.as_str()) {
+        write_new(&kept, before.as_bytes(), 0o644)?;
+    }
+    let failed = || format!("cannot write `{}`", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    temporary.write_all(text.as_bytes()).with_context(failed)?;
+    temporary.as_file().set_permissions(path.metadata()?.permissions()).with_context(failed)?;
+    temporary.as_file().sync_all().with_context(failed)?;
+    temporary.persist(path).with_context(failed)?;
+    Ok(Written { to: path.to_owned(), kept: Some(kept) })
+}

@@ -1,0 +1,80 @@
+//! `airlock config`: files for nodes, as they are printed and written.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::cli::{airlock, fails};
+
+const REGISTRY: [&str; 2] = ["--registry", "https://registry.site:5000"];
+
+#[test]
+fn every_client_gets_files_and_the_tree_is_what_was_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("credentials"), "puller:secret\n").unwrap();
+    for client in
+        ["containerd", "containerd-v1", "crio", "podman", "bottlerocket", "kind", "k3s", "rke2", "eks-a"]
+    {
+        let arguments = [
+            &["config", client, "--mirror", "public.ecr.aws", "--credentials", "credentials"][..],
+            &REGISTRY,
+        ]
+        .concat();
+        let printed = airlock(path, &[&arguments[..], &["--output", "json"]].concat()).stdout;
+        let printed: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+        let output = airlock(path, &[&arguments[..], &["--output-dir", client]].concat());
+        assert!(output.status.success(), "{client}: {}", String::from_utf8_lossy(&output.stderr));
+        let listed = String::from_utf8(output.stdout).unwrap();
+        let files = printed.as_array().unwrap();
+        assert_eq!((listed.lines().count(), files.is_empty()), (files.len(), false), "{client}");
+        for (line, file) in listed.lines().zip(files) {
+            let written = path.join(line);
+            assert!(line.ends_with(file["path"].as_str().unwrap().trim_start_matches('/')), "{line}");
+            let text = std::fs::read_to_string(&written).unwrap();
+            assert_eq!(file["content"], text, "{line}");
+            let mode = written.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode == 0o600, file["secret"] == true, "{line}");
+            let tells = text.contains("secret") || text.contains("cHVsbGVyOnNlY3JldA==");
+            assert!(!tells || mode == 0o600, "{line} tells the password to everybody");
+        }
+    }
+}
+
+#[test]
+fn hosts_come_from_the_store_and_more_can_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("notice.txt"), "text").unwrap();
+    let text = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\nsources:\n  - files: [{path: notice.txt}]\n";
+    std::fs::write(path.join("airlock.yaml"), text).unwrap();
+    assert!(airlock(path, &["mirror", "--store", "store"]).status.success());
+    // What came from files has no registry that a node could ask.
+    fails(path, &[&["config", "crio", "--store", "store"][..], &REGISTRY].concat(), 2, "--mirror");
+    let named = [
+        &["config", "crio", "--store", "store", "--lock", "airlock.lock", "--mirror", "quay.io"][..],
+        &REGISTRY,
+    ];
+    let output = airlock(path, &named.concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("prefix = \"quay.io\"") && !text.contains("files"), "{text}");
+    assert!(text.starts_with("# ==> /etc/containers/registries.conf.d/50-airlock.conf\n"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("empty"), "\n").unwrap();
+    let mirror = ["--mirror", "public.ecr.aws"];
+    for (arguments, words) in [
+        (vec!["--registry", "https://registry.site/path"], "is not the URL of a registry"),
+        (vec!["--registry", "http://registry.site", "--insecure-skip-verify"], "plain HTTP"),
+        (vec!["--registry", "registry.site", "--credentials", "empty"], "USER:PASSWORD"),
+        (vec!["--registry", "registry.site", "--ca-file", "empty"], "no certificate"),
+        (vec!["--registry", "registry.site", "--mirror", "a b"], "which registry is mirrored where"),
+    ] {
+        fails(path, &[&["config", "containerd"][..], &mirror, &arguments].concat(), 2, words);
+    }
+    let plain = [&["config", "eks-a", "--registry", "http://registry.site"][..], &mirror].concat();
+    fails(path, &plain, 2, "HTTPS only");
+    fails(path, &["config", "containerd", "--registry", "r.site", "--store", "absent"], 4, "absent");
+}

@@ -1,0 +1,169 @@
+//! Keys as a user meets them: made, imported, shown, replaced and revoked. `tests/hsm` has those in tokens.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::cli::{airlock, fails};
+
+const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
+const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bundle-signer/tests/data/keys");
+
+fn works(folder: &Path, arguments: &[&str]) -> String {
+    let output = airlock(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&works(folder, &[arguments, &["--output", "json"]].concat())).unwrap()
+}
+
+#[test]
+fn a_private_key_is_made_for_its_owner_alone_and_never_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for (name, kind) in [("release", "ecdsa-p256"), ("log", "ed25519")] {
+        works(path, &["keys", "generate", name, "--type", kind]);
+        let private = path.join(format!("{name}.key"));
+        assert_eq!(private.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let before = std::fs::read(&private).unwrap();
+        fails(path, &["keys", "generate", name, "--type", kind], 1, "cannot write");
+        fails(path, &["keys", "import", &format!("{KEYS}/pkcs8.pem"), name], 1, "cannot write");
+        assert_eq!(std::fs::read(&private).unwrap(), before);
+    }
+    // A public key that is in the way leaves no half of a pair.
+    std::fs::write(path.join("half.pub"), "").unwrap();
+    fails(path, &["keys", "generate", "half"], 1, "cannot write");
+    assert!(!path.join("half.key").exists());
+}
+
+#[test]
+fn both_halves_of_a_pair_show_the_same_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let made = json(path, &["keys", "generate", "release"]);
+    let public = json(path, &["keys", "show", "release.pub"]);
+    let private = json(path, &["keys", "show", "release.key"]);
+    assert_eq!(public["keyHint"], made["keyHint"]);
+    assert_eq!((&private["publicKey"], &private["sha256"]), (&public["publicKey"], &public["sha256"]));
+    assert_eq!(public["publicKey"], std::fs::read_to_string(path.join("release.pub")).unwrap());
+    assert_eq!(works(path, &["keys", "show", "release.key", "--pem"]), public["publicKey"].as_str().unwrap());
+    assert!(works(path, &["keys", "show", "release.pub"]).contains("ecdsa-p256, public key"));
+    fails(path, &["keys", "show", "release.pub", "--note-name", "log.example"], 2, "Ed25519");
+
+    works(path, &["keys", "generate", "log", "--type", "ed25519"]);
+    let log = json(path, &["keys", "show", "log.pub", "--note-name", "log.example"]);
+    let key: tlog::VerifierKey = log["logKey"].as_str().unwrap().parse().unwrap();
+    let witness: tlog::VerifierKey = log["witnessKey"].as_str().unwrap().parse().unwrap();
+    assert_eq!((key.name(), key.kind()), ("log.example", tlog::note::KeyKind::Ed25519));
+    assert_eq!((witness.public(), witness.kind()), (key.public(), tlog::note::KeyKind::Cosignature));
+    // It signs no image and no drive, and no trust file takes it.
+    fails(path, &["sign", "bundle", "log.pub", "--key", "log.key"], 1, "signs logs and notes");
+    fails(path, &["keys", "trust", "log.pub"], 1, "not an ECDSA P-256 key");
+}
+
+#[test]
+fn keys_of_other_programs_are_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let public = std::fs::read_to_string(format!("{KEYS}/p256.pub")).unwrap();
+    for name in ["sec1", "sec1-parameters", "sec1-without-public", "pkcs8", "pkcs8-without-public"] {
+        works(path, &["keys", "import", &format!("{KEYS}/{name}.pem"), name]);
+        assert_eq!(std::fs::read_to_string(path.join(format!("{name}.pub"))).unwrap(), public, "{name}");
+        let text = std::fs::read_to_string(path.join(format!("{name}.key"))).unwrap();
+        assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"), "{name}");
+    }
+    works(path, &["keys", "import", &format!("{KEYS}/ed25519.pem"), "log"]);
+    // An encrypted one comes under another password.
+    std::fs::write(path.join("old"), "a password\n").unwrap();
+    std::fs::write(path.join("new"), "another\n").unwrap();
+    let import = ["keys", "import", "pkcs8.key", "moved", "--password-file", "new"];
+    fails(path, &import, 2, "does not open");
+    works(path, &[&import[..], &["--source-password-file", "old"]].concat());
+    assert_eq!(works(path, &["keys", "show", "moved.key", "--password-file", "new", "--pem"]), public);
+    fails(path, &["keys", "show", "moved.key"], 2, "came from AIRLOCK_KEY_PASSWORD");
+    fails(path, &["keys", "import", &format!("{KEYS}/rsa.pem"), "rsa"], 1, "neither ECDSA P-256 nor Ed25519");
+    fails(path, &["keys", "import", &format!("{KEYS}/pkcs8-encrypted.pem"), "x"], 1, "openssl pkcs8");
+    let open = format!("{KEYS}/pkcs8.pem");
+    fails(path, &["sign", "bundle", "pkcs8.pub", "--key", &open], 1, "airlock keys import");
+}
+
+#[test]
+fn a_password_comes_through_a_descriptor_and_never_through_an_argument() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let shell = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).current_dir(path).env_clear().env("A", AIRLOCK).env("HOME", path);
+        shell.output().unwrap()
+    };
+    let made = shell("printf 'secret\\n' | $A keys generate release --password-fd 0");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(shell("printf secret >pin; $A keys show release.key --password-fd 7 7<pin").status.success());
+    let wrong = shell("$A keys show release.key --password-fd 7 7<release.pub");
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("--password-fd"));
+    assert_eq!(wrong.status.code(), Some(2));
+    let closed = shell("$A keys show release.key --password-fd 9");
+    assert!(String::from_utf8_lossy(&closed.stderr).contains("cannot read `/dev/fd/9`"));
+    let none = shell("$A keys show release.key </dev/null");
+    assert!(String::from_utf8_lossy(&none.stderr).contains("needs a password"));
+    fails(path, &["keys", "generate", "x", "--password", "secret"], 2, "--password");
+}
+
+#[test]
+fn a_key_is_replaced_and_later_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    works(path, &["keys", "generate", "old"]);
+    works(path, &["keys", "trust", "old.pub"]);
+    let mut before = std::fs::read_to_string(path.join("trust.yaml")).unwrap();
+    before.push_str("# the board, 2026\n");
+    std::fs::write(path.join("trust.yaml"), &before).unwrap();
+    let change = ["--trust", "trust.yaml"];
+    let rotated = json(path, &[&["keys", "rotate", "new"], &change[..]].concat());
+    assert_eq!((&rotated["sequence"], &rotated["kept"]), (&1.into(), &"trust.yaml.0".into()));
+    assert_eq!(std::fs::read_to_string(path.join("trust.yaml.0")).unwrap(), before);
+    assert!(path.join("old.key").exists() && path.join("old.pub").exists() && path.join("new.key").exists());
+    let explained = works(path, &["trust", "check", "trust.yaml"]);
+    assert!(explained.contains("`new`") && explained.contains("replaces `old`, which is still accepted"));
+    // Nothing is made where nothing can be written down.
+    fails(path, &[&["keys", "rotate", "new"], &change[..]].concat(), 2, "several keys");
+    fails(path, &[&["keys", "rotate", "x", "--old", "old"], &change[..]].concat(), 2, "twice");
+    assert!(!path.join("x.key").exists());
+
+    let revoke = [&["keys", "revoke", "old", "--reason", "replaced", "--date", "2026-12-01"], &change[..]];
+    let revoked = json(path, &[revoke.concat(), vec!["--to", "next.yaml"]].concat());
+    assert_eq!((&revoked["sequence"], &revoked["name"]), (&2.into(), &"old".into()));
+    let explained = works(path, &["trust", "check", "next.yaml"]);
+    assert!(explained.contains("revoked on 2026-12-01: replaced"), "{explained}");
+    assert!(!works(path, &["trust", "check", "trust.yaml"]).contains("revoked"));
+    // By its file, or its hint; and what leaves a rule that nobody can meet is told, and done.
+    let told = works(path, &["keys", "revoke", "new.pub", "--reason", "lost", "--trust", "next.yaml"]);
+    assert!(told.contains("now: every key is revoked"), "{told}");
+    let hint = rotated["keyHint"].as_str().unwrap();
+    fails(path, &["keys", "revoke", hint, "--reason", "lost", "--trust", "next.yaml"], 2, "twice");
+    fails(path, &["keys", "revoke", "nobody", "--reason", "lost", "--trust", "next.yaml"], 2, "hint");
+    fails(path, &["keys", "revoke", "old", "--reason", "lost"], 2, "no trust file");
+}
+
+#[test]
+fn a_uri_of_a_token_is_refused_with_the_reason_and_without_its_pin() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let show = |uri: &str, words: &str| {
+        let output = airlock(path, &["keys", "show", uri]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(words), "{uri}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    };
+    show("pkcs11:object=a?pin-value=hunter2", "list of processes");
+    show("pkcs11:object=a;slot-hunter2=1", "not supported");
+    show("pkcs11:token=hunter2", "names no key");
+    // The tests are linked statically, where no module can be loaded.
+    if cfg!(target_feature = "crt-static") {
+        show("pkcs11:object=a?module-path=/none.so", "cannot load PKCS#11 modules");
+    }
+}

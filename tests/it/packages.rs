@@ -1,0 +1,146 @@
+//! Bundles of packages, made from a store, and packages to begin with.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cli::{airlock, fails};
+use crate::signing::{mirror_file, site, works};
+
+const SCHEMA: &str = r#"{"type":"object","properties":{"replicas":{"type":"integer"}}}"#;
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: web, image: 'disk.example/team/app:{{ .Values.tag }}'}]}\n";
+
+/// A packed chart.
+fn pack(path: &Path, version: &str) {
+    let file = fs::File::create(path).unwrap();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+    for (name, text) in [
+        ("web/Chart.yaml", format!("apiVersion: v2\nname: web\nversion: {version}\n")),
+        ("web/values.yaml", "tag: v1\n".to_owned()),
+        ("web/values.schema.json", SCHEMA.to_owned()),
+        ("web/templates/pod.yaml", POD.to_owned()),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap();
+}
+
+/// A store with an image and two versions of a chart that names it.
+fn with_charts() -> tempfile::TempDir {
+    let folder = site();
+    let path = folder.path();
+    pack(&path.join("web-1.tgz"), "1.0.0");
+    pack(&path.join("web-2.tgz"), "2.0.0");
+    let sources = "  - ociLayout: {path: layout, reference: 'disk.example/team/app:v1'}\n  - charts: [{file: web-1.tgz, images: false}, {file: web-2.tgz, images: false}]\n";
+    fs::write(path.join("airlock.yaml"), mirror_file("", sources)).unwrap();
+    works(path, &["mirror", "--store", "store", "--lock", "charts.lock"]);
+    folder
+}
+
+fn config(name: &str, packages: &str) -> String {
+    format!(
+        "apiVersion: airlock.dev/v1alpha1\nkind: BundleConfig\nmetadata: {{name: {name}}}\nminControllerVersion: v0.1.0\npackages:\n{packages}"
+    )
+}
+
+const WEB: &str = "  - {name: web, charts: ['charts/web:2.0.0', 'charts/web:1.0.0'], dependencies: [base], workloadOnly: true}\n  - {name: base, charts: ['charts/web:1.0.0']}\n";
+
+#[test]
+fn a_bundle_made_from_the_store_is_signed_whole_and_found_by_its_tags() {
+    let folder = with_charts();
+    let path = folder.path();
+    fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    let first = works(path, &create);
+    let bundle = helm::yaml::parse(&first, &helm::Limits::default()).unwrap();
+    let bundle: package_api::PackageBundle = serde_json::from_value(bundle).unwrap();
+    assert_eq!((bundle.name(), bundle.namespace()), ("v1-35-7", "eksa-packages"));
+    let web = bundle.spec.package("web").unwrap();
+    assert_eq!((web.source.repository.as_str(), web.workload_only), ("charts/web", Some(true)));
+    let names: Vec<_> = web.source.versions.iter().map(|version| version.name.as_str()).collect();
+    assert_eq!(names, ["2.0.0", "1.0.0"]);
+    let version = web.version(None).unwrap();
+    let image = &version.images.as_ref().unwrap()[0];
+    assert_eq!(image.repository, "disk.example/team/app");
+    let listed = works(path, &["store", "list", "--store", "store", "--output", "json"]);
+    assert!(listed.contains(&image.digest) && listed.contains(&version.digest), "{listed}");
+    assert_eq!(version.dependencies.as_deref(), Some(&["base".to_owned()][..]));
+    // The schema is packed as AWS packs it, and the same bytes each time.
+    let packed = version.schema.as_deref().unwrap();
+    let packed = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, packed).unwrap();
+    let text = std::io::read_to_string(flate2::read::GzDecoder::new(packed.as_slice())).unwrap();
+    assert_eq!(text, SCHEMA);
+    let unsigned = |text: &str| {
+        let lines = text.lines().filter(|line| !line.contains("eksa.aws.com/signature"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(unsigned(&works(path, &create)), unsigned(&first));
+    fs::write(path.join("bundle.yaml"), &first).unwrap();
+    works(path, &["verify-manifest", "bundle.yaml", "--trust", "release.yaml"]);
+    fs::write(path.join("bundle.yaml"), first.replace("2.0.0", "2.0.1")).unwrap();
+    fails_verification(path);
+
+    works(path, &[&create[..], &["--publish"]].concat());
+    fs::write(path.join("packages.yaml"), config("v1-35-6", WEB)).unwrap();
+    works(path, &[&create[..], &["--publish"]].concat());
+    let listed = works(path, &["bundle", "list", "--store", "store", "--output", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let tags = |name: &str| {
+        let found = listed.as_array().unwrap().iter().find(|bundle| bundle["name"] == name).unwrap();
+        assert_eq!(found["packages"], serde_json::json!(["web", "base"]));
+        found["tags"].clone()
+    };
+    // An older bundle does not become the latest.
+    assert_eq!(tags("v1-35-7"), serde_json::json!(["v1-35-7", "v1-35-latest"]));
+    assert_eq!(tags("v1-35-6"), serde_json::json!(["v1-35-6"]));
+    works(path, &["store", "check", "--store", "store"]);
+}
+
+fn fails_verification(path: &Path) {
+    let output = airlock(path, &["verify-manifest", "bundle.yaml", "--trust", "release.yaml"]);
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn a_bundle_with_something_missing_is_not_made() {
+    let folder = with_charts();
+    let path = folder.path();
+    for (packages, code, words) in [
+        ("  - {name: web, charts: ['charts/web:9.0.0']}\n", 4, "is not in the store"),
+        ("  - {name: web, charts: ['charts/web:1.0.0'], set: [tag=v2]}\n", 4, "disk.example/team/app:v2"),
+        ("  - {name: web, charts: ['charts/web']}\n", 2, "repository and tag"),
+        ("  - {name: web, charts: []}\n", 2, "needs a name and a chart"),
+        ("  - {name: web, charts: ['charts/web:1.0.0'], dependencies: [none]}\n", 2, "needs `none`"),
+        (
+            "  - {name: web, charts: ['charts/web:1.0.0']}\n  - {name: WEB, charts: ['charts/web:1.0.0']}\n",
+            2,
+            "is offered twice",
+        ),
+        ("  - {name: web, chart: x}\n", 2, "does not say which packages"),
+    ] {
+        fs::write(path.join("packages.yaml"), config("v1-35-7", packages)).unwrap();
+        let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+        fails(path, &create, code, words);
+    }
+    fs::write(path.join("packages.yaml"), config("latest", WEB)).unwrap();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    fails(path, &create, 2, "cannot be named so");
+}
+
+#[test]
+fn a_package_is_generated_as_eks_anywhere_generates_it() {
+    let folder = with_charts();
+    let path = folder.path();
+    let text = works(path, &["generate", "package", "web", "--cluster", "billy"]);
+    let expected = "apiVersion: packages.eks.amazonaws.com/v1alpha1\nkind: Package\nmetadata:\n  name: generated-web\n  namespace: eksa-packages-billy\nspec:\n  packageName: web\n";
+    assert_eq!(text, expected);
+    fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    works(path, &[&create[..], &["--to", "bundle.yaml"]].concat());
+    let generate = ["--cluster", "billy", "--bundle", "bundle.yaml"];
+    assert_eq!(works(path, &[&["generate", "package", "WEB"][..], &generate].concat()), expected);
+    fails(path, &[&["generate", "package", "other"][..], &generate].concat(), 2, "has no package `other`");
+    fails(path, &["generate", "package", "web", "--cluster", "../x"], 2, "not the name of a cluster");
+}
