@@ -75,7 +75,8 @@ pub fn write(
     let _alone = lock(target)?;
     remove_own(plan, &set, target)?;
     check_room(plan, target, reporter)?;
-    let acknowledged = Witness::of(store.root()).acknowledged()?;
+    let acknowledged = log.map(|log| Witness::of(store.root()).acknowledged(log.verifier().name()));
+    let acknowledged = acknowledged.transpose()?.unwrap_or_default();
     log.map_or(Ok(()), |log| drive_log::write::prepare(target, log, &acknowledged))?;
     let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
     let bytes = plan.volumes.iter().map(|volume| volume.size).sum();

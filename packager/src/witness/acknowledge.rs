@@ -67,16 +67,17 @@ impl Witness {
         self.root.join("sites").join(format!("{site}.json"))
     }
 
-    /// What all sites acknowledged, by the sites' names.
+    /// What all sites acknowledged of the log `origin`, by the sites' names. A store may have had other logs.
     ///
     /// # Errors
     /// [`Refusal::Record`] when something is damaged.
-    pub fn acknowledged(&self) -> Result<Vec<Acknowledged>, Error> {
+    pub fn acknowledged(&self, origin: &str) -> Result<Vec<Acknowledged>, Error> {
         let mut found = Vec::new();
         for path in self.records("sites")? {
             let Some(site) = self.read::<Site>(&path)? else { continue };
             found.push(parse(site, &path)?.0);
         }
+        found.retain(|site| site.checkpoint.origin == origin);
         Ok(found)
     }
 
@@ -133,7 +134,8 @@ impl Witness {
         let note = note.only(&[own.key, witness.key()]);
         let path = self.site(&name);
         let before = self.read::<Site>(&path)?.map(|site| parse(site, &path)).transpose()?;
-        let known = before.as_ref().map_or(0, |(before, _)| before.checkpoint.size);
+        let same = before.as_ref().map(|(before, _)| &before.checkpoint);
+        let known = same.filter(|before| before.origin == checkpoint.origin).map_or(0, |before| before.size);
         if checkpoint.size < known {
             let (site, found) = (witness.name().to_owned(), checkpoint.size);
             return Err(Refusal::StaleReturn { site, found, known }.into());

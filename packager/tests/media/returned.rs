@@ -85,6 +85,24 @@ fn the_next_drive_carries_what_a_site_acknowledged() {
     assert!(matches!(sender.refuses(&old), Refusal::StaleReturn { found: 301, known: 1002, .. }));
 }
 
+/// A sender that lost its log begins another one; what sites said of the lost one is not about it.
+#[test]
+fn a_new_log_is_not_measured_by_what_was_said_of_the_lost_one() {
+    let (mut sender, site) = pair();
+    sender.acknowledge(&site.send_back("back")).unwrap();
+    let pkcs8 = SigningKey::generate().unwrap();
+    sender.journal = crate::log_rig::Journal::new(&sender.path("new"), "new.example", &pkcs8);
+    sender.hears(&[&site]);
+    sender.pack("two");
+    assert!(!sender.path("two").join("log/witness").exists());
+    let mut site = site;
+    site.trust = sender.trust.clone();
+    let LogVerdict::Proved(finding) = site.import(&sender.path("two")).unwrap() else { panic!() };
+    assert_eq!((finding.origin.as_str(), finding.known), ("new.example", 0));
+    let report = sender.acknowledge(&site.send_back("again")).unwrap().remove(0);
+    assert_eq!((report.size, report.before), (1, 0));
+}
+
 /// Two sites that were shown two histories find out as soon as one's word reaches the other.
 #[test]
 fn attack_split_view_between_sites() {
@@ -110,7 +128,7 @@ fn attack_cosignature_by_an_unknown_witness() {
     let back = site.send_back("back");
     sender.hears(&[]);
     assert!(matches!(sender.refuses(&back), Refusal::UnknownWitness(name) if name == site.key().name()));
-    assert!(Witness::of(sender.rig.store.root()).acknowledged().unwrap().is_empty());
+    assert!(Witness::of(sender.rig.store.root()).acknowledged("log.example").unwrap().is_empty());
 }
 
 #[test]
