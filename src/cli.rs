@@ -3,6 +3,7 @@
 mod audit;
 mod audit_report;
 mod config;
+mod drive;
 mod keys;
 mod package;
 mod trust;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::config::{Client, Config};
+pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
     ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
@@ -30,7 +32,8 @@ use crate::env;
     version,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 signature or content refused,\n\
-                  4 something that was named is missing, 5 no room, 6 network or registry failed, 130 interrupted."
+                  4 something that was named is missing, 5 no room, 6 network or registry failed,\n\
+                  7 alarm: a log was rolled back or forked, a drive replayed or quarantined; 130 interrupted."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -82,6 +85,13 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Verify a drive and bring its content into a store.
     Import(Import),
+    /// Look into drives that raised an alarm, and lift it.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Write what goes back to the senders: what this site saw of their logs, cosigned.
+    Return(Return),
+    /// Keep what sites returned: how much of this side's log they saw.
+    Acknowledge(Acknowledge),
     /// Serve a store as an OCI registry.
     Serve(Serve),
     /// Print what nodes and clusters need to pull from the registry under the images' own names.
@@ -323,6 +333,12 @@ pub(crate) struct Verify {
     pub(crate) media: MediaArg,
     #[command(flatten)]
     pub(crate) trust: TrustArg,
+    /// The store that took earlier drives: the log is compared with what it remembers, and nothing is remembered.
+    #[arg(long, env = env::STORE, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Take a drive that carries no log, as older versions packed it, though the trust file asks for one.
+    #[arg(long)]
+    pub(crate) without_log: bool,
 }
 
 #[derive(Debug, Args)]
@@ -341,7 +357,10 @@ pub(crate) struct Import {
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Verify the signature, print what would be imported into a store that is there, and import nothing.
+    /// Take a drive that carries no log, as older versions packed it, though the trust file asks for one.
+    #[arg(long)]
+    pub(crate) without_log: bool,
+    /// Verify signature and log, print what would be imported into a store that is there, and import nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

@@ -11,6 +11,8 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod mirror;
 pub(crate) mod pack;
+mod quarantine;
+mod returned;
 pub(crate) mod serve;
 mod sign;
 mod store;
@@ -48,6 +50,9 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Verify(settings) => verify::run(&settings, logs, printer),
         Command::Inspect(settings) => inspect::run(&settings, printer),
         Command::Import(settings) => import::run(&settings, logs, printer),
+        Command::Quarantine(settings) => quarantine::run(&settings, logs, printer),
+        Command::Return(settings) => returned::send(&settings, logs, printer),
+        Command::Acknowledge(settings) => returned::heed(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),
@@ -124,6 +129,18 @@ fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile
     work.policy(path, &text);
     let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))?;
     Ok(Some(trust))
+}
+
+/// This process, for what is recorded of it.
+fn station() -> ::audit::Station {
+    ::audit::Station::of_process("airlock", env!("CARGO_PKG_VERSION"))
+}
+
+/// The time, as records have it.
+fn now() -> anyhow::Result<packager::witness::Now> {
+    let now = time::OffsetDateTime::now_utc().replace_nanosecond(0)?;
+    let text = now.format(&time::format_description::well_known::Rfc3339)?;
+    Ok(packager::witness::Now { text, seconds: u64::try_from(now.unix_timestamp()).unwrap_or(0) })
 }
 
 /// Where a drive is, as one name.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use packager::bundle;
+use packager::drive_log::Refusal;
 use serde_json::json;
 
 use crate::cli::Format;
@@ -185,12 +186,16 @@ fn audit_code(error: &audit::Error) -> u8 {
 fn media_code(error: &bundle::Error) -> u8 {
     use bundle::Error as E;
     match error {
-        E::NoVolume(_) | E::MissingVolumes { .. } | E::NotInStore(_) => 4,
+        E::NoVolume(_)
+        | E::MissingVolumes { .. }
+        | E::NotInStore(_)
+        | E::Log(Refusal::Missing(_) | Refusal::NoReturn(_) | Refusal::NotQuarantined(_)) => 4,
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
         E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,
         E::Store(error) if error.is_out_of_space() => 5,
         E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Store(_) | E::Sign(_) | E::TargetBusy(_) => 1,
+        E::Alarm(_) | E::Log(Refusal::Quarantined { .. }) => 7,
+        E::Log(Refusal::Record(_)) | E::Unlogged(_) | E::Store(_) | E::Sign(_) | E::TargetBusy(_) => 1,
         _ => 3,
     }
 }

@@ -4,8 +4,11 @@
 //!
 //! - `logged`: how commands leave their events in the audit log
 //! - `cli`: what can be typed; `settings` and `env`: where values come from; `commands`: the verbs, in the order of the data flow
+//! - `admission`: drives let in by their log; `carried`: the log that goes with a drive
 //! - `printer`: standard output is data, standard error is talk; `progress`: bars; `failure`: exit codes
 
+mod admission;
+mod carried;
 mod cli;
 mod commands;
 mod env;

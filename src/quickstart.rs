@@ -108,7 +108,8 @@ async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> an
         let (name, password) = (path("quickstart"), path("password"));
         typed(&["keys", "generate", &name, "--password-file", &password], logs, printer).await?;
         let (key, trust) = (path("quickstart.pub"), path("trust.yaml"));
-        typed(&["keys", "trust", &key, "--to", &trust], logs, printer).await?;
+        let log = path("near/log/key.pub");
+        typed(&["keys", "trust", &key, "--log", &log, "--to", &trust], logs, printer).await?;
     }
     let drive = dir.join("drive");
     if drive.exists() {

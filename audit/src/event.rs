@@ -186,6 +186,12 @@ kinds! {
     StoreRebuild = "store.rebuild",
     /// Something that must never be: a log rolled back or forked, a drive replayed, a store damaged.
     Alarm = "alarm",
+    /// Somebody let in what raised an alarm.
+    AlarmRelease = "alarm.release",
+    /// What was seen of senders' logs went back to them.
+    Return = "return",
+    /// What sites saw of this log came back.
+    Acknowledge = "acknowledge",
 }
 
 impl Kind {

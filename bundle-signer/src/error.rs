@@ -194,6 +194,9 @@ pub enum Error {
     /// No trusted key made the signature.
     #[error("the signature is by a key that is not trusted, with hint `{0}`")]
     UntrustedKey(String),
+    /// The trust file does not have the log.
+    #[error("the log `{}` is not trusted", .0.escape_debug())]
+    UnknownLog(String),
     /// The signed bytes are others.
     #[error("the signature is over other bytes than these")]
     OtherBytes,

@@ -3,13 +3,15 @@
 //! A file with keys alone is what it always was: any of them may sign anything. Roles, groups and gates only narrow
 //! that. Everything is closed: an unknown member, name or kind is refused.
 //!
-//! - `document`: as written; `role`: what a key may sign; `decide`: what signatures come to; `check`: contradictions
+//! - `document`: as written; `role`: what a key may sign; `logs`: keys of logs and witnesses; `decide`: what signatures
+//!   come to; `check`: contradictions
 //! - `change`: a key replaced or revoked; `text`: written down
 
 mod change;
 mod check;
 mod decide;
 mod document;
+mod logs;
 mod role;
 mod text;
 
@@ -18,6 +20,7 @@ use std::collections::BTreeSet;
 pub use self::check::{Finding, Severity};
 pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
 use self::document::{Document, GateText, GatesText, GroupText, KeyText, RevocationText, RuleText};
+pub use self::logs::TrustedLog;
 use self::role::Deed;
 pub use self::role::{Role, What};
 use crate::{Error, PublicKey, Result, json};
@@ -37,6 +40,8 @@ const MAX_DEPTH: usize = 16;
 pub struct TrustFile {
     sequence: Option<u64>,
     keys: Vec<TrustedKey>,
+    logs: Vec<TrustedLog>,
+    witnesses: Vec<TrustedLog>,
     groups: Vec<Group>,
     revocations: Vec<Revocation>,
     gates: Vec<(Gate, GateRules)>,
@@ -112,7 +117,15 @@ impl TrustFile {
                 return Err(Error::TrustTwice(trusted.name.clone()));
             }
         }
-        Ok(Self { sequence: None, keys, groups: Vec::new(), revocations: Vec::new(), gates: Vec::new() })
+        Ok(Self {
+            sequence: None,
+            keys,
+            logs: Vec::new(),
+            witnesses: Vec::new(),
+            groups: Vec::new(),
+            revocations: Vec::new(),
+            gates: Vec::new(),
+        })
     }
 
     /// Reads a trust file, YAML or JSON.
@@ -135,6 +148,8 @@ impl TrustFile {
         let mut trust =
             Self::of_keys(document.keys.into_iter().map(TrustedKey::read).collect::<Result<_>>()?)?;
         trust.sequence = document.sequence;
+        trust.logs = TrustedLog::read_all(document.logs, false)?;
+        trust.witnesses = TrustedLog::read_all(document.witnesses, true)?;
         for group in document.groups {
             let group = trust.read_group(group)?;
             trust.groups.push(group);

@@ -31,10 +31,21 @@ pub struct Limits {
     /// The logarithm of the largest zstd window in bytes; 23, which is 8 MiB. airlock itself writes windows of
     /// 2 MiB.
     pub window_log: u32,
+    /// Bytes of a log's files; 1 GiB.
+    pub log: u64,
+    /// Entries of a log; 67,108,864.
+    pub log_entries: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest: 64 << 20, entries: 1_000_000, volumes: 9_999, window_log: 23 }
+        Self {
+            manifest: 64 << 20,
+            entries: 1_000_000,
+            volumes: 9_999,
+            window_log: 23,
+            log: 1 << 30,
+            log_entries: 1 << 26,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Volumes into a store. The signature was checked before any payload is read; each byte is read once and
+//! Volumes into a store. Signature and log were checked before any payload is read; each byte is read once and
 //! written once; names come last, in one transaction.
 //!
 //! Write order: each blob durable under its digest, then repositories, manifests and tags together. That last
@@ -8,7 +8,6 @@ pub(crate) mod walk;
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bundle_signer::Verified;
 use oci::{Digest, Hasher, Manifest, RepositoryName, Selector, Tag};
 use serde::Serialize;
 use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
@@ -17,6 +16,7 @@ use self::walk::{Chunk, Sink, walk};
 use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
 use crate::media::Media;
 use crate::reporter::Reporter;
+use crate::witness::{Admitted, LogVerdict};
 
 /// Chunks that wait to be hashed; fewer than there are buffers.
 const HASH_QUEUE: usize = 12;
@@ -51,6 +51,8 @@ pub struct ImportReport {
     pub moved_tags: u64,
     /// Those tags.
     pub moved: Vec<MovedTag>,
+    /// What became of the sender's log.
+    pub log: Option<LogVerdict>,
 }
 
 /// A tag that an import points at something else: a newer drive does so, and an older one does it backwards.
@@ -87,15 +89,13 @@ impl Count {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn plan(
-    manifest: &Verified<BundleManifest>,
-    media: &Media,
-    store: &Store,
-) -> Result<ImportReport, Error> {
+pub fn plan(admitted: &Admitted, media: &Media, store: &Store) -> Result<ImportReport, Error> {
+    let manifest = admitted.manifest();
     let mut report = ImportReport {
         set: media.set().to_string(),
         name: manifest.get().name.clone(),
         signer: manifest.signer().name().to_owned(),
+        log: Some(admitted.log().clone()),
         ..ImportReport::default()
     };
     for entry in manifest.get().entries.iter().filter(|entry| entry.kind == EntryKind::Blob) {
@@ -118,19 +118,19 @@ pub fn plan(
     Ok(report)
 }
 
-/// Brings a verified set into the store.
+/// Brings a set that was let in into the store.
 ///
 /// # Errors
 /// When a volume differs from what the manifest says, or the store fails. The store then has more blobs than
 /// before, but no name of it has changed.
 pub fn import(
     media: &Media,
-    manifest: &Verified<BundleManifest>,
+    admitted: &Admitted,
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<ImportReport, Error> {
-    let report = plan(manifest, media, store)?;
-    let manifest = manifest.get();
+    let report = plan(admitted, media, store)?;
+    let manifest = admitted.manifest().get();
     media.with_copies(manifest, || {
         reporter.begin("import", manifest.content_size());
         load(media, manifest, store, reporter)

@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
 use crate::bundle::{Encoding, EntryKind, Error};
+use crate::drive_log::examine::{ClaimedLog, claimed};
 use crate::lock::{ItemKind, LockedItem};
 use crate::media::{Completion, Media};
 
@@ -35,6 +36,8 @@ pub struct Contents {
     pub saved_bytes: u64,
     /// The completion mark, if there is one.
     pub completion: Option<Completion>,
+    /// The sender's log.
+    pub log: Option<ClaimedLog>,
 }
 
 /// A volume.
@@ -75,6 +78,7 @@ pub fn inspect(media: &Media) -> Result<Contents, Error> {
         content_bytes: manifest.content_size(),
         saved_bytes: zstd.map(|entry| entry.size.saturating_sub(entry.encoded_size)).sum(),
         completion: media.completion(&manifest),
+        log: claimed(media, &manifest)?,
         items: manifest.items,
     })
 }
@@ -114,6 +118,7 @@ fn summary(contents: &Contents) -> Markup {
             tr { th { "Set" } td { code { (contents.set) } } }
             tr { th { "Signing key" } td { code { (contents.key_hint.as_deref().unwrap_or("none")) } } }
             tr { th { "Written by" } td { (contents.created_by) } }
+            tr { th { "Sender's log" } td { (log_line(contents.log.as_ref())) } }
             tr { th { "Content" } td { (contents.blobs) " blobs, " (contents.content_bytes) " bytes" } }
             tr {
                 th { "Completed" }
@@ -126,6 +131,17 @@ fn summary(contents: &Contents) -> Markup {
             }
         }
     }
+}
+
+/// The sender's log in a line.
+#[must_use]
+pub fn log_line(log: Option<&ClaimedLog>) -> String {
+    let Some(log) = log else { return "none".to_owned() };
+    let Some((size, root)) = log.size.zip(log.root.as_ref()) else {
+        return format!("{}, which is not there", log.origin);
+    };
+    let sites = log.acknowledged.iter().map(|(site, size)| format!("; {site} acknowledged {size}"));
+    format!("{}, {size} entries, root {root}{}", log.origin, sites.collect::<String>())
 }
 
 fn volumes(contents: &Contents) -> Markup {

@@ -10,14 +10,16 @@
 //! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
 //! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
 //! - [`evidence`]: signatures about images, found, judged and written
+//! - [`drive_log`]: the sender's log on a drive; [`witness`]: what a site remembers of such logs
 //! - [`package_bundle`]: a bundle of packages made from charts in a store
 //! - [`verify`]: a drive proved; [`import`]: a drive into a store; [`inspect`]: a drive shown
 //!
-//! `MirrorConfig -> MirrorPlan -> [store] -> Lock -> PackPlan -> volumes => Verified<BundleManifest> -> store`
+//! `MirrorConfig -> MirrorPlan -> [store] -> Lock -> PackPlan -> volumes => Verified<BundleManifest> -> Admitted -> store`
 
 pub mod bundle;
 pub mod config;
 pub mod discover;
+pub mod drive_log;
 pub mod evidence;
 pub mod import;
 pub mod inspect;
@@ -29,3 +31,4 @@ pub mod package_bundle;
 pub mod reporter;
 pub mod source;
 pub mod verify;
+pub mod witness;

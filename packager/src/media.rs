@@ -28,6 +28,7 @@ pub struct Media {
     manifest: Vec<u8>,
     limits: Limits,
     payload_read: Arc<AtomicU64>,
+    folders: BTreeSet<PathBuf>,
 }
 
 /// One volume file.
@@ -64,6 +65,8 @@ impl Media {
     pub fn open(paths: &[PathBuf], limits: Limits) -> Result<Self, Error> {
         let mut media: Option<Self> = None;
         let mut damaged = Vec::new();
+        let folder = |path: &PathBuf| if path.is_dir() { path.clone() } else { beside(path) };
+        let folders: BTreeSet<_> = paths.iter().map(folder).collect();
         for path in candidates(paths)? {
             let mut file = File::open(&path).map_err(Error::io("open", &path))?;
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
@@ -94,7 +97,7 @@ impl Media {
         }
         let names =
             || paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
-        media.ok_or_else(|| Error::NoVolume(names()))
+        media.map(|media| Self { folders, ..media }).ok_or_else(|| Error::NoVolume(names()))
     }
 
     fn new(head: &Head, limits: Limits) -> Self {
@@ -104,6 +107,7 @@ impl Media {
             manifest: head.manifest.clone(),
             limits,
             payload_read: Arc::default(),
+            folders: BTreeSet::new(),
         }
     }
 
@@ -111,6 +115,11 @@ impl Media {
     #[must_use]
     pub fn set(&self) -> &Digest {
         &self.set
+    }
+
+    /// The folders that hold the volumes, or that were named: the log lies in one of them.
+    pub(crate) fn folders(&self) -> &BTreeSet<PathBuf> {
+        &self.folders
     }
 
     /// The signature, a sigstore bundle.
@@ -261,6 +270,14 @@ impl Payload {
         self.offset += bytes.len() as u64;
         self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// The folder of a file.
+fn beside(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
     }
 }
 

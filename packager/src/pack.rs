@@ -1,7 +1,7 @@
 //! Lock and store to volumes on a medium, in one sequential pass.
 //!
 //! Write order: each volume under a name ending in `.partial`, fsync, rename; when all are there, they are read
-//! back from the medium; then the completion mark. The mark is the commit point: without it, pack again.
+//! back from the medium, logged, and the log put beside them; then the completion mark. The mark is the commit point: without it, pack again.
 
 pub mod plan;
 pub mod write;

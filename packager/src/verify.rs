@@ -1,12 +1,12 @@
 //! A drive proved without importing it: every byte of every volume.
 
-use bundle_signer::TrustFile;
 use serde::Serialize;
 
 use crate::bundle::Error;
 use crate::import::walk::{Proof, walk};
 use crate::media::{Completion, Media};
 use crate::reporter::Reporter;
+use crate::witness::{Admitted, LogVerdict};
 
 /// What was proved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,18 +30,16 @@ pub struct VerifyReport {
     pub content_bytes: u64,
     /// The completion mark, if there is one.
     pub completion: Option<Completion>,
+    /// What became of the sender's log.
+    pub log: LogVerdict,
 }
 
-/// Checks signature, volumes, and the digest of every entry.
+/// Checks volumes, and the digest of every entry, of a set whose signature and log were checked.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn verify(
-    media: &Media,
-    trust: Option<&TrustFile>,
-    reporter: &dyn Reporter,
-) -> Result<VerifyReport, Error> {
-    let verified = media.verify(trust)?;
+pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Result<VerifyReport, Error> {
+    let verified = admitted.manifest();
     let manifest = verified.get();
     media.with_copies(manifest, || {
         reporter.begin("verify", manifest.content_size());
@@ -61,5 +59,6 @@ pub fn verify(
         entries: manifest.entries.len() as u64,
         content_bytes: manifest.content_size(),
         completion: media.completion(manifest),
+        log: admitted.log().clone(),
     })
 }

@@ -63,6 +63,12 @@ pub(crate) enum Keys {
         /// Public keys, PEM.
         #[arg(required = true, value_name = "PUBLIC_KEY")]
         keys: Vec<PathBuf>,
+        /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
+        #[arg(long, value_name = "KEY")]
+        log: Vec<String>,
+        /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
+        #[arg(long, value_name = "KEY")]
+        witness: Vec<String>,
         /// The trust file.
         #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
         to: PathBuf,

@@ -4,9 +4,12 @@ use audit::Kind;
 use packager::bundle::Limits;
 use packager::import::{ImportReport, import, plan};
 use packager::media::Media;
+use packager::witness::Without;
+use store::Store;
 
+use crate::admission::{Memory, let_in, log_alarm, log_line};
 use crate::cli::Import;
-use crate::commands::{contents, open_or_imagine, open_or_make, paths, trust};
+use crate::commands::{contents, now, open_or_imagine, open_or_make, paths, trust};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
@@ -18,6 +21,7 @@ pub(crate) fn run(settings: &Import, logs: &Logs, printer: &Printer) -> anyhow::
     let store = &settings.store.store;
     let mut work = logs.begin(kind, ("set", &paths(&settings.media)), Some(store), printer)?;
     let result = bring_in(settings, &mut work, printer);
+    log_alarm(&result, logs, Some(store), printer)?;
     work.end(result)
 }
 
@@ -30,12 +34,19 @@ fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow
     work.evidence("key", manifest.signer().hint());
     work.evidence("set", media.set());
     work.digests(contents(&manifest.get().items));
+    let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
+    let without = if settings.without_log { Without::Allow } else { Without::Refuse };
+    let admit = |store: &Store, now| {
+        let memory = Memory { store: Some(store.root()), now, without };
+        let_in(&media, manifest, &trust, memory, printer)
+    };
     let report = if settings.dry_run {
         let (store, _imagined) = open_or_imagine(&settings.store, printer)?;
-        plan(&manifest, &media, &store)?
+        plan(&admit(&store, None)?, &media, &store)?
     } else {
         let store = open_or_make(&settings.store, printer)?;
-        import(&media, &manifest, &store, &Progress::new(printer))?
+        let admitted = admit(&store, Some(now()?))?;
+        import(&media, &admitted, &store, &Progress::new(printer))?
     };
     work.name(&report.name);
     work.done()?;
@@ -49,8 +60,9 @@ fn text(report: &ImportReport, verb: &str) -> String {
         format!("tag moved: {}:{}\n  from {}\n  to   {}\n", tag.repository, tag.tag, tag.from, tag.to)
     });
     let moved: String = moved.collect();
+    let log = report.log.as_ref().map_or_else(String::new, log_line);
     format!(
-        "{moved}{verb} {} (set {}, signed by {})\n{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
+        "{moved}{verb} {} (set {}, signed by {})\n{log}{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
         report.name,
         report.set,
         report.signer,

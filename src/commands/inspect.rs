@@ -1,7 +1,7 @@
 //! `airlock inspect`.
 
 use packager::bundle::Limits;
-use packager::inspect::{Contents, html, inspect, kind_name};
+use packager::inspect::{Contents, html, inspect, kind_name, log_line};
 use packager::media::Media;
 
 use crate::cli::{Format, Inspect};
@@ -21,10 +21,11 @@ pub(crate) fn run(settings: &Inspect, printer: &Printer) -> anyhow::Result<Statu
 
 fn text(contents: &Contents) -> String {
     let mut text = format!(
-        "{} (set {})\nthe signature is not checked here; it claims key {}\n\n",
+        "{} (set {})\nthe signature is not checked here; it claims key {}\nsender's log: {}\n\n",
         contents.name,
         contents.set,
-        contents.key_hint.as_deref().unwrap_or("none")
+        contents.key_hint.as_deref().unwrap_or("none"),
+        log_line(contents.log.as_ref())
     );
     for volume in &contents.volumes {
         let found = volume.size.map_or_else(|| "not found".to_owned(), size);

@@ -15,6 +15,7 @@ use audit::Kind;
 use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile, TrustFile};
 use oci::Digest;
 use serde_json::json;
+use tlog::VerifierKey;
 use tlog::note::KeyKind;
 
 use self::password::{Secret, ask, first_line, tried};
@@ -57,8 +58,8 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
         Keys::Show(settings) => show(settings, printer),
         Keys::Rotate(settings) => change::rotate(settings, work, printer),
         Keys::Revoke(settings) => change::revoke(settings, work, printer),
-        Keys::Trust { keys, to } => {
-            let count = trust(keys, to)?;
+        Keys::Trust { keys, log, witness, to } => {
+            let count = trust(keys, (log, witness), to)?;
             work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
             work.done()?;
             printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
@@ -188,7 +189,11 @@ fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
 }
 
 /// Writes a trust file that accepts the keys.
-fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<usize> {
+fn trust(
+    keys: &[std::path::PathBuf],
+    (logs, witnesses): (&[String], &[String]),
+    to: &Path,
+) -> anyhow::Result<usize> {
     let mut named = Vec::new();
     for path in keys {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -196,9 +201,20 @@ fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<usize> {
             .with_context(|| format!("`{}` cannot be used", path.display()))?;
         named.push((name, key));
     }
-    let trust = TrustFile::new(named)?;
+    let trust = TrustFile::new(named)?.with_logs(log_keys(logs)?, log_keys(witnesses)?)?;
     write_new(to, trust.to_yaml().as_bytes(), 0o644)?;
     Ok(keys.len())
+}
+
+/// Keys of logs or witnesses, as text or in files, each under its own name.
+fn log_keys(texts: &[String]) -> anyhow::Result<Vec<(String, VerifierKey)>> {
+    let key = |text: &String| {
+        let content = if text.contains('+') { text.clone() } else { read(Path::new(text))? };
+        let key: VerifierKey =
+            content.trim_end().parse().with_context(|| format!("`{text}` cannot be used"))?;
+        Ok((key.name().to_owned(), key))
+    };
+    texts.iter().map(key).collect()
 }
 
 /// Opens a private key: a file with its password, or a key in a token with the PIN.

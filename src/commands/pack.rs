@@ -1,12 +1,16 @@
 //! `airlock pack`.
 
+use std::cell::RefCell;
+
 use audit::Kind;
 use oci::Digest;
+use packager::drive_log::SenderLog;
 use packager::lock::Lock;
 use packager::pack::{WriteOptions, plan, write};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::carried::{Carried, finish};
 use crate::cli::Pack;
 use crate::commands::{contents, keys};
 use crate::failure::{Status, Usage};
@@ -29,7 +33,7 @@ fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyho
     let store = store::Store::open_existing(&settings.store.store)?;
     let progress = Progress::new(printer);
     let Some(work) = work else {
-        let plan = plan(&lock, &store, settings.volume_size, &progress)?;
+        let plan = plan(&lock, &store, settings.volume_size, None, &progress)?;
         printer.result(&plan.volumes, |volumes| {
             volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name)).collect()
         })?;
@@ -44,21 +48,33 @@ fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyho
     // The password first: nobody should be asked for it after an hour of work.
     let key = keys::load(key, &settings.key.password, printer)?;
     work.evidence("key", &key.public_key()?.hint());
-    let plan = plan(&lock, &store, settings.volume_size, &progress)?;
+    let journal = work.journal()?;
+    if journal.is_none() {
+        printer
+            .say("warning: the drive carries no log, so sites cannot tell whether it is older than others");
+    }
+    let origin = journal.as_ref().map(|journal| journal.verifier().name().to_owned());
+    let plan = plan(&lock, &store, settings.volume_size, origin.as_deref(), &progress)?;
     let options = WriteOptions {
         target: settings.to.clone(),
         read_back: !settings.no_read_back,
         now: OffsetDateTime::now_utc().format(&Rfc3339)?,
     };
-    let report = write(&plan, &store, &key, &options, &progress)?;
-    work.evidence("set", &report.set);
-    work.digests([report.set.clone()]);
-    work.done()?;
+    let work = RefCell::new(work);
+    let log = journal.map(|journal| Carried { journal, work: &work });
+    let log = log.as_ref().map(|log| log as &dyn SenderLog);
+    let report = write(&plan, &store, &key, &options, log, &progress)?;
+    finish(&mut work.borrow_mut(), &report.set)?;
     printer.result(&report, |report| {
         let volumes =
             report.volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name));
         let proof = if report.read_back { "read back and complete" } else { "complete, not read back" };
         volumes.collect::<String>()
+            + &report.log.as_ref().map_or_else(String::new, |log| {
+                let sites =
+                    log.acknowledged.iter().map(|(site, size)| format!(", {site} acknowledged {size}"));
+                format!("log {}, {} entries{}\n", log.origin, log.size, sites.collect::<String>())
+            })
             + &format!("set {}\n{proof}: safe to unplug after unmounting\n", report.set)
     })?;
     Ok(Status::Done)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use audit::Kind;
-use bundle_signer::trust::{Severity, json_schema};
+use bundle_signer::trust::{Severity, TrustedLog, json_schema};
 use bundle_signer::{Gate, Mode, TrustFile, TrustedKey};
 use oci::Digest;
 use serde_json::json;
@@ -65,6 +65,14 @@ fn explain(trust: &TrustFile) -> Vec<String> {
         lines.push(format!("trust file number {}", trust.sequence()));
     }
     lines.extend(trust.keys().iter().map(|key| explain_key(trust, key)));
+    let log_line = |kind: &str, log: &TrustedLog, what: &str| {
+        let (name, origin, hint) = (log.name(), log.key().name(), log.hint());
+        format!("{kind} `{name}` ({origin}, hint {hint}): {what}")
+    };
+    let drives = "each drive must carry one of these logs, whole and going on";
+    lines.extend(trust.logs().iter().map(|log| log_line("log", log, drives)));
+    let sites = "what it saw of a log is believed";
+    lines.extend(trust.witnesses().iter().map(|site| log_line("witness", site, sites)));
     for group in trust.groups() {
         let (name, threshold) = (group.name(), group.threshold());
         lines.push(format!("group `{name}`: {threshold} of {}", group.keys().join(", ")));

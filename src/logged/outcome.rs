@@ -2,6 +2,7 @@
 
 use audit::{Ending, Outcome};
 use packager::bundle;
+use packager::drive_log::Refusal;
 
 use crate::failure;
 
@@ -20,7 +21,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Outcome {
     let media = error.chain().find_map(|cause| cause.downcast_ref::<bundle::Error>());
     let code = failure::code(error);
     let untrusted = matches!(media, Some(bundle::Error::NoTrust));
-    let ending = if code == 3 || untrusted { Ending::Refused } else { Ending::Failed };
+    let ending = if code == 3 || code == 7 || untrusted { Ending::Refused } else { Ending::Failed };
     Outcome::because(ending, media.map_or_else(|| reason(code), media_reason), &format!("{error:#}"))
 }
 
@@ -39,6 +40,9 @@ fn media_reason(error: &bundle::Error) -> &'static str {
     use bundle::Error as E;
     match error {
         E::Signature(_) => "signature",
+        E::Alarm(alarm) => alarm.kind.word(),
+        E::Log(Refusal::Quarantined { .. }) => "quarantined",
+        E::Log(_) => "log",
         E::NoTrust => "no-trust",
         E::Unsigned => "unsigned",
         E::NoVolume(_) | E::MissingVolumes { .. } => "missing-volumes",

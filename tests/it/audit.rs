@@ -32,6 +32,7 @@ const SILENT: &[&str] = &[
     "inspect",
     "keys-show",
     "man",
+    "quarantine-list",
     "schema",
     "store-list",
     "trust-schema",
@@ -125,6 +126,10 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
         rig.event("verify-image", &format!("{image} --store store --trust other.yaml"), "verify refused");
     assert_eq!(refused["outcome"]["reason"], "policy");
     rig.event("verify-manifest", "missing.yaml", "verify failed");
+    let set = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    rig.event("quarantine-release", &format!("{set} --reason mistake"), "alarm.release failed");
+    rig.event("return", "--to back", "return success");
+    rig.event("acknowledge", "back --trust release.yaml", "acknowledge refused");
     rig.event("store-check", "", "store.check success");
     rig.event("store-gc", "", "store.gc success");
     rig.event("store-rebuild", "", "store.rebuild success");
@@ -147,7 +152,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
 /// Every command that does something itself, by its man page.
 fn commands(path: &Path) -> BTreeSet<String> {
     assert!(airlock(path, &["man", "--to", "man"]).status.success());
-    let groups = ["audit", "bundle", "chart", "generate", "keys", "store", "trust"];
+    let groups = ["audit", "bundle", "chart", "generate", "keys", "quarantine", "store", "trust"];
     let pages = std::fs::read_dir(path.join("man")).unwrap().flatten();
     pages
         .filter_map(|page| {

@@ -12,10 +12,24 @@ use crate::{Checkpoint, Error, Folder, Hash, Note, Policy, Result};
 /// # Errors
 /// [`Error::Damaged`] names the first file that differs, [`Error::RootDiffers`] a whole log that was never signed.
 pub fn whole(path: &Path, policy: &Policy, each: &mut dyn FnMut(u64, &[u8])) -> Result<(Checkpoint, Note)> {
+    since(path, 0, policy, each)
+}
+
+/// As [`whole`], but without the bundles before that of entry `first`: who has those entries already can do without
+/// them. Their hashes are checked all the same.
+///
+/// # Errors
+/// As [`whole`].
+pub fn since(
+    path: &Path,
+    first: u64,
+    policy: &Policy,
+    each: &mut dyn FnMut(u64, &[u8]),
+) -> Result<(Checkpoint, Note)> {
     let note = Folder::checkpoint(path)?;
     let checkpoint = policy.verify(&note)?;
     let folder = Folder::new(path, checkpoint.size);
-    for index in 0..checkpoint.size.div_ceil(WIDTH) {
+    for index in first / WIDTH..checkpoint.size.div_ceil(WIDTH) {
         let entries = folder.bundle(index)?;
         let hashes: Vec<Hash> = entries.iter().map(|entry| Hash::leaf(entry)).collect();
         if *folder.tile(0, index)? != hashes {

@@ -165,4 +165,4 @@ impl Nodes for Folder {
 }
 
 /// The name of the file with the signed checkpoint.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub const CHECKPOINT: &str = "checkpoint";

@@ -3,8 +3,8 @@
 //! Entries go in, signed checkpoints and proofs come out. All formats are those of the C2SP specifications, so
 //! that other programs read them: [signed-note](https://c2sp.org/signed-note),
 //! [tlog-checkpoint](https://c2sp.org/tlog-checkpoint), [tlog-tiles](https://c2sp.org/tlog-tiles),
-//! [tlog-cosignature](https://c2sp.org/tlog-cosignature), [tlog-proof](https://c2sp.org/tlog-proof) and
-//! [tlog-policy](https://c2sp.org/tlog-policy). The tree is RFC 6962's, over SHA-256.
+//! [tlog-cosignature](https://c2sp.org/tlog-cosignature), [tlog-witness](https://c2sp.org/tlog-witness),
+//! [tlog-proof](https://c2sp.org/tlog-proof) and [tlog-policy](https://c2sp.org/tlog-policy). The tree is RFC 6962's, over SHA-256.
 //!
 //! Invariants:
 //! - An entry whose append returned survives a crash; a checkpoint never covers an entry that does not.
@@ -14,12 +14,14 @@
 //! - [`hash`] and [`merkle`]: the tree, its proofs and their checks; [`tile`]: the tree cut into files
 //! - [`note`]: text with signatures, and keys; [`checkpoint`]: what such a text says of a tree; [`cosignature`]
 //! - [`folder`]: reading a log; [`log`]: appending to one; [`check`]: proving that one is whole
-//! - [`proof`]: one entry's proof as a file; [`policy`]: which logs and witnesses are believed
+//! - [`proof`]: one entry's proof as a file; [`consistency`]: that of a log's growth; [`policy`]: which logs and
+//!   witnesses are believed
 //!
 //! `entry* -> Log -> Checkpoint -> Proof`
 
 pub mod check;
 pub mod checkpoint;
+pub mod consistency;
 pub mod cosignature;
 mod error;
 pub mod folder;
@@ -32,6 +34,7 @@ pub mod proof;
 pub mod tile;
 
 pub use checkpoint::Checkpoint;
+pub use consistency::Consistency;
 pub use error::Error;
 pub use folder::Folder;
 pub use hash::Hash;

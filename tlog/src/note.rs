@@ -118,6 +118,13 @@ impl Note {
         }
     }
 
+    /// The same text with these keys' signatures alone: what strangers added need not travel on.
+    #[must_use]
+    pub fn only(&self, keys: &[&VerifierKey]) -> Self {
+        let wanted = |signature: &&Signature| keys.iter().any(|key| key.names(signature));
+        Self { text: self.text.clone(), signatures: self.signatures.iter().filter(wanted).cloned().collect() }
+    }
+
     /// Signs the text with a key for notes.
     pub fn sign(&mut self, key: &SigningKey) {
         let bytes = key.pair.sign(self.text.as_bytes()).as_ref().to_vec();
@@ -389,8 +396,11 @@ mod tests {
         parsed.verify(&key.verifier()).unwrap();
         let changed = Note::parse(text.replace("last", "lost").as_bytes()).unwrap();
         assert!(matches!(changed.verify(&key.verifier()), Err(Error::WrongSignature(_))));
-        let stranger = self::key(KeyKind::Ed25519).verifier();
-        assert!(matches!(parsed.verify(&stranger), Err(Error::NotSigned(_))));
+        let stranger = self::key(KeyKind::Ed25519);
+        assert!(matches!(parsed.verify(&stranger.verifier()), Err(Error::NotSigned(_))));
+        let mut both = parsed.clone();
+        both.sign(&stranger);
+        assert_eq!(both.only(&[&key.verifier()]), parsed);
     }
 
     #[test]

@@ -233,7 +233,8 @@ fn changes(kind: Kind) -> bool {
         | Kind::Delete
         | Kind::PolicyWrite
         | Kind::StoreGc
-        | Kind::StoreRebuild => true,
+        | Kind::StoreRebuild
+        | Kind::AlarmRelease => true,
         Kind::LogStart
         | Kind::Verify
         | Kind::Login
@@ -243,7 +244,9 @@ fn changes(kind: Kind) -> bool {
         | Kind::PolicyFirstUse
         | Kind::PolicyChange
         | Kind::StoreCheck
-        | Kind::Alarm => false,
+        | Kind::Alarm
+        | Kind::Return
+        | Kind::Acknowledge => false,
     }
 }
 

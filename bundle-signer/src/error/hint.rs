@@ -10,6 +10,9 @@ impl Error {
             Self::UntrustedKey(_) => Some(
                 "if you trust its owner, get the public key by another way than the drive and add it with `airlock keys trust`",
             ),
+            Self::UnknownLog(_) => Some(
+                "if you trust its owner, get the log's key by another way than the drive and add it to `logs` of the trust file",
+            ),
             Self::OtherBytes | Self::BadSignature(_) => Some(
                 "the drive was changed after it was signed, or is damaged: do not use it, ask for a new one",
             ),

@@ -84,6 +84,10 @@ impl TrustFile {
                 Some(_) | None => {}
             }
         }
+        let logs = || self.logs.iter().chain(&self.witnesses);
+        for log in logs().filter(|log| self.log_revocation(log).is_some()) {
+            tell(Severity::Warning, format!("the key of log or witness `{}` is revoked", log.name()));
+        }
         for key in &self.keys {
             let old = key.replaces.as_ref().and_then(|old| self.keys.iter().find(|key| key.name == *old));
             if let Some(old) = old.filter(|old| self.lives(old)) {
@@ -95,7 +99,7 @@ impl TrustFile {
             }
         }
         for revocation in &self.revocations {
-            if self.find(&revocation.hint).is_none() {
+            if self.find(&revocation.hint).is_none() && !logs().any(|log| log.hint() == revocation.hint) {
                 let text = format!("no key has the revoked hint {}", revocation.hint);
                 tell(Severity::Warning, text);
             }

@@ -17,6 +17,13 @@ pub(super) struct Document {
     pub(super) sequence: Option<u64>,
     /// The keys that are known; at least one.
     pub(super) keys: Vec<KeyText>,
+    /// The logs of those who send drives. With some, each drive must carry the log of its sender; without, no log is
+    /// looked at, and an older drive cannot be told from a newer one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) logs: Vec<LogText>,
+    /// Witnesses: sites that say what they saw of a log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) witnesses: Vec<LogText>,
     /// Keys of which several must sign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) groups: Vec<GroupText>,
@@ -42,6 +49,15 @@ pub(super) struct KeyText {
     /// What it may sign: one of these. Anything when absent; nothing when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) roles: Option<Vec<RoleText>>,
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LogText {
+    /// Its name: 1 to 128 printable characters.
+    pub(super) name: String,
+    /// `NAME+ID+BASE64`, as C2SP signed-note writes keys.
+    pub(super) key: String,
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]

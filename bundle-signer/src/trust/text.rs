@@ -1,7 +1,7 @@
 //! The trust file written down, as people expect to read it.
 
 use super::document::{GateText, GatesText, RuleText};
-use super::{API_VERSION, Gate, Group, KIND, Revocation, Role, TrustFile, What};
+use super::{API_VERSION, Gate, Group, KIND, Revocation, Role, TrustFile, TrustedLog, What};
 
 impl TrustFile {
     /// The file's text.
@@ -26,6 +26,12 @@ impl TrustFile {
             if let Some(roles) = &trusted.roles {
                 let roles: Vec<_> = roles.iter().map(Role::text).collect();
                 text.push_str(&format!("    roles: {}\n", json(serde_json::to_string(&roles))));
+            }
+        }
+        for (list, logs) in [("logs", &self.logs), ("witnesses", &self.witnesses)] {
+            if !logs.is_empty() {
+                let logs: Vec<_> = logs.iter().map(TrustedLog::text).collect();
+                text.push_str(&format!("{list}: {}\n", json(serde_json::to_string(&logs))));
             }
         }
         if !self.groups.is_empty() {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use oci::Digest;
 
+use crate::drive_log::{Alarm, Refusal};
+
 /// Why volumes cannot be written, read or trusted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -250,6 +252,15 @@ pub enum Error {
     /// Signing failed.
     #[error("the manifest could not be signed")]
     Sign(#[source] bundle_signer::Error),
+    /// The drive's log, or what a site returned, is refused.
+    #[error(transparent)]
+    Log(#[from] Refusal),
+    /// A log was rolled back or forked, or a drive replayed.
+    #[error("alarm")]
+    Alarm(#[source] Box<Alarm>),
+    /// The pack could not be logged.
+    #[error("the volumes were written, but this could not be logged")]
+    Unlogged(#[source] crate::drive_log::write::LogFailure),
 }
 
 /// What is wrong with a tar header.
@@ -328,6 +339,10 @@ impl Error {
         match self {
             Self::Store(error) => error.hint(),
             Self::Signature(error) | Self::Sign(error) => error.hint(),
+            Self::Log(refusal) => refusal.hint(),
+            Self::Alarm(_) => Some(
+                "keep the drive and tell whoever sent it: somebody changed the sender's log, or sent an old drive; docs/drive.md tells how to go on",
+            ),
             Self::NoTrust => {
                 Some("give --trust FILE with the keys you accept; make one with `airlock keys trust`")
             }

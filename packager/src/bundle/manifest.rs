@@ -12,6 +12,9 @@ use crate::lock::{LockedItem, LockedTag};
 /// The version of manifest and volumes.
 pub const VERSION: u32 = 1;
 
+/// The longest name of a log.
+const MOST_LOG_NAME: usize = 1024;
+
 /// The signed manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -22,6 +25,9 @@ pub struct BundleManifest {
     pub name: String,
     /// The program that wrote it.
     pub created_by: String,
+    /// The sender's log, which goes with the volumes and tells of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// How many volumes the set has.
     pub volumes: u32,
     /// What was asked for, for people.
@@ -162,6 +168,9 @@ impl BundleManifest {
         }
         if manifest.volumes == 0 || manifest.volumes > limits.volumes {
             return Err(too_many("volumes", manifest.volumes as usize, limits.volumes.into()));
+        }
+        if manifest.log.as_ref().is_some_and(|log| log.is_empty() || log.len() > MOST_LOG_NAME) {
+            return Err(Error::Inconsistent("its log's name is too long"));
         }
         manifest.check_entries()?;
         manifest.check_repositories()?;

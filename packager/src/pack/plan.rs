@@ -59,7 +59,8 @@ pub struct PlannedVolume {
 }
 
 /// Plans a set of volumes of at most `volume_size` bytes. Reads content that may be compressed, to learn its
-/// compressed size; the same lock and store always give the same plan.
+/// compressed size; the same lock and store always give the same plan. `log` is the name of the sender's log, if it
+/// goes with the volumes.
 ///
 /// # Errors
 /// When the store lacks something, or the volume size leaves no room.
@@ -67,6 +68,7 @@ pub fn plan(
     lock: &Lock,
     store: &Store,
     volume_size: u64,
+    log: Option<&str>,
     reporter: &dyn Reporter,
 ) -> Result<PackPlan, Error> {
     let index = oci_index(lock);
@@ -84,6 +86,7 @@ pub fn plan(
         version: VERSION,
         name: lock.name.clone(),
         created_by: concat!("airlock ", env!("CARGO_PKG_VERSION")).to_owned(),
+        log: log.map(str::to_owned),
         volumes: 0,
         items: lock.items.clone(),
         repositories: repositories(lock),
@@ -320,6 +323,7 @@ mod tests {
             version: VERSION,
             name: "a".into(),
             created_by: "airlock".into(),
+            log: None,
             volumes: 3,
             items: Vec::new(),
             repositories: Vec::new(),

@@ -14,9 +14,11 @@ use crate::bundle::head::{Head, VolumeHeader, head_bytes};
 use crate::bundle::layout::{self, Piece};
 use crate::bundle::tar::{self, TRAILER};
 use crate::bundle::{Entry, EntryKind, Error, Limits};
+use crate::drive_log::{self, CarriedLog, SenderLog};
 use crate::import::walk::{Proof, walk};
 use crate::media::{Completion, Media, mark_name};
 use crate::reporter::Reporter;
+use crate::witness::{Acknowledged, Witness};
 
 /// The unit of writing.
 const BUFFER: usize = 1 << 20;
@@ -49,9 +51,11 @@ pub struct PackReport {
     pub content_bytes: u64,
     /// Whether the medium was read back.
     pub read_back: bool,
+    /// The sender's log, if it went with them.
+    pub log: Option<CarriedLog>,
 }
 
-/// Writes, flushes, reads back and marks a set.
+/// Writes, flushes, reads back, logs and marks a set. The plan must have been made for this log.
 ///
 /// # Errors
 /// Before the first byte: too little room, too large volumes, volumes of another set. Later: what the medium or
@@ -61,6 +65,7 @@ pub fn write(
     store: &Store,
     key: &PrivateKey,
     options: &WriteOptions,
+    log: Option<&dyn SenderLog>,
     reporter: &dyn Reporter,
 ) -> Result<PackReport, Error> {
     let manifest = plan.manifest.to_bytes();
@@ -70,6 +75,9 @@ pub fn write(
     let _alone = lock(target)?;
     remove_own(plan, &set, target)?;
     check_room(plan, target, reporter)?;
+    let acknowledged = log.map(|log| Witness::of(store.root()).acknowledged(log.verifier().name()));
+    let acknowledged = acknowledged.transpose()?.unwrap_or_default();
+    log.map_or(Ok(()), |log| drive_log::write::prepare(target, log, &acknowledged))?;
     let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
     let bytes = plan.volumes.iter().map(|volume| volume.size).sum();
     reporter.begin("pack", bytes);
@@ -83,6 +91,7 @@ pub fn write(
     if options.read_back {
         read_back(plan, target, reporter)?;
     }
+    let log = log.map(|log| carry(plan, &set, log, options, &acknowledged)).transpose()?;
     let created_by = plan.manifest.created_by.clone();
     let mark = Completion {
         set: set.clone(),
@@ -98,7 +107,24 @@ pub fn write(
         bytes,
         content_bytes: plan.manifest.content_size(),
         read_back: options.read_back,
+        log,
     })
+}
+
+/// Logs that the volumes are there, and puts the log beside them, in that order: the log on the drive tells of it.
+fn carry(
+    plan: &PackPlan,
+    set: &Digest,
+    log: &dyn SenderLog,
+    options: &WriteOptions,
+    acknowledged: &[Acknowledged],
+) -> Result<CarriedLog, Error> {
+    log.packed(set, &plan.manifest.name).map_err(Error::Unlogged)?;
+    let carried = drive_log::write::write(&options.target, log, acknowledged, drive_log::write::WHOLE)?;
+    if options.read_back {
+        drive_log::write::read_back(&options.target, log, &carried)?;
+    }
+    Ok(carried)
 }
 
 struct Writer<'a> {

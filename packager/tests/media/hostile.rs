@@ -160,14 +160,22 @@ fn a_volume_of_another_set_is_named() {
     let hostile = Hostile::new();
     let mut other = hostile.rig.lock.clone();
     other.name = "other".into();
-    let plan = packager::pack::plan(&other, &hostile.rig.store, SIZE, &packager::reporter::Silent).unwrap();
+    let plan =
+        packager::pack::plan(&other, &hostile.rig.store, SIZE, None, &packager::reporter::Silent).unwrap();
     let options = packager::pack::WriteOptions {
         target: hostile.rig.path("drive"),
         read_back: false,
         now: String::new(),
     };
-    packager::pack::write(&plan, &hostile.rig.store, &hostile.rig.key, &options, &packager::reporter::Silent)
-        .unwrap();
+    packager::pack::write(
+        &plan,
+        &hostile.rig.store,
+        &hostile.rig.key,
+        &options,
+        None,
+        &packager::reporter::Silent,
+    )
+    .unwrap();
     let far = Store::open(&hostile.rig.path("far")).unwrap();
     let refused = hostile.rig.import(&[hostile.rig.path("drive")], &far);
     assert!(matches!(refused, Err(Error::OtherSet { .. })));

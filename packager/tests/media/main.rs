@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
+mod log_rig;
+#[cfg(test)]
+mod returned;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod tamper;

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use bundle_signer::{PrivateKey, TrustFile};
 use oci::{Algorithm, Digest, Manifest, media_type};
 use packager::bundle::{Error, Limits};
+use packager::drive_log::SenderLog;
 use packager::import::{ImportReport, import};
 use packager::lock::{ItemKind, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag};
 use packager::media::Media;
 use packager::pack::{PackPlan, WriteOptions, plan, write};
 use packager::reporter::Silent;
+use packager::verify::{VerifyReport, verify};
+use packager::witness::{Admitted, Gatekeeper, Without, admit};
 use serde_json::json;
 use store::{Change, Store};
 
@@ -58,24 +61,46 @@ impl Rig {
     }
 
     pub(crate) fn plan(&self, volume_size: u64) -> PackPlan {
-        plan(&self.lock, &self.store, volume_size, &Silent).unwrap()
+        plan(&self.lock, &self.store, volume_size, None, &Silent).unwrap()
     }
 
     /// Packs into a folder; gives the volumes in order.
     pub(crate) fn pack(&self, name: &str, volume_size: u64) -> Vec<PathBuf> {
+        self.pack_with(name, volume_size, None)
+    }
+
+    /// Packs with a log.
+    pub(crate) fn pack_with(
+        &self,
+        name: &str,
+        volume_size: u64,
+        log: Option<&dyn SenderLog>,
+    ) -> Vec<PathBuf> {
         let target = self.path(name);
-        let plan = self.plan(volume_size);
+        let origin = log.map(|log| log.verifier().name().to_owned());
+        let plan = plan(&self.lock, &self.store, volume_size, origin.as_deref(), &Silent).unwrap();
         let now = "2026-01-01T00:00:00Z".to_owned();
         let options = WriteOptions { target: target.clone(), read_back: true, now };
-        write(&plan, &self.store, &self.key, &options, &Silent).unwrap();
+        write(&plan, &self.store, &self.key, &options, log, &Silent).unwrap();
         plan.volumes.iter().map(|volume| target.join(&volume.name)).collect()
     }
 
     pub(crate) fn import(&self, paths: &[PathBuf], store: &Store) -> Result<ImportReport, Error> {
         let media = Media::open(paths, Limits::default())?;
-        let manifest = media.verify(Some(&self.trust))?;
-        import(&media, &manifest, store, &Silent)
+        import(&media, &admitted(&media, Some(&self.trust))?, store, &Silent)
     }
+}
+
+/// Lets a drive in by a trust file without logs.
+pub(crate) fn admitted(media: &Media, trust: Option<&TrustFile>) -> Result<Admitted, Error> {
+    let manifest = media.verify(trust)?;
+    let (trust, stage) = (trust.unwrap(), Path::new("nowhere"));
+    admit(media, manifest, &Gatekeeper { trust, witness: None, stage, without: Without::Refuse, now: None })
+}
+
+/// Proves a drive by a trust file without logs.
+pub(crate) fn prove(media: &Media, trust: Option<&TrustFile>) -> Result<VerifyReport, Error> {
+    verify(media, &admitted(media, trust)?, &Silent)
 }
 
 fn put(store: &Store, algorithm: Algorithm, bytes: &[u8]) -> LockedBlob {

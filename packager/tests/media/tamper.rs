@@ -6,11 +6,9 @@ use std::fs;
 use bundle_signer::{PrivateKey, TrustFile};
 use packager::bundle::{Error, Limits};
 use packager::media::Media;
-use packager::reporter::Silent;
-use packager::verify::verify;
 use store::Store;
 
-use crate::rig::{Rig, dump};
+use crate::rig::{Rig, dump, prove};
 
 /// Offsets to be tried, at least; all of them must be refused.
 const FLOOR: usize = 2_000;
@@ -34,7 +32,7 @@ fn one_changed_byte_anywhere_is_refused_and_named() {
             changed[at] ^= 1 << (at % 8);
             fs::write(volume, &changed).unwrap();
             let error = match Media::open(&[rig.path("drive")], Limits::default()) {
-                Ok(media) => verify(&media, Some(&rig.trust), &Silent).expect_err(&format!("byte {at}")),
+                Ok(media) => prove(&media, Some(&rig.trust)).expect_err(&format!("byte {at}")),
                 Err(error) => error,
             };
             let name = format!("{error:?}");
@@ -92,5 +90,5 @@ fn without_a_trusted_signature_no_payload_byte_is_read() {
     assert_eq!(media.payload_read(), 0);
 
     let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
-    assert!(verify(&media, Some(&rig.trust), &Silent).is_err());
+    assert!(prove(&media, Some(&rig.trust)).is_err());
 }

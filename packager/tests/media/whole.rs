@@ -8,10 +8,9 @@ use packager::bundle::{Error, Limits};
 use packager::inspect;
 use packager::media::Media;
 use packager::reporter::Silent;
-use packager::verify::verify;
 use store::Store;
 
-use crate::rig::{Rig, dump};
+use crate::rig::{Rig, dump, prove};
 
 const ONE_VOLUME: u64 = 64 << 20;
 const SMALL: u64 = 100_000;
@@ -145,7 +144,7 @@ fn a_damaged_copy_of_a_volume_is_passed_over() {
             rig.import(&[rig.path("drive")], &far).unwrap();
             assert_eq!(dump(&far), dump(&rig.store), "{number} {name}");
             let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
-            verify(&media, Some(&rig.trust), &Silent).unwrap();
+            prove(&media, Some(&rig.trust)).unwrap();
             let unread = name == "z-copy.tar" && number == 4;
             // A file that does not even begin as a volume is none.
             assert_eq!(media.warnings().is_empty(), unread || number == 0, "{number} {name}");
@@ -165,7 +164,7 @@ fn a_drive_is_shown_without_keys_and_proved_with_them() {
     let page = inspect::html(&contents);
     assert!(page.contains("r.io/app:v1") && page.contains(&contents.set) && !page.contains("http"));
     assert_eq!(media.payload_read(), 0);
-    let report = verify(&media, Some(&rig.trust), &Silent).unwrap();
+    let report = prove(&media, Some(&rig.trust)).unwrap();
     assert_eq!(report.completion.unwrap().completed_at, "2026-01-01T00:00:00Z");
 }
 
@@ -180,7 +179,7 @@ fn other_volumes_are_not_overwritten_and_own_ones_are() {
     let plan = rig.plan(SMALL);
     let options =
         packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
-    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent);
+    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent);
     assert!(matches!(refused, Err(Error::WouldOverwrite(_))));
     assert_eq!(fs::read(&volumes[0]).unwrap(), b"something else");
 }
@@ -194,11 +193,11 @@ fn a_set_is_not_packed_beside_another_of_its_name() {
     let plan = rig.plan(ONE_VOLUME);
     let options =
         packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
-    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent);
+    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent);
     assert!(matches!(refused, Err(Error::WouldOverwrite(_))), "{refused:?}");
     assert_eq!(crate::rig::listing(&rig.path("drive")), before);
     let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
-    assert!(verify(&media, Some(&rig.trust), &Silent).unwrap().completion.is_some());
+    assert!(prove(&media, Some(&rig.trust)).unwrap().completion.is_some());
 }
 
 /// Two packs would remove and rename each other's volumes.
@@ -211,10 +210,10 @@ fn two_packs_do_not_write_into_one_folder_at_once() {
     let plan = rig.plan(SMALL);
     let options =
         packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
-    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent);
+    let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent);
     assert!(matches!(refused, Err(Error::TargetBusy(_))));
     drop(held);
-    packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent).unwrap();
+    packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent).unwrap();
 }
 
 #[test]
@@ -228,7 +227,7 @@ fn a_rotten_blob_in_the_store_is_not_packed() {
     fs::write(&path, bytes).unwrap();
     let options =
         packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
-    match packager::pack::write(&plan, &rig.store, &rig.key, &options, &Silent) {
+    match packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent) {
         Err(Error::StoreDamaged { expected, .. }) => assert_eq!(expected, *rotten),
         other => panic!("{other:?}"),
     }

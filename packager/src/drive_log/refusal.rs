@@ -1,0 +1,146 @@
+//! Why a drive's log, or what a site returned, is refused without being an alarm.
+
+use oci::Digest;
+
+/// Every such way.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The trust file asks for a log, and the drive was packed without.
+    #[error("the drive carries no log, and the trust file asks for one")]
+    NoLog,
+    /// The manifest names a log that is not there.
+    #[error("the drive's log `{0}` is not there: no folder `log` beside the volumes has it")]
+    Missing(String),
+    /// Several folders have logs that differ.
+    #[error("the folders of the volumes hold different logs")]
+    Several,
+    /// The log's key is not trusted.
+    #[error("the log `{origin}` of the drive is refused")]
+    Key {
+        /// The log.
+        origin: String,
+        /// Why.
+        #[source]
+        source: bundle_signer::Error,
+    },
+    /// The log is another one's.
+    #[error("the drive holds log `{}`, its manifest names `{expected}`", found.escape_debug())]
+    OtherLog {
+        /// What is there.
+        found: String,
+        /// What the manifest names.
+        expected: String,
+    },
+    /// A file of the log is wrong.
+    #[error("the log on the drive is refused")]
+    Log(#[source] tlog::Error),
+    /// This side's own log cannot be read.
+    #[error("this side's own log, or the key for its word on others, cannot be used")]
+    Own(#[source] tlog::Error),
+    /// The log is longer than is read.
+    #[error("the log has {found} {what}, more than the {limit} allowed")]
+    TooLarge {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        found: u64,
+        /// How many may be.
+        limit: u64,
+    },
+    /// The drive has only what others lacked.
+    #[error("the log on the drive begins with entry {begin}, but only {known} are known here")]
+    BeginsLater {
+        /// The first entry.
+        begin: u64,
+        /// How many are known.
+        known: u64,
+    },
+    /// The drive's keys for stock verifiers are not those that are trusted.
+    #[error(
+        "`trusted_root.json` on the drive is not that of the trusted log: it would have stock tools trust other keys"
+    )]
+    TrustedRoot,
+    /// The drive raised an alarm, and nobody has lifted it.
+    #[error("set `{set}` is quarantined since {since}: {alarm}")]
+    Quarantined {
+        /// The set.
+        set: Digest,
+        /// When.
+        since: String,
+        /// Why.
+        alarm: String,
+    },
+    /// There is nothing to lift.
+    #[error("set `{0}` is not quarantined")]
+    NotQuarantined(Digest),
+    /// A record in the store's folder `witness` is not what was written.
+    #[error("`{0}` is damaged")]
+    Record(std::path::PathBuf),
+    /// There is no return medium.
+    #[error("`{0}` holds nothing that a site returned")]
+    NoReturn(std::path::PathBuf),
+    /// The site returns word of other senders' logs.
+    #[error("the return medium has no word on the log `{expected}`; it has on {found}")]
+    OtherReturn {
+        /// This sender's log.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The trust file does not have the site.
+    #[error("site `{}` is no witness of the trust file", .0.escape_debug())]
+    UnknownWitness(String),
+    /// The cosignature is not that of the site whose name it goes under.
+    #[error("what is said to come from site `{site}` does not have its cosignature")]
+    OtherSite {
+        /// The site.
+        site: String,
+        /// What is wrong.
+        #[source]
+        source: tlog::Error,
+    },
+    /// The site said more before.
+    #[error(
+        "site `{site}` returns {found} entries, but acknowledged {known} before: this is an old return medium"
+    )]
+    StaleReturn {
+        /// The site.
+        site: String,
+        /// What it returns.
+        found: u64,
+        /// What it returned before.
+        known: u64,
+    },
+}
+
+impl Refusal {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoLog => Some(
+                "an older version of airlock packed it: ask for a new one, or import it with --without-log if you know that it is the newest",
+            ),
+            Self::Missing(_) => Some("copy the folder `log` that `airlock pack` wrote, beside the volumes"),
+            Self::Several => Some("name only the folders that belong to this drive"),
+            Self::Key { source, .. } => source.hint(),
+            Self::Quarantined { .. } => Some(
+                "`airlock quarantine list` tells why; after an inquiry, `airlock quarantine release SET --reason TEXT` lifts it",
+            ),
+            Self::BeginsLater { .. } => Some(
+                "ask for a drive with the whole log, or name the store that took earlier drives with --store",
+            ),
+            Self::UnknownWitness(_) => Some(
+                "if you know the site, get its witness key by another way and add it to `witnesses` of the trust file",
+            ),
+            Self::OtherReturn { .. } | Self::NoReturn(_) => {
+                Some("name the folder that `airlock return` wrote, and the store that packed the drive")
+            }
+            Self::TrustedRoot | Self::OtherLog { .. } | Self::Log(_) => Some(
+                "the log was changed after it was written, or is damaged: do not use the drive, ask for a new one",
+            ),
+            _ => None,
+        }
+    }
+}

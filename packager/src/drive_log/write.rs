@@ -1,0 +1,288 @@
+//! The sender's log, put beside the volumes.
+//!
+//! Write order: entries and tiles, proofs, the key for stock verifiers, all flushed; then the checkpoint. A crash before
+//! that leaves the older checkpoint, for which all files are still there, or none: pack again.
+
+use std::fs;
+use std::path::Path;
+
+use bundle_signer::trusted_root;
+use oci::Digest;
+use serde::Serialize;
+use tlog::folder::CHECKPOINT;
+use tlog::tile::{self, Place, WIDTH};
+use tlog::{Checkpoint, Consistency, Folder, Note, Policy, VerifierKey, check};
+
+use super::{CONSISTENCY, FOLDER, Publish, Refusal, TRUSTED_ROOT, WITNESS, read_file};
+use crate::bundle::{Error, Limits};
+use crate::witness::Acknowledged;
+use crate::witness::acknowledge::contains;
+
+/// A log with more bytes of entries than this is carried from what all sites have acknowledged.
+pub const WHOLE: u64 = 64 << 20;
+
+/// What stands in for an entry's true error: the log belongs to another crate.
+pub type LogFailure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The sender's log, as far as packing needs it.
+pub trait SenderLog {
+    /// The folder, in the layout of crate `tlog`.
+    fn folder(&self) -> &Path;
+
+    /// The key that signs its checkpoints.
+    fn verifier(&self) -> VerifierKey;
+
+    /// Logs that this set was written. When it returns, the entry is durable and under a signed checkpoint. The entry
+    /// is a JSON object with `event` `pack`, the set's digest among `object.digests`, and `outcome.result` `success`.
+    ///
+    /// # Errors
+    /// When it could not be logged.
+    fn packed(&self, set: &Digest, name: &str) -> Result<(), LogFailure>;
+}
+
+/// What of a log went onto a drive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CarriedLog {
+    /// The log's name.
+    pub origin: String,
+    /// How many entries it has.
+    pub size: u64,
+    /// The first entry on the drive.
+    pub begin: u64,
+    /// The sizes from which there is a proof, each with the site that acknowledged it.
+    pub acknowledged: Vec<(String, u64)>,
+}
+
+/// That the log may go to this folder, and goes on from all that sites acknowledged: found out before anything is
+/// written.
+pub(crate) fn prepare(
+    target: &Path,
+    log: &dyn SenderLog,
+    acknowledged: &[Acknowledged],
+) -> Result<(), Error> {
+    let (note, folder) = own(log)?;
+    for site in acknowledged {
+        contains(&folder, &note, (&site.note, &site.checkpoint))?;
+    }
+    is_free(&target.join(FOLDER), log.verifier().name())
+}
+
+/// Puts the log beside the volumes. `whole` is how many bytes of entries are carried without asking who has them.
+pub(crate) fn write(
+    target: &Path,
+    log: &dyn SenderLog,
+    acknowledged: &[Acknowledged],
+    whole: u64,
+) -> Result<CarriedLog, Error> {
+    let (note, folder) = own(log)?;
+    let key = log.verifier();
+    let begin = begin(log.folder(), folder.size(), acknowledged, whole);
+    let root = target.join(FOLDER);
+    // Without a checkpoint, the folder may be somebody else's.
+    if root.join(CHECKPOINT).exists() {
+        remove_proofs(&root)?;
+    }
+    let mut publish = Publish::default();
+    let mut bytes = 0;
+    for place in places(folder.size(), begin) {
+        let content = content(&folder, place).map_err(Refusal::Own)?;
+        bytes += content.len() as u64;
+        check_size(bytes, &Limits::default())?;
+        publish.put(&root.join(place.path()), &content)?;
+    }
+    for site in acknowledged {
+        let size = site.checkpoint.size;
+        let proof = Consistency::of(&folder, note.clone(), size).map_err(Refusal::Own)?;
+        publish.put(&root.join(format!("{CONSISTENCY}{size}")), proof.to_string().as_bytes())?;
+        publish.put(&root.join(WITNESS).join(&site.site), site.note.to_string().as_bytes())?;
+    }
+    let origin = key.name().to_owned();
+    let trusted = trusted_root::write(std::slice::from_ref(&key));
+    let trusted = trusted.map_err(|source| Refusal::Key { origin: origin.clone(), source })?;
+    publish.put(&target.join(TRUSTED_ROOT), trusted.as_bytes())?;
+    publish.flush(target)?;
+    Publish::one(&root.join(CHECKPOINT), note.to_string().as_bytes(), 0o644)?;
+    let acknowledged = acknowledged.iter().map(|site| (site.site.clone(), site.checkpoint.size)).collect();
+    Ok(CarriedLog { origin, size: folder.size(), begin, acknowledged })
+}
+
+/// The log at its signed checkpoint.
+fn own(log: &dyn SenderLog) -> Result<(Note, Folder), Error> {
+    let note = Folder::checkpoint(log.folder()).map_err(Refusal::Own)?;
+    let checkpoint = Checkpoint::verify(&note, &log.verifier()).map_err(Refusal::Own)?;
+    Ok((note, Folder::new(log.folder(), checkpoint.size)))
+}
+
+/// Reads the log on the drive as whoever gets it will.
+pub(crate) fn read_back(target: &Path, log: &dyn SenderLog, carried: &CarriedLog) -> Result<(), Error> {
+    let root = target.join(FOLDER);
+    for place in places(carried.size, carried.begin) {
+        if let Ok(file) = fs::File::open(root.join(place.path())) {
+            // A hint, which file systems in user space may ignore.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+    }
+    let policy = Policy::of_log(log.verifier());
+    check::since(&root, carried.begin, &policy, &mut |_, _| {}).map_err(Refusal::Log)?;
+    Ok(())
+}
+
+pub(super) fn check_size(bytes: u64, limits: &Limits) -> Result<(), Error> {
+    if bytes > limits.log {
+        return Err(Refusal::TooLarge { what: "bytes", found: bytes, limit: limits.log }.into());
+    }
+    Ok(())
+}
+
+/// The files of a log whose bundles before that of entry `begin` are left out.
+fn places(size: u64, begin: u64) -> impl Iterator<Item = Place> {
+    let kept = move |place: &Place| place.level.is_some() || place.index >= begin / WIDTH;
+    tile::places(size).into_iter().filter(kept)
+}
+
+/// The first entry to be carried: 0 for a log of usual size, else what every known site has, in whole bundles.
+fn begin(log: &Path, size: u64, acknowledged: &[Acknowledged], whole: u64) -> u64 {
+    let length = |place: Place| fs::metadata(log.join(place.path())).map_or(0, |file| file.len());
+    let bundles = tile::places(size).into_iter().filter(|place| place.level.is_none());
+    let bytes: u64 = bundles.map(length).sum();
+    let least = acknowledged.iter().map(|site| site.checkpoint.size).min();
+    match least {
+        Some(least) if bytes > whole => least / WIDTH * WIDTH,
+        _ => 0,
+    }
+}
+
+/// A file of exactly its width, also where the log has grown since.
+fn content(folder: &Folder, place: Place) -> tlog::Result<Vec<u8>> {
+    if let Some(level) = place.level {
+        return Ok(tile::encode_hashes(&folder.tile(level, place.index)?));
+    }
+    let mut bytes = Vec::new();
+    for entry in folder.bundle(place.index)? {
+        tile::encode_entry(&entry, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Refuses to touch another log.
+fn is_free(root: &Path, origin: &str) -> Result<(), Error> {
+    let Some(bytes) = read_file(&root.join(CHECKPOINT), tlog::note::MAX_LEN as u64)? else { return Ok(()) };
+    let found = Note::parse(&bytes).and_then(|note| Checkpoint::read(&note));
+    if found.is_ok_and(|found| found.origin == origin) {
+        Ok(())
+    } else {
+        Err(Error::WouldOverwrite(root.to_owned()))
+    }
+}
+
+/// Removes what an earlier pack said of sites and this one may not say again.
+fn remove_proofs(root: &Path) -> Result<(), Error> {
+    for folder in [root.to_owned(), root.join(WITNESS)] {
+        let Ok(listing) = fs::read_dir(&folder) else { continue };
+        for path in listing.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if folder != *root || name.starts_with(CONSISTENCY) {
+                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tlog::note::KeyKind;
+    use tlog::{Log, SigningKey, cosignature};
+
+    use super::*;
+
+    struct Sender(Log);
+
+    impl SenderLog for Sender {
+        fn folder(&self) -> &Path {
+            self.0.path()
+        }
+
+        fn verifier(&self) -> VerifierKey {
+            self.0.verifier()
+        }
+
+        fn packed(&self, _set: &Digest, _name: &str) -> Result<(), LogFailure> {
+            Ok(())
+        }
+    }
+
+    fn key(name: &str, kind: KeyKind) -> SigningKey {
+        SigningKey::new(name, kind, &SigningKey::generate().unwrap()).unwrap()
+    }
+
+    fn sender(folder: &Path, entries: usize) -> Sender {
+        let log = Log::create(&folder.join("log"), key("log.example", KeyKind::Ed25519)).unwrap();
+        log.append(vec![b"entry".to_vec(); entries]).unwrap();
+        Sender(log)
+    }
+
+    fn acknowledged(sender: &Sender, site: &str) -> Acknowledged {
+        let (mut note, _) = own(sender).unwrap();
+        let witness = key(site, KeyKind::Cosignature);
+        note.add(cosignature::cosign(&note, &witness, 1).unwrap());
+        Acknowledged { site: site.to_owned(), checkpoint: Checkpoint::read(&note).unwrap(), note }
+    }
+
+    fn bundles(target: &Path) -> Vec<PathBuf> {
+        let mut found: Vec<_> = fs::read_dir(target.join("log/tile/entries"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_long_log_begins_with_what_some_known_site_lacks() {
+        let folder = tempfile::tempdir().unwrap();
+        let sender = sender(folder.path(), 300);
+        let south = acknowledged(&sender, "south");
+        sender.0.append(vec![b"more".to_vec(); 600]).unwrap();
+        let sites = [acknowledged(&sender, "north"), south];
+        for (whole, begin, count) in [(WHOLE, 0, 4), (0, 256, 3)] {
+            let target = folder.path().join(begin.to_string());
+            let carried = write(&target, &sender, &sites, whole).unwrap();
+            assert_eq!((carried.size, carried.begin, bundles(&target).len()), (900, begin, count));
+            read_back(&target, &sender, &carried).unwrap();
+            for name in ["consistency-from-300", "consistency-from-900", "witness/north", "witness/south"] {
+                assert!(target.join(FOLDER).join(name).exists(), "{name}");
+            }
+        }
+        // Nobody has acknowledged: everything travels.
+        assert_eq!(write(&folder.path().join("all"), &sender, &[], 0).unwrap().begin, 0);
+    }
+
+    #[test]
+    fn a_folder_with_another_log_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let sender = sender(folder.path(), 3);
+        let target = folder.path().join("drive");
+        fs::create_dir_all(target.join("log/witness")).unwrap();
+        fs::write(target.join("log/witness/mine"), "kept").unwrap();
+        prepare(&target, &sender, &[]).unwrap();
+        write(&target, &sender, &[], WHOLE).unwrap();
+        assert!(target.join("log/witness/mine").exists());
+        fs::write(target.join("log/checkpoint"), "something else").unwrap();
+        assert!(matches!(prepare(&target, &sender, &[]), Err(Error::WouldOverwrite(_))));
+    }
+
+    #[test]
+    fn a_log_that_a_site_did_not_see_so_is_not_carried() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        let site = acknowledged(&sender(&one, 5), "north");
+        let smaller = sender(&other, 4);
+        assert!(matches!(prepare(&one, &smaller, std::slice::from_ref(&site)), Err(Error::Alarm(_))));
+        smaller.0.append(vec![b"else".to_vec(); 4]).unwrap();
+        assert!(matches!(prepare(&one, &smaller, &[site]), Err(Error::Alarm(_))));
+    }
+}

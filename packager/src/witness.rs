@@ -1,0 +1,161 @@
+//! What a site remembers of the logs of those who send it drives, and what it says of them; and what a sender remembers
+//! of what sites said. All in the folder `witness` of a store.
+//!
+//! ```text
+//! key.pem, key.pub        the site's key for cosignatures, made when it is first needed
+//! senders/ID.json         the newest checkpoint of a log, cosigned, and the number of the newest drive of each name
+//! quarantine/HEX.json     alarms about a set, and who lifted them why
+//! sites/SITE.json         what a site acknowledged of this store's own log
+//! lock                    who holds it may change any of this
+//! ```
+//!
+//! Order (C2SP tlog-witness): a checkpoint is proved, then remembered durably, and only then cosigned in the open or
+//! its drive imported. A crash before that leaves the older state, and the same drive is proved again.
+//!
+//! - [`admit`]: may this drive come in? [`quarantine`]: what did not; [`returned`]: what goes back to the sender, and
+//!   [`acknowledge`]: what the sender keeps of it
+
+pub mod acknowledge;
+pub mod admit;
+mod key;
+pub mod quarantine;
+pub mod returned;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tlog::{Checkpoint, Note};
+
+pub use self::acknowledge::Acknowledged;
+pub use self::admit::{Admitted, Gatekeeper, LogVerdict, Without, admit};
+use crate::bundle::Error;
+use crate::drive_log::{Finding, Known, Publish, Refusal, file_name, read_file};
+
+/// A longer record is none of ours.
+const MOST_RECORD: u64 = 64 << 20;
+
+/// When something is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// RFC 3339, UTC.
+    pub text: String,
+    /// Seconds since 1970.
+    pub seconds: u64,
+}
+
+/// The folder `witness` of a store.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    root: PathBuf,
+}
+
+/// What is remembered of a sender's log.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sender {
+    origin: String,
+    checkpoint: String,
+    drives: BTreeMap<String, u64>,
+}
+
+impl Witness {
+    /// Of the store at `store`. Nothing is made before there is something to remember.
+    #[must_use]
+    pub fn of(store: &Path) -> Self {
+        Self { root: store.join("witness") }
+    }
+
+    /// Keeps others from changing anything as long as it is held.
+    fn lock(&self) -> Result<File, Error> {
+        fs::create_dir_all(&self.root).map_err(Error::io("create", &self.root))?;
+        let path = self.root.join("lock");
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(Error::io("open", &path))?;
+        file.lock().map_err(Error::io("lock", &path))?;
+        Ok(file)
+    }
+
+    fn sender(&self, origin: &str) -> PathBuf {
+        self.root.join("senders").join(file_name(origin) + ".json")
+    }
+
+    /// What is known of a log.
+    ///
+    /// # Errors
+    /// [`Refusal::Record`] when what was remembered is damaged: then nothing is believed.
+    pub fn known(&self, origin: &str) -> Result<Option<Known>, Error> {
+        let path = self.sender(origin);
+        let Some(sender) = self.read::<Sender>(&path)? else { return Ok(None) };
+        let damaged = || Refusal::Record(path.clone());
+        let note = Note::parse(sender.checkpoint.as_bytes()).map_err(|_| damaged())?;
+        let checkpoint = Checkpoint::read(&note).map_err(|_| damaged())?;
+        if checkpoint.origin != origin {
+            return Err(damaged().into());
+        }
+        Ok(Some(Known { note, checkpoint, drives: sender.drives }))
+    }
+
+    /// Remembers a log that was proved, cosigned, and that this drive of it came. The numbers of drives only grow.
+    fn accept(&self, finding: &Finding, name: &str, now: &Now) -> Result<(), Error> {
+        let known = self.known(&finding.origin)?;
+        let mut note = finding.note.clone();
+        let mut drives = BTreeMap::new();
+        if let Some(known) = known {
+            drives = known.drives;
+            if known.note.text() == note.text() {
+                // The same state: what is there already is kept, so that nothing is said twice.
+                note = known.note;
+            }
+        }
+        let newest = drives.entry(name.to_owned()).or_insert(finding.number);
+        *newest = finding.number.max(*newest);
+        let key = key::own(&self.root)?;
+        if tlog::cosignature::verify(&note, &key.verifier()).is_err() {
+            note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
+        }
+        let sender = Sender { origin: finding.origin.clone(), checkpoint: note.to_string(), drives };
+        self.write(&self.sender(&finding.origin), &sender)
+    }
+
+    /// Every log that is remembered, with its cosigned checkpoint.
+    fn senders(&self) -> Result<Vec<(String, Note)>, Error> {
+        let mut found = Vec::new();
+        for path in self.records("senders")? {
+            let Some(sender) = self.read::<Sender>(&path)? else { continue };
+            let note =
+                Note::parse(sender.checkpoint.as_bytes()).map_err(|_| Refusal::Record(path.clone()))?;
+            found.push((sender.origin, note));
+        }
+        Ok(found)
+    }
+
+    fn records(&self, folder: &str) -> Result<Vec<PathBuf>, Error> {
+        let folder = self.root.join(folder);
+        let listing = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listing => listing.map_err(Error::io("read", &folder))?,
+        };
+        let mut paths: Vec<_> = listing.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, Error> {
+        let Some(bytes) = read_file(path, MOST_RECORD)? else {
+            // Whatever stands in a record's place is not nothing.
+            return if path.exists() { Err(Refusal::Record(path.to_owned()).into()) } else { Ok(None) };
+        };
+        let record = serde_json::from_slice(&bytes).map_err(|_| Refusal::Record(path.to_owned()))?;
+        Ok(Some(record))
+    }
+
+    fn write(&self, path: &Path, record: &impl Serialize) -> Result<(), Error> {
+        let mut bytes = serde_json::to_vec_pretty(record).unwrap_or_default();
+        bytes.push(b'\n');
+        Publish::one(path, &bytes, 0o644)
+    }
+}

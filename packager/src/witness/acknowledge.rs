@@ -1,0 +1,246 @@
+//! What sites returned, kept by the sender: how much of its log each has seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bundle_signer::TrustFile;
+use serde::{Deserialize, Serialize};
+use tlog::{Checkpoint, Folder, Note, VerifierKey, cosignature, merkle};
+
+use super::Witness;
+use super::returned::{CHECKPOINT, FOLDER, LOGS};
+use crate::bundle::Error;
+use crate::drive_log::{Alarm, AlarmKind, Refusal, file_name, is_file_name, read_file};
+
+/// More sites on one medium than this are not looked at.
+const MOST_SITES: usize = 1000;
+
+/// What a site acknowledged of this store's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The site, by the name of its witness key.
+    pub site: String,
+    /// The cosigned checkpoint.
+    pub note: Note,
+    /// What it says.
+    pub checkpoint: Checkpoint,
+}
+
+/// What was kept of one site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AcknowledgeReport {
+    /// The site, by its name in the trust file.
+    pub site: String,
+    /// How many entries of this store's log it has seen.
+    pub size: u64,
+    /// When it said so by its own clock, in seconds since 1970.
+    pub time: u64,
+    /// How many it had acknowledged before.
+    pub before: u64,
+    /// The site's own log, and its size.
+    pub own: Option<(String, u64)>,
+    /// Whether the trust file has the site's own log, so that its signature was checked.
+    pub own_checked: bool,
+}
+
+/// As it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Site {
+    site: String,
+    acknowledged: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own: Option<String>,
+}
+
+/// This store's own log.
+pub struct OwnLog<'a> {
+    /// Its folder.
+    pub folder: &'a Path,
+    /// Its key.
+    pub key: &'a VerifierKey,
+}
+
+impl Witness {
+    fn site(&self, site: &str) -> PathBuf {
+        self.root.join("sites").join(format!("{site}.json"))
+    }
+
+    /// What all sites acknowledged of the log `origin`, by the sites' names. A store may have had other logs.
+    ///
+    /// # Errors
+    /// [`Refusal::Record`] when something is damaged.
+    pub fn acknowledged(&self, origin: &str) -> Result<Vec<Acknowledged>, Error> {
+        let mut found = Vec::new();
+        for path in self.records("sites")? {
+            let Some(site) = self.read::<Site>(&path)? else { continue };
+            found.push(parse(site, &path)?.0);
+        }
+        found.retain(|site| site.checkpoint.origin == origin);
+        Ok(found)
+    }
+
+    /// Checks what sites returned on a medium, and keeps it. Of several sites, all or none are kept.
+    ///
+    /// # Errors
+    /// [`Error::Log`] with a [`Refusal`] when nothing is there, or of others; [`Error::Alarm`] when a site saw another
+    /// history of this log, or its own log went back.
+    pub fn acknowledge(
+        &self,
+        medium: &Path,
+        own: &OwnLog<'_>,
+        trust: &TrustFile,
+    ) -> Result<Vec<AcknowledgeReport>, Error> {
+        let sites = sites(medium)?;
+        let _held = self.lock()?;
+        let (mut kept, mut strange) = (Vec::new(), Vec::new());
+        for folder in &sites {
+            let path = folder.join(LOGS).join(file_name(own.key.name()));
+            match read_file(&path, tlog::note::MAX_LEN as u64)? {
+                Some(bytes) => kept.push(self.heed(folder, &bytes, own, trust)?),
+                None => strange.extend(others(&folder.join(LOGS))),
+            }
+        }
+        if kept.is_empty() {
+            let found = if strange.is_empty() { "none".to_owned() } else { strange.join(", ") };
+            return Err(Refusal::OtherReturn { expected: own.key.name().to_owned(), found }.into());
+        }
+        let mut reports = Vec::new();
+        for (name, site, report) in kept {
+            self.write(&self.site(&name), &site)?;
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    fn heed(
+        &self,
+        folder: &Path,
+        bytes: &[u8],
+        own: &OwnLog<'_>,
+        trust: &TrustFile,
+    ) -> Result<(String, Site, AcknowledgeReport), Error> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let witness = trust.witnesses().iter().find(|witness| witness.key().name() == name);
+        let witness = witness
+            .filter(|witness| trust.log_revocation(witness).is_none())
+            .ok_or_else(|| Refusal::UnknownWitness(name.clone()))?;
+        let note = Note::parse(bytes).map_err(Refusal::Log)?;
+        let checkpoint = Checkpoint::verify(&note, own.key).map_err(Refusal::Log)?;
+        let other = |source| Refusal::OtherSite { site: name.clone(), source };
+        let time = cosignature::verify(&note, witness.key()).map_err(other)?;
+        own_history(own, &note, &checkpoint)?;
+        let note = note.only(&[own.key, witness.key()]);
+        let path = self.site(&name);
+        let before = self.read::<Site>(&path)?.map(|site| parse(site, &path)).transpose()?;
+        let same = before.as_ref().map(|(before, _)| &before.checkpoint);
+        let known = same.filter(|before| before.origin == checkpoint.origin).map_or(0, |before| before.size);
+        if checkpoint.size < known {
+            let (site, found) = (witness.name().to_owned(), checkpoint.size);
+            return Err(Refusal::StaleReturn { site, found, known }.into());
+        }
+        let theirs = read_file(&folder.join(CHECKPOINT), tlog::note::MAX_LEN as u64)?;
+        let theirs = theirs.map(|bytes| Note::parse(&bytes)).transpose().map_err(Refusal::Log)?;
+        let before = before.and_then(|(_, own)| own);
+        let (site_log, own_checked) = match &theirs {
+            Some(theirs) => {
+                cosignature::verify(theirs, witness.key()).map_err(other)?;
+                let (found, checked) = their_log(theirs, before.as_ref(), trust)?;
+                (Some((found.origin, found.size)), checked)
+            }
+            None => (None, false),
+        };
+        let report = AcknowledgeReport {
+            site: witness.name().to_owned(),
+            size: checkpoint.size,
+            time,
+            before: known,
+            own: site_log,
+            own_checked,
+        };
+        let own = theirs.or(before).map(|note| note.to_string());
+        Ok((name.clone(), Site { site: name, acknowledged: note.to_string(), own }, report))
+    }
+}
+
+fn parse(site: Site, path: &Path) -> Result<(Acknowledged, Option<Note>), Error> {
+    let damaged = |_| Refusal::Record(path.to_owned());
+    let note = Note::parse(site.acknowledged.as_bytes()).map_err(damaged)?;
+    let checkpoint = Checkpoint::read(&note).map_err(damaged)?;
+    let own = site.own.map(|own| Note::parse(own.as_bytes())).transpose().map_err(damaged)?;
+    if !is_file_name(&site.site) {
+        return Err(Refusal::Record(path.to_owned()).into());
+    }
+    Ok((Acknowledged { site: site.site, note, checkpoint }, own))
+}
+
+/// What the site saw must be a part of this log: else this side's log was rolled back, or showed two histories.
+fn own_history(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint) -> Result<(), Error> {
+    let current = Folder::checkpoint(own.folder).map_err(Refusal::Own)?;
+    let now = Checkpoint::verify(&current, own.key).map_err(Refusal::Own)?;
+    contains(&Folder::new(own.folder, now.size), &current, (note, seen))
+}
+
+/// That a log of one's own, at the checkpoint `current`, contains what a site saw of it.
+pub(crate) fn contains(
+    folder: &Folder,
+    current: &Note,
+    (note, seen): (&Note, &Checkpoint),
+) -> Result<(), Error> {
+    let kind = if folder.size() < seen.size {
+        AlarmKind::RolledBack { found: folder.size(), known: seen.size }
+    } else if merkle::root(folder, seen.size).map_err(Refusal::Own)? == seen.root {
+        return Ok(());
+    } else {
+        AlarmKind::Forked { known: seen.size }
+    };
+    let (origin, known) = (seen.origin.clone(), Some(note.to_string()));
+    Err(Alarm { kind, origin, found: current.to_string(), known }.into())
+}
+
+/// The site's own log only grows, as far as two checkpoints can tell; its signature is checked where its key is known.
+fn their_log(theirs: &Note, before: Option<&Note>, trust: &TrustFile) -> Result<(Checkpoint, bool), Error> {
+    let found = Checkpoint::read(theirs).map_err(Refusal::Log)?;
+    let checked = match trust.log(&found.origin) {
+        Ok(log) => Checkpoint::verify(theirs, log.key()).map_err(Refusal::Log).map(|_| true)?,
+        Err(bundle_signer::Error::UnknownLog(_)) => false,
+        Err(source) => return Err(Refusal::Key { origin: found.origin, source }.into()),
+    };
+    let Some(before) = before else { return Ok((found, checked)) };
+    let known = Checkpoint::read(before).map_err(Refusal::Log)?;
+    let kind = match found.size.cmp(&known.size) {
+        _ if found.origin != known.origin => return Ok((found, checked)),
+        std::cmp::Ordering::Less => AlarmKind::RolledBack { found: found.size, known: known.size },
+        std::cmp::Ordering::Equal if found.root != known.root => AlarmKind::Forked { known: known.size },
+        _ => return Ok((found, checked)),
+    };
+    let (origin, known) = (found.origin, Some(before.to_string()));
+    Err(Alarm { kind, origin, found: theirs.to_string(), known }.into())
+}
+
+/// The sites' folders on a medium, which may be named itself, or the folder in it.
+fn sites(medium: &Path) -> Result<Vec<PathBuf>, Error> {
+    let inner = medium.join(FOLDER);
+    let root = if inner.is_dir() { inner } else { medium.to_owned() };
+    let listing = fs::read_dir(&root).map_err(Error::io("read", &root))?;
+    let mut sites: Vec<_> = listing.flatten().map(|entry| entry.path()).take(MOST_SITES).collect();
+    sites.retain(|path| {
+        path.join(LOGS).is_dir() && path.file_name().and_then(|name| name.to_str()).is_some_and(is_file_name)
+    });
+    sites.sort();
+    if sites.is_empty() { Err(Refusal::NoReturn(medium.to_owned()).into()) } else { Ok(sites) }
+}
+
+/// The logs that a site's folder tells of, for people.
+fn others(logs: &Path) -> Vec<String> {
+    let listing = fs::read_dir(logs).into_iter().flatten().flatten().take(MOST_SITES);
+    let origin = |path: PathBuf| {
+        let bytes = read_file(&path, tlog::note::MAX_LEN as u64).ok()??;
+        let origin = Checkpoint::read(&Note::parse(&bytes).ok()?).ok()?.origin;
+        Some(format!("`{}`", origin.escape_debug()))
+    };
+    let mut found: Vec<_> = listing.filter_map(|entry| origin(entry.path())).collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,71 @@
+//! Return media: what a site saw of its senders' logs, cosigned, and the state of its own.
+//!
+//! ```text
+//! airlock-return/SITE/key.pub          the site's witness key; for people, never believed
+//! airlock-return/SITE/logs/ID          a sender's checkpoint, as the site cosigned it
+//! airlock-return/SITE/checkpoint       the site's own log, cosigned by itself
+//! ```
+//!
+//! Several sites may return on one medium.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tlog::{Checkpoint, Note, cosignature};
+
+use super::{Now, Witness, key};
+use crate::bundle::Error;
+use crate::drive_log::{Publish, Refusal, file_name};
+
+/// The folder on the medium.
+pub const FOLDER: &str = "airlock-return";
+pub(super) const LOGS: &str = "logs";
+pub(super) const CHECKPOINT: &str = "checkpoint";
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReturnReport {
+    /// The site, by the name of its witness key.
+    pub site: String,
+    /// The key, as a trust file has it.
+    pub key: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// The senders' logs, with their sizes.
+    pub logs: Vec<(String, u64)>,
+    /// The site's own log, with its size.
+    pub own: Option<(String, u64)>,
+}
+
+impl Witness {
+    /// Writes to a medium what goes back to the senders. `own` is the signed checkpoint of the site's own log.
+    ///
+    /// # Errors
+    /// What the disk says, or [`Refusal::Record`].
+    pub fn return_to(&self, target: &Path, own: Option<Note>, now: &Now) -> Result<ReturnReport, Error> {
+        let _held = self.lock()?;
+        let key = key::own(&self.root)?;
+        let site = key.verifier().name().to_owned();
+        let folder = target.join(FOLDER).join(&site);
+        let mut publish = Publish::default();
+        let mut logs = Vec::new();
+        for (origin, note) in self.senders()? {
+            let entries = Checkpoint::read(&note).map_err(Refusal::Own)?.size;
+            publish.put(&folder.join(LOGS).join(file_name(&origin)), note.to_string().as_bytes())?;
+            logs.push((origin, entries));
+        }
+        let own = own
+            .map(|mut note| {
+                let checkpoint = Checkpoint::read(&note).map_err(Refusal::Own)?;
+                note.add(cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
+                publish.put(&folder.join(CHECKPOINT), note.to_string().as_bytes())?;
+                Ok::<_, Error>((checkpoint.origin, checkpoint.size))
+            })
+            .transpose()?;
+        let text = key.verifier().to_string();
+        publish.put(&folder.join("key.pub"), format!("{text}\n").as_bytes())?;
+        publish.flush(target)?;
+        Ok(ReturnReport { site, key: text, folder, logs, own })
+    }
+}

@@ -1,0 +1,289 @@
+//! The sender's log on a drive: what goes along, and each attack by its name.
+
+use std::fs;
+
+use packager::bundle::Error;
+use packager::drive_log::{AlarmKind, Refusal};
+use packager::witness::{LogVerdict, Without, quarantine};
+
+use crate::log_rig::{ONE_VOLUME, Sender, Site, copy, now, replace_log};
+use crate::rig::Rig;
+
+#[test]
+fn a_drive_carries_the_whole_log_which_tells_of_it() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    let LogVerdict::Proved(finding) = site.import(&sender.path("one")).unwrap() else { panic!() };
+    assert_eq!((finding.size, finding.known, finding.begin, finding.number), (301, 0, 0, 300));
+    assert_eq!(finding.origin, "log.example");
+    // The same drive again, as after an interruption.
+    let LogVerdict::Proved(again) = site.import(&sender.path("one")).unwrap() else { panic!() };
+    assert_eq!((again.known, again.number), (301, 300));
+    sender.journal.events(5);
+    let sender = sender.next();
+    sender.pack("two");
+    let LogVerdict::Proved(finding) = site.import(&sender.path("two")).unwrap() else { panic!() };
+    assert_eq!((finding.size, finding.known, finding.number), (307, 301, 306));
+    let root = fs::read_to_string(sender.path("two").join("trusted_root.json")).unwrap();
+    assert!(root.contains("log.example"));
+}
+
+#[test]
+fn two_packs_with_a_log_have_the_same_volumes() {
+    let sender = Sender::new();
+    sender.pack("one");
+    sender.journal.events(3);
+    assert_eq!(sender.pack("two"), sender.set("one"));
+}
+
+#[test]
+fn attack_replayed_old_drive() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    let sender = sender.next();
+    sender.pack("two");
+    site.import(&sender.path("two")).unwrap();
+    assert_eq!(site.alarm(&sender.path("one")), AlarmKind::RolledBack { found: 301, known: 302 });
+}
+
+#[test]
+fn attack_replayed_old_drive_with_the_newest_log() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    let set = sender.pack("one");
+    let sender = sender.next();
+    sender.pack("two");
+    site.import(&sender.path("two")).unwrap();
+    replace_log(&sender.path("one"), &sender.path("two").join("log"));
+    let expected = AlarmKind::Replayed { set, name: "small".into(), found: 300, known: 301 };
+    assert_eq!(site.alarm(&sender.path("one")), expected);
+}
+
+#[test]
+fn attack_forked_log() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    site.import(&sender.path("one")).unwrap();
+    let set = sender.pack("two").to_string();
+    // As large as what the site knows, and larger.
+    for more in [1, 20] {
+        let fork = sender.fork(250, 300 - 250 + more - 1);
+        fork.says("pack", &set);
+        let drive = sender.path(&format!("drive{more}"));
+        copy(&sender.path("two"), &drive);
+        replace_log(&drive, fork.log.path());
+        let site = Site::of(&sender);
+        site.import(&sender.path("one")).unwrap();
+        assert_eq!(site.alarm(&drive), AlarmKind::Forked { known: 301 }, "{more}");
+    }
+}
+
+#[test]
+fn attack_truncated_log() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    for missing in ["tile/entries/001.p/45", "tile/0/000", "tile/1/000.p/1"] {
+        let drive = sender.path(missing).with_extension("").join("drive");
+        copy(&sender.path("one"), &drive);
+        fs::remove_file(drive.join("log").join(missing)).unwrap();
+        let site = Site::of(&sender);
+        let expected = AlarmKind::Truncated { size: 301, missing: missing.into() };
+        assert_eq!(site.alarm(&drive), expected);
+        assert!(site.is_empty());
+    }
+    assert!(site.import(&sender.path("one")).is_ok());
+}
+
+/// Entries at the beginning may stay at home, but only what the site has.
+#[test]
+fn a_log_that_begins_later_is_for_those_who_have_the_rest() {
+    let sender = Sender::new();
+    let (new, old) = (Site::of(&sender), Site::of(&sender));
+    sender.pack("one");
+    old.import(&sender.path("one")).unwrap();
+    sender.pack("two");
+    fs::remove_file(sender.path("two").join("log/tile/entries/000")).unwrap();
+    assert!(matches!(new.refusal(&sender.path("two")), Refusal::BeginsLater { begin: 256, known: 0 }));
+    let LogVerdict::Proved(finding) = old.import(&sender.path("two")).unwrap() else { panic!() };
+    assert_eq!((finding.begin, finding.known), (256, 301));
+}
+
+#[test]
+fn attack_tampered_tile() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    let log = sender.path("one").join("log");
+    for file in
+        ["tile/entries/000", "tile/entries/001.p/45", "tile/0/000", "tile/0/001.p/45", "tile/1/000.p/1"]
+    {
+        let sound = fs::read(log.join(file)).unwrap();
+        for at in [2, sound.len() / 2, sound.len() - 1] {
+            let mut changed = sound.clone();
+            changed[at] ^= 1;
+            fs::write(log.join(file), changed).unwrap();
+            assert!(matches!(site.refusal(&sender.path("one")), Refusal::Log(_)), "{file} {at}");
+        }
+        fs::write(log.join(file), &sound[..sound.len() - 1]).unwrap();
+        assert!(matches!(site.refusal(&sender.path("one")), Refusal::Log(_)), "{file}");
+        fs::write(log.join(file), sound).unwrap();
+    }
+    assert!(site.is_empty() && site.witness.known("log.example").unwrap().is_none());
+    site.import(&sender.path("one")).unwrap();
+}
+
+#[test]
+fn attack_tampered_checkpoint() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    let path = sender.path("one").join("log/checkpoint");
+    let sound = fs::read_to_string(&path).unwrap();
+    for (from, to) in [("\n301\n", "\n300\n"), ("\n301\n", "\n9301\n"), ("\n\n", "\nmore\n\n")] {
+        fs::write(&path, sound.replacen(from, to, 1)).unwrap();
+        let refused = site.refusal(&sender.path("one"));
+        assert!(matches!(refused, Refusal::Log(tlog::Error::WrongSignature(_))), "{refused:?}");
+    }
+    assert!(site.is_empty());
+}
+
+#[test]
+fn attack_checkpoint_of_another_origin() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    let set = sender.pack("one");
+    // A trusted log, but not the one that the manifest names.
+    let other = Sender::of(Rig::new(), "other.example");
+    other.journal.says("pack", &set.to_string());
+    replace_log(&sender.path("one"), other.journal.log.path());
+    assert!(
+        matches!(site.refusal(&sender.path("one")), Refusal::OtherLog { found, .. } if found == "other.example")
+    );
+    // The right name, with another key.
+    let forged = Sender::of(Rig::new(), "log.example");
+    forged.journal.says("pack", &set.to_string());
+    replace_log(&sender.path("one"), forged.journal.log.path());
+    let refused = site.refusal(&sender.path("one"));
+    assert!(matches!(refused, Refusal::Log(tlog::Error::NotSigned(_))), "{refused:?}");
+    assert!(site.is_empty());
+}
+
+#[test]
+fn attack_drive_signed_off_the_record() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    let set = sender.pack("one");
+    let fork = sender.fork(290, 20);
+    replace_log(&sender.path("one"), fork.log.path());
+    assert_eq!(site.alarm(&sender.path("one")), AlarmKind::Unlogged { set: set.clone() });
+    // Somebody else's word for it does not count.
+    fork.says("import", &set.to_string());
+    let site = Site::of(&sender);
+    replace_log(&sender.path("one"), fork.log.path());
+    assert_eq!(site.alarm(&sender.path("one")), AlarmKind::Unlogged { set });
+}
+
+#[test]
+fn attack_stripped_log() {
+    let sender = Sender::new();
+    let mut site = Site::of(&sender);
+    sender.pack("one");
+    fs::remove_dir_all(sender.path("one").join("log")).unwrap();
+    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Missing(_)));
+    // The manifest says that there is one, so the switch for old drives does not help.
+    site.without = Without::Allow;
+    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Missing(_)));
+    assert!(site.is_empty());
+}
+
+#[test]
+fn attack_trusted_root_with_another_log() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    let other = Sender::of(Rig::new(), "other.example");
+    other.pack("other");
+    fs::copy(other.path("other").join("trusted_root.json"), sender.path("one").join("trusted_root.json"))
+        .unwrap();
+    assert!(matches!(site.refusal(&sender.path("one")), Refusal::TrustedRoot));
+}
+
+#[test]
+fn a_drive_without_a_log_comes_in_as_the_trust_file_and_the_switch_say() {
+    let sender = Sender::new();
+    let mut site = Site::of(&sender);
+    sender.rig.pack("old", ONE_VOLUME);
+    assert!(matches!(site.refusal(&sender.path("old")), Refusal::NoLog));
+    site.without = Without::Allow;
+    assert_eq!(site.import(&sender.path("old")).unwrap(), LogVerdict::Without);
+    site.without = Without::Refuse;
+    site.trust = sender.rig.trust.clone();
+    let verdict = site.import(&sender.path("old")).unwrap();
+    assert_eq!(verdict, LogVerdict::NotAsked);
+    assert!(verdict.warning().is_some());
+}
+
+#[test]
+fn a_quarantine_is_lifted_by_name_and_reason_and_only_for_that_alarm() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    let set = sender.pack("one");
+    sender.journal.events(9);
+    sender.pack("newer");
+    sender.journal.events(9);
+    sender.pack("newest");
+    site.import(&sender.path("newest")).unwrap();
+    let lifted = site.witness.release(&set, "ann", "no", &now(2)).unwrap_err();
+    assert!(matches!(lifted, Error::Log(Refusal::NotQuarantined(_))));
+    site.alarm(&sender.path("one"));
+    site.witness.release(&set, "ann", "asked the sender by telephone", &now(2)).unwrap();
+    let again = site.witness.release(&set, "ann", "once more", &now(2)).unwrap_err();
+    assert!(matches!(again, Error::Log(Refusal::NotQuarantined(_))));
+    let verdict = site.import(&sender.path("one")).unwrap();
+    assert!(matches!(&verdict, LogVerdict::Lifted { alarm } if alarm.starts_with("rollback")));
+    assert!(verdict.warning().unwrap().contains("released"));
+    // What is known of the log did not go back.
+    assert_eq!(site.witness.known("log.example").unwrap().unwrap().checkpoint.size, 321);
+    // The same set with another old log is another alarm.
+    replace_log(&sender.path("one"), &sender.path("newer").join("log"));
+    site.alarm(&sender.path("one"));
+    let record = site.witness.record(&set).unwrap().unwrap();
+    assert_eq!(record.events.len(), 3);
+    assert!(matches!(&record.events[1], quarantine::Event::Release { by, .. } if by == "ann"));
+    let quarantine::Event::Alarm { found, known, .. } = &record.events[2] else { panic!() };
+    assert!(found.contains("\n311\n") && known.as_ref().unwrap().contains("\n321\n"));
+}
+
+#[test]
+fn a_dry_run_tells_an_alarm_and_remembers_nothing() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    let set = sender.pack("one");
+    site.admit(&sender.path("one"), None).unwrap();
+    assert!(!site.store.root().join("witness").exists());
+    sender.pack("two");
+    site.import(&sender.path("two")).unwrap();
+    assert!(matches!(site.admit(&sender.path("one"), None), Err(Error::Alarm(_))));
+    assert!(site.witness.record(&set).unwrap().is_none());
+}
+
+#[test]
+fn what_is_remembered_is_believed_whole_or_not_at_all() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    site.import(&sender.path("one")).unwrap();
+    let senders = site.store.root().join("witness/senders");
+    let record = crate::rig::listing(&senders).remove(0);
+    for bytes in [&b""[..], b"{}", b"null"] {
+        fs::write(&record, bytes).unwrap();
+        assert!(matches!(site.refusal(&sender.path("one")), Refusal::Record(_)));
+    }
+    fs::remove_file(&record).unwrap();
+    fs::create_dir(&record).unwrap();
+    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Record(_)));
+}

@@ -1,0 +1,240 @@
+//! What goes back to the sender, and what it may not be.
+
+use std::fs;
+
+use packager::bundle::Error;
+use packager::drive_log::{AlarmKind, Refusal};
+use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
+use packager::witness::{LogVerdict, Witness};
+use tlog::note::KeyKind;
+use tlog::{Folder, Log, SigningKey, VerifierKey};
+
+use crate::log_rig::{Sender, Site, copy, now};
+use crate::rig::{Rig, listing};
+
+impl Site {
+    fn key(&self) -> VerifierKey {
+        let text = fs::read_to_string(self.store.root().join("witness/key.pub")).unwrap();
+        text.trim_end().parse().unwrap()
+    }
+
+    fn send_back(&self, medium: &str) -> std::path::PathBuf {
+        let target = self.folder.path().join(medium);
+        self.witness.return_to(&target, None, &now(3)).unwrap();
+        target
+    }
+}
+
+impl Sender {
+    /// Hears these sites.
+    fn hears(&mut self, sites: &[&Site]) {
+        let logs = vec![("sender".to_owned(), self.journal.log.verifier())];
+        let witnesses =
+            sites.iter().enumerate().map(|(number, site)| (format!("site {number}"), site.key())).collect();
+        self.trust = self.rig.trust.clone().with_logs(logs, witnesses).unwrap();
+    }
+
+    fn acknowledge(&self, medium: &std::path::Path) -> Result<Vec<AcknowledgeReport>, Error> {
+        let key = self.journal.log.verifier();
+        let own = OwnLog { folder: self.journal.log.path(), key: &key };
+        Witness::of(self.rig.store.root()).acknowledge(medium, &own, &self.trust)
+    }
+
+    fn refuses(&self, medium: &std::path::Path) -> Refusal {
+        match self.acknowledge(medium).unwrap_err() {
+            Error::Log(refusal) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A sender, and a site that took its first drive.
+fn pair() -> (Sender, Site) {
+    let mut sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    site.import(&sender.path("one")).unwrap();
+    sender.hears(&[&site]);
+    (sender, site)
+}
+
+#[test]
+fn the_next_drive_carries_what_a_site_acknowledged() {
+    let (sender, site) = pair();
+    let reports = sender.acknowledge(&site.send_back("back")).unwrap();
+    assert_eq!((reports.len(), reports[0].size, reports[0].before), (1, 301, 0));
+    assert_eq!(reports[0].time, now(1).seconds);
+    sender.journal.events(700);
+    sender.pack("two");
+    let log = sender.path("two").join("log");
+    let proof = fs::read_to_string(log.join("consistency-from-301")).unwrap();
+    let proof = tlog::Consistency::parse(&proof).unwrap();
+    let known = site.witness.known("log.example").unwrap().unwrap();
+    let policy = tlog::Policy::of_log(sender.journal.log.verifier());
+    assert_eq!(proof.verify(known.checkpoint.root, &policy).unwrap().size, 1002);
+    // Another site hears it, too: it knows this witness.
+    let mut other = Site::of(&sender);
+    other.trust = sender.trust.clone();
+    let LogVerdict::Proved(finding) = other.import(&sender.path("two")).unwrap() else { panic!() };
+    assert_eq!(finding.witnesses, [("site 0".to_owned(), 301)]);
+    let LogVerdict::Proved(finding) = site.import(&sender.path("two")).unwrap() else { panic!() };
+    assert_eq!(finding.known, 301);
+    // An older medium says less than is known.
+    let old = site.folder.path().join("back");
+    assert_eq!(sender.acknowledge(&site.send_back("later")).unwrap()[0].before, 301);
+    assert!(matches!(sender.refuses(&old), Refusal::StaleReturn { found: 301, known: 1002, .. }));
+}
+
+/// A sender that lost its log begins another one; what sites said of the lost one is not about it.
+#[test]
+fn a_new_log_is_not_measured_by_what_was_said_of_the_lost_one() {
+    let (mut sender, site) = pair();
+    sender.acknowledge(&site.send_back("back")).unwrap();
+    let pkcs8 = SigningKey::generate().unwrap();
+    sender.journal = crate::log_rig::Journal::new(&sender.path("new"), "new.example", &pkcs8);
+    sender.hears(&[&site]);
+    sender.pack("two");
+    assert!(!sender.path("two").join("log/witness").exists());
+    let mut site = site;
+    site.trust = sender.trust.clone();
+    let LogVerdict::Proved(finding) = site.import(&sender.path("two")).unwrap() else { panic!() };
+    assert_eq!((finding.origin.as_str(), finding.known), ("new.example", 0));
+    let report = sender.acknowledge(&site.send_back("again")).unwrap().remove(0);
+    assert_eq!((report.size, report.before), (1, 0));
+}
+
+/// Two sites that were shown two histories find out as soon as one's word reaches the other.
+#[test]
+fn attack_split_view_between_sites() {
+    let (sender, site) = pair();
+    sender.acknowledge(&site.send_back("back")).unwrap();
+    let set = sender.pack("two").to_string();
+    let fork = sender.fork(200, 300);
+    fork.says("pack", &set);
+    let drive = sender.path("forked");
+    copy(&sender.path("two"), &drive);
+    fs::rename(drive.join("log/witness"), drive.join("kept")).unwrap();
+    crate::log_rig::replace_log(&drive, fork.log.path());
+    fs::rename(drive.join("kept"), drive.join("log/witness")).unwrap();
+    let mut other = Site::of(&sender);
+    other.trust = sender.trust.clone();
+    let expected = AlarmKind::WitnessedOther { site: "site 0".into(), known: 301 };
+    assert_eq!(other.alarm(&drive), expected);
+}
+
+#[test]
+fn attack_cosignature_by_an_unknown_witness() {
+    let (mut sender, site) = pair();
+    let back = site.send_back("back");
+    sender.hears(&[]);
+    assert!(matches!(sender.refuses(&back), Refusal::UnknownWitness(name) if name == site.key().name()));
+    assert!(Witness::of(sender.rig.store.root()).acknowledged("log.example").unwrap().is_empty());
+}
+
+#[test]
+fn attack_cosignature_of_another_site_under_a_known_name() {
+    let (mut sender, site) = pair();
+    let other = Site::of(&sender);
+    other.import(&sender.path("one")).unwrap();
+    sender.hears(&[&site]);
+    let back = other.send_back("back");
+    let folder = back.join("airlock-return");
+    fs::rename(folder.join(other.key().name()), folder.join(site.key().name())).unwrap();
+    assert!(matches!(sender.refuses(&back), Refusal::OtherSite { source: tlog::Error::NotSigned(_), .. }));
+}
+
+#[test]
+fn attack_return_media_for_another_sender() {
+    let (sender, _) = pair();
+    let stranger = Sender::of(Rig::new(), "other.example");
+    let site = Site::of(&stranger);
+    stranger.pack("one");
+    site.import(&stranger.path("one")).unwrap();
+    let back = site.send_back("back");
+    assert!(
+        matches!(sender.refuses(&back), Refusal::OtherReturn { found, .. } if found == "`other.example`")
+    );
+    assert!(matches!(sender.refuses(&sender.path("one")), Refusal::NoReturn(_)));
+}
+
+#[test]
+fn attack_changed_return_media() {
+    let (sender, site) = pair();
+    let back = site.send_back("back");
+    let logs = back.join("airlock-return").join(site.key().name()).join("logs");
+    let file = listing(&logs).remove(0);
+    let sound = fs::read_to_string(&file).unwrap();
+    let last = sound.trim_end().rfind(' ').unwrap();
+    let forged = |at: usize, bytes: &str| {
+        let mut text = sound.clone();
+        text.replace_range(at..at + bytes.len(), bytes);
+        fs::write(&file, text).unwrap();
+        sender.refuses(&back)
+    };
+    assert!(matches!(
+        forged(last + 20, "AAAA"),
+        Refusal::OtherSite { source: tlog::Error::WrongSignature(_), .. }
+    ));
+    assert!(matches!(
+        forged(sound.find("\n301").unwrap(), "\n300"),
+        Refusal::Log(tlog::Error::WrongSignature(_))
+    ));
+    fs::write(&file, sound).unwrap();
+    sender.acknowledge(&back).unwrap();
+}
+
+/// The sender's own log went back, as from an old backup: the site's word shows it.
+#[test]
+fn a_sender_whose_log_went_back_or_another_way_is_told() {
+    let (sender, site) = pair();
+    let back = site.send_back("back");
+    let key = sender.journal.log.verifier();
+    for (more, expected) in
+        [(10, AlarmKind::RolledBack { found: 260, known: 301 }), (100, AlarmKind::Forked { known: 301 })]
+    {
+        let fork = sender.fork(250, more);
+        let own = OwnLog { folder: fork.log.path(), key: &key };
+        let error = Witness::of(sender.rig.store.root()).acknowledge(&back, &own, &sender.trust).unwrap_err();
+        assert!(matches!(error, Error::Alarm(alarm) if alarm.kind == expected));
+    }
+}
+
+#[test]
+fn a_sites_own_log_only_grows() {
+    let (mut sender, site) = pair();
+    let path = site.folder.path().join("own");
+    let key = SigningKey::new("own.example", KeyKind::Ed25519, &SigningKey::generate().unwrap()).unwrap();
+    let own = Log::create(&path, key).unwrap();
+    let send = |medium: &str| {
+        let note = Folder::checkpoint(&path).unwrap();
+        let target = site.folder.path().join(medium);
+        site.witness.return_to(&target, Some(note), &now(4)).unwrap();
+        target
+    };
+    own.append(vec![b"a".to_vec()]).unwrap();
+    let first = send("first");
+    own.append(vec![b"b".to_vec()]).unwrap();
+    let second = send("second");
+    let report = sender.acknowledge(&second).unwrap().remove(0);
+    assert_eq!((report.own, report.own_checked), (Some(("own.example".to_owned(), 2)), false));
+    let error = sender.acknowledge(&first).unwrap_err();
+    assert!(
+        matches!(error, Error::Alarm(alarm) if alarm.kind == AlarmKind::RolledBack { found: 1, known: 2 })
+    );
+    // With the log's key in the trust file its signature is checked as well.
+    let logs = vec![("site".to_owned(), own.verifier())];
+    sender.trust = sender.rig.trust.clone().with_logs(logs, vec![("site".into(), site.key())]).unwrap();
+    assert!(sender.acknowledge(&second).unwrap()[0].own_checked);
+}
+
+#[test]
+fn the_sites_private_key_is_its_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_, site) = pair();
+    let key = site.store.root().join("witness/key.pem");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let (before, now) = (site.key(), site.send_back("back"));
+    assert_eq!(site.key(), before);
+    let written = fs::read_to_string(now.join("airlock-return").join(before.name()).join("key.pub")).unwrap();
+    assert_eq!(written.trim_end(), before.to_string());
+}

@@ -1,0 +1,83 @@
+//! Drives let in by their log: what `import` and `verify` share.
+
+use std::path::Path;
+
+use audit::{Ending, Kind, Outcome};
+use bundle_signer::{TrustFile, Verified};
+use oci::Digest;
+use packager::bundle::BundleManifest;
+use packager::media::Media;
+use packager::witness::{Admitted, Gatekeeper, Now, Without, Witness, admit};
+
+use crate::logged::Logs;
+use crate::printer::Printer;
+
+/// What a drive is compared with.
+pub(crate) struct Memory<'a> {
+    /// The store that remembers.
+    pub(crate) store: Option<&'a Path>,
+    /// Whether, and as of when, it is to remember this drive.
+    pub(crate) now: Option<Now>,
+    pub(crate) without: Without,
+}
+
+/// Proves a drive's log, and tells what people should know of it.
+pub(crate) fn let_in(
+    media: &Media,
+    manifest: Verified<BundleManifest>,
+    trust: &TrustFile,
+    memory: Memory<'_>,
+    printer: &Printer,
+) -> anyhow::Result<Admitted> {
+    let stage = tempfile::tempdir()?;
+    let witness = memory.store.map(Witness::of);
+    let keeper = Gatekeeper {
+        trust,
+        witness: witness.as_ref(),
+        stage: stage.path(),
+        without: memory.without,
+        now: memory.now,
+    };
+    let admitted = admit(media, manifest, &keeper)?;
+    if let Some(warning) = admitted.log().warning() {
+        printer.say(&format!("warning: {warning}"));
+    }
+    Ok(admitted)
+}
+
+/// An alarm is an event of its own, beside that of the work which met it.
+pub(crate) fn log_alarm<T>(
+    result: &anyhow::Result<T>,
+    logs: &Logs,
+    store: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let Err(error) = result else { return Ok(()) };
+    let found = error.chain().find_map(|cause| cause.downcast_ref::<packager::bundle::Error>());
+    let Some(packager::bundle::Error::Alarm(alarm)) = found else { return Ok(()) };
+    let mut work = logs.begin(Kind::Alarm, ("log", &alarm.origin), store, printer)?;
+    work.evidence("found", &Digest::sha256(alarm.found.as_bytes()));
+    if let Some(known) = &alarm.known {
+        work.evidence("known", &Digest::sha256(known.as_bytes()));
+    }
+    work.ended(&Outcome::because(Ending::Refused, alarm.kind.word(), &alarm.to_string()))
+}
+
+/// Of the log in a line, for reports.
+pub(crate) fn log_line(log: &packager::witness::LogVerdict) -> String {
+    use packager::witness::LogVerdict as V;
+    match log {
+        V::NotAsked | V::Without | V::Lifted { .. } => String::new(),
+        V::Proved(finding) => {
+            let sites = finding.witnesses.iter().map(|(site, size)| format!(", {site} saw {size}"));
+            format!(
+                "log {}: drive number {}, {} entries, {} of them known before{}\n",
+                finding.origin,
+                finding.number,
+                finding.size,
+                finding.known,
+                sites.collect::<String>()
+            )
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `airlock return` and `airlock acknowledge`: what goes back from a site to its senders.
+
+use anyhow::Context as _;
+use audit::{Belief, Kind};
+use packager::witness::Witness;
+use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
+use packager::witness::returned::ReturnReport;
+use store::Store;
+use tlog::Folder;
+
+use crate::admission::log_alarm;
+use crate::cli::{Acknowledge, Return};
+use crate::commands::{now, trust};
+use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
+use crate::printer::Printer;
+
+pub(crate) fn send(settings: &Return, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let (store, to) = (&settings.store.store, settings.to.display().to_string());
+    let mut work = logs.begin(Kind::Return, ("medium", &to), Some(store), printer)?;
+    let result = write(settings, &mut work, logs, printer);
+    work.end(result)
+}
+
+fn write(settings: &Return, work: &mut Work<'_>, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let store = Store::open_existing(&settings.store.store)?;
+    let log = logs.folder(Some(store.root())).filter(|log| log.exists());
+    let own = log.map(|log| Folder::checkpoint(&log)).transpose()?;
+    let report = Witness::of(store.root()).return_to(&settings.to, own, &now()?)?;
+    work.evidence("site", &report.site);
+    for (origin, size) in &report.logs {
+        work.evidence(origin, size);
+    }
+    work.done()?;
+    printer.result(&report, returned)?;
+    Ok(Status::Done)
+}
+
+pub(crate) fn heed(settings: &Acknowledge, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let (store, medium) = (&settings.store.store, settings.medium.display().to_string());
+    let mut work = logs.begin(Kind::Acknowledge, ("medium", &medium), Some(store), printer)?;
+    let result = hear(settings, &mut work, logs, printer);
+    log_alarm(&result, logs, Some(store), printer)?;
+    work.end(result)
+}
+
+fn hear(
+    settings: &Acknowledge,
+    work: &mut Work<'_>,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let store = Store::open_existing(&settings.store.store)?;
+    let trust = trust(&settings.trust, work)?.ok_or_else(|| Usage {
+        message: "no trust file was given, so no site can be believed".to_owned(),
+        hint: "give --trust FILE with the sites' keys in `witnesses`",
+    })?;
+    let folder = logs.folder(Some(store.root())).context("there is no log")?;
+    let belief = Belief::own(&folder)?;
+    let key = belief.policy().logs().first().context("the log has no key")?;
+    let own = OwnLog { folder: &folder, key };
+    let reports = Witness::of(store.root()).acknowledge(&settings.medium, &own, &trust)?;
+    for report in &reports {
+        work.evidence(&report.site, &report.size);
+    }
+    work.done()?;
+    printer.result(&reports, |reports| reports.iter().map(acknowledged).collect())?;
+    Ok(Status::Done)
+}
+
+fn returned(report: &ReturnReport) -> String {
+    let logs = report.logs.iter().map(|(origin, size)| format!("saw {size} entries of log {origin}\n"));
+    let own = report
+        .own
+        .as_ref()
+        .map_or_else(String::new, |(origin, size)| format!("its own log {origin} has {size} entries\n"));
+    format!(
+        "site {} returns in {}\n{}{own}its key for the trust files of senders: {}\n",
+        report.site,
+        report.folder.display(),
+        logs.collect::<String>(),
+        report.key
+    )
+}
+
+fn acknowledged(report: &AcknowledgeReport) -> String {
+    let own = report.own.as_ref().map_or_else(String::new, |(origin, size)| {
+        let checked = if report.own_checked { "" } else { ", whose key is not in the trust file," };
+        format!("its own log {origin}{checked} has {size} entries\n")
+    });
+    format!("site {} acknowledges {} entries, {} before\n{own}", report.site, report.size, report.before)
+}
