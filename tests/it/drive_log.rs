@@ -51,23 +51,23 @@ fn the_log_travels_is_cosigned_returned_and_acknowledged() {
     }
     let returned = json(path, &["return", "--store", "far", "--to", "back"]);
     assert_eq!(returned["logs"][0][1], second["log"]["size"]);
-    let site = returned["site"].as_str().unwrap();
+    let far = returned["site"].as_str().unwrap();
     let key = returned["key"].as_str().unwrap();
     // Without the site's key in the trust file it is not believed.
     let heed = ["acknowledge", "back", "--store", "near", "--trust"];
     fails(path, &[&heed[..], &["trust.yaml"]].concat(), 3, "is no witness of the trust file");
     done(path, &["keys", "trust", "k.pub", "--witness", key, "--to", "sites.yaml"]);
     let heard = json(path, &[&heed[..], &["sites.yaml"]].concat());
-    assert_eq!((&heard[0]["site"], &heard[0]["size"]), (&Value::from(site), &second["log"]["size"]));
+    assert_eq!((&heard[0]["site"], &heard[0]["size"]), (&Value::from(far), &second["log"]["size"]));
     let third = deliver(path, "third", "three");
     assert_eq!(third["log"]["acknowledged"][0][1], second["log"]["size"]);
     let log = path.join("three/log");
     assert!(
         log.join(format!("consistency-from-{}", size(&second))).exists()
-            && log.join("witness").join(site).exists()
+            && log.join("witness").join(far).exists()
     );
     let shown = done(path, &["inspect", "three"]);
-    assert!(shown.contains(&format!("{site} acknowledged {}", size(&second))), "{shown}");
+    assert!(shown.contains(&format!("{far} acknowledged {}", size(&second))), "{shown}");
     let proved = done(path, &["verify", "three", "--trust", "trust.yaml", "--store", "far"]);
     assert!(proved.contains(&format!("{} of them known before", size(&second))), "{proved}");
     done(path, &[&IMPORT[..], &["three"]].concat());
