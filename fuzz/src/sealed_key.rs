@@ -14,7 +14,9 @@ pub fn run(bytes: &[u8]) {
     match bytes.first() {
         Some(b'{') => read(&pem(SEALED, bytes)),
         Some(0x30) => {
-            ["PRIVATE KEY", "EC PRIVATE KEY", "PUBLIC KEY"].iter().for_each(|kind| read(&pem(kind, bytes)))
+            for kind in ["PRIVATE KEY", "EC PRIVATE KEY", "PUBLIC KEY"] {
+                read(&pem(kind, bytes));
+            }
         }
         _ => read(super::text(bytes)),
     }
