@@ -1,5 +1,7 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
+mod audit;
+mod audit_report;
 mod config;
 mod keys;
 mod package;
@@ -10,11 +12,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
+pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::config::{Client, Config};
 pub(crate) use self::keys::{
     ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
-pub(crate) use self::package::{Bundle, Generate, GeneratePackage};
+pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
 pub(crate) use self::trust::{
     Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
 };
@@ -46,6 +50,12 @@ pub(crate) struct Global {
     /// Say more; twice for debugging.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// The audit log's folder; the folder `log` of the store unless given.
+    #[arg(long, global = true, env = env::AUDIT_LOG, value_name = "DIR")]
+    pub(crate) audit_log: Option<PathBuf>,
+    /// The store that the settings name, for commands that name none.
+    #[arg(skip)]
+    pub(crate) default_store: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,6 +64,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document on standard output.
     Json,
+    /// One JSON document to a line, for `audit log`.
+    Jsonl,
     /// A page, for `inspect`.
     Html,
 }
@@ -100,6 +112,9 @@ pub(crate) enum Command {
     /// Look after a store.
     #[command(subcommand)]
     Store(Store),
+    /// Search and prove the audit log: what was done, by whom, and how it ended.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Make a small upstream, carry it across, and serve it: the whole path in one command.
     Quickstart(Quickstart),
     /// Print the JSON Schema of the mirror file.

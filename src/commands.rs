@@ -1,5 +1,6 @@
 //! The verbs. Each takes what was typed and a printer, and says how it ended.
 
+pub(crate) mod audit;
 mod bundle;
 mod chart;
 mod config;
@@ -24,36 +25,43 @@ use std::path::Path;
 use anyhow::Context as _;
 use bundle_signer::TrustFile;
 use clap::CommandFactory as _;
+use packager::lock::LockedItem;
 
-use crate::cli::{Cli, Command, Format, StoreArg, TrustArg};
+use crate::cli::{Audit, Cli, Command, Format, MediaArg, StoreArg, TrustArg};
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 use crate::quickstart;
 
-pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     if printer.format() == Format::Html && !matches!(command, Command::Inspect(_)) {
         let message = "only `inspect` makes a page: `--output html` means nothing here".to_owned();
         return Err(Usage { message, hint: "use text or json" }.into());
     }
+    if printer.format() == Format::Jsonl && !matches!(command, Command::Audit(Audit::Log(_))) {
+        let message = "only `audit log` prints line by line: `--output jsonl` means nothing here".to_owned();
+        return Err(Usage { message, hint: "use text or json" }.into());
+    }
     match command {
-        Command::Mirror(settings) => mirror::run(&settings, printer).await,
-        Command::Pack(settings) => pack::run(&settings, printer),
-        Command::Verify(settings) => verify::run(&settings, printer),
+        Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
+        Command::Pack(settings) => pack::run(&settings, logs, printer),
+        Command::Verify(settings) => verify::run(&settings, logs, printer),
         Command::Inspect(settings) => inspect::run(&settings, printer),
-        Command::Import(settings) => import::run(&settings, printer),
-        Command::Serve(settings) => serve::run(settings, printer).await,
+        Command::Import(settings) => import::run(&settings, logs, printer),
+        Command::Serve(settings) => serve::run(settings, logs, printer).await,
         Command::Config(settings) => config::run(&settings, printer),
-        Command::Bundle(settings) => bundle::run(&settings, printer),
+        Command::Bundle(settings) => bundle::run(&settings, logs, printer),
         Command::Generate(settings) => generate::run(&settings, printer),
-        Command::Keys(settings) => keys::run(&settings, printer),
-        Command::Sign(settings) => sign::run(&settings, printer).await,
-        Command::Attest(settings) => sign::attest(&settings, printer).await,
-        Command::VerifyImage(settings) => verify_image::run(&settings, printer).await,
-        Command::VerifyManifest(settings) => verify_manifest::run(&settings, printer),
-        Command::Trust(settings) => trust::run(&settings, printer),
+        Command::Keys(settings) => keys::run(&settings, logs, printer),
+        Command::Sign(settings) => sign::run(&settings, logs, printer).await,
+        Command::Attest(settings) => sign::attest(&settings, logs, printer).await,
+        Command::VerifyImage(settings) => verify_image::run(&settings, logs, printer).await,
+        Command::VerifyManifest(settings) => verify_manifest::run(&settings, logs, printer),
+        Command::Trust(settings) => trust::run(&settings, logs, printer),
         Command::Chart(settings) => chart::run(&settings, printer),
-        Command::Store(settings) => store::run(&settings, printer),
-        Command::Quickstart(settings) => quickstart::run(&settings, printer).await,
+        Command::Audit(settings) => audit::run(&settings, logs, printer),
+        Command::Store(settings) => store::run(&settings, logs, printer),
+        Command::Quickstart(settings) => quickstart::run(&settings, logs, printer).await,
         Command::Schema => {
             printer.data(&serde_json::to_string_pretty(&packager::config::json_schema())?)?;
             Ok(Status::Done)
@@ -109,12 +117,24 @@ fn open_or_imagine(
     }
 }
 
-/// The trust file, if one is named.
-fn trust(arg: &TrustArg) -> anyhow::Result<Option<TrustFile>> {
+/// The trust file, if one is named; the work's event tells which it was.
+fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile>> {
     let Some(path) = &arg.trust else { return Ok(None) };
     let text = read(path)?;
+    work.policy(path, &text);
     let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))?;
     Ok(Some(trust))
+}
+
+/// Where a drive is, as one name.
+fn paths(media: &MediaArg) -> String {
+    let paths: Vec<_> = media.paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(" ")
+}
+
+/// The digests of what a lock or a drive names.
+fn contents(items: &[LockedItem]) -> impl Iterator<Item = String> {
+    items.iter().map(|item| item.digest.to_string())
 }
 
 /// A word for a shell, in quotes where it needs them.

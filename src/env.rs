@@ -4,6 +4,8 @@
 pub(crate) const CONFIG: &str = "AIRLOCK_CONFIG";
 /// The store's folder.
 pub(crate) const STORE: &str = "AIRLOCK_STORE";
+/// The audit log's folder.
+pub(crate) const AUDIT_LOG: &str = "AIRLOCK_AUDIT_LOG";
 /// The trust file.
 pub(crate) const TRUST: &str = "AIRLOCK_TRUST";
 /// The registry that nodes are told of.

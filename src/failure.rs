@@ -54,8 +54,8 @@ pub(crate) struct Usage {
     pub(crate) hint: &'static str,
 }
 
-fn code(error: &anyhow::Error) -> u8 {
-    use packager::evidence::Error as Evidence;
+/// What an error's exit code is.
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
     use packager::mirror::Error as Mirror;
     for cause in error.chain() {
         if cause.is::<Usage>()
@@ -65,12 +65,8 @@ fn code(error: &anyhow::Error) -> u8 {
         {
             return 2;
         }
-        match cause.downcast_ref::<packager::evidence::Error>() {
-            Some(Evidence::Client(_)) => return 6,
-            Some(Evidence::Demand(_) | Evidence::Keyless(_)) => return 2,
-            Some(Evidence::NotFound(_)) => return 4,
-            Some(Evidence::Content(_) | Evidence::TooManyReferrers { .. }) => return 3,
-            _ => {}
+        if let Some(code) = cause.downcast_ref().and_then(evidence_code) {
+            return code;
         }
         if let Some(code) = cause.downcast_ref().and_then(package_bundle_code) {
             return code;
@@ -79,6 +75,12 @@ fn code(error: &anyhow::Error) -> u8 {
             || matches!(cause.downcast_ref::<bundle_signer::Error>(), Some(bundle_signer::Error::Eksa(_)))
         {
             return 3;
+        }
+        if cause.is::<crate::commands::audit::NoEvent>() {
+            return 4;
+        }
+        if let Some(error) = cause.downcast_ref::<audit::Error>() {
+            return audit_code(error);
         }
         if let Some(error) = cause.downcast_ref::<helm::Error>() {
             return chart_code(error);
@@ -153,6 +155,33 @@ fn chart_code(error: &helm::Error) -> u8 {
     }
 }
 
+fn evidence_code(error: &packager::evidence::Error) -> Option<u8> {
+    use packager::evidence::Error as E;
+    match error {
+        E::Client(_) => Some(6),
+        E::Demand(_) | E::Keyless(_) => Some(2),
+        E::NotFound(_) => Some(4),
+        E::Content(_) | E::TooManyReferrers { .. } => Some(3),
+        _ => None,
+    }
+}
+
+fn audit_code(error: &audit::Error) -> u8 {
+    use audit::Error as E;
+    match error {
+        E::Log(tlog::Error::Absent(_) | tlog::Error::NoEntry { .. }) | E::Unknown { .. } => 4,
+        E::Log(tlog::Error::Io { source, .. }) | E::Io { source, .. } => io_code(source).unwrap_or(1),
+        E::Log(tlog::Error::Key { .. })
+        | E::Unusable { .. }
+        | E::Kind(_)
+        | E::Framework(_)
+        | E::Digest(_)
+        | E::TooMuch(_) => 2,
+        E::Log(_) | E::NoEvent { .. } | E::Missing { .. } => 3,
+        _ => 1,
+    }
+}
+
 fn media_code(error: &bundle::Error) -> u8 {
     use bundle::Error as E;
     match error {
@@ -190,6 +219,11 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             })
             .or_else(|| cause.downcast_ref::<bundle_signer::Error>().and_then(bundle_signer::Error::hint))
             .or_else(|| cause.downcast_ref::<store::Error>().and_then(store::Error::hint))
+            .or_else(|| {
+                let unlogged = matches!(cause.downcast_ref(), Some(audit::Error::Unlogged { .. }));
+                unlogged.then_some(crate::logged::HINT)
+            })
+            .or_else(|| cause.downcast_ref::<audit::Error>().and_then(audit::Error::hint))
             .or_else(|| cause.downcast_ref::<registry::Error>().and_then(registry::Error::hint))
     })
 }

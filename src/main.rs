@@ -2,6 +2,7 @@
 //!
 //! This package is the command line: the only part that knows every crate, prints, and reads the environment.
 //!
+//! - `logged`: how commands leave their events in the audit log
 //! - `cli`: what can be typed; `settings` and `env`: where values come from; `commands`: the verbs, in the order of the data flow
 //! - `printer`: standard output is data, standard error is talk; `progress`: bars; `failure`: exit codes
 
@@ -9,6 +10,7 @@ mod cli;
 mod commands;
 mod env;
 mod failure;
+mod logged;
 mod printer;
 mod progress;
 mod quickstart;
@@ -23,10 +25,12 @@ fn main() -> ExitCode {
     };
     let printer = printer::Printer::new(&cli.global);
     printer::start_log(cli.global.verbose);
+    let logs =
+        logged::Logs { named: cli.global.audit_log.clone(), default_store: cli.global.default_store.clone() };
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(commands::run(cli.command, &printer)));
+        .and_then(|runtime| runtime.block_on(commands::run(cli.command, &logs, &printer)));
     failure::exit(outcome, &printer)
 }

@@ -38,7 +38,7 @@ impl Printer {
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Json => serde_json::to_string_pretty(value)?,
-            Format::Text | Format::Html => shown(&text(value)),
+            Format::Text | Format::Html | Format::Jsonl => shown(&text(value)),
         };
         self.data(&text)
     }

@@ -3,23 +3,26 @@
 mod upstream;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use audit::Kind;
 use clap::Parser as _;
 use oci::{RegistryHost, Selector};
 use registry::client::{Client, ClientConfig, HostRule};
-use registry::server::{Auth, Limits, ServerConfig, serve};
+use registry::server::{Auth, Limits, Observer, ServerConfig, serve};
 
 use crate::cli::{Cli, Command, Quickstart};
 use crate::commands::serve::{ended, listen_near, write_address};
 use crate::commands::{import, keys, mirror, pack, quoted, verify};
 use crate::failure::Status;
+use crate::logged::{Logs, Witness};
 use crate::printer::Printer;
 
 /// The upstream's name; what is mirrored stands below it in the site's registry.
 const HOST: &str = "registry.example";
 
-pub(crate) async fn run(settings: &Quickstart, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let dir = &settings.dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     printer.say("1. make a small upstream: this program as an image, a Helm chart, a file");
@@ -31,22 +34,31 @@ pub(crate) async fn run(settings: &Quickstart, printer: &Printer) -> anyhow::Res
         auth: Auth::Anonymous,
         read_only: true,
         limits: Limits::default(),
+        observer: None,
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
-    carry(dir, &upstream.to_string(), printer).await?;
+    // Without a log of its name, each side logs into its own store; what needs no store is the near side's.
+    let logs = Logs { default_store: Some(dir.join("near")), ..logs.clone() };
+    carry(dir, &upstream.to_string(), &logs, printer).await?;
     drop(stop);
     server.await??;
 
     let listener = listen_near(settings.listen).await?;
     let address = listener.local_addr()?;
     printer.say(&format!("6. serve the site's store on http://{address}"));
+    let site = dir.join("site");
+    let mut work =
+        logs.begin(Kind::ServeStart, ("store", &site.display().to_string()), Some(&site), printer)?;
+    work.evidence("url", &format!("http://{address}"));
     let config = ServerConfig {
-        store: store::Store::open_existing(&dir.join("site"))?,
+        store: store::Store::open_existing(&site)?,
         auth: Auth::Anonymous,
         read_only: false,
         limits: Limits::default(),
+        observer: work.journal()?.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>),
     };
+    work.done()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let end = async {
         tokio::select! {
@@ -58,19 +70,20 @@ pub(crate) async fn run(settings: &Quickstart, printer: &Printer) -> anyhow::Res
     check(&address.to_string(), &image).await?;
     printer.data(&commands(&address.to_string(), dir, &image, settings.exit))?;
     write_address(settings.address_file.as_deref(), &format!("http://{address}"))?;
+    let stopped =
+        logs.begin(Kind::ServeStop, ("store", &site.display().to_string()), Some(&site), printer)?;
     if settings.exit {
         drop(stop);
-        server.await??;
-        return Ok(Status::Done);
+        return stopped.end(server.await?.map(|()| Status::Done).map_err(anyhow::Error::from));
     }
     printer.say("serving until Ctrl-C");
-    server.await??;
+    let result = server.await?;
     drop(stop);
-    Ok(Status::Done)
+    stopped.end(result.map(|()| Status::Done).map_err(anyhow::Error::from))
 }
 
 /// Mirror, keys, pack, verify, import: the verbs as a person would type them.
-async fn carry(dir: &Path, upstream: &str, printer: &Printer) -> anyhow::Result<()> {
+async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> anyhow::Result<()> {
     let path = |name: &str| dir.join(name).display().to_string();
     std::fs::write(dir.join("airlock.yaml"), mirror_file(upstream))?;
     printer.say(&format!("2. airlock mirror: {} into {}", path("airlock.yaml"), path("near")));
@@ -85,14 +98,17 @@ async fn carry(dir: &Path, upstream: &str, printer: &Printer) -> anyhow::Result<
             &path("airlock.lock"),
             "--update",
         ],
+        logs,
         printer,
     )
     .await?;
     printer.say("3. airlock keys, airlock pack: signed volumes in the folder that stands for a drive");
     if !dir.join("quickstart.key").exists() {
         std::fs::write(dir.join("password"), "quickstart\n")?;
-        keys::generate(&dir.join("quickstart"), b"quickstart")?;
-        keys::trust(&[dir.join("quickstart.pub")], &dir.join("trust.yaml"))?;
+        let (name, password) = (path("quickstart"), path("password"));
+        typed(&["keys", "generate", &name, "--password-file", &password], logs, printer).await?;
+        let (key, trust) = (path("quickstart.pub"), path("trust.yaml"));
+        typed(&["keys", "trust", &key, "--to", &trust], logs, printer).await?;
     }
     let drive = dir.join("drive");
     if drive.exists() {
@@ -112,26 +128,32 @@ async fn carry(dir: &Path, upstream: &str, printer: &Printer) -> anyhow::Result<
             "--password-file",
             &path("password"),
         ],
+        logs,
         printer,
     )
     .await?;
     printer.say("4. airlock verify: every byte of the drive is what was signed");
-    typed(&["verify", &path("drive"), "--trust", &path("trust.yaml")], printer).await?;
+    typed(&["verify", &path("drive"), "--trust", &path("trust.yaml")], logs, printer).await?;
     printer.say(&format!("5. airlock import: the drive into {}", path("site")));
-    typed(&["import", &path("drive"), "--trust", &path("trust.yaml"), "--store", &path("site")], printer)
-        .await
+    typed(
+        &["import", &path("drive"), "--trust", &path("trust.yaml"), "--store", &path("site")],
+        logs,
+        printer,
+    )
+    .await
 }
 
 /// Runs a verb as if it had been typed.
-async fn typed(arguments: &[&str], printer: &Printer) -> anyhow::Result<()> {
+async fn typed(arguments: &[&str], logs: &Logs, printer: &Printer) -> anyhow::Result<()> {
     let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
     printer.say(&format!("   airlock {}", shown.join(" ")));
     let cli = Cli::try_parse_from(std::iter::once(&"airlock").chain(arguments))?;
     match cli.command {
-        Command::Mirror(settings) => mirror::run(&settings, printer).await?,
-        Command::Pack(settings) => pack::run(&settings, printer)?,
-        Command::Verify(settings) => verify::run(&settings, printer)?,
-        Command::Import(settings) => import::run(&settings, printer)?,
+        Command::Keys(settings) => keys::run(&settings, logs, printer)?,
+        Command::Mirror(settings) => mirror::run(&settings, logs, printer).await?,
+        Command::Pack(settings) => pack::run(&settings, logs, printer)?,
+        Command::Verify(settings) => verify::run(&settings, logs, printer)?,
+        Command::Import(settings) => import::run(&settings, logs, printer)?,
         other => anyhow::bail!("{other:?} is not part of the quickstart"),
     };
     Ok(())

@@ -22,6 +22,7 @@ struct ConfigFile {
     key: Option<String>,
     listen: Option<String>,
     htpasswd: Option<String>,
+    audit_log: Option<String>,
 }
 
 /// What was typed, with the rest filled in.
@@ -31,12 +32,15 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
         Ok(file) => (file, None),
         Err(error) => (ConfigFile::default(), Some(error)),
     };
+    let default_store = std::env::var_os(env::STORE).map(PathBuf::from);
+    let default_store = default_store.or_else(|| file.store.clone().map(PathBuf::from));
     let values = [
         ("store", file.store),
         ("trust", file.trust),
         ("key", file.key),
         ("listen", file.listen),
         ("htpasswd", file.htpasswd),
+        ("audit_log", file.audit_log),
     ];
     let mut command = Cli::command();
     for (name, value) in values {
@@ -45,6 +49,10 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
         }
     }
     let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = parsed.map(|mut cli| {
+        cli.global.default_store = default_store;
+        cli
+    });
     match (parsed, broken) {
         (Ok(cli), None) => Ok(cli),
         (Ok(cli), Some(_)) if needs_no_settings(&cli) => Ok(cli),
@@ -85,7 +93,7 @@ fn read() -> anyhow::Result<ConfigFile> {
     };
     serde_saphyr::from_str(&text).map_err(|error| {
         let message = format!("`{}` is not a configuration file: {error}", path.display());
-        Usage { message, hint: "its members are store, trust, key, listen and htpasswd" }.into()
+        Usage { message, hint: "its members are store, trust, key, listen, htpasswd and auditLog" }.into()
     })
 }
 

@@ -98,7 +98,7 @@ impl PrivateKey {
     /// Signs `bytes`: ECDSA over SHA-256, in ASN.1 DER.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes, [`Error::Token`] when the token refuses.
+    /// [`Error::Crypto`] when the system gives no random bytes; what the token says.
     pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>> {
         match &self.0 {
             Place::Memory { pair, .. } => {

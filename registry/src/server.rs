@@ -13,6 +13,7 @@ mod handle;
 mod intake;
 mod listing;
 mod manifests;
+mod observe;
 mod range;
 mod refusal;
 mod route;
@@ -28,6 +29,7 @@ use store::Store;
 use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
+pub use observe::{Changed, Deed, Observer, Refused, Visitor};
 pub use serve::serve;
 
 use auth::Authenticator;
@@ -44,13 +46,15 @@ pub struct ServerConfig {
     pub auth: Auth,
     /// What untrusted clients may take.
     pub limits: Limits,
+    /// Who is told of changes before the client is.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl ServerConfig {
     /// A server for everybody with the usual limits.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, read_only: false, auth: Auth::Anonymous, limits: Limits::default() }
+        Self { store, read_only: false, auth: Auth::Anonymous, limits: Limits::default(), observer: None }
     }
 }
 
@@ -100,6 +104,7 @@ struct App {
     authenticator: Authenticator,
     limits: Limits,
     transfers: Arc<Semaphore>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl App {
@@ -112,6 +117,32 @@ impl App {
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || work(&store)).await.map_err(|error| Refusal::internal(&error))?
     }
+
+    /// Work that changes a repository: the observer is told before the client is.
+    async fn change<F>(&self, work: F) -> Result<Changed, Refusal>
+    where
+        F: FnOnce(&Store) -> Result<Changed, Refusal> + Send + 'static,
+    {
+        let observer = self.observer.clone();
+        self.run(move |store| {
+            let change = work(store)?;
+            if let Some(observer) = observer {
+                observer.changed(&change).map_err(|error| Refusal::internal(&*error))?;
+            }
+            Ok(change)
+        })
+        .await
+    }
+
+    /// Tells the observer of a change that is not made. The client is refused whether that works or not.
+    async fn tell_refused(&self, attempt: Refused) {
+        let Some(observer) = self.observer.clone() else { return };
+        let told = tokio::task::spawn_blocking(move || {
+            observer.refused(&attempt).map_err(|error| Refusal::internal(&*error))
+        });
+        // What went wrong is in the program's own log by now.
+        let _ = told.await;
+    }
 }
 
 /// The server without a socket.
@@ -122,6 +153,7 @@ pub fn router(config: ServerConfig) -> Router {
         authenticator: Authenticator::new(config.auth),
         limits: config.limits,
         transfers: Arc::new(Semaphore::new(config.limits.transfers)),
+        observer: config.observer,
     });
     Router::new().fallback(move |request: Request| handle::handle(Arc::clone(&app), request))
 }

@@ -4,12 +4,12 @@
 #![expect(clippy::expect_used, reason = "a test may fail where it stands")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
 use oci::Digest;
-use registry::server::{Auth, Htpasswd, Limits, ServerConfig, serve};
+use registry::server::{Auth, Changed, Htpasswd, Limits, Observer, Refused, ServerConfig, serve};
 use store::{Change, Store};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -484,4 +484,93 @@ async fn a_name_that_is_not_there_is_a_clean_404_however_it_is_asked_for() {
         200,
         "a mirror with a path in its URL"
     );
+}
+
+/// Keeps what it is told, or cannot.
+#[derive(Default)]
+struct Notes {
+    lines: Mutex<Vec<String>>,
+    full: bool,
+}
+
+impl Notes {
+    fn take(&self, line: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if self.full {
+            return Err("no room".into());
+        }
+        self.lines.lock().expect("no lines").push(line);
+        Ok(())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock().expect("no lines"))
+    }
+}
+
+impl Observer for Notes {
+    fn changed(&self, change: &Changed) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let (deed, user) = (change.deed, change.visitor.user.as_deref().unwrap_or("nobody"));
+        assert!(change.visitor.address.is_some_and(|address| address.ip().is_loopback()));
+        let tags: Vec<_> = change.tags.iter().map(ToString::to_string).collect();
+        self.take(format!("{deed:?} {} {} by {user}", change.repository, tags.join(",")))
+    }
+
+    fn refused(&self, attempt: &Refused) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let user = attempt.visitor.user.as_deref().unwrap_or("nobody");
+        self.take(format!("{} {:?} {} by {user}", attempt.status, attempt.deed, attempt.name))
+    }
+}
+
+async fn status(request: reqwest::RequestBuilder) -> u16 {
+    request.send().await.expect("no answer").status().as_u16()
+}
+
+#[tokio::test]
+async fn an_observer_is_told_of_every_change_and_who_made_it_before_the_client_is() {
+    let notes = Arc::new(Notes::default());
+    let observer = Arc::clone(&notes);
+    let server = Server::start(|config| {
+        config.observer = Some(observer);
+        config.auth = password(false);
+    })
+    .await;
+    let client = client();
+    let blob = Digest::sha256(b"{}");
+    let ann = |request: reqwest::RequestBuilder| request.basic_auth("ann", Some("secret"));
+    let post = ann(client.post(server.url(&format!("/v2/a/blobs/uploads/?digest={blob}"))).body("{}"));
+    assert_eq!((status(post).await, notes.lines()), (201, vec!["PushBlob a  by ann".to_owned()]));
+    let mount = ann(client.post(server.url(&format!("/v2/b/blobs/uploads/?mount={blob}&from=a"))));
+    assert_eq!((status(mount).await, notes.lines()), (201, vec!["PushBlob b  by ann".to_owned()]));
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": oci::media_type::OCI_MANIFEST, "layers": [],
+        "config": { "mediaType": oci::media_type::OCI_CONFIG, "digest": blob.to_string(), "size": 2 },
+    });
+    let bytes = manifest.to_string();
+    let digest = Digest::sha256(bytes.as_bytes());
+    for (expected, request, line) in [
+        (201, client.put(server.url("/v2/a/manifests/v1")).body(bytes.clone()), "PushManifest a v1 by ann"),
+        (400, client.put(server.url("/v2/a/manifests/v2")).body("{"), "400 PushManifest a:v2 by ann"),
+        (404, client.delete(server.url("/v2/a/manifests/v3")), "404 DeleteTag a:v3 by ann"),
+        (202, client.delete(server.url("/v2/a/manifests/v1")), "DeleteTag a v1 by ann"),
+        (202, client.delete(server.url(&format!("/v2/a/manifests/{digest}"))), "DeleteManifest a  by ann"),
+        (202, client.delete(server.url(&format!("/v2/b/blobs/{blob}"))), "DeleteBlob b  by ann"),
+    ] {
+        assert_eq!((status(ann(request)).await, notes.lines()), (expected, vec![line.to_owned()]));
+    }
+    let wrong = client.get(server.url("/v2/")).basic_auth("bob", Some("guess"));
+    assert_eq!((status(wrong).await, notes.lines()), (401, vec!["401 LogIn /v2/ by bob".to_owned()]));
+    let silent = client.delete(server.url("/v2/a/manifests/v1"));
+    assert_eq!((status(silent).await, notes.lines()), (401, Vec::new()), "the challenge before the password");
+    assert_eq!((status(ann(client.get(server.url("/v2/")))).await, notes.lines()), (200, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_change_that_the_observer_cannot_note_is_not_reported_as_done() {
+    let server = Server::start(|config| {
+        config.observer = Some(Arc::new(Notes { full: true, ..Notes::default() }));
+    })
+    .await;
+    let digest = server.add_image("a", "v1", b"{}");
+    let delete = client().delete(server.url(&format!("/v2/a/manifests/{digest}")));
+    assert_eq!(status(delete).await, 500);
 }

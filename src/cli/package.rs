@@ -12,34 +12,37 @@ pub(crate) enum Bundle {
     #[command(
         after_help = "Example: airlock bundle create -f packages.yaml --store store --key release.key --publish"
     )]
-    Create {
-        /// Which packages: see docs/packages.md.
-        #[arg(long, short, value_name = "FILE")]
-        file: PathBuf,
-        #[command(flatten)]
-        store: StoreArg,
-        #[command(flatten)]
-        key: KeyArg,
-        /// Leave the charts' registries and repositories out of the signature, as AWS does.
-        #[arg(long)]
-        without_source: bool,
-        /// Put it into the store, where the controller looks for it.
-        #[arg(long)]
-        publish: bool,
-        /// The repository to put it into.
-        #[arg(
-            long,
-            value_name = "REPOSITORY",
-            requires = "publish",
-            default_value = "eks-anywhere-packages-bundles"
-        )]
-        repository: oci::RepositoryName,
-        /// Where to write it; standard output unless given or published.
-        #[arg(long, value_name = "FILE")]
-        to: Option<PathBuf>,
-    },
+    Create(CreateBundle),
     /// List the bundles of a store.
     List(StoreArg),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CreateBundle {
+    /// Which packages: see docs/packages.md.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    /// Leave the charts' registries and repositories out of the signature, as AWS does.
+    #[arg(long)]
+    pub(crate) without_source: bool,
+    /// Put it into the store, where the controller looks for it.
+    #[arg(long)]
+    pub(crate) publish: bool,
+    /// The repository to put it into.
+    #[arg(
+        long,
+        value_name = "REPOSITORY",
+        requires = "publish",
+        default_value = "eks-anywhere-packages-bundles"
+    )]
+    pub(crate) repository: oci::RepositoryName,
+    /// Where to write it; standard output unless given or published.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,34 +3,27 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use audit::Kind;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle};
-use oci::RepositoryName;
+use oci::{Digest, RepositoryName};
 use packager::package_bundle::{BundleConfig, Published, listed, make, publish};
 use serde_json::json;
 use store::Store;
 
 use super::sign::private;
-use crate::cli::Bundle;
+use crate::cli::{Bundle, CreateBundle};
 use crate::failure::Status;
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
-pub(crate) fn run(settings: &Bundle, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
-        Bundle::Create { file, store, key, without_source, publish, repository, to } => {
-            let config = BundleConfig::read(file)?;
-            let store = Store::open_existing(&store.store)?;
-            let draft = serde_json::to_vec(&make(&config, &store)?)?;
-            let coverage = if *without_source { Coverage::WithoutSource } else { Coverage::Full };
-            let signed = sign_bundle(&draft, coverage, &private(key, printer)?)?;
-            for uncovered in signed.uncovered() {
-                printer.say(&format!(
-                    "not covered by the signature: {} ({})",
-                    uncovered.path(),
-                    uncovered.why()
-                ));
-            }
-            let into = publish.then_some((&store, repository));
-            created(&config, &signed, into, to.as_deref(), printer)
+        Bundle::Create(settings) => {
+            let name = settings.file.display().to_string();
+            let store = settings.store.store.as_path();
+            let mut work = logs.begin(Kind::Sign, ("manifest", &name), Some(store), printer)?;
+            let result = create(settings, &mut work, printer);
+            work.end(result)
         }
         Bundle::List(store) => {
             let bundles = listed(&Store::open_existing(&store.store)?)?;
@@ -40,18 +33,36 @@ pub(crate) fn run(settings: &Bundle, printer: &Printer) -> anyhow::Result<Status
     }
 }
 
+fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let config = BundleConfig::read(&settings.file)?;
+    let store = Store::open_existing(&settings.store.store)?;
+    let draft = serde_json::to_vec(&make(&config, &store)?)?;
+    let coverage = if settings.without_source { Coverage::WithoutSource } else { Coverage::Full };
+    let key = private(&settings.key, printer)?;
+    let signed = sign_bundle(&draft, coverage, &key)?;
+    work.evidence("key", &key.public_key()?.hint());
+    work.digests([Digest::sha256(signed.yaml().as_bytes()).to_string()]);
+    for uncovered in signed.uncovered() {
+        printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.why()));
+    }
+    let into = settings.publish.then_some((&store, &settings.repository));
+    created(&config, &signed, into, settings.to.as_deref(), (work, printer))
+}
+
 fn created(
     config: &BundleConfig,
     signed: &SignedBundle,
     into: Option<(&Store, &RepositoryName)>,
     to: Option<&Path>,
-    printer: &Printer,
+    (work, printer): (&mut Work<'_>, &Printer),
 ) -> anyhow::Result<Status> {
     if let Some(path) = to {
         std::fs::write(path, signed.yaml()).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     let published = into.map(|(store, repository)| publish(store, repository, config.name(), signed.yaml()));
     let published = published.transpose()?;
+    work.digests(published.iter().map(|published| published.digest.to_string()));
+    work.done()?;
     if to.is_none() && published.is_none() {
         printer.data(signed.yaml())?;
         return Ok(Status::Done);

@@ -11,7 +11,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use audit::Kind;
 use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile, TrustFile};
+use oci::Digest;
 use serde_json::json;
 use tlog::note::KeyKind;
 
@@ -20,9 +22,28 @@ use crate::cli::{ImportKey, KeyType, Keys, PasswordArg, Show};
 use crate::commands::{read, warn_of_readable};
 use crate::env;
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
-pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let revoked;
+    let (kind, object, name) = match settings {
+        Keys::Show(settings) => return show(settings, printer),
+        Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name),
+        Keys::Import(settings) => (Kind::KeyImport, "key", &settings.name),
+        Keys::Rotate(settings) => (Kind::KeyRotate, "key", &settings.name),
+        Keys::Revoke(settings) => {
+            revoked = PathBuf::from(&settings.revoked);
+            (Kind::KeyRevoke, "key", &revoked)
+        }
+        Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to),
+    };
+    let mut work = logs.begin(kind, (object, &name.display().to_string()), None, printer)?;
+    let result = act(settings, &mut work, printer);
+    work.end(result)
+}
+
+fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Keys::Generate { name, kind, password } => {
             let password = ask(password, Secret::NewPassword)?;
@@ -30,14 +51,16 @@ pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> 
                 KeyType::EcdsaP256 => KeyFile::Ecdsa(PrivateKey::generate()?),
                 KeyType::Ed25519 => KeyFile::Ed25519(Ed25519Key::generate()?),
             };
-            made(name, &key, &password, printer)
+            made(name, &key, &password, (work, printer))
         }
-        Keys::Import(settings) => import(settings, printer),
+        Keys::Import(settings) => import(settings, work, printer),
         Keys::Show(settings) => show(settings, printer),
-        Keys::Rotate(settings) => change::rotate(settings, printer),
-        Keys::Revoke(settings) => change::revoke(settings, printer),
+        Keys::Rotate(settings) => change::rotate(settings, work, printer),
+        Keys::Revoke(settings) => change::revoke(settings, work, printer),
         Keys::Trust { keys, to } => {
             let count = trust(keys, to)?;
+            work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
+            work.done()?;
             printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
                 format!("wrote {}, which accepts {count} keys\n", to.display())
             })?;
@@ -46,20 +69,20 @@ pub(crate) fn run(settings: &Keys, printer: &Printer) -> anyhow::Result<Status> 
     }
 }
 
-/// Writes a key pair for images and drives; never over an existing one.
-pub(crate) fn generate(name: &Path, password: &[u8]) -> anyhow::Result<String> {
-    let key = PrivateKey::generate()?;
-    let public = key.public_key()?;
-    write_pair(name, &key.to_encrypted_pem(password)?, &public.to_pem())?;
-    Ok(public.hint())
-}
-
 /// Writes a key pair and tells of it.
-fn made(name: &Path, key: &KeyFile, password: &[u8], printer: &Printer) -> anyhow::Result<Status> {
+fn made(
+    name: &Path,
+    key: &KeyFile,
+    password: &[u8],
+    (work, printer): (&mut Work<'_>, &Printer),
+) -> anyhow::Result<Status> {
     let key_public = key.public_key()?;
     write_pair(name, &key.to_encrypted_pem(password)?, &key_public.to_pem())?;
     let (private, public) = files(name);
     let hint = key_public.hint();
+    work.evidence("key", &hint);
+    work.digests([format!("sha256:{}", key_public.fingerprint())]);
+    work.done()?;
     let value = json!({
         "privateKey": private, "publicKey": public, "keyHint": hint, "type": key_public.kind(),
     });
@@ -69,7 +92,7 @@ fn made(name: &Path, key: &KeyFile, password: &[u8], printer: &Printer) -> anyho
     Ok(Status::Done)
 }
 
-fn import(settings: &ImportKey, printer: &Printer) -> anyhow::Result<Status> {
+fn import(settings: &ImportKey, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let failed = || format!("`{}` cannot be imported", settings.file.display());
     let text = read(&settings.file)?;
     warn_of_readable(&settings.file, printer);
@@ -83,7 +106,7 @@ fn import(settings: &ImportKey, printer: &Printer) -> anyhow::Result<Status> {
         };
         KeyFile::from_pem(&text, &source).with_context(failed)?
     };
-    made(&settings.name, &key, &password, printer)
+    made(&settings.name, &key, &password, (work, printer))
 }
 
 fn show(settings: &Show, printer: &Printer) -> anyhow::Result<Status> {
@@ -165,7 +188,7 @@ fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
 }
 
 /// Writes a trust file that accepts the keys.
-pub(crate) fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<usize> {
+fn trust(keys: &[std::path::PathBuf], to: &Path) -> anyhow::Result<usize> {
     let mut named = Vec::new();
     for path in keys {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,5 +1,7 @@
 //! `airlock mirror`.
 
+use audit::Kind;
+use oci::Digest;
 use packager::config::MirrorConfig;
 use packager::lock::Lock;
 use packager::mirror::{MirrorReport, client, plan};
@@ -8,12 +10,23 @@ use serde_json::json;
 
 use crate::cli::Mirror;
 use crate::commands::image::docker_config;
-use crate::commands::{open_or_imagine, open_or_make};
+use crate::commands::{contents, open_or_imagine, open_or_make};
 use crate::failure::Status;
+use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
 
-pub(crate) async fn run(settings: &Mirror, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) async fn run(settings: &Mirror, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let file = settings.file.display().to_string();
+    if settings.dry_run {
+        return fetch(settings, None, printer).await;
+    }
+    let mut work = logs.begin(Kind::Mirror, ("mirror-file", &file), Some(&settings.store.store), printer)?;
+    let result = fetch(settings, Some(&mut work), printer).await;
+    work.end(result)
+}
+
+async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer) -> anyhow::Result<Status> {
     let config = MirrorConfig::read(&settings.file)?;
     let (store, _imagined) = if settings.dry_run {
         open_or_imagine(&settings.store, printer)?
@@ -25,7 +38,7 @@ pub(crate) async fn run(settings: &Mirror, printer: &Printer) -> anyhow::Result<
     let client = client(&config, docker_config())?;
     let progress = Progress::new(printer);
     let plan = plan(&config, &client, &store, lock.as_ref(), &progress).await?;
-    if settings.dry_run {
+    let Some(work) = work else {
         let value = json!({ "report": plan.report(), "downloads": plan.downloads });
         printer.result(&value, |_| {
             let lines = plan.downloads.iter().map(|download| {
@@ -34,8 +47,12 @@ pub(crate) async fn run(settings: &Mirror, printer: &Printer) -> anyhow::Result<
             lines.collect::<String>() + &text(&plan.report(), "would fetch")
         })?;
         return Ok(Status::Done);
-    }
+    };
     let report = packager::mirror::run(plan, &client, &store, &settings.lock, &progress).await?;
+    let lock = Lock::read(&settings.lock)?;
+    work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
+    work.digests(contents(&lock.items));
+    work.done()?;
     printer.result(&report, |report| text(report, "fetched"))?;
     Ok(Status::Done)
 }

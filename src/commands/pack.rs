@@ -1,33 +1,49 @@
 //! `airlock pack`.
 
+use audit::Kind;
+use oci::Digest;
 use packager::lock::Lock;
 use packager::pack::{WriteOptions, plan, write};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::Pack;
-use crate::commands::keys;
+use crate::commands::{contents, keys};
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
 
-pub(crate) fn run(settings: &Pack, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    if settings.dry_run {
+        return put(settings, None, printer);
+    }
+    let to = settings.to.display().to_string();
+    let mut work = logs.begin(Kind::Pack, ("set", &to), Some(&settings.store.store), printer)?;
+    let result = put(settings, Some(&mut work), printer);
+    work.end(result)
+}
+
+fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyhow::Result<Status> {
     let lock = Lock::read(&settings.lock)?;
     let store = store::Store::open_existing(&settings.store.store)?;
     let progress = Progress::new(printer);
-    if settings.dry_run {
+    let Some(work) = work else {
         let plan = plan(&lock, &store, settings.volume_size, &progress)?;
         printer.result(&plan.volumes, |volumes| {
             volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name)).collect()
         })?;
         return Ok(Status::Done);
-    }
+    };
+    work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
+    work.digests(contents(&lock.items));
     let key = settings.key.key.as_ref().ok_or_else(|| Usage {
         message: "no private key was given, and a drive must be signed".to_owned(),
         hint: "give --key FILE; make one with `airlock keys generate`",
     })?;
     // The password first: nobody should be asked for it after an hour of work.
     let key = keys::load(key, &settings.key.password, printer)?;
+    work.evidence("key", &key.public_key()?.hint());
     let plan = plan(&lock, &store, settings.volume_size, &progress)?;
     let options = WriteOptions {
         target: settings.to.clone(),
@@ -35,6 +51,9 @@ pub(crate) fn run(settings: &Pack, printer: &Printer) -> anyhow::Result<Status> 
         now: OffsetDateTime::now_utc().format(&Rfc3339)?,
     };
     let report = write(&plan, &store, &key, &options, &progress)?;
+    work.evidence("set", &report.set);
+    work.digests([report.set.clone()]);
+    work.done()?;
     printer.result(&report, |report| {
         let volumes =
             report.volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name));

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use registry::server::{Auth, Htpasswd, Limits, ServerConfig, serve};
+use audit::Kind;
+use registry::server::{Auth, Htpasswd, Limits, Observer, ServerConfig, serve};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,9 +14,29 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::Serve;
 use crate::commands::{open_or_make, quoted, read, tls};
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Witness, Work};
 use crate::printer::Printer;
 
-pub(crate) async fn run(settings: Serve, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let store = settings.store.store.clone();
+    let name = store.display().to_string();
+    let mut work = logs.begin(Kind::ServeStart, ("store", &name), Some(&store), printer)?;
+    let result = open(settings, &mut work, printer).await;
+    let (url, serving) = work.end(result)?;
+    let mut work = logs.begin(Kind::ServeStop, ("store", &name), Some(&store), printer)?;
+    work.evidence("url", &url);
+    let result = serving.await.map_err(anyhow::Error::from);
+    work.end(result)?;
+    printer.say("ended: every open request was answered");
+    Ok(Status::Done)
+}
+
+/// Opens the registry, logs and says that it is open; gives its address and what serves it until the end.
+async fn open(
+    settings: Serve,
+    work: &mut Work<'_>,
+    printer: &Printer,
+) -> anyhow::Result<(String, impl Future<Output = registry::Result<()>> + use<>)> {
     let plain = settings.tls.tls_cert.is_none() && !settings.tls.self_signed;
     if plain && !settings.listen.ip().is_loopback() && !settings.allow_plain_http {
         let message =
@@ -39,12 +61,17 @@ pub(crate) async fn run(settings: Serve, printer: &Printer) -> anyhow::Result<St
     let scheme = if served.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     let authority = served.as_ref().and_then(|served| served.authority.as_deref());
+    work.evidence("url", &url);
+    work.evidence("passwords", &settings.htpasswd.is_some());
+    work.evidence("readOnly", &settings.read_only);
+    let journal = work.journal()?;
+    work.done()?;
     announce(&url, &client_host(address, &settings.tls.tls_name), authority, printer)?;
     write_address(settings.address_file.as_deref(), &url)?;
-    let config = ServerConfig { store, auth, read_only: settings.read_only, limits: Limits::default() };
-    serve(listener, served.map(|served| served.config), config, ended()).await?;
-    printer.say("ended: every open request was answered");
-    Ok(Status::Done)
+    let observer = journal.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>);
+    let read_only = settings.read_only;
+    let config = ServerConfig { store, auth, read_only, limits: Limits::default(), observer };
+    Ok((url, serve(listener, served.map(|served| served.config), config, ended())))
 }
 
 /// Who may do what.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
+use audit::Kind;
 use bundle_signer::eksa::{Coverage, sign_bundle};
 use bundle_signer::statement::COSIGN_SIGN;
+use oci::Digest;
 use packager::evidence::resolve;
 use packager::evidence::signing::{Order, Written, sign, targets};
 use serde_json::{Value, json};
@@ -16,41 +18,61 @@ use crate::cli::{Attest, HowArg, ImageArg, KeyArg, Sign, SignFile, SignFormat};
 use crate::commands::image::Image;
 use crate::commands::{keys, read};
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
 /// What is said of an image.
 struct Word<'a> {
+    event: Kind,
     predicate_type: &'a str,
     predicate: Option<Value>,
 }
 
-pub(crate) async fn run(settings: &Sign, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) async fn run(settings: &Sign, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match &settings.what {
         Some(SignFile::Bundle { file, key, without_source, to }) => {
-            bundle(file, key, *without_source, to.as_deref(), printer)
+            let name = file.display().to_string();
+            let mut work = logs.begin(Kind::Sign, ("manifest", &name), None, printer)?;
+            let result = bundle(file, key, *without_source, to.as_deref(), (&mut work, printer));
+            work.end(result)
         }
         None => {
-            let word = Word { predicate_type: COSIGN_SIGN, predicate: None };
-            say(&word, &settings.image, &settings.key, &settings.how, printer).await
+            let saying = Word { event: Kind::Sign, predicate_type: COSIGN_SIGN, predicate: None };
+            logged(&saying, (&settings.image, &settings.key, &settings.how), logs, printer).await
         }
     }
 }
 
-pub(crate) async fn attest(settings: &Attest, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) async fn attest(settings: &Attest, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let path = settings.predicate.display();
     let predicate: Value = serde_json::from_str(&read(&settings.predicate)?).map_err(|error| Usage {
         message: format!("`{path}` is not JSON: {error}"),
         hint: "a predicate is the JSON document itself, without a statement or envelope around it",
     })?;
-    let word = Word { predicate_type: &settings.kind, predicate: Some(predicate) };
-    say(&word, &settings.image, &settings.key, &settings.how, printer).await
+    let saying = Word { event: Kind::Attest, predicate_type: &settings.kind, predicate: Some(predicate) };
+    logged(&saying, (&settings.image, &settings.key, &settings.how), logs, printer).await
+}
+
+/// Says it, and logs that it was said; a dry run says nothing.
+async fn logged(
+    saying: &Word<'_>,
+    (image, key, how): (&ImageArg, &KeyArg, &HowArg),
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    if how.dry_run {
+        return say(saying, (image, key, how), None, printer).await;
+    }
+    let name = image.reference.clone().unwrap_or_default();
+    let mut work = logs.begin(saying.event, ("image", &name), image.store.as_deref(), printer)?;
+    let result = say(saying, (image, key, how), Some(&mut work), printer).await;
+    work.end(result)
 }
 
 async fn say(
-    word: &Word<'_>,
-    image: &ImageArg,
-    key: &KeyArg,
-    how: &HowArg,
+    saying: &Word<'_>,
+    (image, key, how): (&ImageArg, &KeyArg, &HowArg),
+    work: Option<&mut Work<'_>>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let image = Image::find(image)?;
@@ -70,8 +92,8 @@ async fn say(
             key,
             name: &image.name,
             annotations: &annotations,
-            predicate_type: word.predicate_type,
-            predicate: word.predicate.as_ref(),
+            predicate_type: saying.predicate_type,
+            predicate: saying.predicate.as_ref(),
             legacy,
             bundle,
             created: &created,
@@ -81,8 +103,18 @@ async fn say(
         }
     }
     let digests: Vec<_> = images.iter().map(|image| &image.digest).collect();
+    if let (Some(work), Some(key)) = (work, &key) {
+        work.digests(digests.iter().map(ToString::to_string));
+        work.evidence("key", &key.public_key()?.hint());
+        work.evidence("name", &image.name);
+        work.evidence("predicateType", saying.predicate_type);
+        if let Some(predicate) = &saying.predicate {
+            work.evidence("predicate", &Digest::sha256(predicate.to_string().as_bytes()));
+        }
+        work.done()?;
+    }
     let value = json!({
-        "image": image.text, "name": image.name.to_string(), "predicateType": word.predicate_type,
+        "image": image.text, "name": image.name.to_string(), "predicateType": saying.predicate_type,
         "images": digests, "annotations": annotations, "written": written, "dryRun": how.dry_run,
     });
     printer.result(&value, |_| {
@@ -118,20 +150,28 @@ fn bundle(
     key: &KeyArg,
     without_source: bool,
     to: Option<&Path>,
-    printer: &Printer,
+    (work, printer): (&mut Work<'_>, &Printer),
 ) -> anyhow::Result<Status> {
     let text = read(file)?;
     let coverage = if without_source { Coverage::WithoutSource } else { Coverage::Full };
     let refused = || format!("`{}` cannot be signed", file.display());
-    let signed = sign_bundle(text.as_bytes(), coverage, &private(key, printer)?).with_context(refused)?;
+    work.digests([Digest::sha256(text.as_bytes()).to_string()]);
+    let key = private(key, printer)?;
+    work.evidence("key", &key.public_key()?.hint());
+    let signed = sign_bundle(text.as_bytes(), coverage, &key).with_context(refused)?;
+    work.digests([Digest::sha256(signed.yaml().as_bytes()).to_string()]);
     for uncovered in signed.uncovered() {
         printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.why()));
     }
     match to {
-        None => printer.data(signed.yaml())?,
+        None => {
+            work.done()?;
+            printer.data(signed.yaml())?;
+        }
         Some(path) => {
             std::fs::write(path, signed.yaml())
                 .with_context(|| format!("cannot write `{}`", path.display()))?;
+            work.done()?;
             let value = json!({ "file": path, "notCovered": signed.uncovered() });
             printer.result(&value, |_| format!("wrote {}\n", path.display()))?;
         }

@@ -1,21 +1,42 @@
 //! `airlock store`.
 
+use audit::Kind;
 use packager::reporter::Reporter as _;
 use serde_json::json;
 use store::Store;
 
 use crate::cli;
 use crate::failure::Status;
+use crate::logged::{Logs, Work, outcome};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
 
-pub(crate) fn run(settings: &cli::Store, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let (kind, path) = match settings {
+        cli::Store::List(arg) => return list(&Store::open_existing(&arg.store)?, printer),
+        cli::Store::Gc { store, dry_run: true } => {
+            return would_collect(&Store::open_existing(&store.store)?, printer);
+        }
+        cli::Store::Check(arg) => (Kind::StoreCheck, &arg.store),
+        cli::Store::Rebuild { store, .. } => (Kind::StoreRebuild, &store.store),
+        cli::Store::Gc { store, .. } => (Kind::StoreGc, &store.store),
+    };
+    let mut work = logs.begin(kind, ("store", &path.display().to_string()), Some(path), printer)?;
+    let result = look_after(settings, &mut work, printer);
+    work.end(result)
+}
+
+fn look_after(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         cli::Store::List(arg) => list(&Store::open_existing(&arg.store)?, printer),
-        cli::Store::Check(arg) => check(&Store::open_existing(&arg.store)?, printer),
+        cli::Store::Check(arg) => check(&Store::open_existing(&arg.store)?, work, printer),
         cli::Store::Rebuild { store, without_names } => {
             let rebuild = if *without_names { Store::rebuild_without_names } else { Store::rebuild };
             let report = with_progress(printer, "rebuild", |progress| rebuild(&store.store, progress))?;
+            let sound =
+                report.lost.is_empty() && report.quarantined.is_empty() && report.unreadable_lines == 0;
+            let lost = report.lost.len() + report.quarantined.len() + report.unreadable_lines;
+            log(work, sound, &format!("{lost} names, blobs or lines were lost"))?;
             printer.result(&report, |report| {
                 let lost = report.lost.iter().map(|name| format!("lost: {name}\n")).collect::<String>();
                 let moved = report.quarantined.iter().map(|name| format!("moved to quarantine: {name}\n"));
@@ -27,11 +48,9 @@ pub(crate) fn run(settings: &cli::Store, printer: &Printer) -> anyhow::Result<St
                     format!("{} blobs, {} manifests, {} tags\n", report.blobs, report.manifests, report.tags);
                 lost + &moved.collect::<String>() + &unread + &counts
             })?;
-            let sound =
-                report.lost.is_empty() && report.quarantined.is_empty() && report.unreadable_lines == 0;
             Ok(if sound { Status::Done } else { Status::Faults })
         }
-        cli::Store::Gc { store, dry_run } => collect(&Store::open_existing(&store.store)?, *dry_run, printer),
+        cli::Store::Gc { store, .. } => collect(&Store::open_existing(&store.store)?, work, printer),
     }
 }
 
@@ -51,8 +70,15 @@ fn list(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
-fn check(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
+/// Logs how it ended, before that is printed.
+fn log(work: &mut Work<'_>, sound: bool, faults: &str) -> anyhow::Result<()> {
+    if sound { work.done() } else { work.ended(&outcome::faults(faults)) }
+}
+
+fn check(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let report = with_progress(printer, "check", |progress| store.check(progress))?;
+    let faults: Vec<_> = report.faults.iter().map(ToString::to_string).collect();
+    log(work, faults.is_empty(), &faults.join("; "))?;
     printer.result(&report, |report| {
         let faults = report.faults.iter().map(|fault| format!("fault: {fault}\n"));
         faults.collect::<String>()
@@ -69,20 +95,23 @@ fn check(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
     Ok(if report.faults.is_empty() { Status::Done } else { Status::Faults })
 }
 
-fn collect(store: &Store, dry_run: bool, printer: &Printer) -> anyhow::Result<Status> {
+fn would_collect(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
+    printer.result(&store.garbage()?, |plan| {
+        let blobs = plan.blobs.iter().map(|(digest, bytes)| format!("{:>10}  {digest}\n", size(*bytes)));
+        blobs.collect::<String>()
+            + &format!("would remove {} blobs, {}\n", plan.blobs.len(), size(plan.bytes()))
+    })?;
+    Ok(Status::Done)
+}
+
+fn collect(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let plan = store.garbage()?;
-    if dry_run {
-        printer.result(&plan, |plan| {
-            let blobs = plan.blobs.iter().map(|(digest, bytes)| format!("{:>10}  {digest}\n", size(*bytes)));
-            blobs.collect::<String>()
-                + &format!("would remove {} blobs, {}\n", plan.blobs.len(), size(plan.bytes()))
-        })?;
-    } else {
-        let collected = store.collect(&plan)?;
-        printer.result(&collected, |collected| {
-            format!("removed {} blobs, {}\n", collected.blobs, size(collected.bytes))
-        })?;
-    }
+    work.digests(plan.blobs.iter().map(|(digest, _)| digest.to_string()));
+    let collected = store.collect(&plan)?;
+    work.done()?;
+    printer.result(&collected, |collected| {
+        format!("removed {} blobs, {}\n", collected.blobs, size(collected.bytes))
+    })?;
     Ok(Status::Done)
 }
 

@@ -3,30 +3,45 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use audit::Kind;
 use bundle_signer::trust::{Severity, json_schema};
 use bundle_signer::{Gate, Mode, TrustFile, TrustedKey};
+use oci::Digest;
 use serde_json::json;
 
 use crate::cli::Trust;
 use crate::commands::read;
 use crate::failure::Status;
+use crate::logged::{Logs, Work, outcome};
 use crate::printer::Printer;
 
-pub(crate) fn run(settings: &Trust, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Trust::Schema => {
             printer.data(&serde_json::to_string_pretty(&json_schema())?)?;
             Ok(Status::Done)
         }
-        Trust::Check { file } => check(file, printer),
+        Trust::Check { file } => {
+            let name = file.display().to_string();
+            let mut work = logs.begin(Kind::PolicyCheck, ("policy", &name), None, printer)?;
+            let result = check(file, &mut work, printer);
+            work.end(result)
+        }
     }
 }
 
-fn check(file: &Path, printer: &Printer) -> anyhow::Result<Status> {
-    let trust =
-        TrustFile::parse(&read(file)?).with_context(|| format!("`{}` cannot be used", file.display()))?;
+fn check(file: &Path, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let text = read(file)?;
+    work.digests([Digest::sha256(text.as_bytes()).to_string()]);
+    let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", file.display()))?;
     let findings = trust.findings();
     let explained = explain(&trust);
+    let contradictions = || findings.iter().filter(|finding| finding.severity == Severity::Contradiction);
+    work.evidence("sequence", &trust.sequence());
+    match contradictions().next() {
+        None => work.done()?,
+        Some(first) => work.ended(&outcome::faults(&first.text))?,
+    }
     let value =
         json!({ "file": file, "sequence": trust.sequence(), "explained": explained, "findings": findings });
     printer.result(&value, |_| {
@@ -40,8 +55,7 @@ fn check(file: &Path, printer: &Printer) -> anyhow::Result<Status> {
         });
         lines.chain(findings).collect()
     })?;
-    let sound = findings.iter().all(|finding| finding.severity != Severity::Contradiction);
-    Ok(if sound { Status::Done } else { Status::Faults })
+    Ok(if contradictions().next().is_none() { Status::Done } else { Status::Faults })
 }
 
 /// One sentence for each rule.

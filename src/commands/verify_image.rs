@@ -1,5 +1,6 @@
 //! `airlock verify-image`.
 
+use audit::Kind;
 use bundle_signer::trust::Mode;
 use bundle_signer::{Gate, Limits, NameRule};
 use packager::evidence::{Question, Verdict, collect, judge, resolve};
@@ -9,15 +10,28 @@ use crate::cli::{GateArg, VerifyImage};
 use crate::commands::image::Image;
 use crate::commands::trust;
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work, outcome};
 use crate::printer::Printer;
 
-pub(crate) async fn run(settings: &VerifyImage, printer: &Printer) -> anyhow::Result<Status> {
-    let trust = trust(&settings.trust)?.ok_or_else(|| Usage {
+pub(crate) async fn run(settings: &VerifyImage, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let name = settings.image.reference.clone().unwrap_or_default();
+    let store = settings.image.store.as_deref();
+    let mut work = logs.begin(Kind::Verify, ("image", &name), store, printer)?;
+    let result = decide(settings, &mut work, printer).await;
+    work.end(result)
+}
+
+async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let trust = trust(&settings.trust, work)?.ok_or_else(|| Usage {
         message: "verifying needs a trust file".to_owned(),
         hint: "give --trust FILE; `airlock keys trust KEY.pub` makes one of public keys",
     })?;
     let image = Image::find(&settings.image)?;
     let (digest, _) = resolve(&image.place, &image.selector).await?;
+    work.digests([digest.to_string()]);
+    work.evidence("name", &image.name);
+    work.evidence("predicateType", &settings.kind);
+    work.evidence("gate", &gate(settings.gate));
     let collected = collect(&image.place, &digest, &Limits::default()).await?;
     let question = Question {
         digest: &digest,
@@ -28,6 +42,7 @@ pub(crate) async fn run(settings: &VerifyImage, printer: &Printer) -> anyhow::Re
         newest_policy: settings.min_trust_sequence,
     };
     let verdict = judge(collected, &trust, &question);
+    log(&verdict, work)?;
     let value = json!({
         "image": image.text, "digest": digest, "name": image.name.to_string(),
         "predicateType": settings.kind, "verdict": verdict,
@@ -39,6 +54,24 @@ pub(crate) async fn run(settings: &VerifyImage, printer: &Printer) -> anyhow::Re
         printer.complain("warning: the rules are not met; the trust file only warns at this gate");
     }
     Ok(if decision.allowed { Status::Done } else { Status::Faults })
+}
+
+/// Logs a verdict: whose word counted, or why it did not suffice.
+fn log(verdict: &Verdict, work: &mut Work<'_>) -> anyhow::Result<()> {
+    let decision = &verdict.decision;
+    let hints: Vec<_> = verdict.signatures.iter().map(|signature| signature.hint.clone()).collect();
+    work.evidence("signer", &decision.by.join(" "));
+    work.evidence("key", &hints.join(" "));
+    if decision.satisfied {
+        return work.done();
+    }
+    let mut why: Vec<_> = decision.why_not.iter().map(ToString::to_string).collect();
+    why.extend(verdict.refused.iter().map(|refused| refused.why.clone()));
+    if decision.allowed {
+        work.evidence("warned", &why.join("; "));
+        return work.done();
+    }
+    work.ended(&outcome::refused(&why.join("; ")))
 }
 
 fn text(verdict: &Verdict) -> String {

@@ -1,16 +1,19 @@
 //! `airlock verify-manifest`: what AWS signs within its manifests.
 
 use anyhow::Context as _;
+use audit::Kind as Act;
 use bundle_signer::TrustFile;
 use bundle_signer::eksa::{
     Manifest, bundles_keys, distro_keys, package_keys, verify_bundles, verify_package_bundle, verify_release,
 };
+use oci::Digest;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::cli::{TrustArg, VerifyManifest};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
 /// Only what tells which manifest it is; the verification reads it anew, and strictly.
@@ -20,10 +23,18 @@ struct Kind {
     kind: String,
 }
 
-pub(crate) fn run(settings: &VerifyManifest, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn run(settings: &VerifyManifest, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let name = settings.file.display().to_string();
+    let mut work = logs.begin(Act::Verify, ("manifest", &name), None, printer)?;
+    let result = prove(settings, &mut work, printer);
+    work.end(result)
+}
+
+fn prove(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let text = read(&settings.file)?;
+    work.digests([Digest::sha256(text.as_bytes()).to_string()]);
     let file = settings.file.display();
-    let own = trust(&TrustArg { trust: settings.trust.clone() })?;
+    let own = trust(&TrustArg { trust: settings.trust.clone() }, work)?;
     let keys = |aws: fn() -> bundle_signer::Result<TrustFile>| own.clone().map_or_else(aws, Ok);
     let Kind { kind } = serde_saphyr::from_str(&text).map_err(|error| Usage {
         message: format!("`{file}` is not a manifest: {error}"),
@@ -50,6 +61,9 @@ pub(crate) fn run(settings: &VerifyManifest, printer: &Printer) -> anyhow::Resul
     };
     let manifest = verified.with_context(|| format!("`{file}` is refused"))?;
     let signer = manifest.signed().signer();
+    work.evidence("signer", signer.name());
+    work.evidence("key", signer.hint());
+    work.done()?;
     let value = json!({
         "file": settings.file, "kind": kind, "signer": signer.name(), "keyHint": signer.hint(),
         "notCovered": manifest.uncovered(),

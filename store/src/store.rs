@@ -104,6 +104,12 @@ impl Store {
         self.0.layout.root()
     }
 
+    /// Whether there is a store in the folder, of whatever version and state.
+    #[must_use]
+    pub fn is_at(root: &Path) -> bool {
+        Layout::new(root).marker().exists()
+    }
+
     /// Whether the folder is still there: a file system may have been unmounted below an open store.
     #[must_use]
     pub fn is_present(&self) -> bool {

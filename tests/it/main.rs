@@ -1,6 +1,12 @@
 //! The command line as a user meets it.
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod audit_report;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cli;

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::cli::{airlock, fails};
 
-const IMAGE: &str = "disk.example/team/app:v1";
+pub(crate) const IMAGE: &str = "disk.example/team/app:v1";
 const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn digest(bytes: &[u8]) -> String {
@@ -58,7 +58,7 @@ pub(crate) fn works(folder: &Path, arguments: &[&str]) -> String {
 }
 
 /// Refused, with a report of why on standard output.
-fn refuses(folder: &Path, arguments: &[&str], words: &str) {
+pub(crate) fn refuses(folder: &Path, arguments: &[&str], words: &str) {
     let output = airlock(folder, arguments);
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(3) && said.contains(words), "{arguments:?}: {said}");
@@ -180,7 +180,7 @@ fn a_package_bundle_is_signed_and_verified() {
     fails(path, &["verify-manifest", "pod.yaml"], 2, "is a `Pod`");
 }
 
-struct Served(Child);
+pub(crate) struct Served(Child);
 
 impl Drop for Served {
     fn drop(&mut self) {
@@ -189,7 +189,7 @@ impl Drop for Served {
     }
 }
 
-fn serve(folder: &Path, store: &str) -> (Served, String) {
+pub(crate) fn serve(folder: &Path, store: &str) -> (Served, String) {
     let file = folder.join("address");
     let child = Command::new(env!("CARGO_BIN_EXE_airlock"))
         .args(["serve", "--store", store, "--listen", "127.0.0.1:0", "--address-file", "address"])

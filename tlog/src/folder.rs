@@ -72,6 +72,22 @@ impl Folder {
         Ok(entries)
     }
 
+    /// What can still be read of a bundle that is damaged: its first entries, perhaps none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for other reasons than damage.
+    pub fn remains(&self, index: u64) -> Result<Vec<Vec<u8>>> {
+        let width = self.size.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
+        let bytes = match self.read(Place { level: None, index, width }) {
+            Ok((bytes, _)) => bytes,
+            Err(Error::Damaged { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut entries = tile::whole_entries(&bytes).0;
+        entries.truncate(usize::try_from(width).unwrap_or(usize::MAX));
+        Ok(entries)
+    }
+
     /// One entry, unchecked.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //!
 //! `tail` holds the entries since the last full bundle, so that a record of a torn write is told from one that
 //! was acknowledged: each is `u16` length, entry, first four bytes of its leaf hash. When a bundle is full, it and
-//! its tiles are flushed, and a new `tail` without its entries replaces the old one.
+//! its tiles are flushed, and after the checkpoint a new `tail` without its entries replaces the old one.
 
 mod files;
 mod tail;
@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use self::files::{Held, lock, publish, remove_narrower, write};
+pub use self::tail::tail;
+
 use self::tail::Tail;
 use crate::folder::{CHECKPOINT, Folder};
 use crate::tile::{self, HEIGHT, Place, WIDTH};
@@ -29,6 +31,21 @@ pub struct Log {
     queue: Mutex<Vec<Arc<Ticket>>>,
     state: Mutex<Option<State>>,
     lock: File,
+}
+
+/// Runs `work` while no writer is in the middle of a batch: then tail and checkpoint fit together.
+///
+/// # Errors
+/// When the system refuses the lock.
+pub fn between_batches<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T> {
+    match File::open(path.join("lock")) {
+        Ok(lock) => {
+            lock.lock_shared().map_err(Error::io("lock", path))?;
+            Ok(work())
+        }
+        // A copy of a log has no writers.
+        Err(_) => Ok(work()),
+    }
 }
 
 /// Entries that wait for their batch, and where they came to stand.
@@ -198,12 +215,12 @@ impl Log {
             rest = later;
         }
         self.write_edge(state)?;
+        self.write_bundle(state.tail.entries(), state.tail.base() / WIDTH)?;
+        self.sign(&Checkpoint { origin: self.origin(), size: state.size, root: state.root() })?;
+        // Only now: a tail that begins after the checkpoint's end could not be checked against it.
         if state.size / WIDTH > state.tail.base() / WIDTH {
             self.rotate(state)?;
-        } else {
-            self.write_bundle(state.tail.entries(), state.tail.base() / WIDTH)?;
         }
-        self.sign(&Checkpoint { origin: self.origin(), size: state.size, root: state.root() })?;
         remove_narrower(&self.path, before, state.size);
         Ok(())
     }
@@ -236,7 +253,6 @@ impl Log {
 
     /// Full bundles leave the tail.
     fn rotate(&self, state: &mut State) -> Result<()> {
-        self.write_bundle(state.tail.entries(), state.tail.base() / WIDTH)?;
         let base = state.size / WIDTH * WIDTH;
         let gone = usize::try_from(base - state.tail.base()).unwrap_or(usize::MAX);
         let kept = state.tail.entries().get(gone..).unwrap_or_default().to_vec();

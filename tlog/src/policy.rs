@@ -73,6 +73,20 @@ impl Policy {
         &self.logs
     }
 
+    /// The witnesses that are believed.
+    pub fn witnesses(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.members.values().filter_map(|member| match member {
+            Member::Witness(key) => Some(&**key),
+            Member::Group { .. } => None,
+        })
+    }
+
+    /// Whether a checkpoint needs witnesses.
+    #[must_use]
+    pub fn has_quorum(&self) -> bool {
+        self.quorum.is_some()
+    }
+
     /// Checks a checkpoint's log signature and its cosignatures.
     ///
     /// # Errors

@@ -83,15 +83,21 @@ pub fn encode_hashes(hashes: &[Hash]) -> Vec<u8> {
 
 /// The entries of a bundle.
 #[must_use]
-pub fn decode_entries(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub fn decode_entries(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (entries, rest) = whole_entries(bytes);
+    rest.is_empty().then_some(entries)
+}
+
+/// The entries up to the first that is cut off, and what is left from there on.
+pub(crate) fn whole_entries(mut bytes: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
     let mut entries = Vec::new();
-    while !bytes.is_empty() {
-        let (length, rest) = bytes.split_first_chunk::<2>()?;
-        let (entry, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    while let Some((length, rest)) = bytes.split_first_chunk::<2>()
+        && let Some((entry, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+    {
         entries.push(entry.to_vec());
         bytes = rest;
     }
-    Some(entries)
+    (entries, bytes)
 }
 
 /// Appends an entry to a bundle.

@@ -168,6 +168,37 @@ mod tests {
         assert_eq!(rig.entries().unwrap().last().unwrap(), b"later");
     }
 
+    #[test]
+    fn a_crash_around_a_full_bundle_loses_nothing() {
+        // The states that a crash leaves: the batch is durable in the tail, and the checkpoint is the old one or the new.
+        for (before, batch) in [(250, 10), (255, 1), (200, 700), (511, 1), (0, 256)] {
+            for is_signed in [false, true] {
+                let rig = Rig::filled(before);
+                let checkpoint = fs::read(rig.path().join("checkpoint")).unwrap();
+                let mut tail = fs::read(rig.path().join("tail")).unwrap();
+                let added: Vec<_> = (before..before + batch).map(entry).collect();
+                rig.open().unwrap().append(added.clone()).unwrap();
+                for entry in &added {
+                    tail.extend(u16::try_from(entry.len()).unwrap().to_be_bytes());
+                    tail.extend(entry);
+                    tail.extend(&Hash::leaf(entry).as_bytes()[..4]);
+                }
+                fs::write(rig.path().join("tail"), tail).unwrap();
+                if !is_signed {
+                    fs::write(rig.path().join("checkpoint"), checkpoint).unwrap();
+                }
+                rig.open().unwrap();
+                assert_eq!(rig.entries().unwrap(), entries(before + batch), "{before} {batch} {is_signed}");
+                rig.open().unwrap().append(vec![entry(before + batch)]).unwrap();
+                assert_eq!(
+                    rig.entries().unwrap(),
+                    entries(before + batch + 1),
+                    "{before} {batch} {is_signed}"
+                );
+            }
+        }
+    }
+
     /// Each file of a log, changed or gone: the check says so, or nothing that it needs is different.
     #[test]
     fn every_change_of_a_file_shows() {

@@ -85,7 +85,7 @@ impl Site {
         assert!(!output.status.success() && said.contains(why), "{name} {line}\n{said}");
     }
 
-    fn command(&self, mut command: Command, line: &str) -> Output {
+    pub(crate) fn command(&self, mut command: Command, line: &str) -> Output {
         command.args(line.split_whitespace()).current_dir(self.path());
         command.env("COSIGN_PASSWORD", "secret").env("COSIGN_YES", "true").env("HOME", self.path());
         command.output().unwrap()
@@ -129,6 +129,43 @@ impl Layout {
     }
 }
 
+/// A network namespace with nothing but a loopback device, so without a route to anywhere. It ends with its owner.
+pub(crate) struct Namespace(Child);
+
+impl Namespace {
+    /// None where the system allows none.
+    pub(crate) fn new() -> Option<Self> {
+        let script = "ip link set lo up && test -z \"$(ip route)\" && echo ready && exec sleep infinity";
+        let mut command = Command::new("unshare");
+        command.args(["-rn", "sh", "-c", script]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut own = Self(command.spawn().ok()?);
+        let mut said = [0; 5];
+        own.0.stdout.as_mut()?.read_exact(&mut said).ok()?;
+        (said == *b"ready").then_some(own)
+    }
+
+    /// A command to run in it.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--user", "--net", "--preserve-credentials", "--target", &self.0.id().to_string()]);
+        command.arg(program);
+        command
+    }
+
+    /// Whether something listens on this port there, by the kernel's own list.
+    fn listens(&self, port: u16) -> bool {
+        let sockets = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.0.id())).unwrap_or_default();
+        sockets.lines().any(|line| line.contains(&format!(":{port:04X} 00000000:0000 0A")))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The CNCF registry, on a free port; it has no referrers API. It is ended with its owner.
 pub(crate) struct Registry {
     child: Child,
@@ -138,23 +175,28 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn start(site: &Site) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let command = Command::new(program("registry"));
+        Self::spawn(site, command, address.clone(), || TcpStream::connect(&address).is_ok())
+    }
+
+    /// The same in a namespace, with what one outside was given.
+    pub(crate) fn start_in(namespace: &Namespace, site: &Site) -> Self {
+        let command = namespace.command(&program("registry"));
+        Self::spawn(site, command, "127.0.0.1:5000".to_owned(), || namespace.listens(5000))
+    }
+
+    fn spawn(site: &Site, mut command: Command, address: String, ready: impl Fn() -> bool) -> Self {
         let folder = site.path().join("registry");
         let config = serde_json::json!({
             "version": 0.1, "storage": { "filesystem": { "rootdirectory": folder } },
             "http": { "addr": address }, "log": { "level": "error" },
         });
         site.write("registry.yml", config.to_string());
-        let child = Command::new(program("registry"))
-            .args(["serve", "registry.yml"])
-            .current_dir(site.path())
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        command.args(["serve", "registry.yml"]).current_dir(site.path()).env("OTEL_TRACES_EXPORTER", "none");
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let registry = Self { child, address };
         for _ in 0..600 {
-            if TcpStream::connect(&registry.address).is_ok() {
+            if ready() {
                 return registry;
             }
             std::thread::sleep(Duration::from_millis(50));

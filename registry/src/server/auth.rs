@@ -100,12 +100,22 @@ impl fmt::Debug for Htpasswd {
 }
 
 /// What came of looking at a request's credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     /// Anybody may do this; whether a password would let the caller do more.
     Anonymous { challenge: bool },
     /// A user who knew the password.
-    User,
+    User(String),
+}
+
+impl Caller {
+    /// The user's name, if there is one.
+    pub(super) fn user(&self) -> Option<String> {
+        match self {
+            Self::Anonymous { .. } => None,
+            Self::User(name) => Some(name.clone()),
+        }
+    }
 }
 
 /// Checks credentials.
@@ -146,7 +156,7 @@ impl Authenticator {
                     .ok_or_else(|| Refusal::unauthorized("only basic credentials are understood"))?;
                 let (known, hash) = users.hash_of(&user);
                 if self.matches(&user, password, hash).await? && known {
-                    return Ok(Caller::User);
+                    return Ok(Caller::User(user));
                 }
                 tracing::warn!(user, "a log-in failed");
                 Err(Refusal::unauthorized("the user name or the password is wrong"))
@@ -185,6 +195,12 @@ impl Authenticator {
     fn remembers(&self, key: &Digest) -> bool {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
+}
+
+/// Whom credentials claim to be; none where there are none.
+pub(super) fn claimed(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION).filter(|value| !is_nobody(value))?;
+    Some(value.to_str().ok().and_then(basic).map(|(user, _)| user).unwrap_or_default())
 }
 
 /// Podman and skopeo send empty credentials where they have none but were told that some would help.

@@ -16,6 +16,7 @@ use super::App;
 use super::answer::{self, Lasting};
 use super::download::{self, Segment, Turn};
 use super::handle::{Call, Place};
+use super::observe::{Changed, Deed};
 use super::range::{self, Span, Wanted};
 use super::refusal::Refusal;
 
@@ -151,10 +152,12 @@ fn unsatisfiable(size: u64) -> Refusal {
 /// Takes a blob out of a repository that has no more use for it.
 pub(super) async fn delete(
     app: &Arc<App>,
+    call: &Call,
     repository: RepositoryName,
     digest: Digest,
 ) -> Result<Response, Refusal> {
-    app.run(move |store| {
+    let visitor = call.visitor();
+    app.change(move |store| {
         if store.blob_in(&repository, &digest)?.is_none() {
             return Err(Refusal::blob_unknown(&repository, &digest));
         }
@@ -171,7 +174,8 @@ pub(super) async fn delete(
                 detail,
             ));
         }
-        Ok(store.commit(vec![Change::UnlinkBlob { repository, digest }])?)
+        store.commit(vec![Change::UnlinkBlob { repository: repository.clone(), digest: digest.clone() }])?;
+        Ok(Changed { deed: Deed::DeleteBlob, repository, digest, tags: Vec::new(), visitor })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

@@ -1,6 +1,7 @@
 //! From a request to its answer: route, authorise, act, and log.
 
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use http_body::Body as _;
 use oci::{RegistryHost, RepositoryName};
 
 use super::App;
-use super::auth::Caller;
+use super::auth::{self, Caller};
+use super::observe::{Deed, Refused, Visitor};
 use super::refusal::Refusal;
 use super::route::{Action, Query, Right, Route};
+use super::serve::Peer;
 use super::{answer, blobs, listing, manifests, uploads};
 
 /// So much of a refused body is read, so that the client gets to reading the refusal.
@@ -31,11 +34,35 @@ pub(super) struct Call {
     /// Taken by the action that reads it; behind a lock only because a body is not `Sync`.
     body: Mutex<Body>,
     pub(super) caller: Caller,
+    /// What the request wants to change, and its name.
+    attempt: Option<(Deed, String)>,
 }
 
 impl Call {
     pub(super) fn take_body(&self) -> Body {
         mem::take(&mut *self.body.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who asks.
+    pub(super) fn visitor(&self) -> Visitor {
+        Visitor { user: self.caller.user(), address: self.address() }
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.head.extensions.get::<Peer>().map(|peer| peer.0)
+    }
+
+    /// What has to be told of a refusal: a change that is not made, or credentials that are not right.
+    fn refused(&self, refusal: &Refusal) -> Option<Refused> {
+        let (status, message) = (refusal.status().as_u16(), refusal.message().to_owned());
+        if refusal.status() == StatusCode::UNAUTHORIZED {
+            // Clients try without credentials first, so that only wrong ones tell something.
+            let visitor = Visitor { user: Some(auth::claimed(&self.head.headers)?), address: self.address() };
+            let name = self.head.uri.path().to_owned();
+            return Some(Refused { deed: Deed::LogIn, name, visitor, status, message });
+        }
+        let (deed, name) = self.attempt.clone()?;
+        Some(Refused { deed, name, visitor: self.visitor(), status, message })
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -86,11 +113,15 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
         query: Query::default(),
         body: Mutex::new(body),
         caller: Caller::Anonymous { challenge: false },
+        attempt: None,
     };
     let answered = act(&app, &mut call).await;
     let mut response = match answered {
         Ok(response) => response,
         Err(refusal) => {
+            if let Some(refused) = call.refused(&refusal) {
+                app.tell_refused(refused).await;
+            }
             // Who waits to be asked for the body is not asked any more.
             let drained = expects || drain(call.take_body()).await;
             let mut response = refusal.into_response(&method);
@@ -110,6 +141,7 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
 async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     let route = Route::parse(call.head.uri.path())?;
     let action = Action::of(&call.head.method, route)?;
+    call.attempt = action.deed();
     call.caller = app.authenticator.authorize(action.right(), &call.head.headers).await?;
     if app.read_only && action.right() == Right::Push {
         return Err(Refusal::read_only());
@@ -130,10 +162,12 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
         Action::ListTags(repository) => listing::tags(app, call, repository).await,
         Action::ListReferrers(repository, digest) => listing::referrers(app, call, repository, digest).await,
         Action::PullBlob(repository, digest) => blobs::pull(app, call, repository, digest).await,
-        Action::DeleteBlob(repository, digest) => blobs::delete(app, repository, digest).await,
+        Action::DeleteBlob(repository, digest) => blobs::delete(app, call, repository, digest).await,
         Action::PullManifest(repository, selector) => manifests::pull(app, call, repository, selector).await,
         Action::PushManifest(repository, selector) => manifests::push(app, call, repository, selector).await,
-        Action::DeleteManifest(repository, selector) => manifests::delete(app, repository, selector).await,
+        Action::DeleteManifest(repository, selector) => {
+            manifests::delete(app, call, repository, selector).await
+        }
         Action::StartUpload(repository) => uploads::start(app, call, repository).await,
         Action::AppendUpload(repository, id) => uploads::append(app, call, repository, id).await,
         Action::FinishUpload(repository, id) => uploads::finish(app, call, repository, id).await,

@@ -15,6 +15,7 @@ use super::App;
 use super::answer::{self, Lasting};
 use super::handle::{Call, Place};
 use super::intake;
+use super::observe::{Changed, Deed};
 use super::refusal::Refusal;
 
 /// GET or HEAD. What was pushed is served whatever `Accept` says: digests name one form only.
@@ -90,16 +91,21 @@ pub(super) async fn push(
     }
     let body = call.take_body();
     let bytes = intake::collect(body, most, app.limits.stall).await?.ok_or_else(|| too_large(most))?;
-    let (name, by) = (repository.clone(), selector.clone());
+    let (name, by, visitor) = (repository.clone(), selector.clone(), call.visitor());
     let named = tags.clone();
-    let (digest, subject) = app
-        .run(move |store| {
-            let manifest = Manifest::parse(bytes, sent_as.as_ref())
-                .map_err(|error| Refusal::manifest_invalid(&error))?;
-            let subject = manifest.subject().map(|subject| subject.digest.clone());
-            Ok((put(store, &name, &by, named, manifest)?, subject))
+    let manifest = app
+        .run(move |_| {
+            Manifest::parse(bytes, sent_as.as_ref()).map_err(|error| Refusal::manifest_invalid(&error))
         })
         .await?;
+    let subject = manifest.subject().map(|subject| subject.digest.clone());
+    let changed = app
+        .change(move |store| {
+            let digest = put(store, &name, &by, named.clone(), manifest)?;
+            Ok(Changed { deed: Deed::PushManifest, repository: name, digest, tags: named, visitor })
+        })
+        .await?;
+    let digest = changed.digest;
     let mut response = answer::done(StatusCode::CREATED);
     let headers = response.headers_mut();
     answer::set(headers, LOCATION, answer::manifest_path(&repository, &Selector::Digest(digest.clone())));
@@ -184,17 +190,26 @@ fn missing(store: &Store, repository: &RepositoryName, manifest: &Manifest) -> R
 /// DELETE: a tag alone, or a manifest with all tags on it.
 pub(super) async fn delete(
     app: &Arc<App>,
+    call: &Call,
     repository: RepositoryName,
     selector: Selector,
 ) -> Result<Response, Refusal> {
-    app.run(move |store| {
-        if store.resolve(&repository, &selector)?.is_none() {
+    let visitor = call.visitor();
+    app.change(move |store| {
+        let Some(row) = store.resolve(&repository, &selector)? else {
             return Err(Refusal::manifest_unknown(&repository, &selector));
-        }
-        Ok(store.commit(vec![match selector {
-            Selector::Tag(tag) => Change::DeleteTag { repository, tag },
-            Selector::Digest(digest) => Change::DeleteManifest { repository, digest },
-        }])?)
+        };
+        let name = repository.clone();
+        let (deed, tags, change) = match selector {
+            Selector::Tag(tag) => {
+                (Deed::DeleteTag, vec![tag.clone()], Change::DeleteTag { repository: name, tag })
+            }
+            Selector::Digest(digest) => {
+                (Deed::DeleteManifest, Vec::new(), Change::DeleteManifest { repository: name, digest })
+            }
+        };
+        store.commit(vec![change])?;
+        Ok(Changed { deed, repository, digest: row.digest, tags, visitor })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

@@ -29,7 +29,10 @@ impl Refusal {
         self
     }
 
-    #[cfg(test)]
+    pub(super) fn message(&self) -> &str {
+        &self.entry.message
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }

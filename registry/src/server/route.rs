@@ -5,6 +5,7 @@ use oci::distribution::ErrorCode;
 use oci::{Digest, RepositoryName, Selector};
 use store::UploadId;
 
+use super::observe::Deed;
 use super::refusal::Refusal;
 
 /// What a path names.
@@ -96,6 +97,39 @@ impl Action {
         })
     }
 
+    /// What it changes, and the name of what it changes as far as it is known. Steps on the way to a blob change
+    /// nothing yet.
+    pub(super) fn deed(&self) -> Option<(Deed, String)> {
+        match self {
+            Self::PushManifest(repository, selector) => {
+                Some((Deed::PushManifest, named(repository, selector)))
+            }
+            Self::DeleteManifest(repository, selector @ Selector::Tag(_)) => {
+                Some((Deed::DeleteTag, named(repository, selector)))
+            }
+            Self::DeleteManifest(repository, selector) => {
+                Some((Deed::DeleteManifest, named(repository, selector)))
+            }
+            Self::DeleteBlob(repository, digest) => {
+                Some((Deed::DeleteBlob, format!("{repository}@{digest}")))
+            }
+            Self::StartUpload(repository) | Self::FinishUpload(repository, _) => {
+                Some((Deed::PushBlob, repository.to_string()))
+            }
+            Self::Live
+            | Self::Ready
+            | Self::Base
+            | Self::Catalog
+            | Self::PullBlob(..)
+            | Self::PullManifest(..)
+            | Self::ListTags(_)
+            | Self::ListReferrers(..)
+            | Self::AppendUpload(..)
+            | Self::UploadStatus(..)
+            | Self::CancelUpload(..) => None,
+        }
+    }
+
     /// What the caller must be allowed to.
     pub(super) fn right(&self) -> Right {
         match self {
@@ -115,6 +149,13 @@ impl Action {
             | Self::DeleteManifest(..)
             | Self::DeleteBlob(..) => Right::Push,
         }
+    }
+}
+
+fn named(repository: &RepositoryName, selector: &Selector) -> String {
+    match selector {
+        Selector::Tag(tag) => format!("{repository}:{tag}"),
+        Selector::Digest(digest) => format!("{repository}@{digest}"),
     }
 }
 

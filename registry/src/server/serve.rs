@@ -1,6 +1,7 @@
 //! Sockets: accepting, TLS, limits, and a shutdown that lets requests end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +36,10 @@ const UPKEEP: Duration = Duration::from_hours(1);
 
 type Service = TowerToHyperService<axum::Router>;
 
+/// From where a request came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
 /// Serves `listener` until `shutdown` completes; then takes no more requests and lets those under way end
 /// within [`Limits::drain`]. With `tls`, HTTP/2 is offered too.
 ///
@@ -49,7 +54,7 @@ pub async fn serve(
     let limits = config.limits;
     let acceptor = tls.map(acceptor);
     let upkeep = tokio::spawn(expire_uploads(config.store.clone(), limits.session));
-    let service = TowerToHyperService::new(router(config));
+    let router = router(config);
     let builder = Arc::new(builder(limits));
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
@@ -63,14 +68,15 @@ pub async fn serve(
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 rest_after(error).await?;
                 continue;
             }
         };
-        let (acceptor, service, builder) = (acceptor.clone(), service.clone(), Arc::clone(&builder));
+        let (acceptor, builder) = (acceptor.clone(), Arc::clone(&builder));
+        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer))));
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _permit = permit;

@@ -15,6 +15,7 @@ use super::App;
 use super::answer;
 use super::handle::Call;
 use super::intake;
+use super::observe::{Changed, Deed};
 use super::range::Chunk;
 use super::refusal::Refusal;
 
@@ -30,12 +31,11 @@ pub(super) async fn start(
     }
     if let Some(digest) = digest_parameter(call, "mount")? {
         let from = call.query.value("from").map(str::to_owned);
-        let target = repository.clone();
-        let mounted = {
-            let digest = digest.clone();
-            app.run(move |store| mount(store, target, from.as_deref(), digest)).await?
-        };
-        if mounted {
+        let (target, wanted) = (repository.clone(), digest.clone());
+        let found = app.run(move |store| can_mount(store, from.as_deref(), &wanted)).await?;
+        if found {
+            let target = incoming(call, target, digest.clone());
+            app.change(move |store| link(store, target)).await?;
             return Ok(created(&repository, &digest));
         }
     } else if let Some(digest) = digest_parameter(call, "digest")? {
@@ -53,18 +53,26 @@ fn digest_parameter(call: &Call, name: &str) -> Result<Option<Digest>, Refusal> 
     parsed.map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))
 }
 
-/// Links a blob that another repository (the named one, or any) has; `false` where there is none.
-fn mount(store: &Store, target: RepositoryName, from: Option<&str>, digest: Digest) -> Result<bool, Refusal> {
+/// Whether another repository (the named one, or any) has a blob.
+fn can_mount(store: &Store, from: Option<&str>, digest: &Digest) -> Result<bool, Refusal> {
     let present = match from.map(str::parse::<RepositoryName>) {
-        Some(Ok(from)) => store.blob_in(&from, &digest)?.is_some(),
+        Some(Ok(from)) => store.blob_in(&from, digest)?.is_some(),
         Some(Err(_)) => false,
-        None => store.repository_with_blob(&digest)?.is_some(),
+        None => store.repository_with_blob(digest)?.is_some(),
     };
-    if !present || store.has_blob(&digest)?.is_none() {
-        return Ok(false);
-    }
-    store.commit(vec![Change::LinkBlob { repository: target, digest }])?;
-    Ok(true)
+    Ok(present && store.has_blob(digest)?.is_some())
+}
+
+/// What a blob that comes in changes.
+fn incoming(call: &Call, repository: RepositoryName, digest: Digest) -> Changed {
+    Changed { deed: Deed::PushBlob, repository, digest, tags: Vec::new(), visitor: call.visitor() }
+}
+
+/// Makes a blob of the store one of the repository's.
+fn link(store: &Store, change: Changed) -> Result<Changed, Refusal> {
+    let (repository, digest) = (change.repository.clone(), change.digest.clone());
+    store.commit(vec![Change::LinkBlob { repository, digest }])?;
+    Ok(change)
 }
 
 /// A whole blob in one POST.
@@ -78,10 +86,10 @@ async fn whole(
     let _turn = app.turn().await?;
     let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
     let (writer, _) = intake::receive(writer, call.take_body(), None, app.limits.stall).await?;
-    let (target, expected) = (repository.clone(), digest.clone());
-    app.run(move |store| {
-        writer.publish(Some(&expected))?;
-        Ok(store.commit(vec![Change::LinkBlob { repository: target, digest: expected }])?)
+    let change = incoming(call, repository.clone(), digest.clone());
+    app.change(move |store| {
+        writer.publish(Some(&change.digest))?;
+        link(store, change)
     })
     .await?;
     Ok(created(&repository, &digest))
@@ -114,10 +122,10 @@ pub(super) async fn finish(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, message, detail));
     };
     let upload = append_body(app, call, &repository, &id).await?;
-    let (target, expected) = (repository.clone(), digest.clone());
-    app.run(move |store| {
-        upload.publish(&expected)?;
-        Ok(store.commit(vec![Change::LinkBlob { repository: target, digest: expected }])?)
+    let change = incoming(call, repository.clone(), digest.clone());
+    app.change(move |store| {
+        upload.publish(&change.digest)?;
+        link(store, change)
     })
     .await?;
     Ok(created(&repository, &digest))

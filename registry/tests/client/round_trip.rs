@@ -22,7 +22,13 @@ async fn airlock(folder: &std::path::Path) -> RegistryHost {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let store = Store::open(&folder.join("store")).unwrap();
-    let config = ServerConfig { store, auth: Auth::Anonymous, read_only: false, limits: Limits::default() };
+    let config = ServerConfig {
+        store,
+        auth: Auth::Anonymous,
+        read_only: false,
+        limits: Limits::default(),
+        observer: None,
+    };
     tokio::spawn(serve(listener, None, config, std::future::pending()));
     address.parse().unwrap()
 }

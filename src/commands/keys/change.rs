@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
+use oci::Digest;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -13,10 +14,11 @@ use super::{files, write_new, write_pair};
 use crate::cli::{ChangeArg, Revoke, Rotate};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
+use crate::logged::Work;
 use crate::printer::Printer;
 
-pub(super) fn rotate(settings: &Rotate, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file) = open(&settings.change)?;
+pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let (path, file) = open(&settings.change, work)?;
     let old = match (&settings.old, file.keys()) {
         (Some(old), _) => old.clone(),
         (None, [only]) => only.name().to_owned(),
@@ -43,6 +45,10 @@ pub(super) fn rotate(settings: &Rotate, printer: &Printer) -> anyhow::Result<Sta
         write_pair(&settings.name, &key.to_encrypted_pem(&password)?, &pem)?;
     }
     let written = write(&settings.change, &path, &file, &changed)?;
+    work.evidence("key", &hint);
+    work.evidence("replaces", &old);
+    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
+    work.done()?;
     let made = settings.public_key.is_none().then(|| files(&settings.name));
     let value = json!({
         "old": old, "new": name, "keyHint": hint, "trustFile": written.to, "sequence": changed.sequence(),
@@ -64,8 +70,8 @@ pub(super) fn rotate(settings: &Rotate, printer: &Printer) -> anyhow::Result<Sta
     Ok(Status::Done)
 }
 
-pub(super) fn revoke(settings: &Revoke, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file) = open(&settings.change)?;
+pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let (path, file) = open(&settings.change, work)?;
     let hint = hint_of(&settings.revoked, &file)?;
     let today = || OffsetDateTime::now_utc().date().to_string();
     let date = settings.date.clone().unwrap_or_else(today);
@@ -75,6 +81,10 @@ pub(super) fn revoke(settings: &Revoke, printer: &Printer) -> anyhow::Result<Sta
     let news: Vec<_> =
         changed.findings().into_iter().filter(|found| !file.findings().contains(found)).collect();
     let name = file.find(&hint).map(|key| key.name().to_owned());
+    work.evidence("key", &hint);
+    work.evidence("reason", &settings.reason);
+    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
+    work.done()?;
     let value = json!({
         "name": name, "keyHint": hint, "reason": settings.reason, "date": date, "trustFile": written.to,
         "sequence": changed.sequence(), "kept": written.kept, "findings": news,
@@ -105,8 +115,8 @@ fn hint_of(key: &str, file: &TrustFile) -> anyhow::Result<String> {
     Ok(key.to_owned())
 }
 
-fn open(change: &ChangeArg) -> anyhow::Result<(PathBuf, TrustFile)> {
-    let (Some(path), Some(file)) = (&change.trust.trust, trust(&change.trust)?) else {
+fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile)> {
+    let (Some(path), Some(file)) = (&change.trust.trust, trust(&change.trust, work)?) else {
         let message = "no trust file was given".to_owned();
         return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` makes one" }.into());
     };

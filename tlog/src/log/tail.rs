@@ -38,22 +38,9 @@ impl Tail {
     /// acknowledged.
     pub(super) fn open(log: &Path) -> Result<(Self, Vec<Vec<u8>>)> {
         let path = log.join(NAME);
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-        let base = bytes.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<8>());
-        let base =
-            base.map(|base| u64::from_be_bytes(*base)).ok_or_else(|| Error::damaged(&path, "no header"))?;
-        if base % crate::tile::WIDTH != 0 {
-            return Err(Error::damaged(&path, "it does not begin after a full bundle"));
-        }
-        let mut entries = Vec::new();
-        let mut rest = &bytes[HEADER..];
-        while let Some((entry, after)) = next(rest) {
-            entries.push(entry.to_vec());
-            rest = after;
-        }
-        let length = (bytes.len() - rest.len()) as u64;
+        let Records { base, entries, length, torn } = Records::read(&path)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(Error::io("open", &path))?;
-        if !rest.is_empty() {
+        if torn {
             file.set_len(length).and_then(|()| file.sync_data()).map_err(Error::io("truncate", &path))?;
         }
         let inode = file.metadata().map_err(Error::io("read", &path))?.ino();
@@ -90,6 +77,45 @@ impl Tail {
     pub(super) fn entries(&self) -> &[Vec<u8>] {
         &self.entries
     }
+}
+
+/// What a tail's file holds.
+struct Records {
+    base: u64,
+    entries: Vec<Vec<u8>>,
+    /// Bytes up to the end of the last whole record.
+    length: u64,
+    /// Whether something else follows.
+    torn: bool,
+}
+
+impl Records {
+    fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let base = bytes.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<8>());
+        let base =
+            base.map(|base| u64::from_be_bytes(*base)).ok_or_else(|| Error::damaged(path, "no header"))?;
+        if base % crate::tile::WIDTH != 0 {
+            return Err(Error::damaged(path, "it does not begin after a full bundle"));
+        }
+        let mut entries = Vec::new();
+        let mut rest = &bytes[HEADER..];
+        while let Some((entry, after)) = next(rest) {
+            entries.push(entry.to_vec());
+            rest = after;
+        }
+        let length = (bytes.len() - rest.len()) as u64;
+        Ok(Self { base, entries, length, torn: !rest.is_empty() })
+    }
+}
+
+/// The entries that a log's writer keeps beside the tree, the newest, with the index of the first. Changes nothing.
+/// Where writers may be at work, ask [`super::between_batches`].
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Damaged`].
+pub fn tail(log: &Path) -> Result<(u64, Vec<Vec<u8>>)> {
+    Records::read(&log.join(NAME)).map(|records| (records.base, records.entries))
 }
 
 fn record(entry: &[u8], bytes: &mut Vec<u8>) -> Result<()> {

@@ -48,7 +48,10 @@ fn nobodys_hash_is_one() {
 async fn only_the_right_password_opens() {
     let authenticator = closed(&line("ann", "secret"), false);
     for _ in 0..2 {
-        assert_eq!(ask(&authenticator, Right::Push, &headers("ann", "secret")).await, Ok(Caller::User));
+        assert_eq!(
+            ask(&authenticator, Right::Push, &headers("ann", "secret")).await,
+            Ok(Caller::User("ann".to_owned()))
+        );
     }
     assert_eq!(authenticator.remembered.lock().unwrap().len(), 1);
     for (user, password) in [("ann", "wrong"), ("ann", ""), ("bob", "secret"), ("", "secret")] {
@@ -101,7 +104,7 @@ async fn many_at_once_check_one_password_once() {
         })
         .collect();
     for task in tasks {
-        assert_eq!(task.await.unwrap(), Ok(Caller::User));
+        assert_eq!(task.await.unwrap(), Ok(Caller::User("ann".to_owned())));
     }
     assert!(authenticator.remembered.lock().unwrap().len() <= CHECKS_AT_ONCE);
 }

@@ -1,0 +1,137 @@
+//! Why an event cannot be logged, or a log not be read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Every way in which a call to this crate can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file operation failed.
+    #[error("cannot {action} `{path}`")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An event could not be logged, so that its work must not be reported as done.
+    #[error("the audit log `{log}` cannot be written, so nothing is reported as done")]
+    Unlogged {
+        /// The log.
+        log: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<tlog::Error>,
+    },
+    /// A log or a key of one is not as it should be.
+    #[error(transparent)]
+    Log(#[from] tlog::Error),
+    /// The file does not hold a key of a log.
+    #[error("`{0}` does not hold the key of a log")]
+    Key(PathBuf),
+    /// A key or policy that was given cannot be used.
+    #[error("`{path}` cannot be used")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: tlog::Error,
+    },
+    /// An entry is not JSON of an event's form.
+    #[error("it is not an event that this version knows")]
+    Form(#[source] serde_json::Error),
+    /// An entry of a newer program.
+    #[error("it has version {0}, and this program knows version 1")]
+    Version(u32),
+    /// An entry with white space, or with members in another order.
+    #[error("it is not in canonical form")]
+    NotCanonical,
+    /// An entry that is in the log as it was logged, but is no event.
+    #[error("entry {index} is no event")]
+    NoEvent {
+        /// Its index.
+        index: u64,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The index beside the log failed; it can be removed.
+    #[error("the index `{path}` cannot be used")]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// There is no such kind of event.
+    #[error("`{0}` is not a kind of event")]
+    Kind(String),
+    /// There is no such framework.
+    #[error("`{0}` is not a framework")]
+    Framework(String),
+    /// It is not written as a digest is.
+    #[error("`{0}` is not a digest")]
+    Digest(String),
+    /// No event names the digest.
+    #[error("none of the {size} entries of this log names `{digest}`")]
+    Unknown {
+        /// The digest.
+        digest: String,
+        /// How many entries were looked at.
+        size: u64,
+    },
+    /// A period with more events than one report can have.
+    #[error("there are more than {0} events in this period, too many for one report")]
+    TooMuch(usize),
+    /// A report was to be made of a part of a log only.
+    #[error("{found} of the log's {size} entries were read, and a report tells of all")]
+    Missing {
+        /// How many were read.
+        found: u64,
+        /// How many there are.
+        size: u64,
+    },
+}
+
+impl Error {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Digest(_) => Some("a digest is `sha256:` and 64 digits from 0 to 9 and a to f"),
+            Self::Unknown { .. } => Some(
+                "`airlock audit log` lists what there is; content that came in is logged under its manifest's digest, \
+                 and what another side did is in that side's log",
+            ),
+            Self::TooMuch(_) => Some("make the period smaller with `--since` and `--until`"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Whether the log lies where nothing can be written.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|e| e.kind() == io::ErrorKind::ReadOnlyFilesystem)
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}

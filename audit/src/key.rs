@@ -1,0 +1,66 @@
+//! A log's key: `key.pem`, made once, and `key.pub`, its public half in the form that `--key` takes.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use tlog::note::KeyKind;
+use tlog::{Hash, SigningKey, VerifierKey};
+
+use crate::{Error, Result};
+
+const PRIVATE: &str = "key.pem";
+const PUBLIC: &str = "key.pub";
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----\n";
+const END: &str = "-----END PRIVATE KEY-----\n";
+
+/// Makes a log's key in its folder.
+pub(super) fn make(log: &Path) -> Result<SigningKey> {
+    let pkcs8 = SigningKey::generate()?;
+    let key = named(&pkcs8)?;
+    let encoded = BASE64_STANDARD.encode(&pkcs8);
+    let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
+    write(&log.join(PRIVATE), &format!("{BEGIN}{}{END}", lines.collect::<String>()), 0o600)?;
+    write(&log.join(PUBLIC), &format!("{}\n", key.verifier()), 0o644)?;
+    Ok(key)
+}
+
+/// Reads a log's private key.
+pub(super) fn load(log: &Path) -> Result<SigningKey> {
+    let path = log.join(PRIVATE);
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let pkcs8 = text
+        .strip_prefix(BEGIN)
+        .and_then(|rest| rest.strip_suffix(END))
+        .and_then(|lines| BASE64_STANDARD.decode(lines.replace('\n', "")).ok())
+        .ok_or_else(|| Error::Key(path.clone()))?;
+    named(&pkcs8).map_err(|source| Error::Unusable { path, source })
+}
+
+/// Reads a log's public key, as the log itself tells it.
+pub(super) fn own(log: &Path) -> Result<VerifierKey> {
+    read(&log.join(PUBLIC))
+}
+
+/// Reads a public key.
+pub(super) fn read(path: &Path) -> Result<VerifierKey> {
+    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    text.trim_end().parse().map_err(|source| Error::Unusable { path: path.to_owned(), source })
+}
+
+/// A log is named after its key, so that no two have one name.
+fn named(pkcs8: &[u8]) -> tlog::Result<SigningKey> {
+    let public = SigningKey::new("log", KeyKind::Ed25519, pkcs8)?.verifier();
+    let hash = Hash::leaf(public.public());
+    let hex: String = hash.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    SigningKey::new(&format!("log-{hex}.airlock.local"), KeyKind::Ed25519, pkcs8)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(Error::io("write", path))
+}

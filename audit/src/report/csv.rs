@@ -1,0 +1,202 @@
+//! A report as one table (RFC 4180), for spreadsheets.
+//!
+//! `record` says what a line is: a `control`, a `leaf` with the `controls` that it is evidence for, a `check`, or a
+//! `count`. Hashes are in hexadecimal digits, because base64 can begin as a formula does.
+
+use std::io::{self, Write};
+
+use super::{Finding, Leaf, Report, hex};
+
+const COLUMNS: &[&str] = &[
+    "record",
+    "framework",
+    "controls",
+    "title",
+    "status",
+    "reason",
+    "expected",
+    "found",
+    "leaf",
+    "leaf_hash",
+    "time",
+    "time_source",
+    "actor",
+    "uid",
+    "address",
+    "host",
+    "component",
+    "event",
+    "result",
+    "outcome_reason",
+    "outcome_detail",
+    "object_kind",
+    "object_name",
+    "digests",
+    "evidence",
+    "log_origin",
+    "tree_size",
+    "root",
+    "own_key",
+    "proof",
+];
+
+/// A line: columns and what stands in them.
+type Cells = Vec<(&'static str, String)>;
+
+/// Writes a report.
+///
+/// # Errors
+/// What `out` says.
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    line(out, &COLUMNS.iter().map(|name| (*name, (*name).to_owned())).collect::<Cells>())?;
+    for finding in &report.controls {
+        line(out, &[of_log(report), of_control(finding)].concat())?;
+    }
+    // Leaves come in order, and so do those of each control.
+    let mut open: Vec<(&str, &[u64])> =
+        report.controls.iter().map(|finding| (finding.control.id, finding.leaves.as_slice())).collect();
+    for leaf in &report.leaves {
+        let mut controls = Vec::new();
+        for (id, rest) in &mut open {
+            if let Some((_, later)) = rest.split_first().filter(|(first, _)| **first == leaf.index) {
+                controls.push(*id);
+                *rest = later;
+            }
+        }
+        line(out, &[of_log(report), of_leaf(leaf, &controls.join(" "))].concat())?;
+    }
+    for check in &report.checks {
+        let exceptions: Vec<String> = check.exceptions.iter().map(u64::to_string).collect();
+        let cells = vec![
+            ("record", "check".to_owned()),
+            ("reason", check.name.to_owned()),
+            ("title", check.title.to_owned()),
+            ("status", if check.found < check.expected { "not so" } else { "so" }.to_owned()),
+            ("expected", check.expected.to_string()),
+            ("found", check.found.to_string()),
+            ("leaf", exceptions.join(" ")),
+        ];
+        line(out, &[of_log(report), cells].concat())?;
+    }
+    let counts = &report.counts;
+    let totals = [
+        ("leaves", counts.leaves),
+        ("relevant", counts.relevant),
+        ("irrelevant", counts.irrelevant),
+        ("before", counts.before),
+        ("after", counts.after),
+        ("no events", counts.no_events),
+    ];
+    let count = |title: &str, found: u64| {
+        vec![("record", "count".to_owned()), ("title", title.to_owned()), ("found", found.to_string())]
+    };
+    for (title, found) in totals {
+        line(out, &[of_log(report), count(title, found)].concat())?;
+    }
+    for tally in &counts.events {
+        let cells = vec![("event", tally.event.clone()), ("result", tally.result.to_owned())];
+        line(out, &[of_log(report), count("events", tally.leaves), cells].concat())?;
+    }
+    Ok(())
+}
+
+fn of_log(report: &Report) -> Cells {
+    vec![
+        ("framework", report.framework.name().to_owned()),
+        ("log_origin", report.log.origin.clone()),
+        ("tree_size", report.log.size.to_string()),
+        ("root", hex(report.log.root)),
+        ("own_key", report.log.own_key.to_string()),
+    ]
+}
+
+fn of_control(finding: &Finding) -> Cells {
+    vec![
+        ("record", "control".to_owned()),
+        ("controls", finding.control.id.to_owned()),
+        ("title", finding.control.title.to_owned()),
+        ("status", finding.status.words().to_owned()),
+        ("reason", finding.reason.clone()),
+        ("found", finding.leaves.len().to_string()),
+    ]
+}
+
+fn of_leaf(leaf: &Leaf, controls: &str) -> Cells {
+    let event = &leaf.event;
+    let evidence: Vec<String> =
+        event.evidence.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let proof: Vec<String> = leaf.proof.hashes.iter().map(|hash| hex(*hash)).collect();
+    vec![
+        ("record", "leaf".to_owned()),
+        ("controls", controls.to_owned()),
+        ("leaf", leaf.index.to_string()),
+        ("leaf_hash", hex(leaf.hash())),
+        ("time", event.time.clone()),
+        ("time_source", event.time_source.clone()),
+        ("actor", event.actor.user.clone().unwrap_or_default()),
+        ("uid", event.actor.uid.map(|uid| uid.to_string()).unwrap_or_default()),
+        ("address", event.actor.address.clone().unwrap_or_default()),
+        ("host", event.host.clone()),
+        ("component", format!("{} {}", event.component.name, event.component.version)),
+        ("event", event.event.name().to_owned()),
+        ("result", event.outcome.result.name().to_owned()),
+        ("outcome_reason", event.outcome.reason.clone().unwrap_or_default()),
+        ("outcome_detail", event.outcome.detail.clone().unwrap_or_default()),
+        ("object_kind", event.object.kind.clone()),
+        ("object_name", event.object.name.clone()),
+        ("digests", event.object.digests.join(" ")),
+        ("evidence", evidence.join(" ")),
+        ("proof", proof.join(" ")),
+    ]
+}
+
+/// Every field in quotes: then no separator of any country cuts one in two. Lines end as RFC 4180 says.
+fn line(out: &mut dyn Write, cells: &[(&str, String)]) -> io::Result<()> {
+    for (number, name) in COLUMNS.iter().enumerate() {
+        let value = cells.iter().find(|(column, _)| column == name).map_or("", |(_, value)| value);
+        let comma = if number == 0 { "" } else { "," };
+        write!(out, "{comma}\"{}\"", field(value).replace('"', "\"\""))?;
+    }
+    out.write_all(b"\r\n")
+}
+
+/// Control characters are shown, not obeyed; and what a spreadsheet would take for a formula begins with `'`, which
+/// it takes for "this is text" (OWASP, CSV injection).
+fn field(value: &str) -> String {
+    let mut shown = String::with_capacity(value.len());
+    for c in value.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    let first = value.trim_start().chars().next();
+    if first.is_some_and(|c| "=+-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}".contains(c)) {
+        shown.insert(0, '\'');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn a_field_is_never_a_formula_and_never_two_lines() {
+        for (value, shown) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("  =1", "'  =1"),
+            ("\t=1", "'\\u{9}=1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("a\r\nb", "a\\u{d}\\u{a}b"),
+            ("a=1", "a=1"),
+            ("", ""),
+        ] {
+            assert_eq!(field(value), shown);
+        }
+    }
+}

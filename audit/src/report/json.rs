@@ -1,0 +1,150 @@
+//! A report as JSON of our own form, `airlock-audit-report/v1`; `docs/audit-report.md` describes it.
+//!
+//! Each leaf can be checked from the document alone: the canonical form of its `event` (RFC 8785) is hashed as RFC 6962 says,
+//! `proof` leads to `log.root`, and `log.checkpoint` is the signed note that has this root.
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+use tlog::Hash;
+
+use super::{Checked, Counts, Finding, Leaf, Report, text};
+use crate::Event;
+
+/// The form's name.
+pub const FORMAT: &str = "airlock-audit-report/v1";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    format: &'static str,
+    tool: Tool,
+    framework: FrameworkOf,
+    period: PeriodOf,
+    log: LogOf<'a>,
+    counts: &'a Counts,
+    checks: &'a [Checked],
+    controls: Vec<ControlOf<'a>>,
+    leaves: Leaves<'a>,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct FrameworkOf {
+    name: &'static str,
+    title: &'static str,
+    sources: &'static [&'static str],
+}
+
+#[derive(Serialize)]
+struct PeriodOf {
+    since: Option<String>,
+    until: Option<String>,
+    first: String,
+    last: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogOf<'a> {
+    origin: &'a str,
+    size: u64,
+    root: String,
+    own_key: bool,
+    witnessed: bool,
+    checkpoint: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ControlOf<'a> {
+    id: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    also: Option<&'static str>,
+    title: &'static str,
+    status: &'static str,
+    reason: &'a str,
+    evidences: &'static str,
+    leaves_out: &'static str,
+    checks: Vec<&'static str>,
+    leaves: &'a [u64],
+}
+
+/// One at a time: a report can be larger than what one wants in memory twice.
+struct Leaves<'a>(&'a [Leaf]);
+
+#[derive(Serialize)]
+struct LeafOf<'a> {
+    index: u64,
+    hash: String,
+    event: &'a Event,
+    proof: Vec<String>,
+}
+
+impl Serialize for Leaves<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|leaf| LeafOf {
+            index: leaf.index,
+            hash: leaf.hash().to_string(),
+            event: &leaf.event,
+            proof: leaf.proof.hashes.iter().map(Hash::to_string).collect(),
+        }))
+    }
+}
+
+/// Writes a report.
+///
+/// # Errors
+/// What `out` says.
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let (first, last) = report.moments();
+    let log = &report.log;
+    let document = Document {
+        format: FORMAT,
+        tool: Tool { name: "airlock", version: env!("CARGO_PKG_VERSION") },
+        framework: FrameworkOf {
+            name: report.framework.name(),
+            title: report.framework.title(),
+            sources: report.framework.sources(),
+        },
+        period: PeriodOf {
+            since: report.period.since.map(text),
+            until: report.period.until.map(text),
+            first,
+            last,
+        },
+        log: LogOf {
+            origin: &log.origin,
+            size: log.size,
+            root: log.root.to_string(),
+            own_key: log.own_key,
+            witnessed: log.witnessed,
+            checkpoint: &log.checkpoint,
+        },
+        counts: &report.counts,
+        checks: &report.checks,
+        controls: report.controls.iter().map(control).collect(),
+        leaves: Leaves(&report.leaves),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    out.write_all(b"\n")
+}
+
+fn control(finding: &Finding) -> ControlOf<'_> {
+    ControlOf {
+        id: finding.control.id,
+        also: finding.control.also,
+        title: finding.control.title,
+        status: finding.status.name(),
+        reason: &finding.reason,
+        evidences: finding.control.evidences,
+        leaves_out: finding.control.leaves_out,
+        checks: finding.control.checks_named(),
+        leaves: &finding.leaves,
+    }
+}

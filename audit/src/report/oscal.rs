@@ -1,0 +1,345 @@
+//! A report as OSCAL assessment results (NIST, version 1.1.3, JSON).
+//!
+//! One observation for each leaf and each check, one finding for each control, and for each leaf a resource with its
+//! proof as a file (C2SP tlog-proof). OSCAL knows two states; "no evidence" is `not-satisfied` with the reason
+//! `other`, because nobody may take it for satisfied. Identifiers follow from the checkpoint, the framework and the
+//! period: version 5 of RFC 9562 with SHA-256 in SHA-1's place.
+
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use tlog::Hash;
+
+use super::framework::{Framework, Status};
+use super::{Checked, Finding, Leaf, Report, hex, text};
+
+/// The version of OSCAL.
+pub const VERSION: &str = "1.1.3";
+
+/// Whose properties these are; nothing is there to be fetched. Other tools want a host in it.
+const NAMESPACE: &str = "https://airlock.local/ns/audit";
+
+/// Writes a report.
+///
+/// # Errors
+/// What `out` says.
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &Document { assessment_results: Results::of(Names(report)) })?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Document<'a> {
+    assessment_results: Results<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Results<'a> {
+    uuid: String,
+    metadata: Value,
+    import_ap: Value,
+    results: [Outcome<'a>; 1],
+    back_matter: BackMatter<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Outcome<'a> {
+    uuid: String,
+    title: String,
+    description: String,
+    start: String,
+    end: String,
+    props: Vec<Value>,
+    local_definitions: Value,
+    reviewed_controls: Value,
+    observations: Each<'a>,
+    findings: Each<'a>,
+}
+
+#[derive(Serialize)]
+struct BackMatter<'a> {
+    resources: Each<'a>,
+}
+
+/// Made one at a time, when they are written.
+struct Each<'a>(&'a Report, fn(Names<'a>) -> Box<dyn Iterator<Item = Value> + 'a>);
+
+impl Serialize for Each<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.1)(Names(self.0)))
+    }
+}
+
+/// What things of a report are called.
+#[derive(Clone, Copy)]
+struct Names<'a>(&'a Report);
+
+impl Names<'_> {
+    fn uuid(self, name: &str) -> String {
+        let Report { framework, period, log, .. } = self.0;
+        let end = |moment: Option<_>| moment.map(text).unwrap_or_default();
+        let (since, until) = (end(period.since), end(period.until));
+        let (origin, size, root) = (&log.origin, log.size, log.root);
+        let seed = format!("{origin}\n{size}\n{root}\n{framework}\n{since}\n{until}\n{name}");
+        let hash = Hash::leaf(seed.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(hash.as_bytes()).for_each(|(byte, from)| *byte = *from);
+        let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | 0x5 << 76 | 0x2 << 62;
+        let digits = format!("{number:032x}");
+        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+    }
+
+    fn tool(self) -> String {
+        self.uuid("tool")
+    }
+
+    fn leaf(self, index: u64) -> String {
+        self.uuid(&format!("leaf {index}"))
+    }
+
+    fn proof(self, index: u64) -> String {
+        self.uuid(&format!("proof {index}"))
+    }
+
+    fn check(self, name: &str) -> String {
+        self.uuid(&format!("check {name}"))
+    }
+}
+
+impl<'a> Results<'a> {
+    fn of(names: Names<'a>) -> Self {
+        let report = names.0;
+        let (_, last) = report.moments();
+        Self {
+            uuid: names.uuid("assessment-results"),
+            metadata: json!({
+                "title": format!("{}: what airlock's audit log shows", report.framework.title()),
+                "last-modified": last,
+                "version": report.log.size.to_string(),
+                "oscal-version": VERSION,
+                "remarks": format!("Control identifiers: {}.", report.framework.sources().join("; ")),
+            }),
+            import_ap: json!({
+                "href": format!("#{}", names.uuid("plan")),
+                "remarks": "There is no plan in OSCAL: which event speaks for which control is fixed in airlock.",
+            }),
+            results: [Outcome::of(names)],
+            back_matter: BackMatter { resources: Each(report, |names| Box::new(resources(names))) },
+        }
+    }
+}
+
+impl<'a> Outcome<'a> {
+    fn of(names: Names<'a>) -> Self {
+        let report = names.0;
+        let (start, end) = report.moments();
+        Self {
+            uuid: names.uuid("result"),
+            title: format!("Evidence of log {} at {} leaves", line(&report.log.origin), report.log.size),
+            description:
+                "A state is about what the description of its finding says, and about nothing else of \
+                          the control. Evidence for an assessor, not an assessment."
+                    .to_owned(),
+            start,
+            end,
+            props: properties(report),
+            local_definitions: tool(names),
+            reviewed_controls: reviewed(report),
+            observations: Each(report, |names| Box::new(observations(names))),
+            findings: Each(report, |names| Box::new(findings(names))),
+        }
+    }
+}
+
+fn properties(report: &Report) -> Vec<Value> {
+    let (log, counts) = (&report.log, &report.counts);
+    vec![
+        property("log-origin", &log.origin),
+        property("tree-size", &log.size.to_string()),
+        property("root", &log.root.to_string()),
+        property("log-key", if log.own_key { "own" } else { "given" }),
+        property("witnessed", &log.witnessed.to_string()),
+        property("leaves-relevant", &counts.relevant.to_string()),
+        property("leaves-irrelevant", &counts.irrelevant.to_string()),
+        property("leaves-before", &counts.before.to_string()),
+        property("leaves-after", &counts.after.to_string()),
+        property("leaves-no-events", &counts.no_events.to_string()),
+    ]
+}
+
+fn tool(names: Names<'_>) -> Value {
+    json!({ "assessment-assets": {
+        "components": [{
+            "uuid": names.tool(),
+            "type": "software",
+            "title": "airlock",
+            "description": "Reads the log, checks each leaf's proof, and counts.",
+            "props": [property("version", env!("CARGO_PKG_VERSION"))],
+            "status": { "state": "operational" },
+        }],
+        "assessment-platforms": [{
+            "uuid": names.uuid("platform"),
+            "title": "airlock audit report",
+            "uses-components": [{ "component-uuid": names.tool() }],
+        }],
+    }})
+}
+
+fn reviewed(report: &Report) -> Value {
+    let control = |finding: &Finding| json!({ "control-id": token(report.framework, finding.control.id) });
+    let controls: Vec<Value> = report.controls.iter().map(control).collect();
+    json!({ "control-selections": [{ "include-controls": controls }] })
+}
+
+fn observations(names: Names<'_>) -> impl Iterator<Item = Value> {
+    let leaves = names.0.leaves.iter().map(move |leaf| of_leaf(names, leaf));
+    leaves.chain(names.0.checks.iter().map(move |check| of_check(names, check)))
+}
+
+fn of_leaf(names: Names<'_>, leaf: &Leaf) -> Value {
+    let event = &leaf.event;
+    let title = format!("Leaf {}: {}, {}", leaf.index, event.event.name(), event.outcome.result.name());
+    let mut props = vec![
+        property("leaf", &leaf.index.to_string()),
+        property("leaf-hash", &hex(leaf.hash())),
+        property("event", event.event.name()),
+        property("outcome", event.outcome.result.name()),
+        property("actor", &leaf.actor()),
+        property("host", &event.host),
+        property("component", &format!("{} {}", event.component.name, event.component.version)),
+        property("time-source", &event.time_source),
+        property("object-kind", &event.object.kind),
+        property("object-name", &event.object.name),
+    ];
+    props.extend(event.outcome.reason.iter().map(|reason| property("outcome-reason", reason)));
+    props.extend(event.object.digests.iter().map(|digest| property("digest", digest)));
+    props.extend(event.evidence.iter().map(|(name, value)| property("evidence", &format!("{name}={value}"))));
+    let collected = super::moment(&event.time).map_or_else(|| names.0.moments().0, text);
+    json!({
+        "uuid": names.leaf(leaf.index),
+        "title": title,
+        "description": title,
+        "props": props,
+        "methods": ["EXAMINE"],
+        "types": ["historic"],
+        "origins": origins(names),
+        "relevant-evidence": [{
+            "href": format!("#{}", names.proof(leaf.index)),
+            "description": format!("The entry of leaf {}, and the proof that it is under the checkpoint.", leaf.index),
+        }],
+        "collected": collected,
+    })
+}
+
+fn of_check(names: Names<'_>, check: &Checked) -> Value {
+    let mut props = vec![
+        property("check", check.name),
+        property("expected", &check.expected.to_string()),
+        property("found", &check.found.to_string()),
+    ];
+    props.extend(check.exceptions.iter().map(|leaf| property("exception", &leaf.to_string())));
+    json!({
+        "uuid": names.check(check.name),
+        "title": check.title,
+        "description": format!("{} of {} expected: {}.", check.found, check.expected, check.title),
+        "props": props,
+        "methods": ["TEST"],
+        "types": ["control-objective"],
+        "origins": origins(names),
+        "collected": names.0.moments().1,
+    })
+}
+
+fn origins(names: Names<'_>) -> Value {
+    json!([{ "actors": [{ "type": "tool", "actor-uuid": names.tool() }] }])
+}
+
+fn findings(names: Names<'_>) -> impl Iterator<Item = Value> {
+    names.0.controls.iter().map(move |finding| found(names, finding))
+}
+
+fn found(names: Names<'_>, finding: &Finding) -> Value {
+    let (control, framework) = (finding.control, names.0.framework);
+    let id = token(framework, control.id);
+    let (kind, target) = match framework {
+        Framework::Nist80053r5 => ("statement-id", format!("{id}_smt")),
+        Framework::CmmcL2 | Framework::SrgContainer => ("objective-id", id),
+    };
+    let (state, reason) = match finding.status {
+        Status::Satisfied => ("satisfied", "pass"),
+        Status::NotSatisfied => ("not-satisfied", "fail"),
+        Status::NoEvidence => ("not-satisfied", "other"),
+    };
+    let mut props = vec![property("status", finding.status.name()), property("control", control.id)];
+    props.extend(control.also.map(|also| property("also", also)));
+    let mut value = json!({
+        "uuid": names.uuid(&format!("finding {}", control.id)),
+        "title": format!("{} {}", control.id, control.title),
+        "description": format!("Shows: {} Does not show: {}", control.evidences, control.leaves_out),
+        "props": props,
+        "origins": origins(names),
+        "target": {
+            "type": kind,
+            "target-id": target,
+            "status": { "state": state, "reason": reason, "remarks": finding.reason },
+        },
+    });
+    let leaves = finding.leaves.iter().map(|index| names.leaf(*index));
+    let checks = control.checks().iter().map(|check| names.check(check.name()));
+    let related: Vec<Value> = leaves.chain(checks).map(|uuid| json!({ "observation-uuid": uuid })).collect();
+    // OSCAL has no empty lists.
+    if let (false, Some(members)) = (related.is_empty(), value.as_object_mut()) {
+        members.insert("related-observations".to_owned(), related.into());
+    }
+    value
+}
+
+fn resources(names: Names<'_>) -> impl Iterator<Item = Value> {
+    let plan = json!({
+        "uuid": names.uuid("plan"),
+        "title": "No assessment plan",
+        "description": "airlock's documentation tells which event speaks for which control.",
+    });
+    std::iter::once(plan).chain(names.0.leaves.iter().map(move |leaf| {
+        json!({
+            "uuid": names.proof(leaf.index),
+            "title": format!("Proof of leaf {}", leaf.index),
+            "base64": {
+                "filename": format!("leaf-{}.tlog-proof", leaf.index),
+                "media-type": "text/plain",
+                "value": BASE64_STANDARD.encode(leaf.proof.to_string()),
+            },
+        })
+    }))
+}
+
+fn property(name: &str, value: &str) -> Value {
+    json!({ "name": name, "ns": NAMESPACE, "value": line(value) })
+}
+
+/// A text of one line that is not empty and has no white space at its ends, which OSCAL does not allow.
+fn line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    if shown.is_empty() { "-".to_owned() } else { shown }
+}
+
+/// A control's identifier as OSCAL spells it: `si-7.15` for `SI-7(15)`.
+fn token(framework: Framework, id: &str) -> String {
+    match framework {
+        Framework::Nist80053r5 => id.to_lowercase().replace('(', ".").replace(')', ""),
+        Framework::CmmcL2 | Framework::SrgContainer => id.to_owned(),
+    }
+}

@@ -1,0 +1,105 @@
+//! Finding events: the index says where to look, the log says what is there.
+
+use rusqlite::types::Value;
+use time::OffsetDateTime;
+
+use crate::index::number;
+use crate::journal::text;
+use crate::{Ending, Event, Index, Kind, Reader, Result};
+
+/// Which events are wanted: those that all that is given applies to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Not before this time, by the second.
+    pub since: Option<OffsetDateTime>,
+    /// Before this time, by the second.
+    pub until: Option<OffsetDateTime>,
+    /// By this user.
+    pub actor: Option<String>,
+    /// About a digest that begins like this.
+    pub digest: Option<String>,
+    /// Of this kind, or of the kinds that begin with this word: `push`, `policy`.
+    pub event: Option<String>,
+    /// That ended like this.
+    pub outcome: Option<Ending>,
+    /// About what has exactly this name.
+    pub object: Option<String>,
+    /// At most so many, the newest.
+    pub limit: Option<u64>,
+}
+
+impl Filter {
+    /// Whether an event is wanted. What is left out of account is the limit.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        // All times in a log have one form, so that their order is that of their text.
+        self.since.is_none_or(|since| event.time >= text(since))
+            && self.until.is_none_or(|until| event.time < text(until))
+            && self.actor.as_deref().is_none_or(|actor| event.actor.user.as_deref() == Some(actor))
+            && self.event.as_deref().is_none_or(|word| event.event.is(word))
+            && self.outcome.is_none_or(|outcome| event.outcome.result == outcome)
+            && self.object.as_deref().is_none_or(|object| event.object.name == object)
+            && self
+                .digest
+                .as_deref()
+                .is_none_or(|digest| event.object.digests.iter().any(|known| known.starts_with(digest)))
+    }
+
+    /// The newest first.
+    pub(crate) fn sql(&self, below: u64) -> (String, Vec<Value>) {
+        let (mut terms, mut values) = (vec!["idx < ?".to_owned()], vec![number(below)]);
+        let mut term = |sql: &str, value: Value| {
+            terms.push(sql.to_owned());
+            values.push(value);
+        };
+        if let Some(since) = self.since {
+            term("time >= ?", Value::Text(text(since)));
+        }
+        if let Some(until) = self.until {
+            term("time < ?", Value::Text(text(until)));
+        }
+        if let Some(actor) = &self.actor {
+            term("actor = ?", Value::Text(actor.clone()));
+        }
+        if let Some(outcome) = self.outcome {
+            term("result = ?", Value::Text(outcome.name().to_owned()));
+        }
+        if let Some(object) = &self.object {
+            term("object = ?", Value::Text(object.clone()));
+        }
+        if let Some(digest) = &self.digest {
+            // Digests are hexadecimal: what begins so sorts before it followed by `g`.
+            terms.push("idx IN (SELECT idx FROM digests WHERE digest >= ? AND digest < ?)".to_owned());
+            values.extend([Value::Text(digest.clone()), Value::Text(format!("{digest}\u{7f}"))]);
+        }
+        if let Some(word) = &self.event {
+            let kinds = Kind::ALL.iter().filter(|kind| kind.is(word));
+            let kinds: Vec<Value> = kinds.map(|kind| Value::Text(kind.name().to_owned())).collect();
+            terms.push(format!("event IN ({})", vec!["?"; kinds.len()].join(", ")));
+            values.extend(kinds);
+        }
+        let sql = format!("SELECT idx FROM events WHERE {} ORDER BY idx DESC", terms.join(" AND "));
+        (self.limit.map_or_else(|| sql.clone(), |limit| format!("{sql} LIMIT {limit}")), values)
+    }
+}
+
+/// Gives the wanted events in the order of the log, each proved.
+///
+/// # Errors
+/// What is wrong with the index or the log.
+pub fn search(
+    reader: &Reader,
+    index: &Index,
+    filter: &Filter,
+    each: &mut dyn FnMut(u64, Event) -> Result<()>,
+) -> Result<u64> {
+    let mut found = 0;
+    for index in index.candidates(filter, reader.size())? {
+        let event = reader.event(index)?;
+        if filter.wants(&event) {
+            found += 1;
+            each(index, event)?;
+        }
+    }
+    Ok(found)
+}

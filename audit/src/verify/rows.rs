@@ -1,0 +1,202 @@
+//! The index, compared with the events row by row.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, params};
+use tlog::{Checkpoint, Folder};
+
+use crate::index::{Known, known};
+use crate::{Event, Index};
+
+use super::tree::Tree;
+use super::{Fault, NAMED, Part, Report};
+
+/// Rows that are read at once.
+const CHUNK: i64 = 4096;
+
+/// The index, read along with the log.
+pub(super) struct Rows {
+    log: PathBuf,
+    open: Option<Open>,
+    /// Told after what is wrong with the log itself.
+    faults: Vec<Fault>,
+    more: u64,
+}
+
+struct Open {
+    connection: Connection,
+    known: Known,
+    rows: VecDeque<Row>,
+    /// The first entry whose row is not read yet.
+    next: i64,
+}
+
+struct Row {
+    index: u64,
+    fields: [Option<String>; 5],
+    digests: BTreeSet<String>,
+}
+
+impl Rows {
+    /// Opens the index, if there is one, and changes nothing.
+    pub(super) fn open(log: &Path, report: &mut Report) -> Self {
+        let path = Index::path(log);
+        let mut rows = Self { log: log.to_owned(), open: None, faults: Vec::new(), more: 0 };
+        if !path.exists() {
+            report.notices.push("there is no index: the next search makes one".to_owned());
+            return rows;
+        }
+        let opened = || {
+            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(std::time::Duration::from_secs(30))?;
+            let sound =
+                connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))?;
+            Ok((known(&connection)?, sound, connection))
+        };
+        match opened() {
+            Ok((known, sound, connection)) if sound == "ok" => {
+                let open = |known| Open { connection, known, rows: VecDeque::new(), next: 0 };
+                rows.open = known.map(open);
+            }
+            Ok((_, defect, _)) => rows.broken(&defect),
+            Err::<_, rusqlite::Error>(error) => rows.broken(&error.to_string()),
+        }
+        rows
+    }
+
+    /// Compares the next event with its row.
+    pub(super) fn compare(&mut self, index: u64, event: &Event) {
+        let found = loop {
+            let Some(open) = self.open.as_mut().filter(|open| index < open.known.size) else { return };
+            match open.next() {
+                Ok(Some(row)) if row.index < index => {
+                    self.fault(Some(row.index), "it has a row for what is no event".to_owned());
+                }
+                Ok(Some(row)) if row.index > index => {
+                    open.rows.push_front(row);
+                    break None;
+                }
+                Ok(row) => break row,
+                Err(error) => return self.broken(&error.to_string()),
+            }
+        };
+        let time = &event.time;
+        match found {
+            Some(row) if row.tells(event) => {}
+            Some(_) => self.fault(Some(index), format!("its row does not say what the entry of {time} says")),
+            None => self.fault(Some(index), format!("its row is missing; the event is of {time}")),
+        }
+    }
+
+    /// Compares the ends, and tells all.
+    pub(super) fn end(mut self, checkpoint: &Checkpoint, tree: &Tree, report: &mut Report) {
+        if let Some(mut open) = self.open.take() {
+            report.indexed = Some(open.known.size);
+            match open.next() {
+                _ if open.known.origin != checkpoint.origin => {
+                    self.faults.clear();
+                    self.fault(None, format!("it is of the log `{}`", open.known.origin));
+                }
+                _ if open.known.size > checkpoint.size => self.ahead(&open.known, checkpoint, report),
+                Ok(Some(row)) => {
+                    self.fault(Some(row.index), "it has a row for what is not in the log".to_owned());
+                }
+                Ok(None) if report.is_sound() && tree.root(open.known.size) != Some(open.known.root) => {
+                    let size = open.known.size;
+                    let what = "entries it knew another root: the log was forked, or the index changed";
+                    self.fault(None, format!("at {size} {what}"));
+                }
+                Ok(None) => {}
+                Err(error) => self.broken(&error.to_string()),
+            }
+        }
+        for fault in self.faults {
+            report.push(fault);
+        }
+        report.more += self.more;
+    }
+
+    /// The index knows more than the log has.
+    fn ahead(&mut self, known: &Known, checkpoint: &Checkpoint, report: &Report) {
+        // Others may have logged and searched since this checkpoint was read.
+        let now = Folder::checkpoint(&self.log).and_then(|note| Checkpoint::read(&note));
+        if now.is_ok_and(|now| now.size >= known.size) {
+            return;
+        }
+        let lost = known.size - checkpoint.size;
+        let what = format!("it knows {lost} entries more than the checkpoint covers: the log was cut back");
+        let (entry, good_until) = (Some(checkpoint.size), report.last.clone());
+        self.faults.insert(0, Fault { part: Part::Index, entry, what, good_until });
+    }
+
+    fn fault(&mut self, entry: Option<u64>, what: String) {
+        if self.faults.len() < NAMED {
+            self.faults.push(Fault { part: Part::Index, entry, what, good_until: None });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn broken(&mut self, why: &str) {
+        self.open = None;
+        let what = format!("it cannot be read: {why}; `airlock audit index --rebuild` makes it anew");
+        self.fault(None, what);
+    }
+}
+
+impl Open {
+    fn next(&mut self) -> rusqlite::Result<Option<Row>> {
+        if self.rows.is_empty() {
+            self.fill()?;
+        }
+        Ok(self.rows.pop_front())
+    }
+
+    fn fill(&mut self) -> rusqlite::Result<()> {
+        let end = self.next.saturating_add(CHUNK);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT idx, time, event, result, actor, object FROM events WHERE idx >= ?1 ORDER BY idx LIMIT ?2",
+        )?;
+        let row = |row: &rusqlite::Row<'_>| {
+            let fields = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?];
+            let index = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(u64::MAX);
+            Ok(Row { index, fields, digests: BTreeSet::new() })
+        };
+        let rows: Vec<Row> =
+            statement.query_map(params![self.next, CHUNK], row)?.collect::<rusqlite::Result<_>>()?;
+        let last = rows.last().map_or(end, |row| i64::try_from(row.index).unwrap_or(i64::MAX));
+        self.rows = rows.into();
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT idx, digest FROM digests WHERE idx BETWEEN ?1 AND ?2 ORDER BY idx")?;
+        let digests = statement.query_map(params![self.next, last], |row| {
+            Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(u64::MAX), row.get::<_, String>(1)?))
+        })?;
+        for digest in digests {
+            let (index, digest) = digest?;
+            if let Ok(place) = self.rows.binary_search_by_key(&index, |row| row.index)
+                && let Some(row) = self.rows.get_mut(place)
+            {
+                row.digests.insert(digest);
+            }
+        }
+        self.next = last.saturating_add(1);
+        Ok(())
+    }
+}
+
+impl Row {
+    fn tells(&self, event: &Event) -> bool {
+        let (kind, result) = (event.event.name(), event.outcome.result.name());
+        let fields = [
+            Some(event.time.as_str()),
+            Some(kind),
+            Some(result),
+            event.actor.user.as_deref(),
+            Some(event.object.name.as_str()),
+        ];
+        self.fields.iter().map(Option::as_deref).eq(fields)
+            && self.digests.iter().eq(event.object.digests.iter().collect::<BTreeSet<_>>())
+    }
+}

@@ -1,0 +1,306 @@
+//! What a report says of a log, and that it says something else when an event is missing.
+
+use std::collections::BTreeSet;
+
+use audit::report::{Checked, Collector, Framework, MAX_LEAVES, Period, Report, Source, Status};
+use audit::{Error, Event, Kind};
+use time::macros::datetime;
+
+use crate::log::{Step, by, done, entries, good_day, of, of_entries, refused, report};
+
+fn check<'a>(report: &'a Report, name: &str) -> &'a Checked {
+    report.checks.iter().find(|check| check.name == name).unwrap()
+}
+
+fn status(report: &Report, control: &str) -> Status {
+    report.controls.iter().find(|finding| finding.control.id == control).unwrap().status
+}
+
+fn nist(steps: Vec<Step>) -> Report {
+    report(&of(steps), Framework::Nist80053r5)
+}
+
+/// A good day without the event at `place`, or with another one in its stead.
+fn day_with(place: usize, other: Option<Step>) -> Vec<Step> {
+    let mut steps = good_day();
+    steps.remove(place);
+    if let Some(other) = other {
+        steps.insert(place, other);
+    }
+    steps
+}
+
+#[test]
+fn of_a_good_day_all_that_can_be_shown_is_satisfied() {
+    let found = nist(good_day());
+    for check in found.checks.iter().filter(|check| check.name != "cosigned") {
+        assert_eq!((check.found, check.exceptions.as_slice()), (check.expected, &[][..]), "{}", check.name);
+    }
+    let not = |finding: &&audit::report::Finding| finding.status != Status::Satisfied;
+    let others: Vec<_> = found.controls.iter().filter(not).map(|f| (f.control.id, f.status)).collect();
+    let no = Status::NoEvidence;
+    assert_eq!(
+        others,
+        [("AU-6", no), ("AU-9(2)", no), ("IR-4", no), ("MP-7", no), ("SC-13", no), ("SI-7(7)", no)],
+        "a quiet day is no evidence that an incident would be handled"
+    );
+}
+
+#[test]
+fn what_no_log_can_show_is_never_satisfied() {
+    for framework in Framework::ALL {
+        let found = report(&of(good_day()), *framework);
+        for finding in found.controls.iter().filter(|finding| finding.control.evidences == "Nothing.") {
+            assert_ne!(finding.status, Status::Satisfied, "{}", finding.control.id);
+            assert!(finding.leaves.is_empty());
+        }
+        for fips in ["SC.L2-3.13.11", "SRG-APP-000126-CTR-000275"] {
+            let finding = found.controls.iter().find(|finding| finding.control.id == fips);
+            assert!(finding.is_none_or(|finding| finding.status == Status::NotSatisfied));
+        }
+    }
+}
+
+#[test]
+fn an_import_that_nothing_verified_is_counted() {
+    let bare = || done(Kind::Import, "set", "set-1", &['1', '2', 'a'], &[]);
+    let after_verify = nist(day_with(5, Some(bare())));
+    assert_eq!(check(&after_verify, "imports-verified").found, 1, "the drive was verified just before");
+    let mut steps = day_with(5, Some(bare()));
+    steps.remove(4);
+    let found = nist(steps);
+    let imports = check(&found, "imports-verified");
+    assert_eq!((imports.expected, imports.found, imports.exceptions.as_slice()), (1, 0, &[5][..]));
+    for control in ["SI-7", "SI-7(1)", "SI-7(15)", "CM-14", "SR-11", "SR-4(3)"] {
+        assert_eq!(status(&found, control), Status::NotSatisfied, "{control}");
+    }
+}
+
+#[test]
+fn a_verification_after_the_import_does_not_count_for_it() {
+    let mut steps = day_with(5, Some(done(Kind::Import, "set", "set-1", &['a'], &[])));
+    let verify = steps.remove(4);
+    steps.push(verify);
+    assert_eq!(check(&nist(steps), "imports-verified").found, 0);
+}
+
+#[test]
+fn a_push_without_a_verdict_is_counted_unless_the_digest_was_verified() {
+    let push = || by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[]), Some("bob"));
+    let found = nist(day_with(7, Some(push())));
+    let pushes = check(&found, "pushes-judged");
+    assert_eq!((pushes.expected, pushes.found, pushes.exceptions.as_slice()), (1, 0, &[8][..]));
+    assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
+    assert_eq!(status(&found, "SI-7(1)"), Status::Satisfied);
+    let mut steps = day_with(7, Some(push()));
+    steps.push(done(Kind::Verify, "image", "apps/web:1", &['3'], &[("trust", "sha256:f")]));
+    assert_eq!(check(&nist(steps), "pushes-judged").found, 1);
+    let mut steps = day_with(7, Some(push()));
+    let warned = [("trust", "sha256:f"), ("warned", "no key of the group signed")];
+    steps.push(done(Kind::Verify, "image", "apps/web:1", &['3'], &warned));
+    assert_eq!(check(&nist(steps), "pushes-judged").found, 0, "a warning is no verdict");
+    let blob = by(done(Kind::Push, "blob", "apps/web", &['4'], &[]), Some("bob"));
+    assert_eq!(check(&nist(day_with(7, Some(blob))), "pushes-judged").expected, 0);
+}
+
+#[test]
+fn each_count_changes_when_its_event_is_not_as_it_must_be() {
+    let nobody = by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
+    let cases = [
+        ("attributed", day_with(7, Some(nobody)), vec![8]),
+        ("packs-signed", day_with(3, Some(done(Kind::Pack, "set", "set-1", &['a'], &[]))), vec![4]),
+        ("drives-identified", day_with(3, Some(done(Kind::Pack, "set", "s", &[], &[("key", "k")]))), vec![4]),
+        ("sources-locked", day_with(2, Some(done(Kind::Mirror, "lock", "l", &['1'], &[]))), vec![3]),
+        ("policy-named", day_with(4, Some(done(Kind::Verify, "set", "s", &['a'], &[]))), vec![5]),
+        ("no-alarms", day_with(0, Some(done(Kind::Alarm, "log", "other.example", &[], &[]))), vec![1]),
+        ("six-fields", day_with(2, Some(done(Kind::Mirror, "", "l", &['1'], &[("lock", "l")]))), vec![3]),
+    ];
+    for (name, steps, exceptions) in cases {
+        let found = nist(steps);
+        let counted = check(&found, name);
+        assert_eq!(counted.exceptions, exceptions, "{name}");
+        assert_eq!(counted.found + exceptions.len() as u64, counted.expected, "{name}");
+        assert!(counted.expected > 0, "{name}");
+    }
+}
+
+#[test]
+fn a_registry_that_did_not_close_in_order_is_counted_and_one_that_still_serves_is_not() {
+    let start = || done(Kind::ServeStart, "store", "/srv/store", &[], &[]);
+    let count = |steps| {
+        let found = nist(steps);
+        let closed = check(&found, "serve-closed");
+        (closed.expected, closed.found, closed.exceptions.clone())
+    };
+    assert_eq!(count(vec![start()]), (0, 0, vec![]));
+    assert_eq!(count(vec![start(), start()]), (1, 0, vec![1]));
+    assert_eq!(count(vec![start(), done(Kind::ServeStop, "store", "s", &[], &[]), start()]), (1, 1, vec![]));
+}
+
+#[test]
+fn a_log_that_lost_its_beginning_or_the_part_of_an_event_shows_it() {
+    let mut lost = entries(good_day());
+    lost.remove(0);
+    let found = report(&of_entries(lost), Framework::Nist80053r5);
+    assert_eq!(check(&found, "first-leaf").found, 0);
+    assert_eq!(status(&found, "AU-9"), Status::NotSatisfied);
+
+    let mut step = done(Kind::Mirror, "lock", "l", &[], &[("lock", "l")]);
+    step.draft.digests((0..600).map(|number| format!("sha512:{number:0128}")));
+    let all = entries(vec![step]);
+    assert_eq!(all.len(), 4);
+    let whole = report(&of_entries(all.clone()), Framework::Nist80053r5);
+    assert_eq!(check(&whole, "parts").exceptions, [0; 0]);
+    assert_eq!(check(&whole, "sources-locked").expected, 1, "three leaves are one event");
+    for (missing, exceptions) in [(1, vec![1]), (2, vec![1, 2]), (3, vec![2])] {
+        let mut some = all.clone();
+        some.remove(missing);
+        let found = report(&of_entries(some), Framework::Nist80053r5);
+        assert_eq!(check(&found, "parts").exceptions, exceptions, "without leaf {missing}");
+    }
+}
+
+#[test]
+fn a_clock_that_went_back_and_a_time_that_is_none_are_shown() {
+    let changed = |place: usize, time: &str| {
+        let mut all = entries(good_day());
+        let mut event = Event::parse(&all[place]).unwrap();
+        time.clone_into(&mut event.time);
+        all[place] = event.to_bytes();
+        let found = report(&of_entries(all), Framework::Nist80053r5);
+        (check(&found, "time-order").exceptions.clone(), status(&found, "AU-8"), found.leaves.len())
+    };
+    assert_eq!(changed(3, "2026-02-28T00:00:00Z"), (vec![3], Status::NotSatisfied, 10));
+    assert_eq!(changed(3, "yesterday"), (vec![3], Status::NotSatisfied, 10));
+    assert_eq!(changed(3, "2026-03-01T01:03:00+01:00").0, [3]);
+}
+
+#[test]
+fn every_leaf_is_somewhere_in_the_counts() {
+    let mut all = entries(good_day());
+    all.insert(4, b"not an event".to_vec());
+    let made = of_entries(all);
+    let period = Period {
+        since: Some(datetime!(2026-03-01 00:02:00 UTC)),
+        until: Some(datetime!(2026-03-01 00:07:00 UTC)),
+    };
+    for framework in Framework::ALL {
+        let found = Report::of(&made.reader, *framework, period).unwrap();
+        let counts = &found.counts;
+        assert_eq!((counts.leaves, counts.before, counts.after, counts.no_events), (11, 2, 3, 1));
+        assert_eq!(counts.relevant + counts.irrelevant, 5);
+        assert_eq!(counts.events.iter().map(|tally| tally.leaves).sum::<u64>(), 5);
+        assert_eq!(found.leaves.len() as u64, counts.relevant);
+        assert_eq!(check(&found, "gapless").found, 10);
+        let audit = found.controls.iter().find(|f| f.control.checks_named().contains(&"gapless")).unwrap();
+        assert_eq!(audit.status, Status::NotSatisfied);
+    }
+}
+
+#[test]
+fn without_events_in_the_period_there_is_no_evidence() {
+    let made = of(good_day());
+    let period = Period { since: Some(datetime!(2027-01-01 00:00:00 UTC)), until: None };
+    let found = Report::of(&made.reader, Framework::Nist80053r5, period).unwrap();
+    assert!(found.controls.iter().all(|finding| finding.status == Status::NoEvidence));
+    assert_eq!((found.counts.before, found.leaves.len()), (10, 0));
+}
+
+#[test]
+fn an_exception_counts_for_the_controls_that_have_its_leaf_and_for_no_other() {
+    let nobody = by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
+    let found = nist(day_with(7, Some(nobody)));
+    assert_eq!(status(&found, "CM-5"), Status::NotSatisfied);
+    assert_eq!(status(&found, "SC-12"), Status::Satisfied, "the keys were made by ann");
+    let told = found.controls.iter().find(|finding| finding.control.id == "CM-5").unwrap();
+    assert!(told.reason.ends_with("(but leaf 8)."), "{}", told.reason);
+}
+
+#[test]
+fn what_was_only_tried_is_no_evidence() {
+    let tried = refused(done(Kind::Pack, "set", "/media", &[], &[]), "no-room", "no space is left");
+    let found = nist(vec![tried]);
+    assert_eq!(status(&found, "MP-5"), Status::NoEvidence);
+    assert_eq!(status(&found, "AU-12"), Status::Satisfied);
+}
+
+#[test]
+fn a_refusal_is_evidence_and_an_alarm_is_against_it() {
+    let step = done(Kind::Verify, "set", "set-2", &['b'], &[]);
+    let mut steps = good_day();
+    steps.push(refused(step, "signature", "no key of the trust file signed it"));
+    assert_eq!(status(&nist(steps), "SI-7(7)"), Status::Satisfied);
+    let mut steps = good_day();
+    steps.push(done(Kind::Alarm, "log", "other.example", &[], &[]));
+    let found = nist(steps);
+    assert_eq!(status(&found, "IR-4"), Status::NotSatisfied);
+    assert_eq!(found.controls.iter().find(|f| f.control.id == "IR-4").unwrap().leaves, [10]);
+}
+
+#[test]
+fn a_log_that_is_believed_by_its_own_word_proves_less() {
+    let made = of(good_day());
+    let reader = &made.reader;
+    std::fs::write(reader.path().join("key.pub"), format!("{}\n", crate::log::key().verifier())).unwrap();
+    let own = audit::Reader::open(reader.path(), audit::Belief::own(reader.path()).unwrap()).unwrap();
+    let found = Report::of(&own, Framework::Nist80053r5, Period::default()).unwrap();
+    assert_eq!(status(&found, "AU-9(3)"), Status::NoEvidence);
+    assert_eq!(status(&found, "AU-9"), Status::Satisfied);
+}
+
+/// Takes all events of a log but those that `keep` leaves out, with proofs that `proof` may change.
+fn collect(keep: impl Fn(u64) -> bool, wrong: Option<u64>) -> audit::Result<Report> {
+    let made = of(good_day());
+    let reader = &made.reader;
+    let mut collector = Collector::new(Framework::CmmcL2, Period::default());
+    reader
+        .all(&mut |index, event, _| {
+            if keep(index) {
+                collector.take(index, event);
+            }
+        })
+        .unwrap();
+    let proof = |index| Ok(reader.proof(if wrong == Some(index) { 0 } else { index })?.hashes);
+    let (checkpoint, note) = (reader.checkpoint(), reader.note());
+    collector.end(&Source { checkpoint, note, own_key: false, witnessed: false, proof: &proof })
+}
+
+#[test]
+fn a_report_is_of_all_leaves_and_of_proved_ones_or_not_at_all() {
+    assert!(collect(|_| true, None).is_ok());
+    assert!(matches!(collect(|index| index != 4, None), Err(Error::Missing { found: 9, size: 10 })));
+    assert!(matches!(collect(|_| true, Some(4)), Err(Error::Log(_))));
+}
+
+#[test]
+fn a_period_with_too_many_leaves_is_refused() {
+    let made = of(good_day());
+    let event = made.reader.event(1).unwrap();
+    let mut collector = Collector::new(Framework::CmmcL2, Period::default());
+    (0..=MAX_LEAVES as u64).for_each(|index| collector.take(index, event.clone()));
+    let (checkpoint, note) = (made.reader.checkpoint(), made.reader.note());
+    let source = Source { checkpoint, note, own_key: false, witnessed: false, proof: &|_| Ok(Vec::new()) };
+    assert!(matches!(collector.end(&source), Err(Error::TooMuch(MAX_LEAVES))));
+}
+
+#[test]
+fn controls_are_told_once_and_every_kind_of_event_is_evidence_of_something_more_than_being_logged() {
+    for framework in Framework::ALL {
+        assert_eq!(framework.name().parse::<Framework>().unwrap(), *framework);
+        let controls = framework.controls();
+        let ids: BTreeSet<_> = controls.iter().map(|control| control.id).collect();
+        assert_eq!(ids.len(), controls.len());
+        for control in controls {
+            for text in [control.title, control.evidences, control.leaves_out] {
+                assert!(!text.is_empty() && text.trim() == text, "{}", control.id);
+            }
+        }
+    }
+    let special: BTreeSet<_> = Framework::ALL
+        .iter()
+        .flat_map(|framework| framework.controls())
+        .flat_map(audit::report::Control::kinds)
+        .collect();
+    let forgotten: Vec<_> = Kind::ALL.iter().filter(|kind| !special.contains(kind)).collect();
+    assert_eq!(forgotten, [&Kind::LogStart; 0]);
+}

@@ -1,0 +1,146 @@
+//! What can be typed about the audit log.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, Time};
+
+use crate::env;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Find events: by time, actor, digest, kind and outcome.
+    #[command(after_help = "Examples:\n  \
+        airlock audit log --store store --since 2026-11-01 --event push --actor ann\n  \
+        airlock audit log --store store --digest sha256:9f86d081 --output jsonl")]
+    Log(AuditSearch),
+    /// Prove the whole log from its files alone, and say what is wrong and since when.
+    #[command(
+        after_help = "Ends with 0 when nothing is wrong, with 3 when something is, with 4 when there is no log.\n\
+        Without --key or --policy the key beside the log is believed: this finds damage, but not a log that was made \
+        anew as a whole.\n\
+        Example: airlock audit verify --store store --key site.pub --checkpoint kept-elsewhere.txt"
+    )]
+    Verify {
+        #[command(flatten)]
+        log: LogArg,
+        /// A checkpoint that was kept elsewhere: the log must go on from it. May be given several times.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+    },
+    /// Print the signed checkpoint, to be kept where nobody can change it.
+    #[command(after_help = "Example: airlock audit checkpoint --store store > kept-elsewhere.txt")]
+    Checkpoint(LogArg),
+    /// Print the proof that an event is in the log, with the event in it (C2SP tlog-proof).
+    #[command(after_help = "Example: airlock audit proof 17 --store store > event-17.tlog-proof")]
+    Proof {
+        /// An event's index, or a digest: then the newest event about it.
+        #[arg(value_name = "INDEX|DIGEST")]
+        what: String,
+        #[command(flatten)]
+        log: LogArg,
+    },
+    /// Tell all that the log has about a digest: each decision, and what it rested on.
+    Explain(super::AuditExplain),
+    /// Report what the log is evidence for, control by control, with the proof of each event.
+    Report(super::AuditReport),
+    /// Bring the index for searches up to date; searches do so by themselves.
+    Index {
+        #[command(flatten)]
+        log: LogArg,
+        /// Throw it away and make it anew.
+        #[arg(long)]
+        rebuild: bool,
+    },
+}
+
+/// A log, and by whose word it is believed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogArg {
+    /// The store whose log it is, unless --audit-log names one.
+    #[arg(long, env = env::STORE, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// The log's public key, or a file that holds it.
+    #[arg(long = "key", id = "log_key", value_name = "KEY", conflicts_with = "policy")]
+    pub(crate) key: Option<String>,
+    /// A policy: the logs that are believed, and the witnesses that must have signed (C2SP tlog-policy).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditSearch {
+    #[command(flatten)]
+    pub(crate) log: LogArg,
+    /// Not before this: a date, or a date and time as in 2026-11-21T10:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time_of)]
+    pub(crate) since: Option<OffsetDateTime>,
+    /// Before this.
+    #[arg(long, value_name = "TIME", value_parser = time_of)]
+    pub(crate) until: Option<OffsetDateTime>,
+    /// By this user.
+    #[arg(long, value_name = "USER")]
+    pub(crate) actor: Option<String>,
+    /// About a digest, or one that begins so.
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    pub(crate) digest: Option<String>,
+    /// Of this kind, for example push, or of all that begin with a word, as policy and key.
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    pub(crate) event: Option<String>,
+    /// That ended like this.
+    #[arg(long, value_enum)]
+    pub(crate) outcome: Option<OutcomeArg>,
+    /// The newest so many.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutcomeArg {
+    /// It was done.
+    Success,
+    /// It was not allowed.
+    Refused,
+    /// It could not be done.
+    Failed,
+}
+
+pub(super) fn time_of(text: &str) -> Result<OffsetDateTime, String> {
+    let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
+    let time = day.map(|day| day.with_time(Time::MIDNIGHT).assume_utc());
+    time.or_else(|_| OffsetDateTime::parse(text, &Rfc3339))
+        .map_err(|_| "it is neither a date, as 2026-11-21, nor a time, as 2026-11-21T10:00:00Z".to_owned())
+}
+
+fn digest(text: &str) -> Result<String, String> {
+    let hex = text.split_once(':').map_or(text, |(_, hex)| hex);
+    if hex.is_empty() || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err("it is ALGORITHM:HEX, or how that begins".to_owned());
+    }
+    Ok(if text.contains(':') { text.to_owned() } else { format!("sha256:{text}") })
+}
+
+fn kind(text: &str) -> Result<String, String> {
+    if audit::Kind::ALL.iter().any(|kind| kind.is(text)) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<_> = audit::Kind::ALL.iter().map(|kind| kind.name()).collect();
+    Err(format!("it is none of {}, nor a first word of these", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_times_and_digests_have_their_forms() {
+        assert_eq!(time_of("2026-11-21").unwrap(), time_of("2026-11-21T00:00:00Z").unwrap());
+        assert!(time_of("2026-11-21T01:00:00+01:00").unwrap() == time_of("2026-11-21").unwrap());
+        assert!(time_of("yesterday").is_err());
+        assert_eq!(digest("9f86").unwrap(), "sha256:9f86");
+        assert!(digest("sha256:XY").is_err() && digest("").is_err());
+        assert!(kind("policy").is_ok() && kind("push").is_ok() && kind("pu").is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! What can be typed after `audit explain` and `audit report`.
+
+use std::path::PathBuf;
+
+use audit::report::Framework;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, ValueEnum};
+use time::OffsetDateTime;
+
+use super::audit::{LogArg, time_of};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock audit explain sha256:9f86d081... --store store --proofs")]
+pub(crate) struct AuditExplain {
+    /// The digest of an image, a set, a lock, a trust file: `sha256:` and 64 digits, or the digits alone.
+    pub(crate) digest: String,
+    #[command(flatten)]
+    pub(crate) log: LogArg,
+    /// Print each event's proof, too (C2SP tlog-proof).
+    #[arg(long)]
+    pub(crate) proofs: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: airlock audit report --store store --framework nist-800-53r5 --since 2026-01-01 --out report.html"
+)]
+pub(crate) struct AuditReport {
+    /// Whose controls to report on.
+    #[arg(long, value_name = "NAME", value_parser = frameworks())]
+    pub(crate) framework: Framework,
+    #[command(flatten)]
+    pub(crate) log: LogArg,
+    /// What to write; a page unless given.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ReportFormat>,
+    /// The file to write, which is replaced; standard output unless given.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Events not before this: a date, or a date and time as in 2026-11-21T10:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time_of)]
+    pub(crate) since: Option<OffsetDateTime>,
+    /// Events before this.
+    #[arg(long, value_name = "TIME", value_parser = time_of)]
+    pub(crate) until: Option<OffsetDateTime>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// One page that needs nothing else.
+    Html,
+    /// A table for spreadsheets.
+    Csv,
+    /// Everything, for programs.
+    Json,
+    /// OSCAL assessment results.
+    Oscal,
+}
+
+fn frameworks() -> impl clap::builder::TypedValueParser<Value = Framework> {
+    let names = Framework::ALL.iter().map(|framework| framework.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Framework>())
+}

@@ -1,0 +1,230 @@
+//! `airlock audit`: reading and proving the log.
+
+mod explain;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use audit::verify::{Report, verify};
+use audit::{Belief, Ending, Event, Filter, Index, Reader, search};
+use serde_json::{Value, json};
+
+use crate::cli::{Audit, AuditSearch, Format, LogArg, OutcomeArg};
+use crate::failure::{Status, Usage};
+use crate::logged::Logs;
+use crate::printer::Printer;
+
+pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    match settings {
+        Audit::Log(settings) => log(settings, logs, printer),
+        Audit::Verify { log, checkpoint } => prove(log, checkpoint, logs, printer),
+        Audit::Checkpoint(log) => {
+            let reader = open(log, logs)?;
+            let checkpoint = reader.checkpoint();
+            let value = json!({
+                "origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.to_string(),
+                "note": reader.note().to_string(),
+            });
+            printer.result(&value, |_| reader.note().to_string())?;
+            Ok(Status::Done)
+        }
+        Audit::Proof { what, log } => proof(what, log, logs, printer),
+        Audit::Explain(settings) => explain::run(settings, &open(&settings.log, logs)?, printer),
+        Audit::Report(settings) => report::run(settings, &open(&settings.log, logs)?, printer),
+        Audit::Index { log, rebuild } => {
+            let reader = open(log, logs)?;
+            let index = if *rebuild { Index::rebuild(&reader)? } else { Index::open(&reader)? };
+            warn(&index, &reader, printer);
+            let value = json!({ "index": Index::path(reader.path()), "events": reader.size() });
+            printer.result(&value, |_| {
+                format!("{} knows {} events\n", Index::path(reader.path()).display(), reader.size())
+            })?;
+            Ok(Status::Done)
+        }
+    }
+}
+
+/// Where the log is.
+pub(crate) fn folder(arg: &LogArg, logs: &Logs) -> anyhow::Result<PathBuf> {
+    if let Some(named) = &logs.named {
+        return Ok(named.clone());
+    }
+    let store = arg.store.as_deref().ok_or_else(|| Usage {
+        message: "no audit log was named".to_owned(),
+        hint: "give --audit-log DIR, or --store DIR for a store's own",
+    })?;
+    if !store::Store::is_at(store) {
+        return Err(store::Error::Absent(store.to_owned()).into());
+    }
+    Ok(audit::Journal::folder(store))
+}
+
+/// By whose word it is believed.
+pub(crate) fn belief(arg: &LogArg, log: &Path) -> anyhow::Result<Belief> {
+    Ok(match (&arg.key, &arg.policy) {
+        (Some(key), _) => Belief::by_key(key)?,
+        (None, Some(policy)) => Belief::by_policy(policy)?,
+        (None, None) => Belief::own(log)?,
+    })
+}
+
+/// The log at its checkpoint.
+pub(crate) fn open(arg: &LogArg, logs: &Logs) -> anyhow::Result<Reader> {
+    let folder = folder(arg, logs)?;
+    Ok(Reader::open(&folder, belief(arg, &folder)?)?)
+}
+
+/// The index, after a word about an older one that did not fit.
+pub(crate) fn index(reader: &Reader, printer: &Printer) -> anyhow::Result<Index> {
+    let index = Index::open(reader)?;
+    warn(&index, reader, printer);
+    Ok(index)
+}
+
+fn warn(index: &Index, reader: &Reader, printer: &Printer) {
+    if let Some(why) = index.refused() {
+        let path = reader.path().display();
+        printer.complain(&format!(
+            "warning: the index of `{path}` was put aside as `index.refused` and made anew: {why}"
+        ));
+    }
+}
+
+fn log(settings: &AuditSearch, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let reader = open(&settings.log, logs)?;
+    let index = index(&reader, printer)?;
+    let filter = Filter {
+        since: settings.since,
+        until: settings.until,
+        actor: settings.actor.clone(),
+        digest: settings.digest.clone(),
+        event: settings.event.clone(),
+        outcome: settings.outcome.map(|outcome| match outcome {
+            OutcomeArg::Success => Ending::Success,
+            OutcomeArg::Refused => Ending::Refused,
+            OutcomeArg::Failed => Ending::Failed,
+        }),
+        object: None,
+        limit: settings.limit,
+    };
+    let mut found = Vec::new();
+    search::search(&reader, &index, &filter, &mut |index, event| {
+        found.push((index, event));
+        Ok(())
+    })?;
+    if printer.format() == Format::Jsonl {
+        let lines: Vec<String> =
+            found.iter().map(|(index, event)| numbered(*index, event).to_string()).collect();
+        printer.data(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+        return Ok(Status::Done);
+    }
+    let values: Vec<Value> = found.iter().map(|(index, event)| numbered(*index, event)).collect();
+    printer.result(&values, |_| table(&found))?;
+    Ok(Status::Done)
+}
+
+/// An event with its index.
+fn numbered(index: u64, event: &Event) -> Value {
+    json!({ "index": index, "event": event })
+}
+
+fn table(found: &[(u64, Event)]) -> String {
+    let mut text = String::new();
+    for (index, event) in found {
+        let actor = event.actor.user.as_deref().unwrap_or("-");
+        let (result, name) = (event.outcome.result.name(), event.object.name.replace('\n', " "));
+        let reason =
+            event.outcome.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
+        let part = event.part.map_or_else(String::new, |part| format!(" [{} of {}]", part.number, part.of));
+        text += &format!(
+            "{index:>7}  {}  {actor:10} {:16} {result}{reason}  {} {name}{part}\n",
+            event.time, event.event, event.object.kind
+        );
+        let digests = event.object.digests.len();
+        for digest in event.object.digests.iter().take(1) {
+            let more = if digests > 1 { format!(" and {} more", digests - 1) } else { String::new() };
+            text += &format!("{:9}{digest}{more}\n", "");
+        }
+    }
+    text
+}
+
+fn proof(what: &str, arg: &LogArg, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let reader = open(arg, logs)?;
+    let number = match what.parse::<u64>() {
+        Ok(number) => number,
+        Err(_) => newest(what, &reader, printer)?,
+    };
+    let proof = reader.proof(number)?;
+    let event = reader.event(number).ok();
+    let value = json!({ "index": number, "event": event, "proof": proof.to_string() });
+    printer.result(&value, |_| proof.to_string())?;
+    Ok(Status::Done)
+}
+
+/// The newest event about a digest.
+fn newest(digest: &str, reader: &Reader, printer: &Printer) -> anyhow::Result<u64> {
+    let digest: oci::Digest = digest.parse().map_err(|_| Usage {
+        message: format!("`{digest}` is neither an index nor a digest"),
+        hint: "an index is a number, as `airlock audit log` prints it; a digest is ALGORITHM:HEX",
+    })?;
+    let filter = Filter { digest: Some(digest.to_string()), ..Filter::default() };
+    let mut found = Vec::new();
+    search::search(reader, &index(reader, printer)?, &filter, &mut |index, _| {
+        found.push(index);
+        Ok(())
+    })?;
+    if found.len() > 1 {
+        let all: Vec<_> = found.iter().map(ToString::to_string).collect();
+        printer.say(&format!("events about it: {}; this is the newest", all.join(", ")));
+    }
+    found.last().copied().ok_or_else(|| NoEvent(digest).into())
+}
+
+/// No event is about a digest.
+#[derive(Debug, thiserror::Error)]
+#[error("the log has no event about `{0}`")]
+pub(crate) struct NoEvent(oci::Digest);
+
+fn prove(arg: &LogArg, kept: &[PathBuf], logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let folder = folder(arg, logs)?;
+    let kept: Vec<&Path> = kept.iter().map(PathBuf::as_path).collect();
+    let report = verify(&folder, &belief(arg, &folder)?, &kept)?;
+    printer.result(&report, text)?;
+    own_key(report.own_key, printer);
+    Ok(if report.is_sound() { Status::Done } else { Status::Faults })
+}
+
+/// Says what it means that the log itself gave the key.
+fn own_key(own: bool, printer: &Printer) {
+    if own {
+        printer.say(
+            "note: the key beside the log was believed: a log made anew as a whole would pass; give --key, --policy \
+             or, to `audit verify`, --checkpoint with what was kept elsewhere",
+        );
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut text = report.faults.iter().map(|fault| format!("fault: {fault}\n")).collect::<String>();
+    if report.more > 0 {
+        text += &format!("and {} faults more\n", report.more);
+    }
+    text += &report.notices.iter().map(|notice| format!("note: {notice}\n")).collect::<String>();
+    if report.origin.is_empty() {
+        return text;
+    }
+    text += &format!("log {}\nsize {}\nroot {}\n", report.origin, report.size, report.root);
+    for signed in &report.signatures {
+        let word = if signed.checked { "signed by" } else { "not checked, no key:" };
+        text += &format!("{word} {}\n", signed.name);
+    }
+    if let (Some(first), Some(last)) = (&report.first, &report.last) {
+        text += &format!("from {first} to {last}\n");
+    }
+    text += &report.counts.iter().map(|(kind, count)| format!("{count:>9}  {kind}\n")).collect::<String>();
+    match report.faults.len() as u64 + report.more {
+        0 => text + "every entry, tile and signature is what was logged\n",
+        faults => text + &format!("{faults} faults\n"),
+    }
+}

@@ -1,0 +1,54 @@
+//! The registry's changes as events.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use audit::{Draft, Ending, Journal, Kind, Outcome};
+use registry::server::{Changed, Deed, Observer, Refused, Visitor};
+
+/// Logs what clients of the registry do.
+pub(crate) struct Witness(pub(crate) Arc<Journal>);
+
+impl Observer for Witness {
+    fn changed(&self, change: &Changed) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let (kind, object) = kind(change.deed);
+        let tags: Vec<&str> = change.tags.iter().map(oci::Tag::as_str).collect();
+        let name = if tags.is_empty() {
+            format!("{}@{}", change.repository, change.digest)
+        } else {
+            format!("{}:{}", change.repository, tags.join(","))
+        };
+        let mut draft = Draft::new(kind, object, &name);
+        draft.digests([change.digest.to_string()]);
+        by(&mut draft, &change.visitor);
+        self.0.record(draft, &Outcome::success())?;
+        Ok(())
+    }
+
+    fn refused(&self, attempt: &Refused) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let (kind, object) = kind(attempt.deed);
+        let mut draft = Draft::new(kind, object, &attempt.name);
+        by(&mut draft, &attempt.visitor);
+        let ending = if attempt.status >= 500 { Ending::Failed } else { Ending::Refused };
+        let reason = format!("http-{}", attempt.status);
+        self.0.record(draft, &Outcome::because(ending, &reason, &attempt.message))?;
+        Ok(())
+    }
+}
+
+fn by(draft: &mut Draft, visitor: &Visitor) {
+    let address = visitor.address.map(|address| address.ip().to_canonical().to_string());
+    draft.by(visitor.user.as_deref(), address.as_deref());
+}
+
+/// The event, and a word for what it was done to.
+fn kind(deed: Deed) -> (Kind, &'static str) {
+    match deed {
+        Deed::PushManifest => (Kind::Push, "manifest"),
+        Deed::PushBlob => (Kind::Push, "blob"),
+        Deed::DeleteManifest => (Kind::Delete, "manifest"),
+        Deed::DeleteTag => (Kind::Delete, "tag"),
+        Deed::DeleteBlob => (Kind::Delete, "blob"),
+        Deed::LogIn => (Kind::Login, "path"),
+    }
+}

@@ -1,0 +1,56 @@
+//! How errors become reasons.
+
+use audit::{Ending, Outcome};
+use packager::bundle;
+
+use crate::failure;
+
+/// Work that ended, and found faults.
+pub(crate) fn faults(detail: &str) -> Outcome {
+    Outcome::because(Ending::Failed, "faults", detail)
+}
+
+/// The rules of a trust file are not met.
+pub(crate) fn refused(detail: &str) -> Outcome {
+    Outcome::because(Ending::Refused, "policy", detail)
+}
+
+/// Refused is what exit code 3 stands for, and a drive that nobody said to trust; all else failed.
+pub(crate) fn of(error: &anyhow::Error) -> Outcome {
+    let media = error.chain().find_map(|cause| cause.downcast_ref::<bundle::Error>());
+    let code = failure::code(error);
+    let untrusted = matches!(media, Some(bundle::Error::NoTrust));
+    let ending = if code == 3 || untrusted { Ending::Refused } else { Ending::Failed };
+    Outcome::because(ending, media.map_or_else(|| reason(code), media_reason), &format!("{error:#}"))
+}
+
+fn reason(code: u8) -> &'static str {
+    match code {
+        2 => "usage",
+        3 => "content",
+        4 => "missing",
+        5 => "no-room",
+        6 => "network",
+        _ => "error",
+    }
+}
+
+fn media_reason(error: &bundle::Error) -> &'static str {
+    use bundle::Error as E;
+    match error {
+        E::Signature(_) => "signature",
+        E::NoTrust => "no-trust",
+        E::Unsigned => "unsigned",
+        E::NoVolume(_) | E::MissingVolumes { .. } => "missing-volumes",
+        E::OtherSet { .. } | E::OtherSignature(_) => "other-set",
+        E::ManifestDigest { .. } | E::Content { .. } => "digest",
+        E::Version { .. } => "version",
+        E::Io { .. } => "io",
+        E::Store(_) => "store",
+        E::NoSpace { .. } | E::FileTooLarge { .. } => "no-room",
+        E::NotInStore(_) => "missing",
+        E::Sign(_) => "key",
+        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::TargetBusy(_) => "usage",
+        _ => "content",
+    }
+}

@@ -1,0 +1,91 @@
+//! `audit explain` and `audit report` of the built binary.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::cli::{airlock, fails};
+
+/// A folder whose `log` has the making of a key and of a trust file; gives the trust file's digest.
+fn site(path: &Path) -> String {
+    assert!(airlock(path, &["keys", "generate", "site", "--audit-log", "log"]).status.success());
+    assert!(airlock(path, &["keys", "trust", "site.pub", "--audit-log", "log"]).status.success());
+    let events = airlock(path, &["audit", "log", "--audit-log", "log", "--output", "json"]);
+    let events: Value = serde_json::from_slice(&events.stdout).unwrap();
+    let written = events.as_array().unwrap().last().unwrap();
+    assert_eq!(written["event"]["event"], "policy.write");
+    written["event"]["object"]["digests"][0].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_digest_is_explained_with_proofs_or_said_to_be_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let digest = site(path);
+    let told = airlock(path, &["audit", "explain", &digest, "--audit-log", "log", "--proofs"]);
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert!(text.starts_with(&digest) && text.contains("policy.write  success"), "{text}");
+    assert!(text.contains("| c2sp.org/tlog-proof@v1\n"), "{text}");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("the key beside the log was believed"));
+    let key = std::fs::read_to_string(path.join("log/key.pub")).unwrap();
+    let told = ["audit", "explain", &digest, "--audit-log", "log", "--output", "json", "--key", key.trim()];
+    let told = airlock(path, &told);
+    assert!(told.status.success() && told.stderr.is_empty());
+    let story: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((&story["digest"], &story["ownKey"]), (&Value::from(digest), &Value::from(false)));
+    assert_eq!(story["events"][0]["event"]["event"], "policy.write");
+    assert!(story["events"][0].get("proof").is_none());
+
+    let nowhere = format!("sha256:{}", "0".repeat(64));
+    fails(path, &["audit", "explain", &nowhere, "--audit-log", "log"], 4, "hint: `airlock audit log`");
+    fails(path, &["audit", "explain", "v1.2", "--audit-log", "log"], 2, "64 digits");
+    fails(path, &["audit", "explain", &nowhere, "--audit-log", "none"], 4, "none");
+    fails(path, &["audit", "explain", &nowhere], 2, "no audit log was named");
+}
+
+#[test]
+fn a_report_is_written_whole_in_each_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    site(path);
+    for framework in ["nist-800-53r5", "cmmc-l2", "srg-container"] {
+        for (format, begins) in
+            [("html", "<!DOCTYPE html>"), ("csv", "\"record\""), ("json", "{"), ("oscal", "{")]
+        {
+            let report =
+                ["audit", "report", "--audit-log", "log", "--framework", framework, "--format", format];
+            let printed = airlock(path, &report);
+            assert!(printed.status.success() && printed.stdout.starts_with(begins.as_bytes()), "{format}");
+            let saved = airlock(path, &[&report[..], &["--out", "report"]].concat());
+            assert!(String::from_utf8_lossy(&saved.stdout).contains("3 of 3 leaves"));
+            assert_eq!(std::fs::read(path.join("report")).unwrap(), printed.stdout, "{framework} {format}");
+        }
+    }
+    let names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".tmp")), "{names:?}");
+}
+
+#[test]
+fn a_report_is_of_the_period_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    site(path);
+    let report = |more: &[&str]| {
+        let all =
+            [&["audit", "report", "--audit-log", "log", "--framework", "cmmc-l2", "--output", "json"], more];
+        let output = airlock(path, &all.concat());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(report(&[])["counts"]["relevant"], 3);
+    assert_eq!(report(&["--since", "2020-01-01"])["counts"]["relevant"], 3);
+    assert_eq!(report(&["--until", "2020-01-01"])["counts"]["after"], 3);
+    let none = report(&["--since", "2999-01-01T00:00:00+02:00"]);
+    assert_eq!(
+        (&none["counts"]["before"], &none["period"]["since"]),
+        (&3.into(), &"2998-12-31T22:00:00Z".into())
+    );
+    let report = ["audit", "report", "--audit-log", "log", "--framework"];
+    fails(path, &[&report[..], &["iso-27001"]].concat(), 2, "srg-container");
+    fails(path, &[&report[..], &["cmmc-l2", "--since", "today"]].concat(), 2, "neither a date");
+    fails(path, &[&report[..], &["cmmc-l2", "--out", "no/where"]].concat(), 4, "no/where");
+}
