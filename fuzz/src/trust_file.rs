@@ -1,5 +1,5 @@
 //! Any text as a trust file, in which `@KEY@` stands for a key that has signed an image. One that is read is written
-//! so that it reads alike, and decides at each gate about that signature.
+//! so that it reads alike, also with a key more or less, and decides at each gate about that signature.
 
 use std::sync::LazyLock;
 
@@ -12,13 +12,21 @@ use super::{IMAGE, KEY, NAME, expectation};
 pub fn run(bytes: &[u8]) {
     let text = super::text(bytes).replace("@KEY@", &PUBLIC);
     if let Ok(trust) = TrustFile::parse(&text) {
-        let written = trust.to_yaml();
-        assert_eq!(TrustFile::parse(&written).expect(&written), trust);
+        written_alike(&trust);
+        let public = KEY.public_key().expect("every private key has one");
+        let revoked = trust.revoked(&public.hint(), "lost", "2026-01-31");
+        let rotated = trust.keys().first().map(|old| trust.rotated(old.name(), "next", public));
+        rotated.into_iter().chain([revoked]).flatten().for_each(|changed| written_alike(&changed));
         let _ = trust.findings();
         for gate in Gate::ALL {
             let _ = trust.decide(gate, &CLAIMS);
         }
     }
+}
+
+fn written_alike(trust: &TrustFile) {
+    let written = trust.to_yaml();
+    assert_eq!(&TrustFile::parse(&written).expect(&written), trust);
 }
 
 /// As a JSON string, which is YAML, too.

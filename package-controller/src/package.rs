@@ -120,7 +120,10 @@ pub fn next(observed: &Observed<'_>) -> Step {
     status.upgrades_available = offered.and_then(|offered| plan::upgrades(offered, &plan.source.version));
     status.target_version = Some(plan.target_version.clone());
     match status.state.unwrap_or_default() {
-        PackageState::Initializing | PackageState::Unknown | PackageState::Uninstalling => {
+        PackageState::Initializing
+        | PackageState::Updating
+        | PackageState::Unknown
+        | PackageState::Uninstalling => {
             status.source = plan.source;
             status.spec = Some(package.spec.clone());
             moves(status, PackageState::InstallingDependencies, NOW)
@@ -128,11 +131,6 @@ pub fn next(observed: &Observed<'_>) -> Step {
         PackageState::InstallingDependencies => wait_for_others(observed, &plan, status),
         PackageState::Installing => install(package, plan, status),
         PackageState::Installed => watch(observed, &plan, status),
-        PackageState::Updating => {
-            status.source = plan.source;
-            status.spec = Some(package.spec.clone());
-            moves(status, PackageState::InstallingDependencies, NOW)
-        }
     }
 }
 
@@ -188,7 +186,7 @@ fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step 
     if has_failed(package) && status.source == plan.source {
         return Step { action: Action::None, status, again: VERY_LONG };
     }
-    status.source = plan.source.clone();
+    status.source.clone_from(&plan.source);
     status.spec = Some(package.spec.clone());
     Step { action: Action::Install(Box::new(plan)), status, again: LONG }
 }

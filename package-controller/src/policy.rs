@@ -49,8 +49,8 @@ mod tests {
         let group = KeyGroup { name: "all".to_owned(), threshold: 1, keys: vec!["release".to_owned()] };
         let trust =
             PolicyTrust { sequence: Some(3), keys: vec![key], groups: Some(vec![group]), revocations: None };
-        let rule = Rule { sign: "signature".to_owned(), by: "all".to_owned() };
-        TrustPolicySpec { trust, require: Some(vec![rule]), ..TrustPolicySpec::default() }
+        let required = Rule { sign: "signature".to_owned(), by: "all".to_owned() };
+        TrustPolicySpec { trust, require: Some(vec![required]), ..TrustPolicySpec::default() }
     }
 
     #[test]

@@ -59,9 +59,7 @@ pub(crate) fn run(settings: &Config, printer: &Printer) -> anyhow::Result<Status
         }
         None => printer.result(&files, |files| printed(files))?,
     }
-    if let Some(advice) = advice(settings.client, &site) {
-        printer.say(&advice);
-    }
+    printer.say(&format!("note: {}", advice(settings.client, &site)));
     Ok(Status::Done)
 }
 
@@ -80,8 +78,8 @@ fn files(client: Client, site: &Site) -> anyhow::Result<Vec<NodeFile>> {
 }
 
 /// What a person has to do beside putting the files in their places.
-fn advice(client: Client, site: &Site) -> Option<String> {
-    let text = match client {
+fn advice(client: Client, site: &Site) -> &'static str {
+    match client {
         Client::Containerd => {
             "containerd reads conf.d if config.toml has: imports = [\"/etc/containerd/conf.d/*.toml\"]; restart it \
              for that line, not for hosts.toml"
@@ -99,8 +97,7 @@ fn advice(client: Client, site: &Site) -> Option<String> {
             "merge it into the Cluster; set REGISTRY_USERNAME and REGISTRY_PASSWORD for eksctl anywhere"
         }
         Client::EksA => "merge it into the Cluster",
-    };
-    Some(format!("note: {text}"))
+    }
 }
 
 /// All files, each after its name.

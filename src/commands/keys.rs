@@ -27,20 +27,24 @@ use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
 pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    let revoked;
     let (kind, object, name) = match settings {
         Keys::Show(settings) => return show(settings, printer),
-        Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name.display().to_string()),
-        Keys::Import(settings) => (Kind::KeyImport, "key", settings.name.display().to_string()),
-        Keys::Rotate(settings) => (Kind::KeyRotate, "key", settings.name.display().to_string()),
-        Keys::Revoke(settings) => (Kind::KeyRevoke, "key", settings.revoked.clone()),
-        Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to.display().to_string()),
+        Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name),
+        Keys::Import(settings) => (Kind::KeyImport, "key", &settings.name),
+        Keys::Rotate(settings) => (Kind::KeyRotate, "key", &settings.name),
+        Keys::Revoke(settings) => {
+            revoked = PathBuf::from(&settings.revoked);
+            (Kind::KeyRevoke, "key", &revoked)
+        }
+        Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to),
     };
-    let mut work = logs.begin(kind, (object, &name), None, printer)?;
-    let result = make(settings, &mut work, printer);
+    let mut work = logs.begin(kind, (object, &name.display().to_string()), None, printer)?;
+    let result = act(settings, &mut work, printer);
     work.end(result)
 }
 
-fn make(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Keys::Generate { name, kind, password } => {
             let password = ask(password, Secret::NewPassword)?;
@@ -74,12 +78,11 @@ fn made(
     (work, printer): (&mut Work<'_>, &Printer),
 ) -> anyhow::Result<Status> {
     let key_public = key.public_key()?;
-    let pem = key_public.to_pem();
-    write_pair(name, &key.to_encrypted_pem(password)?, &pem)?;
+    write_pair(name, &key.to_encrypted_pem(password)?, &key_public.to_pem())?;
     let (private, public) = files(name);
     let hint = key_public.hint();
     work.evidence("key", &hint);
-    work.digests([Digest::sha256(pem.as_bytes()).to_string()]);
+    work.digests([format!("sha256:{}", key_public.fingerprint())]);
     work.done()?;
     let value = json!({
         "privateKey": private, "publicKey": public, "keyHint": hint, "type": key_public.kind(),
@@ -186,7 +189,7 @@ fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
 }
 
 /// Writes a trust file that accepts the keys.
-pub(crate) fn trust(
+fn trust(
     keys: &[std::path::PathBuf],
     (logs, witnesses): (&[String], &[String]),
     to: &Path,

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod attacks;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod audit_report;

@@ -103,27 +103,24 @@ mod tests {
             None => ("registry.example".to_owned(), IMAGE.to_owned()),
             Some(_) => (way.address.to_owned(), format!("{}/{IMAGE}", way.address)),
         };
-        let folder = match way.authority {
+        let folder = if way.authority.is_none() {
             // Without a way back to the internet, as `airlock config` writes it.
-            None => {
-                let to = site.path(&format!("node-{}", way.address.replace(':', "-")));
-                let registry = format!("http://{}", way.address);
-                let place = to.display().to_string();
-                let mirror = ["--mirror", &host, "--output-dir", &place];
-                site.airlock(&[&["config", "containerd", "--registry", &registry][..], &mirror].concat());
-                to.join("etc/containerd/certs.d").join(&host)
-            }
-            Some(_) => {
-                let folder = site.path(&format!("hosts-{}", way.address.replace(':', "-"))).join(&host);
-                std::fs::create_dir_all(&folder).unwrap();
-                let text = format!(
-                    "server = \"https://{0}\"\n[host.\"https://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{1}\"\n",
-                    way.address,
-                    certs.join("ca.crt").display()
-                );
-                std::fs::write(folder.join("hosts.toml"), text).unwrap();
-                folder
-            }
+            let to = site.path(&format!("node-{}", way.address.replace(':', "-")));
+            let registry = format!("http://{}", way.address);
+            let place = to.display().to_string();
+            let mirror = ["--mirror", &host, "--output-dir", &place];
+            site.airlock(&[&["config", "containerd", "--registry", &registry][..], &mirror].concat());
+            to.join("etc/containerd/certs.d").join(&host)
+        } else {
+            let folder = site.path(&format!("hosts-{}", way.address.replace(':', "-"))).join(&host);
+            std::fs::create_dir_all(&folder).unwrap();
+            let text = format!(
+                "server = \"https://{0}\"\n[host.\"https://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{1}\"\n",
+                way.address,
+                certs.join("ca.crt").display()
+            );
+            std::fs::write(folder.join("hosts.toml"), text).unwrap();
+            folder
         };
         let hosts = folder.parent().unwrap().display().to_string();
         let access: &[&str] = if way.authority.is_some() { &["--user", USER] } else { &[] };

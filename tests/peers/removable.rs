@@ -50,12 +50,11 @@ impl Medium {
     fn replug(&self, site: &Site) {
         assert!(is_mounted(&self.folder), "nothing was tested: {} is not mounted", self.folder.display());
         run("umount", &[self.folder.to_str().unwrap()]);
-        match &self.device {
-            Some(_) => self.mount_exfat(),
-            None => {
-                let image = site.path("fat32.img").display().to_string();
-                run("fusefat", &["-o", "rw+", &image, self.folder.to_str().unwrap()]);
-            }
+        if self.device.is_some() {
+            self.mount_exfat();
+        } else {
+            let image = site.path("fat32.img").display().to_string();
+            run("fusefat", &["-o", "rw+", &image, self.folder.to_str().unwrap()]);
         }
         assert!(is_mounted(&self.folder));
     }

@@ -21,7 +21,7 @@ pub enum Outcome {
 #[must_use]
 pub fn finish(package: &Package, install: &Install, outcome: Outcome, management: &str, now: &str) -> Step {
     let mut status = package.status.clone().unwrap_or_default();
-    status.source = install.source.clone();
+    status.source.clone_from(&install.source);
     status.spec = Some(package.spec.clone());
     status.target_version = Some(install.target_version.clone());
     status.observed_generation = package.metadata.generation;

@@ -15,9 +15,10 @@ fn digest(text: &str) -> String {
 }
 
 fn offer(name: &str, versions: &[&str], needs: &[&str]) -> BundlePackage {
-    let dependencies = (!needs.is_empty()).then(|| needs.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let dependencies =
+        (!needs.is_empty()).then(|| needs.iter().map(|need| (*need).to_owned()).collect::<Vec<_>>());
     let version = |version: &&str| SourceVersion {
-        name: version.to_string(),
+        name: (*version).to_owned(),
         digest: digest(version),
         dependencies: dependencies.clone(),
         ..SourceVersion::default()

@@ -11,7 +11,9 @@ pub(super) fn describe(error: &ValidationError<'_>, schema: &Value, out: &mut Ve
     let mut say = |text: String| out.push(format!("{field}: {text}"));
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => {
-            unexpected.iter().for_each(|name| say(format!("Additional property {name} is not allowed")));
+            for name in unexpected {
+                say(format!("Additional property {name} is not allowed"));
+            }
         }
         Kind::PropertyNames { error: inner } => {
             say(format!("Property name of {} does not match", inner.instance()));
@@ -85,8 +87,8 @@ fn nearest(context: &[Vec<ValidationError<'_>>], schema: &Value, out: &mut Vec<S
         let other_type = errors.iter().any(|error| matches!(error.kind(), Kind::Type { .. }));
         (other_type, errors.len())
     };
-    if let Some(errors) = context.iter().min_by_key(distance) {
-        errors.iter().for_each(|error| describe(error, schema, out));
+    for error in context.iter().min_by_key(distance).into_iter().flatten() {
+        describe(error, schema, out);
     }
 }
 

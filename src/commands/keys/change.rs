@@ -46,8 +46,9 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
     }
     let written = write(&settings.change, &path, &file, &changed)?;
     work.evidence("key", &hint);
-    work.evidence("old", &old);
-    logged(&changed, work)?;
+    work.evidence("replaces", &old);
+    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
+    work.done()?;
     let made = settings.public_key.is_none().then(|| files(&settings.name));
     let value = json!({
         "old": old, "new": name, "keyHint": hint, "trustFile": written.to, "sequence": changed.sequence(),
@@ -76,13 +77,14 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     let date = settings.date.clone().unwrap_or_else(today);
     let changed = file.revoked(&hint, &settings.reason, &date)?;
     let written = write(&settings.change, &path, &file, &changed)?;
-    work.evidence("key", &hint);
-    work.evidence("reason", &settings.reason);
-    logged(&changed, work)?;
     // Told, and not refused: a stolen key cannot wait until the rules fit again.
     let news: Vec<_> =
         changed.findings().into_iter().filter(|found| !file.findings().contains(found)).collect();
     let name = file.find(&hint).map(|key| key.name().to_owned());
+    work.evidence("key", &hint);
+    work.evidence("reason", &settings.reason);
+    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
+    work.done()?;
     let value = json!({
         "name": name, "keyHint": hint, "reason": settings.reason, "date": date, "trustFile": written.to,
         "sequence": changed.sequence(), "kept": written.kept, "findings": news,
@@ -94,12 +96,6 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
         format!("{written}, number {sequence}: {hint}{name} is revoked\n{news}")
     })?;
     Ok(Status::Done)
-}
-
-/// The changed trust file is what it was done to.
-fn logged(changed: &TrustFile, work: &mut Work<'_>) -> anyhow::Result<()> {
-    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
-    work.done()
 }
 
 /// The hint of a key by its name in the file, its hint, or its public key file.
