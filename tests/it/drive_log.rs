@@ -43,9 +43,9 @@ fn the_log_travels_is_cosigned_returned_and_acknowledged() {
     let path = folder.path();
     let first = sender(path);
     let second = deliver(path, "second", "two");
-    let size = |packed: &Value| packed["log"]["size"].as_u64().unwrap();
-    assert!(size(&second) > size(&first));
-    for (drive, known) in [("one", 0), ("two", size(&first))] {
+    let entries = |packed: &Value| packed["log"]["size"].as_u64().unwrap();
+    assert!(entries(&second) > entries(&first));
+    for (drive, known) in [("one", 0), ("two", entries(&first))] {
         let log = &json(path, &[&IMPORT[..], &[drive]].concat())["log"];
         assert_eq!((log["verdict"].as_str(), log["known"].as_u64()), (Some("proved"), Some(known)), "{log}");
     }
@@ -63,13 +63,13 @@ fn the_log_travels_is_cosigned_returned_and_acknowledged() {
     assert_eq!(third["log"]["acknowledged"][0][1], second["log"]["size"]);
     let log = path.join("three/log");
     assert!(
-        log.join(format!("consistency-from-{}", size(&second))).exists()
+        log.join(format!("consistency-from-{}", entries(&second))).exists()
             && log.join("witness").join(site).exists()
     );
     let shown = done(path, &["inspect", "three"]);
-    assert!(shown.contains(&format!("{site} acknowledged {}", size(&second))), "{shown}");
+    assert!(shown.contains(&format!("{site} acknowledged {}", entries(&second))), "{shown}");
     let proved = done(path, &["verify", "three", "--trust", "trust.yaml", "--store", "far"]);
-    assert!(proved.contains(&format!("{} of them known before", size(&second))), "{proved}");
+    assert!(proved.contains(&format!("{} of them known before", entries(&second))), "{proved}");
     done(path, &[&IMPORT[..], &["three"]].concat());
 }
 
