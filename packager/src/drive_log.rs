@@ -12,7 +12,7 @@
 //! trust file names. The drive's manifest names the log, and the log names the set, in an entry whose index is the
 //! drive's number: a set with another log, and a log with another set, are both told.
 //!
-//! - [`write`]: from the sender's log to the drive; [`examine`]: from the drive to a [`Finding`] or an [`Alarm`]
+//! - [`mod@write`]: from the sender's log to the drive; [`examine`]: from the drive to a [`Finding`] or an [`Alarm`]
 
 mod alarm;
 pub mod examine;

@@ -12,7 +12,7 @@
 //! Order (C2SP tlog-witness): a checkpoint is proved, then remembered durably, and only then cosigned in the open or
 //! its drive imported. A crash before that leaves the older state, and the same drive is proved again.
 //!
-//! - [`admit`]: may this drive come in? [`quarantine`]: what did not; [`returned`]: what goes back to the sender, and
+//! - [`mod@admit`]: may this drive come in? [`quarantine`]: what did not; [`returned`]: what goes back to the sender, and
 //!   [`acknowledge`]: what the sender keeps of it
 
 pub mod acknowledge;

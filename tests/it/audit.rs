@@ -129,7 +129,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     let set = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
     rig.event("quarantine-release", &format!("{set} --reason mistake"), "alarm.release failed");
     rig.event("return", "--to back", "return success");
-    rig.event("acknowledge", "back --trust release.yaml", "acknowledge refused");
+    rig.event("acknowledge", "back --trust release.yaml", "acknowledge failed");
     rig.event("store-check", "", "store.check success");
     rig.event("store-gc", "", "store.gc success");
     rig.event("store-rebuild", "", "store.rebuild success");

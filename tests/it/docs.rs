@@ -22,7 +22,7 @@ fn the_commands_in_the_documentation_parse() {
             }
         });
         for line in lines.filter(|line| !line.contains("...")) {
-            let arguments: Vec<&str> = line.split_whitespace().collect();
+            let arguments: Vec<&str> = line.split_whitespace().take_while(|word| *word != ">").collect();
             // With `--help` everything before it is parsed, and nothing is done.
             let output = airlock(folder.path(), &[&arguments[..], &["--help"]].concat());
             let said = String::from_utf8_lossy(&output.stderr).into_owned();

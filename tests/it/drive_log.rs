@@ -43,33 +43,33 @@ fn the_log_travels_is_cosigned_returned_and_acknowledged() {
     let path = folder.path();
     let first = sender(path);
     let second = deliver(path, "second", "two");
-    let size = |packed: &Value| packed["log"]["size"].as_u64().unwrap();
-    assert!(size(&second) > size(&first));
-    for (drive, known) in [("one", 0), ("two", size(&first))] {
+    let entries = |packed: &Value| packed["log"]["size"].as_u64().unwrap();
+    assert!(entries(&second) > entries(&first));
+    for (drive, known) in [("one", 0), ("two", entries(&first))] {
         let log = &json(path, &[&IMPORT[..], &[drive]].concat())["log"];
         assert_eq!((log["verdict"].as_str(), log["known"].as_u64()), (Some("proved"), Some(known)), "{log}");
     }
     let returned = json(path, &["return", "--store", "far", "--to", "back"]);
     assert_eq!(returned["logs"][0][1], second["log"]["size"]);
-    let far = returned["site"].as_str().unwrap();
+    let site = returned["site"].as_str().unwrap();
     let key = returned["key"].as_str().unwrap();
     // Without the site's key in the trust file it is not believed.
     let heed = ["acknowledge", "back", "--store", "near", "--trust"];
     fails(path, &[&heed[..], &["trust.yaml"]].concat(), 3, "is no witness of the trust file");
     done(path, &["keys", "trust", "k.pub", "--witness", key, "--to", "sites.yaml"]);
     let heard = json(path, &[&heed[..], &["sites.yaml"]].concat());
-    assert_eq!((&heard[0]["site"], &heard[0]["size"]), (&Value::from(far), &second["log"]["size"]));
+    assert_eq!((&heard[0]["site"], &heard[0]["size"]), (&Value::from(site), &second["log"]["size"]));
     let third = deliver(path, "third", "three");
     assert_eq!(third["log"]["acknowledged"][0][1], second["log"]["size"]);
     let log = path.join("three/log");
     assert!(
-        log.join(format!("consistency-from-{}", size(&second))).exists()
-            && log.join("witness").join(far).exists()
+        log.join(format!("consistency-from-{}", entries(&second))).exists()
+            && log.join("witness").join(site).exists()
     );
     let shown = done(path, &["inspect", "three"]);
-    assert!(shown.contains(&format!("{far} acknowledged {}", size(&second))), "{shown}");
+    assert!(shown.contains(&format!("{site} acknowledged {}", entries(&second))), "{shown}");
     let proved = done(path, &["verify", "three", "--trust", "trust.yaml", "--store", "far"]);
-    assert!(proved.contains(&format!("{} of them known before", size(&second))), "{proved}");
+    assert!(proved.contains(&format!("{} of them known before", entries(&second))), "{proved}");
     done(path, &[&IMPORT[..], &["three"]].concat());
 }
 
