@@ -14,7 +14,7 @@ mod tail;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use self::files::{Held, lock, publish, remove_narrower, write};
 pub use self::tail::tail;
@@ -28,9 +28,29 @@ use crate::{Checkpoint, Error, Hash, Note, Result, SigningKey};
 pub struct Log {
     path: PathBuf,
     key: SigningKey,
-    queue: Mutex<Vec<Arc<Ticket>>>,
+    queue: Mutex<Queue>,
+    /// Told when a batch is written.
+    written: Condvar,
     state: Mutex<Option<State>>,
     lock: File,
+}
+
+/// Who waits.
+#[derive(Default)]
+struct Queue {
+    tickets: Vec<Arc<Ticket>>,
+    /// Whether somebody writes.
+    busy: bool,
+}
+
+/// The turn to write for all that wait, until dropped.
+struct Turn<'a>(&'a Log);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).busy = false;
+        self.0.written.notify_all();
+    }
 }
 
 /// Runs `work` while no writer is in the middle of a batch: then tail and checkpoint fit together.
@@ -79,6 +99,7 @@ impl Log {
             path: path.to_owned(),
             key,
             queue: Mutex::default(),
+            written: Condvar::new(),
             state: Mutex::default(),
         };
         log.sign(&Checkpoint { origin: log.origin(), size: 0, root: Hash::empty() })?;
@@ -98,6 +119,7 @@ impl Log {
             path: path.to_owned(),
             key,
             queue: Mutex::default(),
+            written: Condvar::new(),
             state: Mutex::default(),
         };
         log.append(Vec::new()).map_err(Error::Open)?;
@@ -132,13 +154,20 @@ impl Log {
             return Err(Arc::new(Error::EntryTooLong(long.len())));
         }
         let ticket = Arc::new(Ticket { entries, outcome: OnceLock::new() });
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&ticket));
-        // Whoever gets the lock writes for all that wait.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.tickets.push(Arc::clone(&ticket));
+        // Those whose entries were written leave at once: if they had to wait for a turn, each batch would be of one.
+        while queue.busy && ticket.outcome.get().is_none() {
+            queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
         if let Some(outcome) = ticket.outcome.get() {
             return outcome.clone();
         }
-        let batch = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        queue.busy = true;
+        let batch = std::mem::take(&mut queue.tickets);
+        drop(queue);
+        let turn = Turn(self);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = self.write_batch(&mut state, &batch).map_err(Arc::new);
         if outcome.is_err() {
             // What is on disk now is not known; it is read again next time.
@@ -150,6 +179,8 @@ impl Log {
             next = own.clone().map(|own| own.end);
             let _ = waiting.outcome.set(own);
         }
+        drop(state);
+        drop(turn);
         ticket.outcome.get().cloned().unwrap_or_else(|| Err(Arc::new(Error::Absent(self.path.clone()))))
     }
 
