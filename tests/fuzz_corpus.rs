@@ -18,7 +18,7 @@ mod tests {
 
     use super::targets::{
         chart_archive, dsse, eksa_manifest, manifest, reference, sealed_key, signed_note, sigstore_bundle,
-        template, tlog_policy, tlog_proof, trust_file, yaml,
+        template, tlog_consistency, tlog_policy, tlog_proof, trust_file, yaml,
     };
     use super::volume_head;
 
@@ -34,6 +34,7 @@ mod tests {
         ("signed_note", signed_note::run),
         ("sigstore_bundle", sigstore_bundle::run),
         ("template", template::run),
+        ("tlog_consistency", tlog_consistency::run),
         ("tlog_policy", tlog_policy::run),
         ("tlog_proof", tlog_proof::run),
         ("trust_file", trust_file::run),

@@ -12,6 +12,7 @@ pub mod sealed_key;
 pub mod signed_note;
 pub mod sigstore_bundle;
 pub mod template;
+pub mod tlog_consistency;
 pub mod tlog_policy;
 pub mod tlog_proof;
 pub mod trust_file;

@@ -145,10 +145,13 @@ fn read(root: &Path, name: &str) -> Vec<u8> {
     std::fs::read(root.join(name)).unwrap()
 }
 
-/// Every file on the medium: volumes by their bytes without the signature, others by name.
+/// Every file on the medium but those of the log, which grows with each pack: volumes by their bytes without the
+/// signature, others by name.
 fn volumes(root: &Path, number: u64) -> Vec<String> {
-    let by_name: BTreeMap<String, Option<Digest>> = files(&root.join(format!("drive{number}")))
+    let medium = root.join(format!("drive{number}"));
+    let by_name: BTreeMap<String, Option<Digest>> = files(&medium)
         .iter()
+        .filter(|path| !path.starts_with(medium.join("log")))
         .map(|path| {
             let volume = path.extension().is_some_and(|extension| extension == "tar");
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
