@@ -99,7 +99,8 @@ fn a_drive_of_fat32_and_exfat_is_written_unplugged_and_imported() {
         let said = site.airlock(&pack);
         assert!(said.contains("safe to unplug"), "{said}");
         medium.replug(&site);
-        assert_eq!(std::fs::read_dir(&medium.folder).unwrap().count(), 4, "three volumes and the mark");
+        let there = |name: &str| medium.folder.join(name).exists();
+        assert!(there("stick-003-of-003.tar") && there("stick.complete.json") && there("log/checkpoint"));
         site.airlock(&["verify", name, "--trust", "trust.yaml"]);
         let far = format!("far-{name}");
         site.airlock(&["import", name, "--trust", "trust.yaml", "--store", &far]);
