@@ -11,6 +11,9 @@ use crate::merkle::Nodes;
 use crate::tile::{self, HEIGHT, Place, WIDTH};
 use crate::{Error, Hash, Note, Result};
 
+/// How often a file is looked for while a writer may be replacing it by a wider one.
+const ATTEMPTS: usize = 8;
+
 /// Tiles kept in memory, 8 KiB each.
 const CACHED: usize = 512;
 
@@ -134,23 +137,27 @@ impl Folder {
         if place.width == 0 {
             return Err(Error::damaged(&path, "the log is not so large"));
         }
-        match fs::read(&path) {
-            Ok(bytes) => return Ok((bytes, path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("read", &path)(error)),
-        }
-        let wider = path.parent().into_iter().flat_map(fs::read_dir).flatten().flatten();
-        let widths = wider.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let width = widths.filter(|width| *width > place.width && *width < WIDTH).min().unwrap_or(WIDTH);
-        let wider = self.path.join(Place { width, ..place }.path());
-        match fs::read(&wider) {
-            Ok(bytes) => Ok((bytes, wider)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Error::damaged(&path, "the file is missing"))
+        // A wider file may itself be replaced between being found and being read.
+        for _ in 0..ATTEMPTS {
+            for found in
+                [path.clone(), self.path.join(Place { width: wider(&path, place.width), ..place }.path())]
+            {
+                match fs::read(&found) {
+                    Ok(bytes) => return Ok((bytes, found)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(Error::io("read", &found)(error)),
+                }
             }
-            Err(error) => Err(Error::io("read", &wider)(error)),
         }
+        Err(Error::damaged(&path, "the file is missing"))
     }
+}
+
+/// The least width above `width` of the files beside `path`; full if there is none.
+fn wider(path: &Path, width: u64) -> u64 {
+    let beside = path.parent().into_iter().flat_map(fs::read_dir).flatten().flatten();
+    let widths = beside.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    widths.filter(|found| *found > width && *found < WIDTH).min().unwrap_or(WIDTH)
 }
 
 impl Nodes for Folder {
