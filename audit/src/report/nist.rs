@@ -35,6 +35,7 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::StoreRebuild,
     K::ServeStart,
     K::ServeStop,
+    K::AlarmRelease,
 ];
 
 /// What a registry's content comes from and goes by.
@@ -47,7 +48,7 @@ pub(super) const INTAKE: &[K] = &[K::Verify, K::Import, K::Push];
 pub(super) const KEYS: &[K] = &[K::KeyGenerate, K::KeyImport, K::KeyRotate, K::KeyRevoke];
 
 /// What crosses the gap.
-pub(super) const DRIVES: &[K] = &[K::Pack, K::Import];
+pub(super) const DRIVES: &[K] = &[K::Pack, K::Import, K::Return, K::Acknowledge];
 
 /// Where content is compared with its digests and signatures.
 pub(super) const CHECKED: &[K] = &[K::Verify, K::Import, K::StoreCheck];
