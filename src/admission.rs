@@ -7,9 +7,9 @@ use bundle_signer::{TrustFile, Verified};
 use oci::Digest;
 use packager::bundle::BundleManifest;
 use packager::media::Media;
-use packager::witness::{Admitted, Gatekeeper, Now, Without, Witness, admit};
+use packager::witness::{Admitted, Gatekeeper, LogVerdict, Now, Without, Witness, admit};
 
-use crate::logged::Logs;
+use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
 /// What a drive is compared with.
@@ -63,9 +63,26 @@ pub(crate) fn log_alarm<T>(
     work.ended(&Outcome::because(Ending::Refused, alarm.kind.word(), &alarm.to_string()))
 }
 
+/// What became of a drive's log, as evidence: its origin, size and the drive's number, or why it decided nothing.
+pub(crate) fn log_evidence(log: &LogVerdict, work: &mut Work<'_>) {
+    match log {
+        LogVerdict::NotAsked => work.evidence("log", "not-asked"),
+        LogVerdict::Without => work.evidence("log", "without"),
+        LogVerdict::Lifted { alarm } => {
+            work.evidence("log", "alarm-released");
+            work.evidence("alarm", alarm);
+        }
+        LogVerdict::Proved(finding) => {
+            work.evidence("log", &finding.origin);
+            work.evidence("logSize", &finding.size);
+            work.evidence("driveNumber", &finding.number);
+        }
+    }
+}
+
 /// Of the log in a line, for reports.
-pub(crate) fn log_line(log: &packager::witness::LogVerdict) -> String {
-    use packager::witness::LogVerdict as V;
+pub(crate) fn log_line(log: &LogVerdict) -> String {
+    use LogVerdict as V;
     match log {
         V::NotAsked | V::Without | V::Lifted { .. } => String::new(),
         V::Proved(finding) => {

@@ -58,6 +58,7 @@ impl Logs {
             store: store.map(Path::to_owned),
             journal: None,
             draft: Some(Draft::new(event, object, name)),
+            logged: None,
             policies: Vec::new(),
             read_only: false,
         };
@@ -74,6 +75,8 @@ pub(crate) struct Work<'a> {
     journal: Option<Arc<Journal>>,
     /// Taken when it is logged.
     draft: Option<Draft>,
+    /// What was logged.
+    logged: Option<Draft>,
     /// Trust files that decide, with their digests.
     policies: Vec<(String, String)>,
     read_only: bool,
@@ -118,6 +121,11 @@ impl Work<'_> {
     /// It is done; when this returned, that may be said.
     pub(crate) fn done(&mut self) -> anyhow::Result<()> {
         self.record(&Outcome::success())
+    }
+
+    /// What was logged as done came to nothing after all: how the work ends is one more event.
+    pub(crate) fn undone(&mut self) {
+        self.draft = self.draft.take().or_else(|| self.logged.take());
     }
 
     /// It came to an end, and that was not as wanted.
@@ -166,6 +174,7 @@ impl Work<'_> {
 
     fn record(&mut self, outcome: &Outcome) -> anyhow::Result<()> {
         let Some(draft) = self.draft.take() else { return Ok(()) };
+        self.logged = Some(draft.clone());
         self.open()?;
         let Some(journal) = &self.journal else {
             if !self.read_only {

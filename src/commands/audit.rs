@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use audit::verify::{Report, verify};
 use audit::{Belief, Ending, Event, Filter, Index, Reader, search};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::cli::{Audit, AuditSearch, Format, LogArg, OutcomeArg};
 use crate::failure::{Status, Usage};
@@ -81,6 +82,15 @@ pub(crate) fn index(reader: &Reader, printer: &Printer) -> anyhow::Result<Index>
     Ok(index)
 }
 
+/// A period that ends before it begins is a slip, and an empty answer would hide it.
+fn in_order(since: Option<OffsetDateTime>, until: Option<OffsetDateTime>) -> anyhow::Result<()> {
+    if since.zip(until).is_some_and(|(since, until)| since >= until) {
+        let message = "the period ends before it begins".to_owned();
+        return Err(Usage { message, hint: "give --since a time that is before that of --until" }.into());
+    }
+    Ok(())
+}
+
 fn warn(index: &Index, reader: &Reader, printer: &Printer) {
     if let Some(why) = index.refused() {
         let path = reader.path().display();
@@ -91,6 +101,7 @@ fn warn(index: &Index, reader: &Reader, printer: &Printer) {
 }
 
 fn log(settings: &AuditSearch, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    in_order(settings.since, settings.until)?;
     let reader = open(&settings.log, logs)?;
     let index = index(&reader, printer)?;
     let filter = Filter {

@@ -7,7 +7,7 @@ use packager::media::Media;
 use packager::witness::Without;
 use store::Store;
 
-use crate::admission::{Memory, let_in, log_alarm, log_line};
+use crate::admission::{Memory, let_in, log_alarm, log_evidence, log_line};
 use crate::cli::Import;
 use crate::commands::{contents, now, open_or_imagine, open_or_make, paths, trust};
 use crate::failure::Status;
@@ -42,10 +42,13 @@ fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow
     };
     let report = if settings.dry_run {
         let (store, _imagined) = open_or_imagine(&settings.store, printer)?;
-        plan(&admit(&store, None)?, &media, &store)?
+        let admitted = admit(&store, None)?;
+        log_evidence(admitted.log(), work);
+        plan(&admitted, &media, &store)?
     } else {
         let store = open_or_make(&settings.store, printer)?;
         let admitted = admit(&store, Some(now()?))?;
+        log_evidence(admitted.log(), work);
         import(&media, &admitted, &store, &Progress::new(printer))?
     };
     work.name(&report.name);

@@ -63,7 +63,12 @@ fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyho
     let work = RefCell::new(work);
     let log = journal.map(|journal| Carried { journal, work: &work });
     let log = log.as_ref().map(|log| log as &dyn SenderLog);
-    let report = write(&plan, &store, &key, &options, log, &progress)?;
+    let written = write(&plan, &store, &key, &options, log, &progress);
+    if written.is_err() {
+        // The event travels on the drive, so it was logged before all was written.
+        work.borrow_mut().undone();
+    }
+    let report = written?;
     finish(&mut work.borrow_mut(), &report.set)?;
     printer.result(&report, |report| {
         let volumes =

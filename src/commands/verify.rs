@@ -6,7 +6,7 @@ use packager::media::Media;
 use packager::verify::{VerifyReport, verify};
 use packager::witness::Without;
 
-use crate::admission::{Memory, let_in, log_alarm, log_line};
+use crate::admission::{Memory, let_in, log_alarm, log_evidence, log_line};
 use crate::cli::Verify;
 use crate::commands::{paths, trust};
 use crate::failure::Status;
@@ -36,6 +36,7 @@ fn prove(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
     }
     let memory = Memory { store, now: None, without };
     let admitted = let_in(&media, manifest, &trust, memory, printer)?;
+    log_evidence(admitted.log(), work);
     let report = verify(&media, &admitted, &Progress::new(printer))?;
     work.evidence("signer", &report.signer);
     work.evidence("key", &report.key_hint);

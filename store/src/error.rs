@@ -191,6 +191,8 @@ impl Error {
     }
 }
 
+/// A full disk also shows when SQLite enlarges the index of its write-ahead log.
 fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+    let Some(error) = error.sqlite_error() else { return false };
+    error.code == rusqlite::ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
 }

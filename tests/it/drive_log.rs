@@ -103,6 +103,30 @@ fn an_old_drive_is_an_alarm_and_stays_out_until_it_is_released() {
     let taken = airlock(path, &old);
     assert!(taken.status.success());
     assert!(String::from_utf8_lossy(&taken.stderr).contains("released in spite of an alarm"));
+    let newest = event(path, "far", "import");
+    assert_eq!(newest["evidence"]["log"], "alarm-released");
+    assert!(newest["evidence"]["alarm"].as_str().is_some_and(|alarm| !alarm.is_empty()));
+}
+
+/// The newest event of a kind.
+fn event(path: &Path, store: &str, kind: &str) -> Value {
+    let found = json(path, &["audit", "log", "--store", store, "--event", kind, "--limit", "1"]);
+    found[0]["event"].clone()
+}
+
+#[test]
+fn a_pack_that_ends_after_its_event_was_logged_is_logged_as_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    assert_eq!(event(path, "near", "pack")["outcome"]["result"], "success");
+    // The log is written after the volumes, and has no room here.
+    fs::create_dir(path.join("two")).unwrap();
+    fs::write(path.join("two/log"), "in the way").unwrap();
+    let packed = airlock(path, &["pack", "--store", "near", "--to", "two", "--key", "k.key"]);
+    assert!(!packed.status.success());
+    let newest = event(path, "near", "pack");
+    assert_eq!((&newest["outcome"]["result"], &newest["object"]["name"]), (&"failed".into(), &"a".into()));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::failure::Status;
 use crate::printer::Printer;
 
 pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) -> anyhow::Result<Status> {
+    super::in_order(settings.since, settings.until)?;
     let period = Period { since: settings.since, until: settings.until };
     let report = Report::of(reader, settings.framework, period)?;
     super::own_key(report.log.own_key, printer);
