@@ -10,6 +10,7 @@ use packager::pack::{WriteOptions, plan, write};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::admission::log_alarm;
 use crate::carried::{Carried, finish};
 use crate::cli::Pack;
 use crate::commands::{contents, keys};
@@ -25,6 +26,7 @@ pub(crate) fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyhow::Re
     let to = settings.to.display().to_string();
     let mut work = logs.begin(Kind::Pack, ("set", &to), Some(&settings.store.store), printer)?;
     let result = put(settings, Some(&mut work), printer);
+    log_alarm(&result, logs, Some(&settings.store.store), printer)?;
     work.end(result)
 }
 
