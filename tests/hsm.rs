@@ -2,9 +2,16 @@
 //! without a linked-in C library; `scripts/test` makes one for these tests alone.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "peers/programs.rs"]
+mod programs;
+
+#[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
     use std::process::{Command, Output};
+
+    use crate::programs::{found, missing};
 
     const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
     const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bundle-signer/tests/data/keys");
@@ -20,9 +27,7 @@ mod tests {
         }
         let found = MODULES.iter().any(|module| Path::new(module).exists());
         if !found || Command::new("softhsm2-util").arg("--version").output().is_err() {
-            let required = std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_some();
-            assert!(!required, "SoftHSM is missing: run scripts/test, which installs it");
-            println!("skipped: SoftHSM is not installed; scripts/test installs it");
+            missing("SoftHSM");
             return false;
         }
         true
@@ -149,16 +154,7 @@ mod tests {
 
     /// cosign takes the drive's signature, by the public key that the token shows.
     fn cosign(site: &Site) {
-        let peers = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
-        let home =
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
-        let program = peers.unwrap_or_else(home).join("bin/cosign3");
-        if !program.exists() {
-            let required = std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_some();
-            assert!(!required, "cosign is missing: run scripts/test, which builds it");
-            println!("skipped: cosign is not built; scripts/test builds it");
-            return;
-        }
+        let Some(program) = found("bin/cosign3") else { return };
         let files = ["airlock-manifest.json", "airlock-manifest.json.sigstore.json"];
         let volume = std::fs::read_dir(site.path("drive")).unwrap().map(|entry| entry.unwrap().path());
         let volume = volume.into_iter().find(|path| path.extension() == Some("tar".as_ref())).unwrap();

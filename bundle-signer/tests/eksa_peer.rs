@@ -2,6 +2,11 @@
 //! accepts and we refuse must be refused by name, for being readable in two ways; nothing goes the other way.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../tests/peers/programs.rs"]
+mod programs;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
@@ -16,22 +21,7 @@ mod tests {
     use proptest::test_runner::TestRunner;
     use serde_json::{Value, json};
 
-    /// The program that `tests/peers/build` makes; `None`, after saying so, where it is not installed.
-    fn peer() -> Option<PathBuf> {
-        let folder = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
-        let home =
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
-        let program = folder.unwrap_or_else(home).join("bin/eksa-verify");
-        if program.exists() {
-            return Some(program);
-        }
-        assert!(
-            std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(),
-            "eksa-verify is missing: run scripts/test, which builds it"
-        );
-        println!("skipped: eksa-verify is not installed; scripts/test builds it");
-        None
-    }
+    use crate::programs::found;
 
     /// What the controller says to each text: `accepted HASH`, `refused HASH` or `error MESSAGE`.
     fn ask(program: &PathBuf, key: &str, texts: &[Vec<u8>]) -> Vec<String> {
@@ -144,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_controller_accepts_what_we_sign_and_refuses_each_change_that_we_refuse() {
-        let Some(program) = peer() else { return };
+        let Some(program) = found("bin/eksa-verify") else { return };
         let (key, trust, public) = own();
         let mut texts = Vec::new();
         for coverage in [Coverage::Full, Coverage::WithoutSource] {
@@ -167,7 +157,7 @@ mod tests {
     /// says: whoever once got a signature over that can sign any bundle.
     #[test]
     fn the_constant_that_the_controller_hashes_where_a_selector_fails_is_refused_here() {
-        let Some(program) = peer() else { return };
+        let Some(program) = found("bin/eksa-verify") else { return };
         let (key, trust, public) = own();
         let mut bundle = draft();
         bundle["metadata"]["annotations"] = json!({
@@ -230,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_controller_and_we_agree_on_changed_text() {
-        let Some(program) = peer() else { return };
+        let Some(program) = found("bin/eksa-verify") else { return };
         let (key, trust, public) = own();
         let signed =
             sign_bundle(&serde_json::to_vec(&draft()).unwrap(), Coverage::WithoutSource, &key).unwrap();
@@ -289,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_controller_accepts_every_text_that_we_sign() {
-        let Some(program) = peer() else { return };
+        let Some(program) = found("bin/eksa-verify") else { return };
         let (key, trust, public) = own();
         let mut runner = TestRunner::deterministic();
         let text = proptest::prop_oneof![

@@ -4,30 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+pub(crate) use crate::programs::{program, require};
+
 const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
-
-/// A program by name: built by `tests/peers/build`, or installed.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let folder = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
-    let built = folder.unwrap_or_else(home).join("bin").join(name);
-    if built.exists() { built } else { PathBuf::from(name) }
-}
-
-/// Whether all programs are there; says which are not, or fails where they must be.
-pub(crate) fn require(names: &[&str]) -> bool {
-    let missing: Vec<_> =
-        names.iter().filter(|name| Command::new(program(name)).arg("--version").output().is_err()).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(
-        std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(),
-        "{missing:?} are missing: run scripts/test, which installs them"
-    );
-    println!("skipped: {missing:?} are not installed; scripts/test installs them");
-    false
-}
 
 /// Runs a program to its end and expects success; gives what it printed.
 pub(crate) fn run(name: &str, arguments: &[&str]) -> String {

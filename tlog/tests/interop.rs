@@ -1,29 +1,19 @@
 //! A second opinion by golang.org/x/mod/sumdb: it believes our logs, and we believe its.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../tests/peers/programs.rs"]
+mod programs;
+
+#[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::process::Command;
 
     use tlog::note::KeyKind;
     use tlog::{Folder, Log, Policy, Proof, SigningKey, check};
 
-    /// The program that `tests/peers/build` makes; `None`, after saying so, where it is not installed.
-    fn interop() -> Option<PathBuf> {
-        let folder = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
-        let home =
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
-        let program = folder.unwrap_or_else(home).join("bin/tlog-interop");
-        if program.exists() {
-            return Some(program);
-        }
-        assert!(
-            std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(),
-            "tlog-interop is missing: run scripts/test, which builds it"
-        );
-        println!("skipped: tlog-interop is not installed; scripts/test builds it");
-        None
-    }
+    use crate::programs::found;
 
     fn run(program: &Path, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(program).args(arguments).output().unwrap();
@@ -33,7 +23,7 @@ mod tests {
 
     #[test]
     fn go_believes_our_log_its_proofs_and_its_growth() {
-        let Some(program) = interop() else { return };
+        let Some(program) = found("bin/tlog-interop") else { return };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let key = SigningKey::new("log.example", KeyKind::Ed25519, &SigningKey::generate().unwrap()).unwrap();
@@ -67,7 +57,7 @@ mod tests {
 
     #[test]
     fn we_believe_gos_log_and_see_where_it_was_changed() {
-        let Some(program) = interop() else { return };
+        let Some(program) = found("bin/tlog-interop") else { return };
         for count in ["1", "256", "1000", "70000"] {
             let folder = tempfile::tempdir().unwrap();
             let vkey = run(&program, &["make", &folder.path().display().to_string(), count]).unwrap();

@@ -7,4 +7,8 @@ mod findings;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../../tests/peers/programs.rs"]
+mod programs;
+#[cfg(test)]
 mod written;

@@ -1,7 +1,7 @@
 //! Reports as files.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use audit::report::{Framework, Report, csv, html, json, oscal};
 use audit::{Event, Kind};
@@ -11,6 +11,7 @@ use serde_json::Value;
 use tlog::{Checkpoint, Hash, Note, Proof, merkle};
 
 use crate::log::{Made, by, done, good_day, key, of, refused, report};
+use crate::programs::found;
 
 type Writer = fn(&Report, &mut dyn std::io::Write) -> std::io::Result<()>;
 
@@ -266,18 +267,8 @@ fn what_oscal_refers_to_is_there_and_named_once() {
 
 /// NIST's schema, where `tests/peers/schemas` put it.
 fn schema() -> Option<Value> {
-    let folder = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
-    let path = folder.unwrap_or_else(home).join("oscal/oscal_assessment-results_schema.json");
-    if let Ok(text) = std::fs::read_to_string(path) {
-        return Some(serde_json::from_str(&text).unwrap());
-    }
-    assert!(
-        std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(),
-        "the schema of OSCAL is missing: run scripts/test, which gets it"
-    );
-    println!("skipped: the schema of OSCAL is not there; scripts/test gets it");
-    None
+    let path = found("oscal/oscal_assessment-results_schema.json")?;
+    Some(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Keyless signatures that others made, right and wrong. Nothing here uses a network.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails its test")]
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod accepted;
 mod fixtures;
@@ -9,5 +9,8 @@ mod layers;
 mod malformed;
 mod no_panic;
 mod peers;
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../../tests/peers/programs.rs"]
+mod programs;
 mod refused;
 mod roots;

@@ -4,23 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::fixtures::{GOOD, Good, Signed, path, root, root_json};
-
-fn cosign() -> Option<PathBuf> {
-    let folder = std::env::var_os("AIRLOCK_PEERS").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers"),
-        PathBuf::from,
-    );
-    let program = folder.join("bin/cosign3");
-    if program.exists() {
-        return Some(program);
-    }
-    assert!(
-        std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(),
-        "cosign3 is missing: run scripts/test, which installs it"
-    );
-    eprintln!("skipped: cosign3 is not installed; scripts/test installs it");
-    None
-}
+use crate::programs::found;
 
 /// Whether cosign accepts a signature over a file, and what it says.
 fn accepts(cosign: &PathBuf, good: &Good, subject: &str, issuer: &str, file: &str) -> (bool, String) {
@@ -48,7 +32,7 @@ fn predicate_type(good: &Good) -> String {
 
 #[test]
 fn cosign_has_the_same_verdicts() {
-    let Some(cosign) = cosign() else { return };
+    let Some(cosign) = found("bin/cosign3") else { return };
     for good in GOOD {
         let Signed::File(file) = good.signed else { continue };
         let (accepted, said) = accepts(&cosign, &good, good.subject, good.issuer, file);

@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../../tests/peers/programs.rs"]
+mod programs;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod signer;

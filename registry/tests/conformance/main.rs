@@ -129,6 +129,9 @@ mod discovery;
 mod harness;
 mod management;
 mod peer;
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../../tests/peers/programs.rs"]
+mod programs;
 mod pull;
 mod push;
 

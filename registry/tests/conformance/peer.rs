@@ -2,11 +2,12 @@
 //! otherwise. A difference that disappears fails the test, so that the list stays true.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Target, Verdict};
+use crate::programs::found;
 use crate::{CLAUSES, block_on};
 
 const NO_REFERRERS: &str = "it has no referrers API: the path is unknown to it";
@@ -71,16 +72,7 @@ pub(crate) fn judge(name: &str, verdict: Verdict) -> Verdict {
 
 /// Starts the peer and checks all clauses; passes with a line if the peer is not installed.
 pub(crate) fn verify_all() {
-    let program = program();
-    if !program.exists() {
-        assert!(
-            std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none_or(|value| value != "1"),
-            "the peer is not at {}",
-            program.display()
-        );
-        println!("skipped: no peer at {}", program.display());
-        return;
-    }
+    let Some(program) = found("bin/registry") else { return };
     for (clause, _) in DIFFERENCES {
         assert!(CLAUSES.iter().any(|(name, _)| name == clause), "{clause} is no clause");
     }
@@ -90,14 +82,6 @@ pub(crate) fn verify_all() {
     let wrong: Vec<String> =
         CLAUSES.iter().filter_map(|(name, check)| judge(name, block_on(check(&target))).err()).collect();
     assert!(wrong.is_empty(), "{} of {} clauses:\n{}", wrong.len(), CLAUSES.len(), wrong.join("\n"));
-}
-
-fn program() -> PathBuf {
-    let folder = std::env::var_os("AIRLOCK_PEERS").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers"),
-        PathBuf::from,
-    );
-    folder.join("bin/registry")
 }
 
 /// A running peer; ended when dropped.
