@@ -73,25 +73,27 @@ fn is_mounted(folder: &Path) -> bool {
     Command::new("mountpoint").arg("-q").arg(folder).status().unwrap().success()
 }
 
-fn mirror(site: &Site, bytes: usize) {
-    // Every block differs, so that a block that the file system puts elsewhere is seen.
-    let payload: Vec<u8> =
-        (0..bytes as u64 / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
-    std::fs::write(site.path("payload"), payload).unwrap();
-    site.airlock(&["mirror", "--store", "near", "--quiet"]);
-}
-
-#[test]
-fn a_drive_of_fat32_and_exfat_is_written_unplugged_and_imported() {
+/// A sender with a mirrored file of that length, and its keys; `None` where drives cannot be made here.
+fn sender(bytes: usize) -> Option<Site> {
     if !require(&["fusefat", "mkfs.vfat", "mount.exfat-fuse", "mkfs.exfat", "losetup"]) {
-        return;
+        return None;
     }
     let site = Site::empty();
     std::fs::write(site.path("airlock.yaml"), MIRROR).unwrap();
     std::fs::write(site.path("password"), "secret\n").unwrap();
     site.airlock(&["keys", "generate", "release", "--password-file", "password"]);
     site.airlock(&["keys", "trust", "release.pub", "--to", "trust.yaml"]);
-    mirror(&site, 20 * MEGABYTE);
+    // Every block differs, so that a block that the file system puts elsewhere is seen.
+    let payload: Vec<u8> =
+        (0..bytes as u64 / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    std::fs::write(site.path("payload"), payload).unwrap();
+    site.airlock(&["mirror", "--store", "near", "--quiet"]);
+    Some(site)
+}
+
+#[test]
+fn a_drive_of_fat32_and_exfat_is_written_unplugged_and_imported() {
+    let Some(site) = sender(20 * MEGABYTE) else { return };
     let key = ["--key", "release.key", "--password-file", "password"];
     for medium in [Medium::fat32(&site), Medium::exfat(&site)] {
         let name = medium.folder.file_name().unwrap().to_str().unwrap();
@@ -112,15 +114,7 @@ fn a_drive_of_fat32_and_exfat_is_written_unplugged_and_imported() {
 
 #[test]
 fn a_full_fat32_or_exfat_medium_ends_the_pack_and_is_not_taken_for_a_drive() {
-    if !require(&["fusefat", "mkfs.vfat", "mount.exfat-fuse", "mkfs.exfat", "losetup"]) {
-        return;
-    }
-    let site = Site::empty();
-    std::fs::write(site.path("airlock.yaml"), MIRROR).unwrap();
-    std::fs::write(site.path("password"), "secret\n").unwrap();
-    site.airlock(&["keys", "generate", "release", "--password-file", "password"]);
-    site.airlock(&["keys", "trust", "release.pub", "--to", "trust.yaml"]);
-    mirror(&site, 80 * MEGABYTE);
+    let Some(site) = sender(80 * MEGABYTE) else { return };
     // fusefat does not tell the free space, and says EPERM when there is none; exfat-fuse does, before the first byte.
     for (medium, code) in [(Medium::fat32(&site), 1), (Medium::exfat(&site), 5)] {
         let name = medium.folder.file_name().unwrap().to_str().unwrap();
