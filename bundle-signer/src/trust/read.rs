@@ -1,0 +1,155 @@
+//! The trust file read: what contradicts itself or names what is not there is refused.
+
+use std::collections::BTreeSet;
+
+use super::document::{Document, GateText, GatesText, GroupText, KeyText, RevocationText, RuleText};
+use super::{
+    API_VERSION, Gate, GateRules, Group, KIND, MAX_DEPTH, MAX_LEN, MAX_REASON, Revocation, Role, TrustFile,
+    TrustedKey, TrustedLog, What, check_name, unknown,
+};
+use crate::{Error, PublicKey, Result, json};
+
+impl TrustFile {
+    /// Reads a trust file, YAML or JSON.
+    ///
+    /// # Errors
+    /// When it is malformed, of another kind, names no key, names one twice, or names what it does not have.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.len() > MAX_LEN {
+            return Err(Error::TrustTooLarge(text.len()));
+        }
+        let document: Document = serde_saphyr::from_str_with_options(text, limits())
+            .map_err(|error| Error::Trust(Box::new(error)))?;
+        for (field, found, expected) in
+            [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
+        {
+            if found != expected {
+                return Err(Error::TrustKind { field, found: found.clone(), expected });
+            }
+        }
+        let mut trust =
+            Self::of_keys(document.keys.into_iter().map(TrustedKey::read).collect::<Result<_>>()?)?;
+        trust.sequence = document.sequence;
+        trust.logs = TrustedLog::read_all(document.logs, false)?;
+        trust.witnesses = TrustedLog::read_all(document.witnesses, true)?;
+        for group in document.groups {
+            let group = trust.read_group(group)?;
+            trust.groups.push(group);
+        }
+        for revocation in document.revocations {
+            let revocation = Revocation::read(revocation)?;
+            if trust.revocations.iter().any(|known| known.hint == revocation.hint) {
+                return Err(Error::TrustTwice(revocation.hint));
+            }
+            trust.revocations.push(revocation);
+        }
+        let GatesText { mirror, pack, import, push, pull } = document.gates;
+        for (gate, text) in Gate::ALL.into_iter().zip([mirror, pack, import, push, pull]) {
+            if let Some(text) = text {
+                let rules = trust.read_gate(text)?;
+                trust.gates.push((gate, rules));
+            }
+        }
+        Ok(trust)
+    }
+
+    fn read_group(&self, text: GroupText) -> Result<Group> {
+        check_name(&text.name)?;
+        if self.knows(&text.name) {
+            return Err(Error::TrustTwice(text.name));
+        }
+        let mut seen = BTreeSet::new();
+        for name in &text.keys {
+            if !self.keys.iter().any(|key| key.name == *name) {
+                return Err(unknown("group's key", name, "the name of a key of this file"));
+            }
+            if !seen.insert(name) {
+                return Err(Error::TrustTwice(name.clone()));
+            }
+        }
+        let signers: BTreeSet<_> = self
+            .keys
+            .iter()
+            .filter(|key| text.keys.contains(&key.name))
+            .map(|key| self.signer(key))
+            .collect();
+        if text.threshold == 0 || text.threshold > signers.len() {
+            let expected = "a number from 1 to that of the group's signers";
+            return Err(unknown("threshold", &text.threshold.to_string(), expected));
+        }
+        Ok(Group { name: text.name, threshold: text.threshold, keys: text.keys })
+    }
+
+    fn read_gate(&self, text: GateText) -> Result<GateRules> {
+        let mut rules: Vec<(What, String)> = Vec::new();
+        for RuleText { sign, by } in text.require {
+            let what = What::parse(&sign)?;
+            if !self.knows(&by) {
+                return Err(unknown("by", &by, "the name of a group or a key of this file"));
+            }
+            if rules.iter().any(|(known, _)| *known == what) {
+                return Err(Error::TrustTwice(sign));
+            }
+            rules.push((what, by));
+        }
+        Ok(GateRules { mode: text.mode, rules })
+    }
+}
+
+impl TrustedKey {
+    fn read(text: KeyText) -> Result<Self> {
+        let roles = |roles: Vec<_>| roles.into_iter().map(Role::read).collect::<Result<_>>();
+        match PublicKey::from_pem(&text.public_key) {
+            Ok(key) => {
+                let roles = text.roles.map(roles).transpose()?;
+                Ok(Self { name: text.name, key, replaces: text.replaces, roles })
+            }
+            Err(source) => Err(Error::TrustKey { name: text.name, source: Box::new(source) }),
+        }
+    }
+}
+
+impl Revocation {
+    pub(super) fn read(text: RevocationText) -> Result<Self> {
+        if json::base64_array::<32>("hint", &text.hint).is_err() {
+            return Err(unknown(
+                "hint",
+                &text.hint,
+                "base64 of a SHA-256, as `airlock keys generate` prints it",
+            ));
+        }
+        let reason = text.reason.trim() == text.reason && !text.reason.chars().any(char::is_control);
+        if !reason || !(1..=MAX_REASON).contains(&text.reason.len()) {
+            return Err(unknown("reason", &text.reason, "1 to 512 printable characters"));
+        }
+        if !is_date(&text.date) {
+            return Err(unknown("date", &text.date, "a date as YYYY-MM-DD"));
+        }
+        Ok(Self { hint: text.hint, reason: text.reason, date: text.date })
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    let shape = text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
+    shape && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// A trust file needs no anchors, aliases or merge keys, by which a small text becomes a huge value.
+fn limits() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_anchors: 0,
+            max_aliases: 0,
+            max_documents: 1,
+            max_total_scalar_bytes: MAX_LEN,
+        },
+        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
+        with_snippet: false,
+    }
+}
