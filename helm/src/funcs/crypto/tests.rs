@@ -332,15 +332,3 @@ const DERIVED: &[(i64, &str, &str, &str)] = &[
     (1, "basic", "example.com", "pIS54PLs"),
     (9, "pin", "example.com", "4800"),
 ];
-
-/// Prints what an RSA key costs: `cargo test -p helm cost_of -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn cost_of_an_rsa_key() {
-    let primes = Primes::new([1; 32]);
-    let start = std::time::Instant::now();
-    for _ in 0..40 {
-        rsa::RsaKey::generate(&primes);
-    }
-    println!("{:?} a key", start.elapsed() / 40);
-}
