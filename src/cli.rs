@@ -4,6 +4,7 @@ mod audit;
 mod audit_report;
 mod chart;
 mod config;
+mod controller;
 mod drive;
 mod keys;
 mod package;
@@ -18,6 +19,7 @@ pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
 pub(crate) use self::config::{Client, Config};
+pub(crate) use self::controller::Controller;
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
     ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
@@ -98,6 +100,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Print what nodes and clusters need to pull from the registry under the images' own names.
     Config(Config),
+    /// Run the controller of packages and the webhooks that verify images: the cluster's part of airlock.
+    Controller(Box<Controller>),
     /// Make, sign and list bundles of packages.
     #[command(subcommand)]
     Bundle(Bundle),

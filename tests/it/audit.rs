@@ -25,6 +25,7 @@ const SILENT: &[&str] = &[
     "chart-images",
     "chart-lint",
     "chart-show",
+    "controller",
     "chart-template",
     "completions",
     "config",
