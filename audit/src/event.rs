@@ -192,6 +192,16 @@ kinds! {
     Return = "return",
     /// What sites saw of this log came back.
     Acknowledge = "acknowledge",
+    /// A package was installed in a cluster, or could not be.
+    PackageInstall = "package.install",
+    /// A package was brought to another version or other values, or could not be.
+    PackageUpgrade = "package.upgrade",
+    /// What was there before an installation that failed is there again.
+    PackageRollback = "package.rollback",
+    /// What somebody changed of a package was put right.
+    PackageRepair = "package.repair",
+    /// All that a package installed is gone.
+    PackageUninstall = "package.uninstall",
 }
 
 impl Kind {
