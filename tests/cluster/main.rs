@@ -43,18 +43,24 @@ mod tests {
         std::fs::write(certs.join("registry.example/hosts.toml"), hosts).unwrap();
         let mut cluster = Cluster::apart(1);
         cluster.serve(&folder.path().join("store"), "127.0.0.1:5000", &[]);
-        for (name, words) in
-            [("pause", &["sleep", "100000"][..]), ("web", &["httpd", "-f", "-p", "8080", "-h", "/"])]
-        {
+        let dial = ["nc", "-w", "5", "10.96.0.1", "443", "-e", "/busybox", "true"];
+        for (name, words) in [
+            ("pause", &["sleep", "100000"][..]),
+            ("web", &["httpd", "-f", "-p", "8080", "-h", "/"]),
+            ("dial", &dial),
+        ] {
             let layout = folder.path().join(name);
             images::busybox(&layout, words);
             cluster.push(&layout, &format!("127.0.0.1:5000/{name}:1"));
         }
         cluster.start_node(&certs, "registry.example/pause:1");
-        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {nodeName: n1, containers: [{name: web, \
-                   image: 'registry.example/web:1', securityContext: {runAsNonRoot: true}}]}\n";
-        let (good, said) = cluster.apply(pod);
-        assert!(good, "{said}");
+        for name in ["web", "dial"] {
+            let (good, said) = cluster.apply(&format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{nodeName: n1, restartPolicy: OnFailure, \
+                 containers: [{{name: {name}, image: 'registry.example/{name}:1', securityContext: {{runAsNonRoot: true}}}}]}}\n"
+            ));
+            assert!(good, "{said}");
+        }
         let address = wait("the pod", Duration::from_mins(2), || {
             let pod = cluster.get(&["pod", "web"])?;
             (pod["status"]["phase"] == "Running").then(|| pod["status"]["podIP"].as_str().unwrap().to_owned())
@@ -65,5 +71,8 @@ mod tests {
             got.status.success().then_some(got.stdout)
         });
         assert!(got == std::fs::read("/bin/busybox").unwrap());
+        wait("a pod that reaches the API server by its service", Duration::from_mins(1), || {
+            (cluster.get(&["pod", "dial"])?["status"]["phase"] == "Succeeded").then_some(())
+        });
     }
 }
