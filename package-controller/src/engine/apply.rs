@@ -120,7 +120,7 @@ pub(super) async fn apply(
         }
         let adoption = live.and_then(|live| adopt::patch(&live, cluster.manager()));
         if let Some(patch) = adoption {
-            match cluster.patch(object, &patch).await {
+            match cluster.rewrite(object, &patch).await {
                 Err(error) if code(&error) == Some(409) && tries < TRIES => continue,
                 answer => answer?,
             };

@@ -20,12 +20,15 @@ const MOST_BYTES: u64 = 32 << 20;
 const KEPT: usize = 32;
 const KEPT_BYTES: usize = 16 << 20;
 
+/// A chart and the size of its archive.
+type Kept = (Digest, usize, Arc<Chart>);
+
 /// Where charts come from, and those that came last.
 #[derive(Clone)]
 pub(super) struct Charts {
     registry: Client,
     mirror: Option<RegistryHost>,
-    kept: Arc<Mutex<VecDeque<(Digest, usize, Arc<Chart>)>>>,
+    kept: Arc<Mutex<VecDeque<Kept>>>,
 }
 
 impl Charts {

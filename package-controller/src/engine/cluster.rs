@@ -200,9 +200,9 @@ impl Cluster {
     }
 
     /// Changes an object by a JSON patch.
-    pub(super) async fn patch(&self, object: &Object, patch: &Value) -> Result<Value, Error> {
+    pub(super) async fn rewrite(&self, object: &Object, changes: &Value) -> Result<Value, Error> {
         let path = self.resource(object).await?.path(&object.namespace, &object.name);
-        let body = patch.to_string().into_bytes();
+        let body = changes.to_string().into_bytes();
         let action = format!("take over {object}");
         let ask = Ask { action, method: Method::PATCH, path, content: PATCH, accept: JSON, body: &body };
         self.ask(&ask).await
