@@ -27,6 +27,40 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The trust file for bundles cannot be read.
+    #[error("cannot read the trust file `{path}`")]
+    BundleTrust {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key for bundles is none, or the trust file that holds it.
+    #[error("the keys for bundles of packages cannot be used{}", path.as_ref().map(|path| format!(": `{}`", path.display())).unwrap_or_default())]
+    BundleKeys {
+        /// The file, when they are in one.
+        path: Option<std::path::PathBuf>,
+        /// Why.
+        source: Box<bundle_signer::Error>,
+    },
+    /// The audit log cannot be opened.
+    #[error("the audit log cannot be opened")]
+    Audit(#[source] Box<audit::Error>),
+}
+
+/// An error and what it came from, in one line.
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        // Some errors tell their source themselves.
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        source = error.source();
+    }
+    words
 }
 
 impl Error {
