@@ -46,6 +46,18 @@ pub enum Error {
     /// The audit log cannot be opened.
     #[error("the audit log cannot be opened")]
     Audit(#[source] Box<audit::Error>),
+    /// TLS cannot be set up.
+    #[error("cannot set TLS up")]
+    Tls(#[source] rustls::Error),
+    /// A serving certificate cannot be made.
+    #[error("cannot make a certificate for the webhooks")]
+    Certificate(#[source] rcgen::Error),
+    /// The serving certificate cannot be written down.
+    #[error("cannot write the webhooks' certificate down")]
+    CertificateJson(#[source] serde_json::Error),
+    /// The serving certificate cannot be used.
+    #[error("cannot use the webhooks' certificate: {0}")]
+    ServingCertificate(String),
 }
 
 /// An error and what it came from, in one line.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::Client;
 use registry::client::ClientConfig;
@@ -68,11 +69,15 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     let registry = registry::client::Client::new(settings.registry.clone())?;
     let health = settings.health;
     let context = Context { settings: Arc::new(settings), kube, registry, telemetry: Telemetry::default() };
+    let stop = stop.shared();
+    // They end after `stop`: requests under way, and then the lease is given up.
+    let parts = futures::future::try_join(
+        webhook::serve(context.clone(), stop.clone().boxed()),
+        reconcile::run(context.clone(), stop.boxed()),
+    );
     tokio::select! {
-        result = webhook::serve(context.clone()) => result,
         result = telemetry::serve(context.telemetry.clone(), health) => result,
-        // It ends after `stop`, when the lease is given up.
-        result = reconcile::run(context, stop) => result,
+        result = parts => result.map(|((), ())| ()),
     }
 }
 
