@@ -183,7 +183,7 @@ pub(super) async fn keep(world: &World, writers: Writers, context: &Context) {
     let packages = async {
         let mut causes = HashMap::new();
         pump(Api::all(context.kube.clone()), writers.packages, |event| {
-            package_seen(world, &mut causes, event)
+            package_seen(world, &mut causes, event);
         })
         .await;
     };
@@ -201,6 +201,7 @@ pub(super) async fn keep(world: &World, writers: Writers, context: &Context) {
 }
 
 /// What became of an object.
+#[derive(Clone, Copy)]
 enum Seen<'a, K> {
     There(&'a K),
     Gone(&'a K),
