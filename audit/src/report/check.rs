@@ -244,7 +244,10 @@ fn changes(kind: Kind) -> bool {
         | Kind::PolicyWrite
         | Kind::StoreGc
         | Kind::StoreRebuild
-        | Kind::AlarmRelease => true,
+        | Kind::AlarmRelease
+        | Kind::ClusterInstall
+        | Kind::ClusterUninstall
+        | Kind::PackageChange => true,
         Kind::LogStart
         | Kind::Verify
         | Kind::Login
