@@ -34,7 +34,8 @@ use clap::CommandFactory as _;
 use packager::lock::LockedItem;
 
 use crate::cli::{
-    Apply, Audit, Cli, Command, Create, Delete, Format, Install, MediaArg, StoreArg, TrustArg, Uninstall, Upgrade,
+    Apply, Audit, Cli, Command, Create, Delete, Format, Install, MediaArg, StoreArg, TrustArg, Uninstall,
+    Upgrade,
 };
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};

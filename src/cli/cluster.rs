@@ -86,7 +86,10 @@ pub(crate) struct ListPackages {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Describe {
     /// Packages of a cluster, with what happened to them.
-    #[command(visible_alias = "package", after_help = "Example: airlock describe packages --cluster mgmt harbor")]
+    #[command(
+        visible_alias = "package",
+        after_help = "Example: airlock describe packages --cluster mgmt harbor"
+    )]
     Packages {
         /// Only these.
         names: Vec<String>,
@@ -189,7 +192,10 @@ pub(crate) struct UpgradePackages {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Delete {
     /// Take packages away, and what they installed.
-    #[command(visible_alias = "package", after_help = "Example: airlock delete packages harbor --cluster mgmt")]
+    #[command(
+        visible_alias = "package",
+        after_help = "Example: airlock delete packages harbor --cluster mgmt"
+    )]
     Packages(DeletePackages),
 }
 

@@ -8,7 +8,9 @@ use audit::Kind;
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
-use package_api::{AIRLOCK_GROUP, BundleName, EKS_GROUP, Package, PackageBundle, PackageBundleController, PackageSpec};
+use package_api::{
+    AIRLOCK_GROUP, BundleName, EKS_GROUP, Package, PackageBundle, PackageBundleController, PackageSpec,
+};
 use serde_json::{Map, Value, json};
 
 use super::reach::{Answer, Change, Did, MANAGER, api, applied, called, connect, object, told};
@@ -189,7 +191,8 @@ async fn one(
         work.evidence("bundle", bundle.name());
     }
     done(work)?;
-    let line = Line { object: called(&after), namespace: after.metadata.namespace.clone(), did: Did::Created };
+    let line =
+        Line { object: called(&after), namespace: after.metadata.namespace.clone(), did: Did::Created };
     printed(&vec![line], change, printer)
 }
 
@@ -207,7 +210,8 @@ fn config(settings: &[(String, String)]) -> anyhow::Result<Option<String>> {
             message: format!("`{key}` is set twice, or both itself and something below it"),
             hint: "each key once; dots go into maps",
         };
-        let (path, last) = key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
+        let (path, last) =
+            key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
         let mut table = &mut all;
         for part in path.into_iter().flat_map(|path| path.split('.')) {
             let below = table.entry(part).or_insert_with(|| json!({}));
@@ -348,7 +352,12 @@ mod tests {
     #[test]
     fn settings_become_a_document() {
         let set = |pairs: &[(&str, &str)]| {
-            config(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>())
+            config(
+                &pairs
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(set(&[]).unwrap(), None);
         let text = set(&[("a.b", "true"), ("a.c", "1"), ("d", "x")]).unwrap().unwrap();

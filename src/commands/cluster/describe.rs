@@ -87,7 +87,11 @@ mod tests {
     fn a_package_is_described_with_what_happened_to_it() {
         let mut package = Package::new(
             "harbor",
-            PackageSpec { package_name: "harbor".to_owned(), config: Some("a: 1\nb: 2\n".to_owned()), ..PackageSpec::default() },
+            PackageSpec {
+                package_name: "harbor".to_owned(),
+                config: Some("a: 1\nb: 2\n".to_owned()),
+                ..PackageSpec::default()
+            },
         );
         package.status = Some(PackageStatus {
             state: Some(PackageState::InstallingDependencies),

@@ -35,6 +35,11 @@ impl Answer {
     pub(crate) fn missing(message: String, hint: Option<&'static str>) -> anyhow::Error {
         Self { message, code: 4, hint }.into()
     }
+
+    /// Something that was judged, and is refused.
+    pub(crate) fn refused(message: String, hint: &'static str) -> anyhow::Error {
+        Self { message, code: 3, hint: Some(hint) }.into()
+    }
 }
 
 /// An API server's error, with what was being done.

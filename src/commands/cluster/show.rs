@@ -31,7 +31,12 @@ pub(crate) async fn get(settings: &Get, printer: &Printer) -> anyhow::Result<Sta
 }
 
 /// Prints objects of a kind: in the API server's columns, or whole.
-async fn shown<K>(names: &[String], namespace: &str, reach: &ReachArg, printer: &Printer) -> anyhow::Result<Status>
+async fn shown<K>(
+    names: &[String],
+    namespace: &str,
+    reach: &ReachArg,
+    printer: &Printer,
+) -> anyhow::Result<Status>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone

@@ -1,8 +1,8 @@
 //! Tables: as `kubectl get` prints them, and as `eksctl anywhere list packages` does.
 
 use kube::Client;
-use kube::core::Request;
 use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -32,11 +32,7 @@ struct Row {
 
 impl Table {
     /// What the API server has of a kind in a namespace, in its columns.
-    pub(super) async fn of(
-        client: &Client,
-        resource: &ApiResource,
-        namespace: &str,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn of(client: &Client, resource: &ApiResource, namespace: &str) -> anyhow::Result<Self> {
         let doing = format!("listing {}", resource.plural);
         let path = <DynamicObject as kube::Resource>::url_path(resource, Some(namespace));
         let mut request = Request::new(path)
@@ -113,7 +109,11 @@ mod tests {
 
     #[test]
     fn packages_are_listed_byte_for_byte_as_eksctl_lists_them() {
-        let lines = [["Package", "Version(s)"], ["-------", "----------"], ["harbor", "2.5.1-4324383d8c5383bded5f7378efb98b4d50af827b"]];
+        let lines = [
+            ["Package", "Version(s)"],
+            ["-------", "----------"],
+            ["harbor", "2.5.1-4324383d8c5383bded5f7378efb98b4d50af827b"],
+        ];
         let lines = lines.map(|line| line.map(str::to_owned));
         let expected = "Package\t\tVersion(s)\t\t\t\t\t\n-------\t\t----------\t\t\t\t\t\nharbor\t\t2.5.1-4324383d8c5383bded5f7378efb98b4d50af827b\t\n";
         assert_eq!(tabbed(&lines), expected);

@@ -84,6 +84,23 @@ impl Manifests {
         Ok(Self { definitions, controller, webhooks: webhooks()?, settings })
     }
 
+    /// What an installation made, in the order in which it goes; with definitions and namespace only if asked for.
+    pub(super) fn to_remove(all: bool) -> anyhow::Result<Vec<Value>> {
+        let mut gone = webhooks()?;
+        let mut controller = Vec::new();
+        for text in CONTROLLER {
+            controller.extend(yaml::documents(text, &Limits::default())?);
+        }
+        gone.extend(controller.into_iter().rev());
+        let named = |kind: &str, version: &str, name: &str| json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name, "namespace": PACKAGES_NAMESPACE } });
+        gone.extend([REGISTRY_SECRET, PULL_SECRET].map(|name| named("Secret", "v1", name)));
+        if all {
+            gone.extend(crd::all());
+            gone.extend(yaml::documents(NAMESPACE, &Limits::default())?);
+        }
+        Ok(gone)
+    }
+
     /// All, in order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Value> {
         let parts = [&self.definitions, &self.controller, &self.webhooks, &self.settings];
