@@ -21,12 +21,10 @@ pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
 pub(crate) use self::cluster::{
-    Apply, ClusterArg, Create, Delete, DeletePackages, Describe, FromFile, Get, Install, InstallPackage,
-    List, ListPackages, ReachArg, Uninstall, Upgrade, UpgradePackages,
+    Apply, Create, Delete, DeletePackages, Describe, FromFile, Get, Install, InstallPackage, List,
+    ListPackages, ReachArg, Uninstall, Upgrade, UpgradePackages,
 };
-pub(crate) use self::cluster_install::{
-    ControllerImage, InstallController, RegistryArg, UninstallController,
-};
+pub(crate) use self::cluster_install::{InstallController, RegistryArg, UninstallController};
 pub(crate) use self::config::{Client, Config};
 pub(crate) use self::controller::Controller;
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};

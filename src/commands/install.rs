@@ -167,10 +167,10 @@ async fn install(
     work: &mut Work<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
+    let client = connect(&settings.reach).await?;
     let mut order = prepare(settings)?;
     work.digests([order.image.digest.to_string()]);
     work.evidence("image", &order.name);
-    let client = connect(&settings.reach).await?;
     let end = Instant::now() + settings.timeout;
     let server = version(&client).await?;
     let others = refuse_others(&client).await?;

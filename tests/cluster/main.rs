@@ -2,6 +2,8 @@
 //! where pods need no real image, and a real node where they do.
 
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]
 mod programs;

@@ -73,16 +73,16 @@ impl Table {
     }
 }
 
-/// Columns three spaces apart; what follows the last text of a line is cut off.
+/// Columns three spaces apart; the last one ends with its text.
 fn columns(lines: Vec<Vec<String>>) -> String {
-    let count = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let last = lines.iter().map(Vec::len).max().unwrap_or(0).saturating_sub(1);
     let widest = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..count).map(widest).collect();
+    let widths: Vec<usize> = (0..last).map(|column| widest(column) + 3).chain([0]).collect();
     let line = |line: &Vec<String>| {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}   "));
-        format!("{}\n", cells.collect::<String>().trim_end())
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<String>() + "\n"
     };
     lines.iter().map(line).collect()
 }
@@ -129,8 +129,8 @@ mod tests {
             ],
         });
         let mut table: Table = serde_json::from_value(table).unwrap();
-        assert_eq!(table.text(), "NAME     STATE\na        installed\nlonger\n");
+        assert_eq!(table.text(), "NAME     STATE\na        installed\nlonger   \n");
         table.only(&["longer".to_owned()]);
-        assert_eq!(table.text(), "NAME     STATE\nlonger\n");
+        assert_eq!(table.text(), "NAME     STATE\nlonger   \n");
     }
 }

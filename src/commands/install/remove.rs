@@ -20,21 +20,20 @@ pub(in crate::commands) async fn run(
     logs: &Logs,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
-    let client = connect(&settings.reach).await?;
     if settings.dry_run {
-        return take_away(settings, &client, None, printer).await;
+        return take_away(settings, None, printer).await;
     }
     let mut work = logs.begin(Kind::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
-    let result = take_away(settings, &client, Some(&mut work), printer).await;
+    let result = take_away(settings, Some(&mut work), printer).await;
     work.end(result)
 }
 
 async fn take_away(
     settings: &UninstallController,
-    client: &Client,
     work: Option<&mut Work<'_>>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
+    let client = &connect(&settings.reach).await?;
     let packages = packages(client).await?;
     if !packages.is_empty() && !settings.leave_packages {
         let message =
