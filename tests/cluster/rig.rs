@@ -59,17 +59,15 @@ impl Cluster {
         cluster
     }
 
-    /// A control plane and a real node `n1` in a network namespace with no way out. `certs` is containerd's folder of
-    /// `hosts.toml`; `sandbox` an image that stays alive by itself.
-    pub(crate) fn with_node(certs: &Path, sandbox: &str) -> Self {
-        let name = format!("airlock-{}", std::process::id());
+    /// A control plane in a network namespace with no way out, where [`Self::start_node`] adds a real node.
+    pub(crate) fn apart(nodes: usize) -> Self {
+        let name = format!("airlock-{}-{}", std::process::id(), free_port());
         done(Command::new("ip").args(["netns", "add", &name]));
         let mut cluster = Self::empty(Net::Own(name), 6443);
         done(cluster.command("ip").args(["link", "set", "lo", "up"]));
         done(cluster.command("ip").args(["address", "add", &format!("{NODE}/32"), "dev", "lo"]));
         cluster.control_plane();
-        cluster.node(certs, sandbox);
-        cluster.kwok(2);
+        cluster.kwok(nodes);
         cluster
     }
 
@@ -179,7 +177,7 @@ impl Cluster {
             arguments.extend([("bind-address", "127.0.0.1"), ("endpoint-reconciler-type", "none")]);
         }
         self.run("kube-apiserver", &arguments);
-        wait("the API server", Duration::from_secs(60), || {
+        wait("the API server", Duration::from_mins(1), || {
             self.tries(&["get", "--raw", "/readyz"]).0.then_some(())
         });
     }
@@ -229,7 +227,7 @@ impl Cluster {
             "kube-scheduler",
             &[("kubeconfig", config.as_str()), ("leader-elect", "false"), ("secure-port", "0")],
         );
-        wait("the service account", Duration::from_secs(60), || {
+        wait("the service account", Duration::from_mins(1), || {
             self.tries(&["get", "serviceaccount", "default"]).0.then_some(())
         });
     }
@@ -261,8 +259,33 @@ impl Cluster {
         assert!(good, "{said}");
     }
 
-    /// containerd, kubelet and kube-proxy.
-    fn node(&mut self, certs: &Path, sandbox: &str) {
+    /// `airlock serve` of a store where the cluster is.
+    pub(crate) fn serve(&mut self, store: &Path, address: &str, more: &[&str]) {
+        let store = store.display().to_string();
+        let arguments = ["serve", "--store", &store, "--create", "--listen", address];
+        self.run_words("airlock", env!("CARGO_BIN_EXE_airlock"), &[&arguments, more].concat());
+        wait("airlock serve", Duration::from_secs(30), || {
+            let url = format!("http://{address}/v2/");
+            self.command("curl")
+                .args(["-sfk", "-o", "/dev/null", &url])
+                .status()
+                .ok()?
+                .success()
+                .then_some(())
+        });
+    }
+
+    /// Puts an OCI layout into a registry where the cluster is, over plain HTTP.
+    pub(crate) fn push(&self, layout: &Path, image: &str) {
+        let source = format!("oci:{}", layout.display());
+        let target = format!("docker://{image}");
+        let arguments = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", &source, &target];
+        done(self.command("skopeo").args(arguments));
+    }
+
+    /// A real node `n1`: containerd, kubelet and kube-proxy. `certs` is containerd's folder of `hosts.toml`;
+    /// `sandbox` an image that stays alive by itself.
+    pub(crate) fn start_node(&mut self, certs: &Path, sandbox: &str) {
         let folder = self.folder.path().to_owned();
         let at = folder.display();
         let programs = program("ptp").parent().unwrap().display().to_string();
@@ -306,7 +329,7 @@ impl Cluster {
             ("conntrack-tcp-timeout-close-wait", "0"),
         ];
         self.run("kube-proxy", &proxy);
-        wait("the node", Duration::from_secs(60), || {
+        wait("the node", Duration::from_mins(1), || {
             self.tries(&["get", "node", "n1"]).1.contains(" Ready").then_some(())
         });
     }
@@ -322,12 +345,19 @@ impl Cluster {
 
     /// Starts a program that runs on; its log is in the cluster's folder.
     fn run(&mut self, name: &str, arguments: &[(&str, &str)]) {
+        let words: Vec<_> = arguments.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        self.run_words(name, name, &words);
+    }
+
+    /// The same for words as they are; `name` is the log's.
+    pub(crate) fn run_words(&mut self, name: &str, binary: &str, words: &[&str]) {
         let log = std::fs::File::create(self.path(&format!("{name}.log"))).unwrap();
-        let mut command = self.command(name);
+        let mut command = self.command(binary);
         let path = std::env::var("PATH").unwrap_or_default();
         let programs = program("kubectl").parent().unwrap().display().to_string();
         let child = command
-            .args(arguments.iter().map(|(flag, value)| format!("--{flag}={value}")))
+            .args(words)
             .env("PATH", format!("{path}:{programs}"))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -349,8 +379,15 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         while self.processes.pop().is_some() {}
         if let Net::Own(name) = &self.net {
-            let folder = self.folder.path().display().to_string();
-            end_containers(&folder);
+            let links = self.command("ip").arg("link").output().unwrap();
+            end_containers(&self.folder.path().display().to_string());
+            // The network namespaces of its pods hold the other ends of its links.
+            let links = String::from_utf8_lossy(&links.stdout).into_owned();
+            for line in links.lines() {
+                if let Some(pod) = line.split("link-netns ").nth(1) {
+                    let _ = Command::new("ip").args(["netns", "delete", pod.trim()]).status();
+                }
+            }
             let _ = Command::new("ip").args(["netns", "delete", name]).status();
         }
     }
