@@ -65,7 +65,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Return(settings) => returned::send(&settings, logs, printer),
         Command::Acknowledge(settings) => returned::heed(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
-        Command::Controller(settings) => controller::run(*settings).await,
+        Command::Controller(settings) => controller::run(*settings, logs).await,
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),
         Command::Generate(settings) => generate::run(&settings, printer),
