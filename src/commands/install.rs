@@ -26,6 +26,7 @@ use bundle_signer::{ImageName, Limits, NameRule, PublicKey};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use package_api::TrustPolicy;
+use package_api::name::PACKAGES_NAMESPACE;
 use packager::evidence::signing::{Order, sign};
 use packager::evidence::{Place, Question, collect, judge};
 use registry::client::{Client as Registry, ClientConfig, HostRule};
@@ -105,7 +106,7 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
         let documents = documents.with_context(|| format!("`{}` is not YAML", path.display()))?;
         extra.extend(documents.into_iter().filter(|document| !document.is_null()));
     }
-    for manifest in manifests.all().chain(&extra) {
+    for manifest in manifests.all().chain(&manifests.webhooks).chain(&extra) {
         if let Some(reason) = is_webhooks(manifest).then(|| lockout::of_webhooks(manifest)).flatten() {
             return Err(locked_out(reason));
         }
@@ -213,11 +214,8 @@ async fn steps(
     steps::apply(client, &manifests.controller, &mut lines).await?;
     printer.say("waiting for the controller");
     steps::ready(client, end).await?;
-    if !manifests.webhooks.is_empty() {
-        steps::apply(client, &manifests.webhooks, &mut lines).await?;
-        printer.say("waiting for the webhook to answer the API server");
-        steps::answers(client, end).await?;
-    }
+    printer.say("waiting for the webhook to answer the API server");
+    steps::answers(client, end).await?;
     steps::apply(client, &manifests.settings, &mut lines).await?;
     steps::apply(client, &order.extra, &mut lines).await?;
     if !settings.without_settings {

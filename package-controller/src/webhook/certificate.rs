@@ -26,11 +26,7 @@ pub(super) struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self {
-            validity: Duration::days(365),
-            before: Duration::days(60),
-            overlap: Duration::seconds(10),
-        }
+        Self { validity: Duration::days(365), before: Duration::days(60), overlap: Duration::seconds(10) }
     }
 }
 
@@ -211,7 +207,9 @@ mod tests {
         let (validity, before) = (timing.validity.whole_seconds(), timing.before.whole_seconds());
         let soon = kept.step(&facts(&names, "", true, validity - before - 1), &timing).unwrap();
         assert_eq!(soon, Step::Wait(Duration::seconds(1)));
-        assert!(written(kept.step(&facts(&names, "", true, validity - before), &timing).unwrap()).next.is_some());
+        assert!(
+            written(kept.step(&facts(&names, "", true, validity - before), &timing).unwrap()).next.is_some()
+        );
         let other = ["b".to_owned()];
         assert!(written(kept.step(&facts(&other, "", true, 1), &timing).unwrap()).next.is_some());
     }

@@ -157,7 +157,8 @@ impl Keeper {
         // They go with the namespace: left behind, they would refuse every pod, with nobody there to ask.
         let namespaces = Api::<Namespace>::all(self.context.kube.clone());
         let namespace = namespaces.get_opt(&settings.namespace).await.map_err(Error::kube)?;
-        let owners = namespace.as_ref().and_then(|namespace| namespace.owner_ref(&())).map(|owner| vec![owner]);
+        let owners =
+            namespace.as_ref().and_then(|namespace| namespace.owner_ref(&())).map(|owner| vec![owner]);
         validating.metadata.owner_references.clone_from(&owners);
         mutating.metadata.owner_references = owners;
         Ok((validating, mutating))

@@ -79,7 +79,11 @@ impl Metrics {
             "Objects that passed in a time in which refusals stop nothing",
             self.break_glass.clone(),
         );
-        registry.register("certificate_switches", "Serving certificates taken into use", self.rotations.clone());
+        registry.register(
+            "certificate_switches",
+            "Serving certificates taken into use",
+            self.rotations.clone(),
+        );
     }
 
     /// A request was answered.

@@ -57,7 +57,9 @@ impl Request {
             serde_json::from_slice(body).map_err(|error| format!("decoding request: {error}"))?;
         if review.api_version != VERSION || review.kind != "AdmissionReview" {
             let (version, kind) = (review.api_version, review.kind);
-            return Err(format!("decoding request: `{kind}` of `{version}` is no AdmissionReview of {VERSION}"));
+            return Err(format!(
+                "decoding request: `{kind}` of `{version}` is no AdmissionReview of {VERSION}"
+            ));
         }
         review.request.ok_or_else(|| "decoding request: there is no request in it".to_owned())
     }
@@ -119,7 +121,8 @@ impl Answer {
     pub(super) fn write(self, uid: &str) -> Value {
         let mut response = json!({"uid": uid, "allowed": self.denied.is_none()});
         if let Some((code, message)) = self.denied {
-            response["status"] = json!({"status": "Failure", "code": code, "reason": message, "message": message});
+            response["status"] =
+                json!({"status": "Failure", "code": code, "reason": message, "message": message});
         }
         if !self.warnings.is_empty() {
             let warnings: Vec<_> =
@@ -163,7 +166,10 @@ mod tests {
     #[test]
     fn what_is_no_review_is_told_and_not_guessed() {
         for body in ["", "{}", "[]", r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#] {
-            assert!(Request::read(body.as_bytes()).err().unwrap().starts_with("decoding request: "), "{body}");
+            assert!(
+                Request::read(body.as_bytes()).err().unwrap().starts_with("decoding request: "),
+                "{body}"
+            );
         }
         let old = json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview", "request": {
             "uid": "u", "kind": {"kind": "Pod"}, "operation": "CREATE"}});

@@ -51,7 +51,8 @@ impl ResolvesServerCert for Served {
 impl Served {
     /// Serves another, from the next handshake on.
     pub(super) fn set(&self, pair: &Pair) -> std::result::Result<(), String> {
-        let chain = CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain =
+            CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|error| error.to_string())?;
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|error| error.to_string())?;
         let provider = rustls::crypto::ring::default_provider();

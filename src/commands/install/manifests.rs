@@ -6,12 +6,17 @@ use helm::{Limits, yaml};
 use oci::{RegistryHost, RepositoryName};
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
 use package_api::{PackageBundleController, PackageBundleControllerSpec, crd};
+use package_controller::webhook::{Reach, configurations};
 use serde_json::{Map, Value, json};
 
 /// The secret that the controller reads of the registry.
 const REGISTRY_SECRET: &str = "airlock-registry";
 /// The secret that nodes pull the controller's image by.
 const PULL_SECRET: &str = "airlock-registry-pull";
+/// The secret that the controller keeps its certificate in.
+const CERTIFICATE: &str = "airlock-webhook-certificate";
+/// The service that the API server reaches the webhooks by.
+pub(super) const SERVICE: &str = "airlock-webhook";
 /// Where the registry's secret is in the pod.
 const REGISTRY_FOLDER: &str = "/etc/airlock/registry";
 
@@ -53,7 +58,7 @@ pub(super) struct Manifests {
     /// The namespace and the definitions, which the API server must know before all else.
     pub(super) definitions: Vec<Value>,
     pub(super) controller: Vec<Value>,
-    /// Once the controller is ready: before, they would stop what nobody could judge.
+    /// What the controller makes by itself once it answers: before, it would stop what nobody could judge.
     pub(super) webhooks: Vec<Value>,
     pub(super) settings: Vec<Value>,
 }
@@ -85,15 +90,22 @@ impl Manifests {
     }
 
     /// What an installation made, in the order in which it goes; with definitions and namespace only if asked for.
+    /// First the controller's rights, so that it does not make its webhooks again.
     pub(super) fn to_remove(all: bool) -> anyhow::Result<Vec<Value>> {
-        let mut gone = webhooks()?;
-        let mut controller = Vec::new();
+        let mut gone = Vec::new();
         for text in CONTROLLER {
-            controller.extend(yaml::documents(text, &Limits::default())?);
+            gone.extend(yaml::documents(text, &Limits::default())?);
         }
-        gone.extend(controller.into_iter().rev());
+        gone.sort_by_key(|manifest| match manifest["kind"].as_str() {
+            Some("ClusterRoleBinding") => 0,
+            Some("Deployment") => 2,
+            Some("Service") => 3,
+            _ => 4,
+        });
+        let rights = gone.partition_point(|manifest| manifest["kind"] == "ClusterRoleBinding");
+        gone.splice(rights..rights, webhooks()?);
         let named = |kind: &str, version: &str, name: &str| json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name, "namespace": PACKAGES_NAMESPACE } });
-        gone.extend([REGISTRY_SECRET, PULL_SECRET].map(|name| named("Secret", "v1", name)));
+        gone.extend([REGISTRY_SECRET, PULL_SECRET, CERTIFICATE].map(|name| named("Secret", "v1", name)));
         if all {
             gone.extend(crd::all());
             gone.extend(yaml::documents(NAMESPACE, &Limits::default())?);
@@ -101,9 +113,9 @@ impl Manifests {
         Ok(gone)
     }
 
-    /// All, in order.
+    /// All that is applied, in order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Value> {
-        let parts = [&self.definitions, &self.controller, &self.webhooks, &self.settings];
+        let parts = [&self.definitions, &self.controller, &self.settings];
         parts.into_iter().flatten()
     }
 
@@ -113,9 +125,16 @@ impl Manifests {
     }
 }
 
-/// The webhook configurations.
+/// The webhook configurations, which the controller makes by itself once it answers, and puts right.
 fn webhooks() -> anyhow::Result<Vec<Value>> {
-    Ok(Vec::new())
+    let reach = Reach {
+        namespace: PACKAGES_NAMESPACE.to_owned(),
+        service: SERVICE.to_owned(),
+        url: None,
+        authorities: None,
+    };
+    let (validating, mutating) = configurations(&reach);
+    Ok(vec![serde_json::to_value(validating)?, serde_json::to_value(mutating)?])
 }
 
 fn fill_deployment(deployment: &mut Value, site: &Site) {
