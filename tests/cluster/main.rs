@@ -6,6 +6,8 @@ mod commands;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]
 mod programs;
