@@ -259,7 +259,12 @@ fn changes(kind: Kind) -> bool {
         | Kind::StoreCheck
         | Kind::Alarm
         | Kind::Return
-        | Kind::Acknowledge => false,
+        | Kind::Acknowledge
+        | Kind::PackageInstall
+        | Kind::PackageUpgrade
+        | Kind::PackageRollback
+        | Kind::PackageRepair
+        | Kind::PackageUninstall => false,
     }
 }
 
