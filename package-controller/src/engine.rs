@@ -7,27 +7,46 @@
 //! - [`Engine`]: one target cluster; [`Limits`]: how long, and what becomes of a failure
 //! - [`Record`]: a release's revision as Helm stores it
 //! - [`Prepared`]: a chart, pulled by its digest and rendered for this cluster, before anything is changed
-//! - `readiness`: when an object is ready, by kstatus' and Helm's rules
+//! - [`readiness`]: when an object is ready, by kstatus' and Helm's rules
 //!
 //! `Install -> Prepared -> Record`
 
+mod adopt;
+mod apply;
+mod chart;
+mod cluster;
+mod drift;
 mod error;
+mod hooks;
+mod install;
+mod lookup;
+mod object;
+mod prepare;
+pub mod readiness;
+mod record;
+mod remove;
+mod rollback;
+mod storage;
+mod uninstall;
+mod wait;
 
 use std::time::Duration;
 
 use oci::{Digest, RegistryHost};
 use serde_json::Value;
 
+use self::chart::Charts;
+use self::cluster::Cluster;
+pub use self::error::Error;
+use self::record::Seed;
+use self::storage::Storage;
 use crate::package::Install;
-pub use error::Error;
 
 /// What installs charts in one cluster. Clones share what they know of the cluster and the charts they pulled.
 #[derive(Clone)]
 pub struct Engine {
-    target: kube::Client,
-    registry: registry::client::Client,
-    mirror: Option<RegistryHost>,
-    manager: &'static str,
+    cluster: Cluster,
+    charts: Charts,
 }
 
 /// How long an installation may take, and what becomes of one that fails.
@@ -146,6 +165,10 @@ pub struct Prepared {
     pub chart: String,
     /// The chart's version.
     pub chart_version: String,
+    is_upgrade: bool,
+    digest: Digest,
+    seed: Seed,
+    document: Value,
 }
 
 /// An object that is not as the release's manifest has it.
@@ -176,7 +199,7 @@ impl Engine {
         mirror: Option<RegistryHost>,
         manager: &'static str,
     ) -> Self {
-        Self { target, registry, mirror, manager }
+        Self { cluster: Cluster::new(target, manager), charts: Charts::new(registry, mirror) }
     }
 
     /// The newest revision of a release, in whatever state it is; `namespace` is that of the records.
@@ -184,8 +207,8 @@ impl Engine {
     /// # Errors
     /// The cluster does not answer, or a record cannot be read.
     pub async fn current(&self, namespace: &str, release: &str) -> Result<Option<Record>, Error> {
-        let _ = (&self.target, &self.registry, &self.mirror, self.manager, namespace, release);
-        std::future::pending().await
+        let newest = Storage::new(&self.cluster, namespace, release).newest().await?;
+        Ok(newest.map(|stored| stored.record))
     }
 
     /// All revisions of a release that are kept, from old to new.
@@ -193,8 +216,12 @@ impl Engine {
     /// # Errors
     /// The cluster does not answer, or a record cannot be read.
     pub async fn history(&self, namespace: &str, release: &str) -> Result<Vec<Record>, Error> {
-        let _ = (namespace, release);
-        std::future::pending().await
+        let storage = Storage::new(&self.cluster, namespace, release);
+        let mut records = Vec::new();
+        for revision in storage.list().await?.into_keys() {
+            records.extend(storage.read(revision).await?.map(|stored| stored.record));
+        }
+        Ok(records)
     }
 
     /// Pulls the chart by its digest, checks it and the values, and renders it for this cluster. Nothing is changed.
@@ -202,8 +229,7 @@ impl Engine {
     /// # Errors
     /// The chart is not there, is another, or cannot be rendered with these values for this cluster.
     pub async fn prepare(&self, plan: &Install) -> Result<Prepared, Error> {
-        let _ = plan;
-        std::future::pending().await
+        prepare::prepare(self, plan).await
     }
 
     /// Installs or upgrades, and waits until all is ready. What was begun before, and what is there already, is
@@ -213,8 +239,7 @@ impl Engine {
     /// An object is refused, belongs to somebody else or does not get ready in time. By then the release is back
     /// at its last good revision, or gone if it had none, as `limits` want it.
     pub async fn install(&self, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
-        let _ = (prepared, limits);
-        std::future::pending().await
+        install::install(self, prepared, limits).await
     }
 
     /// Puts back the exact manifest of an earlier revision, by default of the last good one, as a new revision.
@@ -228,8 +253,7 @@ impl Engine {
         revision: Option<u32>,
         limits: &Limits,
     ) -> Result<Record, Error> {
-        let _ = (namespace, release, revision, limits);
-        std::future::pending().await
+        rollback::rollback(self, namespace, release, revision, limits).await
     }
 
     /// Takes a release away, with its records. One that is not there is no error.
@@ -237,8 +261,7 @@ impl Engine {
     /// # Errors
     /// A hook fails, or an object does not go in time.
     pub async fn uninstall(&self, namespace: &str, release: &str, limits: &Limits) -> Result<(), Error> {
-        let _ = (namespace, release, limits);
-        std::future::pending().await
+        uninstall::uninstall(self, namespace, release, limits).await
     }
 
     /// The objects of a revision that are gone or were changed in what the revision says of them.
@@ -246,7 +269,6 @@ impl Engine {
     /// # Errors
     /// The cluster does not answer.
     pub async fn drift(&self, record: &Record) -> Result<Vec<Drift>, Error> {
-        let _ = record;
-        std::future::pending().await
+        drift::drift(&self.cluster, record).await
     }
 }

@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod images;
+#[cfg(test)]
+mod install;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]

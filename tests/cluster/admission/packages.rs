@@ -1,10 +1,7 @@
 //! EKS Anywhere's manifests and bundles, as its users apply them.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bundle_signer::PrivateKey;
 use bundle_signer::eksa::{Coverage, sign_bundle};
 use helm::{Limits, yaml};
@@ -14,7 +11,6 @@ use super::{Site, shared};
 use crate::rig::wait;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/package-api/tests/data");
-const SCHEMA: &str = include_str!("../../../package-controller/tests/data/package_webhook_schema.json");
 const BEGINS: &str = "package my-hello-eks-anywhere failed validation with error: ";
 
 fn file(name: &str) -> PathBuf {
@@ -26,9 +22,8 @@ fn read(name: &str) -> Value {
 }
 
 fn bundle(name: &str, key: &PrivateKey) -> Value {
-    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    writer.write_all(SCHEMA.as_bytes()).unwrap();
-    let schema = STANDARD.encode(writer.finish().unwrap());
+    // As AWS packed it for the same package.
+    let schema = read("v1-24-116-aws.yaml")["spec"]["packages"][0]["source"]["versions"][0]["schema"].clone();
     let package = |name: &str, more: Value| {
         let mut package = json!({"name": name, "source": {"repository": name, "versions": [
             {"name": "0.1.1", "digest": format!("sha256:{}", "0".repeat(64)), "schema": schema}]}});
