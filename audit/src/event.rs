@@ -192,6 +192,12 @@ kinds! {
     Return = "return",
     /// What sites saw of this log came back.
     Acknowledge = "acknowledge",
+    /// The controller was put into a cluster.
+    ClusterInstall = "cluster.install",
+    /// The controller was taken out of a cluster.
+    ClusterUninstall = "cluster.uninstall",
+    /// What a cluster is to have of packages was changed from the command line.
+    PackageChange = "package.change",
     /// A package was installed in a cluster, or could not be.
     PackageInstall = "package.install",
     /// A package was brought to another version or other values, or could not be.

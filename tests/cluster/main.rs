@@ -2,11 +2,17 @@
 //! where pods need no real image, and a real node where they do.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod between;
+#[cfg(test)]
+mod commands;
 #[cfg(test)]
 mod controller;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
+mod install;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]

@@ -244,7 +244,15 @@ fn changes(kind: Kind) -> bool {
         | Kind::PolicyWrite
         | Kind::StoreGc
         | Kind::StoreRebuild
-        | Kind::AlarmRelease => true,
+        | Kind::AlarmRelease
+        | Kind::ClusterInstall
+        | Kind::ClusterUninstall
+        | Kind::PackageChange
+        | Kind::PackageInstall
+        | Kind::PackageUpgrade
+        | Kind::PackageRollback
+        | Kind::PackageRepair
+        | Kind::PackageUninstall => true,
         Kind::LogStart
         | Kind::Verify
         | Kind::Login
@@ -256,12 +264,7 @@ fn changes(kind: Kind) -> bool {
         | Kind::StoreCheck
         | Kind::Alarm
         | Kind::Return
-        | Kind::Acknowledge
-        | Kind::PackageInstall
-        | Kind::PackageUpgrade
-        | Kind::PackageRollback
-        | Kind::PackageRepair
-        | Kind::PackageUninstall => false,
+        | Kind::Acknowledge => false,
     }
 }
 
