@@ -2,6 +2,8 @@
 //! where pods need no real image, and a real node where they do.
 
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
