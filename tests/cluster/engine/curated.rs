@@ -88,7 +88,7 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
         mutatingwebhookconfigurations,validatingwebhookconfigurations,customresourcedefinitions,apiservices";
     let ours = world.cluster.kubectl(&["get", kinds, "-A", "-l", "app.kubernetes.io/managed-by=Helm", "-o", "name"]);
     assert_eq!(ours.trim(), "");
-    assert_eq!(world.helm_json(&["list", "-a"]), json!([]));
+    assert_eq!(world.helm_json(&["list"]), json!([]));
 }
 
 fn runtime_drift(
