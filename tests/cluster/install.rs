@@ -164,7 +164,10 @@ impl Site {
     /// What the controller's pods are and say, for messages.
     pub(crate) fn controller(&self) -> String {
         let own = ["-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
-        self.cluster.tries(&[&["describe", "pods"][..], &own].concat()).1
+        let (_, pods) = self.cluster.tries(&[&["get", "pods", "-o", "wide"][..], &own].concat());
+        let logs = "tail -n 30 /var/log/pods/eksa-packages_airlock-controller-*/controller/*.log";
+        let logs = Command::new("sh").args(["-c", logs]).output().unwrap();
+        format!("{pods}\n{}", String::from_utf8_lossy(&logs.stdout))
     }
 
     fn cordon(&self, on: bool) {

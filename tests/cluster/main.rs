@@ -6,9 +6,9 @@ mod admission;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
-mod images;
+mod engine;
 #[cfg(test)]
-mod install;
+mod images;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]
