@@ -62,13 +62,13 @@ pub async fn serve(context: Context, stop: BoxFuture<'static, ()>) -> Result<()>
     let served = server::Served::default();
     let address = context.settings.webhooks;
     let keeper = keeper::Keeper::new(context.clone(), metrics.clone(), served.clone());
-    let (watched, watcher) = Watched::new(&context);
+    let (watched, keeps) = Watched::new(&context);
     let judge = Judge::new(context.clone(), watched.clone(), metrics.clone());
     let router = router(Webhooks { context, watched, judge, metrics });
     tokio::select! {
         result = server::serve(address, served, router, stop) => result,
         () = keeper.keep() => Ok(()),
-        () = watcher.watch() => Ok(()),
+        () = keeps.watch() => Ok(()),
     }
 }
 

@@ -2,11 +2,13 @@
 //! where pods need no real image, and a real node where they do.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
-mod images;
+mod engine;
 #[cfg(test)]
-mod install;
+mod images;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]

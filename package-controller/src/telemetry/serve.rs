@@ -40,8 +40,8 @@ pub(crate) async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<(
         };
         let service = TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
-            let server = Builder::new(TokioExecutor::new());
-            let served = server.serve_connection(TokioIo::new(stream), service);
+            let builder = Builder::new(TokioExecutor::new());
+            let served = builder.serve_connection(TokioIo::new(stream), service);
             // Probes and scrapes are short; what hangs is cut off.
             let _ = tokio::time::timeout(std::time::Duration::from_mins(1), served).await;
         });

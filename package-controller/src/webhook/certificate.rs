@@ -183,7 +183,9 @@ mod tests {
     #[test]
     fn an_authority_is_trusted_before_and_after_what_it_signs_is_served() {
         let (names, timing) = (["a.b.svc".to_owned(), "127.0.0.1".to_owned()], Timing::default());
-        let at = |asked, published, second| facts(&names, asked, published, 1_800_000_000 + second);
+        let at = |asked: &'static str, published: bool, second: i64| {
+            facts(&names, asked, published, 1_800_000_000 + second)
+        };
         let first = Kept::new(&at("", false, 0), &timing).unwrap();
         assert!(matches!(first.step(&at("", true, 1), &timing).unwrap(), Step::Wait(_)));
         let both = written(first.step(&at("now", true, 1), &timing).unwrap());

@@ -240,15 +240,12 @@ fn read(secret: &Secret) -> Option<Kept> {
 async fn write(secrets: &Api<Secret>, found: Option<Secret>, kept: &Kept) -> Result<()> {
     let bytes = serde_json::to_vec(kept).map_err(Error::CertificateJson)?;
     let data = Some(BTreeMap::from([(KEY.to_owned(), ByteString(bytes))]));
-    let written = match found {
-        Some(mut secret) => {
-            secret.data = data;
-            secrets.replace(SECRET, &PostParams::default(), &secret).await
-        }
-        None => {
-            let metadata = ObjectMeta { name: Some(SECRET.to_owned()), ..ObjectMeta::default() };
-            secrets.create(&PostParams::default(), &Secret { metadata, data, ..Secret::default() }).await
-        }
+    let written = if let Some(mut secret) = found {
+        secret.data = data;
+        secrets.replace(SECRET, &PostParams::default(), &secret).await
+    } else {
+        let metadata = ObjectMeta { name: Some(SECRET.to_owned()), ..ObjectMeta::default() };
+        secrets.create(&PostParams::default(), &Secret { metadata, data, ..Secret::default() }).await
     };
     match written {
         Ok(_) => Ok(()),
