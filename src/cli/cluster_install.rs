@@ -11,7 +11,7 @@ use super::cluster::{ReachArg, cluster_name, duration};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     airlock install controller --cluster mgmt --registry registry.site:5000 --registry-ca store/tls/ca.crt --bundle-key release.pub\n  \
-    airlock install controller --cluster mgmt --registry registry.site:5000 --store store --bundle-key release.pub --dry-run\n\n\
+    airlock install controller --cluster mgmt --registry registry.site:5000 --registry-ca store/tls/ca.crt --store store --bundle-key release.pub --dry-run\n\n\
     It can be repeated: what is as it should be stays, and a newer program takes the older one's place.")]
 pub(crate) struct InstallController {
     /// The management cluster's name.
@@ -66,12 +66,9 @@ pub(crate) struct RegistryArg {
     /// Put the image into this store, which the registry serves, instead of pushing it.
     #[arg(long = "store", id = "into_store", value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// The authority of the registry's certificate, PEM.
+    /// The authority of the registry's certificate, PEM. The controller knows no other.
     #[arg(long, value_name = "FILE")]
-    pub(crate) registry_ca: Option<PathBuf>,
-    /// Speak plain HTTP with the registry.
-    #[arg(long, conflicts_with = "registry_ca")]
-    pub(crate) plain_http: bool,
+    pub(crate) registry_ca: PathBuf,
     /// A file whose first line is `USER:PASSWORD`, for the controller and for nodes.
     #[arg(long, value_name = "FILE")]
     pub(crate) registry_credentials: Option<PathBuf>,

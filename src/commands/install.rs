@@ -91,8 +91,7 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
         cluster: settings.cluster.clone(),
         registry: registry.registry.clone(),
         prefix: registry.registry_prefix.clone(),
-        ca: registry.registry_ca.as_deref().map(read).transpose()?,
-        plain_http: registry.plain_http,
+        ca: read(&registry.registry_ca)?,
         docker_config: docker_config.clone(),
         bundle_key: settings.bundle_key.as_deref().map(bundle_key).transpose()?,
         replicas: settings.replicas,
@@ -235,12 +234,12 @@ fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Place
         return Ok(Place::Store(store::Store::open_existing(folder)?, repository));
     }
     let host = arg.registry.clone();
-    let ca_pem = arg.registry_ca.as_deref().map(read).transpose()?.map(String::into_bytes);
+    let ca_pem = Some(read(&arg.registry_ca)?.into_bytes());
     let rule = HostRule {
         endpoint: host.endpoint().parse()?,
         host: host.clone(),
         prefix: None,
-        plain_http: arg.plain_http,
+        plain_http: false,
         ca_pem,
     };
     let given = order.credentials.as_ref().map(|file| PathBuf::from(file.path()));

@@ -73,7 +73,7 @@ impl Site {
     fn certs(&self) -> PathBuf {
         let (ca, to) =
             (self.path("store/tls/ca.crt").display().to_string(), self.path("node").display().to_string());
-        let (registry, store) = (format!("https://{REGISTRY}"), self.path("store").display().to_string());
+        let registry = format!("https://{REGISTRY}");
         let config = [
             "config",
             "containerd",
@@ -81,8 +81,8 @@ impl Site {
             &registry,
             "--ca-file",
             &ca,
-            "--store",
-            &store,
+            "--mirror",
+            "registry.example",
             "--output-dir",
             &to,
         ];
@@ -101,7 +101,10 @@ impl Site {
     pub(crate) fn push(&self, layout: &Path, name: &str) {
         let source = format!("oci:{}", layout.display());
         let target = format!("docker://{REGISTRY}/{name}");
-        let tls = self.path("store/tls");
+        // Beside the key, skopeo would take it for a client's.
+        let tls = self.path("trusted");
+        std::fs::create_dir_all(&tls).unwrap();
+        std::fs::copy(self.path("store/tls/ca.crt"), tls.join("ca.crt")).unwrap();
         let output = self
             .cluster
             .command("skopeo")
@@ -141,7 +144,7 @@ impl Site {
             "--registry-ca",
             &ca,
             "--timeout",
-            "3m",
+            "90s",
         ];
         let program = self.program();
         let binary = ["--binary", program.as_str()];
@@ -154,16 +157,17 @@ impl Site {
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         let output = airlock(&self.cluster, &words);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}\n{}\n{}", self.controller(), self.cluster.log("kubelet"));
+        assert!(output.status.success(), "{said}\n{}", self.controller());
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// What the controller's pods are and say, for messages.
     pub(crate) fn controller(&self) -> String {
         let own = ["-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
-        let (_, pods) = self.cluster.tries(&[&["describe", "pods"][..], &own].concat());
-        let (_, logs) = self.cluster.tries(&[&["logs", "--tail", "40", "--prefix"][..], &own].concat());
-        format!("{pods}\n{logs}")
+        let (_, pods) = self.cluster.tries(&[&["get", "pods", "-o", "wide"][..], &own].concat());
+        let logs = "tail -n 30 /var/log/pods/eksa-packages_airlock-controller-*/controller/*.log";
+        let logs = Command::new("sh").args(["-c", logs]).output().unwrap();
+        format!("{pods}\n{}", String::from_utf8_lossy(&logs.stdout))
     }
 
     fn cordon(&self, on: bool) {

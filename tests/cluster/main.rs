@@ -10,9 +10,9 @@ mod commands;
 #[cfg(test)]
 mod controller;
 #[cfg(test)]
-mod images;
+mod engine;
 #[cfg(test)]
-mod install;
+mod images;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]

@@ -142,7 +142,8 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     rig.event("serve", "--listen 192.0.2.1:5000", "serve.start failed");
     // Without a cluster they fail; what they leave when they do not is in `tests/cluster`.
     let nowhere = "--kubeconfig none";
-    let controller = format!("--cluster mgmt --registry registry.site --store store {nowhere}");
+    let controller =
+        format!("--cluster mgmt --registry registry.site --registry-ca ca.crt --store store {nowhere}");
     rig.event("install-controller", &controller, "cluster.install failed");
     rig.event("uninstall-controller", nowhere, "cluster.uninstall failed");
     let package = format!("web -n web --cluster mgmt {nowhere}");

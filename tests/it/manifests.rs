@@ -168,7 +168,7 @@ fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody(
     );
 
     std::fs::write(path.join("program"), "#!/bin/sh\n").unwrap();
-    fails(path, &install, 2, "no program for 64-bit Linux");
+    fails(path, &[&install[..], &more].concat(), 2, "no program for 64-bit Linux");
 }
 
 /// The head of a static program.
@@ -189,6 +189,8 @@ fn what_would_lock_airlock_or_the_cluster_out_is_refused_before_anything_is_done
         "controller",
         "--cluster",
         "mgmt",
+        "--registry-ca",
+        "release.pub",
         "--registry",
         "registry.site",
         "--binary",

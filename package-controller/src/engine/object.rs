@@ -79,8 +79,14 @@ impl Object {
         }
     }
 
-    /// Marks the object as the release's, as Helm does.
+    /// Marks the object as the release's, as Helm does. The rules of a role that is the sum of others are left to
+    /// the controller that adds them up, as Kubernetes overwrites what a chart says of them.
     pub(super) fn own(&mut self, owner: Owner<'_>) {
+        if self.value.get("aggregationRule").is_some_and(Value::is_object)
+            && let Some(role) = self.value.as_object_mut()
+        {
+            role.remove("rules");
+        }
         let Some(metadata) = self.value.get_mut("metadata").and_then(Value::as_object_mut) else { return };
         put(metadata, "labels", MANAGED_BY, HELM);
         put(metadata, "annotations", RELEASE_NAME, owner.release);
@@ -219,6 +225,15 @@ mod tests {
         let other = Owner { release: "other", ..OWNER };
         let reason = belongs(&object.value, other).unwrap_err();
         assert_eq!(reason, "annotation `meta.helm.sh/release-name` is `web` and must be `other`");
+    }
+
+    #[test]
+    fn rules_that_kubernetes_adds_up_are_left_to_it() {
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "a"}, "aggregationRule": {}, "rules": []});
+        let mut object = Object::new(role, "").unwrap();
+        object.own(OWNER);
+        assert_eq!(object.value.get("rules"), None);
     }
 
     #[test]

@@ -39,8 +39,7 @@ pub(super) struct Site {
     /// What stands before repositories there.
     pub(super) prefix: Option<RepositoryName>,
     /// PEM.
-    pub(super) ca: Option<String>,
-    pub(super) plain_http: bool,
+    pub(super) ca: String,
     /// Docker's `config.json`.
     pub(super) docker_config: Option<String>,
     /// The key that bundles are signed by: base64 of its DER form.
@@ -146,12 +145,7 @@ fn fill_deployment(deployment: &mut Value, site: &Site) {
     let container = &mut pod["containers"][0];
     container["image"] = json!(site.image);
     let mut arguments = vec!["controller".to_owned(), format!("--registry={}", site.registry)];
-    if site.ca.is_some() {
-        arguments.push(format!("--registry-ca={REGISTRY_FOLDER}/ca.crt"));
-    }
-    if site.plain_http {
-        arguments.push("--plain-http".to_owned());
-    }
+    arguments.push(format!("--registry-ca={REGISTRY_FOLDER}/ca.crt"));
     if site.docker_config.is_some() {
         arguments.push(format!("--docker-config={REGISTRY_FOLDER}/config.json"));
     }
@@ -169,7 +163,7 @@ fn fill_deployment(deployment: &mut Value, site: &Site) {
 fn fill_network_policy(policy: &mut Value, site: &Site) {
     let text = site.registry.to_string();
     let said = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    let port = json!({ "port": said.unwrap_or(if site.plain_http { 80 } else { 443 }), "protocol": "TCP" });
+    let port = json!({ "port": said.unwrap_or(443), "protocol": "TCP" });
     let rules = policy["spec"]["egress"].as_array_mut();
     let ports = rules.and_then(|rules| rules.last_mut()).and_then(|rule| rule["ports"].as_array_mut());
     if let Some(ports) = ports.filter(|ports| !ports.contains(&port)) {
@@ -186,13 +180,9 @@ fn secrets(site: &Site) -> Vec<Value> {
         })
     };
     let encoded = |text: &String| json!(STANDARD.encode(text));
-    let mut data = Map::new();
-    data.extend(site.ca.iter().map(|pem| ("ca.crt".to_owned(), encoded(pem))));
+    let mut data = Map::from_iter([("ca.crt".to_owned(), encoded(&site.ca))]);
     data.extend(site.docker_config.iter().map(|text| ("config.json".to_owned(), encoded(text))));
-    let mut all = Vec::new();
-    if !data.is_empty() {
-        all.push(secret(REGISTRY_SECRET, "Opaque", data));
-    }
+    let mut all = vec![secret(REGISTRY_SECRET, "Opaque", data)];
     if let Some(text) = &site.docker_config {
         let data = Map::from_iter([(".dockerconfigjson".to_owned(), encoded(text))]);
         all.push(secret(PULL_SECRET, "kubernetes.io/dockerconfigjson", data));

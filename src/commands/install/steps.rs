@@ -98,7 +98,8 @@ async fn why_not(client: &Client) -> anyhow::Result<String> {
                     write!(out, "; {name}: {} {}", reason.unwrap_or_default(), message.unwrap_or_default());
             }
             if let Some(ended) = ended {
-                let _ = write!(out, "; {name} ended with {}", ended.exit_code);
+                let said = ended.message.as_deref().unwrap_or_default().trim_end();
+                let _ = write!(out, "; {name} ended with {}: {said}", ended.exit_code);
             }
         }
         for condition in status.conditions.iter().flatten().filter(|condition| condition.status == "False") {
