@@ -20,7 +20,7 @@ pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
 pub(crate) use self::config::{Client, Config};
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
-    ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
+    Add as AddKeys, ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
 pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
 pub(crate) use self::trust::{

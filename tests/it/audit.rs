@@ -95,6 +95,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     rig.event("keys-import", "third.key fourth", "key.import success");
     let rotated = rig.event("keys-rotate", "fifth --trust third.yaml", "key.rotate success");
     assert_eq!(rotated["evidence"]["replaces"], "third");
+    rig.event("keys-add", "release.pub --trust third.yaml", "policy.write success");
     rig.event("keys-revoke", "third --reason lost --trust third.yaml", "key.revoke success");
     rig.event("trust-check", "third.yaml", "policy.check success");
     rig.event("mirror", "", "mirror success");
