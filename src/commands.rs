@@ -11,7 +11,7 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod mirror;
 pub(crate) mod pack;
-mod quarantine;
+pub(crate) mod quarantine;
 mod returned;
 pub(crate) mod serve;
 mod sign;
@@ -112,7 +112,7 @@ fn open_or_imagine(
 ) -> anyhow::Result<(::store::Store, Option<tempfile::TempDir>)> {
     match ::store::Store::open_existing(&arg.store) {
         Err(::store::Error::Absent(_)) => {
-            let folder = tempfile::tempdir()?;
+            let folder = temporary_folder("an empty store")?;
             let store = ::store::Store::open(folder.path())?;
             printer
                 .say(&format!("there is no store at `{}`: planned as for an empty one", arg.store.display()));
@@ -127,8 +127,19 @@ fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile
     let Some(path) = &arg.trust else { return Ok(None) };
     let text = read(path)?;
     work.policy(path, &text);
-    let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))?;
-    Ok(Some(trust))
+    Ok(Some(parse_trust(path, &text)?))
+}
+
+fn parse_trust(path: &Path, text: &str) -> anyhow::Result<TrustFile> {
+    TrustFile::parse(text).with_context(|| format!("`{}` cannot be used", path.display()))
+}
+
+/// A folder that goes when it is dropped.
+pub(crate) fn temporary_folder(what: &str) -> anyhow::Result<tempfile::TempDir> {
+    tempfile::tempdir().with_context(|| {
+        let within = std::env::temp_dir();
+        format!("cannot make a folder for {what} in `{}`; TMPDIR can name another place", within.display())
+    })
 }
 
 /// This process, for what is recorded of it.

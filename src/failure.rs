@@ -77,7 +77,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         {
             return 3;
         }
-        if cause.is::<crate::commands::audit::NoEvent>() {
+        if cause.is::<crate::commands::audit::NoEvent>()
+            || cause.is::<crate::commands::quarantine::NoRecord>()
+        {
             return 4;
         }
         if let Some(error) = cause.downcast_ref::<audit::Error>() {
@@ -189,12 +191,21 @@ fn media_code(error: &bundle::Error) -> u8 {
         E::NoVolume(_)
         | E::MissingVolumes { .. }
         | E::NotInStore(_)
-        | E::Log(Refusal::Missing(_) | Refusal::NoReturn(_) | Refusal::NotQuarantined(_)) => 4,
+        | E::Log(
+            Refusal::Missing(_) | Refusal::NoReturn(_) | Refusal::NotQuarantined(_) | Refusal::NothingLost,
+        ) => 4,
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
         E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,
         E::Store(error) if error.is_out_of_space() => 5,
         E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Alarm(_) | E::Log(Refusal::Quarantined { .. }) => 7,
+        E::Alarm(_)
+        | E::Log(
+            Refusal::Quarantined { .. }
+            | Refusal::StalePolicy { .. }
+            | Refusal::MemoryGone(_)
+            | Refusal::MemoryBack { .. }
+            | Refusal::KeyGone(_),
+        ) => 7,
         E::Log(Refusal::Record(_)) | E::Unlogged(_) | E::Store(_) | E::Sign(_) | E::TargetBusy(_) => 1,
         _ => 3,
     }

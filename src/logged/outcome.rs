@@ -42,6 +42,8 @@ fn media_reason(error: &bundle::Error) -> &'static str {
         E::Signature(_) => "signature",
         E::Alarm(alarm) => alarm.kind.word(),
         E::Log(Refusal::Quarantined { .. }) => "quarantined",
+        E::Log(Refusal::StalePolicy { .. }) => "stale-policy",
+        E::Log(Refusal::MemoryGone(_) | Refusal::MemoryBack { .. } | Refusal::KeyGone(_)) => "forgotten",
         E::Log(_) => "log",
         E::NoTrust => "no-trust",
         E::Unsigned => "unsigned",
