@@ -46,7 +46,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
     }
     match command {
         Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
-        Command::Pack(settings) => pack::run(&settings, logs, printer),
+        Command::Pack(settings) => pack::run(&settings, logs, printer).await,
         Command::Verify(settings) => verify::run(&settings, logs, printer),
         Command::Inspect(settings) => inspect::run(&settings, printer),
         Command::Import(settings) => import::run(&settings, logs, printer),

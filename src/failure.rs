@@ -72,7 +72,8 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         if let Some(code) = cause.downcast_ref().and_then(package_bundle_code) {
             return code;
         }
-        if cause.is::<bundle_signer::eksa::Refusal>()
+        if cause.is::<crate::gates::Refused>()
+            || cause.is::<bundle_signer::eksa::Refusal>()
             || matches!(cause.downcast_ref::<bundle_signer::Error>(), Some(bundle_signer::Error::Eksa(_)))
         {
             return 3;
@@ -225,6 +226,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
         usage
+            .or_else(|| cause.is::<crate::gates::Refused>().then_some(crate::gates::HINT))
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
             .or_else(|| {
                 cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)

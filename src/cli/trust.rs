@@ -142,6 +142,19 @@ pub(crate) struct ImageArg {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
+/// How gates of the trust file look at images.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GateArgs {
+    /// With a trust file: take signatures that do not say under which name the image is signed, as `cosign sign` 3 makes
+    /// them.
+    #[arg(long)]
+    pub(crate) allow_unnamed: bool,
+    /// With a trust file: the registry's name, `HOST[:PORT]`, under which images of repositories without that of an
+    /// upstream are signed.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry_name: Option<oci::RegistryHost>,
+}
+
 /// How something is signed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct HowArg {

@@ -22,6 +22,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Outcome {
     let code = failure::code(error);
     let untrusted = matches!(media, Some(bundle::Error::NoTrust));
     let ending = if code == 3 || code == 7 || untrusted { Ending::Refused } else { Ending::Failed };
+    if error.is::<crate::gates::Refused>() {
+        return refused(&format!("{error:#}"));
+    }
     Outcome::because(ending, media.map_or_else(|| reason(code), media_reason), &format!("{error:#}"))
 }
 
