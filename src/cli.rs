@@ -3,7 +3,10 @@
 mod audit;
 mod audit_report;
 mod chart;
+mod cluster;
+mod cluster_install;
 mod config;
+mod controller;
 mod drive;
 mod keys;
 mod package;
@@ -17,7 +20,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
+pub(crate) use self::cluster::{
+    Apply, Create, Delete, DeletePackages, Describe, FromFile, Get, Install, InstallPackage, List,
+    ListPackages, ReachArg, Uninstall, Upgrade, UpgradePackages,
+};
+pub(crate) use self::cluster_install::{InstallController, RegistryArg, UninstallController};
 pub(crate) use self::config::{Client, Config};
+pub(crate) use self::controller::Controller;
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
     Add as AddKeys, ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
@@ -48,7 +57,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// How to print results.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
     /// Print results and errors only.
     #[arg(long, short, global = true)]
@@ -72,6 +81,8 @@ pub(crate) enum Format {
     Json,
     /// One JSON document to a line, for `audit log`.
     Jsonl,
+    /// One YAML document, for what is in a cluster.
+    Yaml,
     /// A page, for `inspect`.
     Html,
 }
@@ -99,12 +110,41 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Print what nodes and clusters need to pull from the registry under the images' own names.
     Config(Config),
+    /// Run the controller of packages and the webhooks that verify images: the cluster's part of airlock.
+    Controller(Box<Controller>),
     /// Make, sign and list bundles of packages.
     #[command(subcommand)]
     Bundle(Bundle),
     /// Print manifests to begin with.
     #[command(subcommand)]
     Generate(Generate),
+    /// List what a bundle offers.
+    #[command(subcommand)]
+    List(List),
+    /// Install airlock's controller, or a package.
+    #[command(subcommand)]
+    Install(Install),
+    /// Take airlock's controller away.
+    #[command(subcommand)]
+    Uninstall(Uninstall),
+    /// Make packages in a cluster.
+    #[command(subcommand)]
+    Create(Create),
+    /// Make or change packages in a cluster.
+    #[command(subcommand)]
+    Apply(Apply),
+    /// Show packages, bundles and settings of a cluster.
+    #[command(subcommand)]
+    Get(Get),
+    /// Show everything about packages of a cluster.
+    #[command(subcommand)]
+    Describe(Describe),
+    /// Bring a cluster's packages to another bundle.
+    #[command(subcommand)]
+    Upgrade(Upgrade),
+    /// Delete packages of a cluster.
+    #[command(subcommand)]
+    Delete(Delete),
     /// Make, import, show, rotate and revoke keys; make trust files.
     #[command(subcommand)]
     Keys(Keys),

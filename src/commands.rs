@@ -3,11 +3,14 @@
 pub(crate) mod audit;
 mod bundle;
 mod chart;
+mod cluster;
 mod config;
+pub(crate) mod controller;
 mod generate;
 mod image;
 pub(crate) mod import;
 pub(crate) mod inspect;
+mod install;
 pub(crate) mod keys;
 pub(crate) mod mirror;
 pub(crate) mod pack;
@@ -24,12 +27,16 @@ mod verify_manifest;
 
 use std::path::Path;
 
+pub(crate) use self::cluster::reach::Answer;
 use anyhow::Context as _;
 use bundle_signer::TrustFile;
 use clap::CommandFactory as _;
 use packager::lock::LockedItem;
 
-use crate::cli::{Audit, Cli, Command, Format, MediaArg, StoreArg, TrustArg};
+use crate::cli::{
+    Apply, Audit, Cli, Command, Create, Delete, Format, Install, MediaArg, StoreArg, TrustArg, Uninstall,
+    Upgrade,
+};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
@@ -44,6 +51,10 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         let message = "only `audit log` prints line by line: `--output jsonl` means nothing here".to_owned();
         return Err(Usage { message, hint: "use text or json" }.into());
     }
+    if printer.format() == Format::Yaml && !cluster::prints_yaml(&command) {
+        let message = "only commands that show what is in a cluster print YAML by `--output yaml`".to_owned();
+        return Err(Usage { message, hint: "use text or json" }.into());
+    }
     match command {
         Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
         Command::Pack(settings) => pack::run(&settings, logs, printer).await,
@@ -54,9 +65,22 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Return(settings) => returned::send(&settings, logs, printer),
         Command::Acknowledge(settings) => returned::heed(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
+        Command::Controller(settings) => controller::run(*settings, logs).await,
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),
         Command::Generate(settings) => generate::run(&settings, printer),
+        Command::List(settings) => cluster::list(&settings, printer).await,
+        Command::Install(Install::Controller(settings)) => install::run(&settings, logs, printer).await,
+        Command::Install(Install::Package(settings)) => cluster::install(&settings, logs, printer).await,
+        Command::Uninstall(Uninstall::Controller(settings)) => {
+            install::remove(&settings, logs, printer).await
+        }
+        Command::Create(Create::Packages(settings)) => cluster::create(&settings, logs, printer).await,
+        Command::Apply(Apply::Packages(settings)) => cluster::apply(&settings, logs, printer).await,
+        Command::Get(settings) => cluster::get(&settings, printer).await,
+        Command::Describe(settings) => cluster::describe(&settings, printer).await,
+        Command::Upgrade(Upgrade::Packages(settings)) => cluster::upgrade(&settings, logs, printer).await,
+        Command::Delete(Delete::Packages(settings)) => cluster::delete(&settings, logs, printer).await,
         Command::Keys(settings) => keys::run(&settings, logs, printer),
         Command::Sign(settings) => sign::run(&settings, logs, printer).await,
         Command::Attest(settings) => sign::attest(&settings, logs, printer).await,

@@ -7,6 +7,7 @@ use packager::drive_log::Refusal;
 use serde_json::json;
 
 use crate::cli::Format;
+use crate::commands::Answer;
 use crate::printer::Printer;
 
 /// How a command ended, other than by an error.
@@ -77,6 +78,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
             || matches!(cause.downcast_ref::<bundle_signer::Error>(), Some(bundle_signer::Error::Eksa(_)))
         {
             return 3;
+        }
+        if let Some(answer) = cause.downcast_ref::<Answer>() {
+            return answer.code();
         }
         if cause.is::<crate::commands::audit::NoEvent>()
             || cause.is::<crate::commands::quarantine::NoRecord>()
@@ -227,6 +231,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
         usage
             .or_else(|| cause.is::<crate::gates::Refused>().then_some(crate::gates::HINT))
+            .or_else(|| cause.downcast_ref::<Answer>().and_then(Answer::hint))
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
             .or_else(|| {
                 cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)

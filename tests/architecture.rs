@@ -16,8 +16,9 @@ mod tests {
         ("package-api", &[], &["tokio", "reqwest", "rusqlite"]),
         (
             "package-controller",
-            &["oci", "helm", "package-api", "bundle-signer"],
-            &["clap", "axum", "reqwest", "rusqlite"],
+            // Evidence is collected and judged in one place, for gates and for admission: `packager::evidence`.
+            &["oci", "helm", "audit", "package-api", "bundle-signer", "registry", "packager"],
+            &["clap", "reqwest", "rusqlite"],
         ),
         ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
         (
@@ -36,6 +37,7 @@ mod tests {
                 "audit",
                 "bundle-signer",
                 "package-api",
+                "package-controller",
                 "registry",
                 "packager",
             ],
@@ -48,9 +50,9 @@ mod tests {
         ("clap", &["airlock"]),
         ("anyhow", &["airlock"]),
         ("indicatif", &["airlock"]),
-        ("axum", &["registry"]),
-        ("k8s-openapi", &["package-api"]),
-        ("kube", &["package-api"]),
+        ("axum", &["package-controller", "registry"]),
+        ("k8s-openapi", &["airlock", "package-api", "package-controller"]),
+        ("kube", &["airlock", "package-api", "package-controller"]),
         ("oci-client", &["registry"]),
         ("ring", &["bundle-signer", "helm", "tlog"]),
         // The log's index is a database of its own, which can be thrown away; the store's cannot.

@@ -23,7 +23,7 @@ pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
 use self::document::{Document, GroupText, RevocationText};
 pub use self::logs::TrustedLog;
 use self::role::Deed;
-pub use self::role::{Role, What};
+pub use self::role::{Pattern, Role, What};
 use crate::statement::COSIGN_SIGN;
 use crate::{Error, PublicKey, Result};
 

@@ -130,6 +130,11 @@ impl Chart {
         self.files.iter().map(|file| (file.name.as_str(), file.data.as_slice()))
     }
 
+    /// The files of `templates/`, by path.
+    pub fn templates(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.templates.iter().map(|file| (file.name.as_str(), file.data.as_slice()))
+    }
+
     /// `values.schema.json`.
     #[must_use]
     pub fn schema(&self) -> Option<&[u8]> {

@@ -1,20 +1,32 @@
 //! Packages in the cluster: what admission lets pass, and what becomes of a package.
 //!
-//! So far the decisions alone: objects and facts go in, verdicts and steps come out. Nothing here asks a cluster,
-//! a registry or a clock, so every decision is tested as a function; what runs them comes around them.
+//! The decisions are pure: objects and facts go in, verdicts and steps come out, and nothing of them asks a cluster,
+//! a registry or a clock. What runs them is around them.
 //!
 //! - [`admission`]: EKS Anywhere's three webhooks, with their texts
 //! - [`images`]: the images of everything that makes pods, and the patch that pins them
 //! - [`package`]: the steps of a package; [`bundle`]: whether a bundle can be used, and which to use
 //! - [`policy`]: the cluster's trust policies as trust files
+//! - [`webhook`]: the webhooks served; [`reconcile`]: the controllers; [`engine`]: charts installed as Helm does;
+//!   [`run`]: the process; [`telemetry`]: what it tells about itself; [`keys`]: whose bundles count
 //! - [`values`]: a package's values against the bundle's schema; [`version`]: Go's semantic versions
 //!
 //! `AdmissionReview -> Verdict`, `Observed -> Step`
 
 pub mod admission;
 pub mod bundle;
+pub mod engine;
+mod error;
 pub mod images;
+pub mod keys;
 pub mod package;
 pub mod policy;
+pub mod reconcile;
+pub mod run;
+pub mod telemetry;
 pub mod values;
 pub mod version;
+pub mod webhook;
+
+pub(crate) use error::words;
+pub use error::{Error, Result};

@@ -23,6 +23,8 @@ mod keys;
 #[cfg(test)]
 mod lying;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod packages;
 #[cfg(test)]
 mod refusals;

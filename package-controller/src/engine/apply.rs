@@ -1,0 +1,179 @@
+//! Objects put into the cluster: what would change is learned first, so that a refusal comes before the first change.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value;
+
+use super::adopt;
+use super::cluster::{Cluster, Run, code};
+use super::object::{Object, Owner, belongs};
+use super::{Conflicts, Error};
+
+/// Questions asked at once.
+const AT_ONCE: usize = 8;
+/// How often a change is tried when others change the object meanwhile.
+const TRIES: usize = 8;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// An object and what there is to do about it.
+pub(super) struct Planned {
+    pub(super) object: Object,
+    /// The object in the cluster, when it is already as it should be.
+    same: Option<Value>,
+}
+
+/// Takes namespaces from objects of kinds that have none, as the cluster or the manifest's own definitions say.
+pub(super) async fn settle(cluster: &Cluster, mut objects: Vec<Object>) -> Result<Vec<Object>, Error> {
+    let definitions: Vec<Value> =
+        objects.iter().filter(|object| object.is_definition()).map(|object| object.value.clone()).collect();
+    for object in &mut objects {
+        let known = cluster.discovery().await?.resource(&object.api_version, &object.kind);
+        let namespaced = match known {
+            Some(resource) => resource.is_namespaced(),
+            None => match definitions.iter().find(|definition| defines(definition, object)) {
+                Some(definition) => definition.pointer("/spec/scope") == Some(&Value::from("Namespaced")),
+                None => true,
+            },
+        };
+        if !namespaced {
+            object.namespace.clear();
+        }
+    }
+    Ok(objects)
+}
+
+fn defines(definition: &Value, object: &Object) -> bool {
+    let is = |path: &str, wanted: &str| definition.pointer(path).and_then(Value::as_str) == Some(wanted);
+    is("/spec/group", &object.key().group) && is("/spec/names/kind", &object.kind)
+}
+
+/// Learns what there is to do. Nothing is changed.
+///
+/// # Errors
+/// An object is somebody else's, its fields are, or the cluster knows no such kind and none of the objects, nor of
+/// `definitions`, defines it.
+pub(super) async fn examine(
+    cluster: &Cluster,
+    objects: Vec<Object>,
+    definitions: &[Object],
+    owner: Owner<'_>,
+    conflicts: Conflicts,
+) -> Result<Vec<Planned>, Error> {
+    for object in &objects {
+        let known = cluster.discovery().await?.resource(&object.api_version, &object.kind);
+        let mut all = objects.iter().chain(definitions).filter(|object| object.is_definition());
+        if known.is_none() && !all.any(|definition| defines(&definition.value, object)) {
+            cluster.resource(object).await?;
+        }
+    }
+    let plans = objects.into_iter().map(|object| plan(cluster, object, owner, conflicts));
+    stream::iter(plans).buffered(AT_ONCE).try_collect().await
+}
+
+async fn plan(
+    cluster: &Cluster,
+    object: Object,
+    owner: Owner<'_>,
+    conflicts: Conflicts,
+) -> Result<Planned, Error> {
+    let live = cluster.get(&object).await?.filter(|live| !is_leaving(live));
+    let Some(live) = live else { return Ok(Planned { object, same: None }) };
+    belongs(&live, owner).map_err(|reason| Error::Foreign { object: object.to_string(), reason })?;
+    let adopted = adopt::patch(&live, cluster.manager()).is_some();
+    let conflicts = if adopted { Conflicts::Take } else { conflicts };
+    let same = match cluster.apply(&object, Run::Dry, conflicts).await {
+        Ok(after) => {
+            let managed = adopt::is_managed(&live, cluster.manager()) && !adopted;
+            (managed && differences(&live, &after).is_empty()).then_some(after)
+        }
+        Err(error @ Error::Conflict { .. }) => return Err(error),
+        // What is wrong now may be right once the definitions that come along are there; if not, it is told then.
+        Err(error) if code(&error).is_some() => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Planned { object, same })
+}
+
+fn is_leaving(live: &Value) -> bool {
+    live.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+/// Puts an object into the cluster; the answer is the object as it is there.
+pub(super) async fn apply(
+    cluster: &Cluster,
+    planned: &Planned,
+    conflicts: Conflicts,
+    deadline: Instant,
+) -> Result<Value, Error> {
+    if let Some(same) = &planned.same {
+        return Ok(same.clone());
+    }
+    let object = &planned.object;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let live = cluster.get(object).await?;
+        if live.as_ref().is_some_and(is_leaving) && Instant::now() < deadline {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let adoption = live.and_then(|live| adopt::patch(&live, cluster.manager()));
+        if let Some(patch) = adoption {
+            match cluster.rewrite(object, &patch).await {
+                Err(error) if code(&error) == Some(409) && tries < TRIES => continue,
+                answer => answer?,
+            };
+        }
+        return cluster.apply(object, Run::Real, conflicts).await;
+    }
+}
+
+/// Where two states of an object differ, but for what every write changes.
+pub(super) fn differences(live: &Value, after: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    differ(live, after, String::new(), &mut found);
+    let noise = [".metadata.managedFields", ".metadata.resourceVersion", ".metadata.generation"];
+    found.retain(|path| !noise.iter().any(|noise| path.starts_with(noise)));
+    found
+}
+
+fn differ(left: &Value, right: &Value, path: String, found: &mut Vec<String>) {
+    match (left, right) {
+        (Value::Object(left), Value::Object(right)) => {
+            for (key, value) in left {
+                let other = right.get(key).unwrap_or(&Value::Null);
+                differ(value, other, format!("{path}.{key}"), found);
+            }
+            for (key, value) in right.iter().filter(|(key, _)| !left.contains_key(*key)) {
+                differ(&Value::Null, value, format!("{path}.{key}"), found);
+            }
+        }
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            for (index, (left, right)) in left.iter().zip(right).enumerate() {
+                differ(left, right, format!("{path}[{index}]"), found);
+            }
+        }
+        (left, right) if left == right => {}
+        _ => found.push(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn differences_are_told_by_path_and_noise_is_none() {
+        let live = json!({"metadata": {"resourceVersion": "1", "generation": 1, "labels": {"a": "b"}},
+            "spec": {"replicas": 1, "ports": [{"port": 80}], "args": ["x"]}});
+        let after = json!({"metadata": {"resourceVersion": "2", "generation": 2},
+            "spec": {"replicas": 2, "ports": [{"port": 81}], "args": ["x", "y"], "new": true}});
+        let expected =
+            [".metadata.labels", ".spec.args", ".spec.ports[0].port", ".spec.replicas", ".spec.new"];
+        assert_eq!(differences(&live, &after), expected);
+        assert!(differences(&live, &live).is_empty());
+    }
+}

@@ -1,0 +1,254 @@
+//! The target cluster: what it can do, and objects of any kind as JSON.
+//!
+//! Everything asked here may be asked twice: reads, server-side apply, deletions and writes that name the version
+//! they replace. So what fails for a moment, as while the API server restarts, is tried again here.
+
+mod discovery;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::http::{Method, Request, header};
+use serde_json::{Value, json};
+
+pub(super) use self::discovery::{Discovery, Resource};
+use super::object::Object;
+use super::{Conflicts, Error};
+
+/// How long one answer may take, and how long what fails for a moment is tried again.
+const ANSWER: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long what a cluster can do is remembered.
+const FRESH: Duration = Duration::from_secs(30);
+
+#[derive(Clone)]
+pub(super) struct Cluster {
+    client: kube::Client,
+    manager: &'static str,
+    known: Arc<Mutex<Option<Known>>>,
+}
+
+/// What the cluster could do, and when that was.
+type Known = (Instant, Arc<Discovery>);
+
+/// A request that can be made again.
+pub(super) struct Ask<'a> {
+    pub(super) action: String,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) content: &'static str,
+    pub(super) accept: &'static str,
+    pub(super) body: &'a [u8],
+}
+
+pub(super) const JSON: &str = "application/json";
+const APPLY: &str = "application/apply-patch+yaml";
+const PATCH: &str = "application/json-patch+json";
+
+/// Whether a server-side apply is for real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    Real,
+    Dry,
+}
+
+/// What is no answer, or one that a moment later may be another.
+pub(super) fn is_transient(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
+        _ => false,
+    }
+}
+
+/// The answer's code, if the API server gave one.
+pub(super) fn code(error: &Error) -> Option<u16> {
+    match error {
+        Error::Kube { source, .. } => match source.as_ref() {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(client: kube::Client, manager: &'static str) -> Self {
+        Self { client, manager, known: Arc::default() }
+    }
+
+    pub(super) fn manager(&self) -> &'static str {
+        self.manager
+    }
+
+    /// Asks until there is an answer that is no trouble of the moment.
+    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Value, Error> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let error = match self.ask_once(ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let passes = matches!(&error, Error::Kube { source, .. } if is_transient(source));
+            if !passes || start.elapsed() + pause > PATIENCE {
+                return Err(error);
+            }
+            tracing::debug!(action = ask.action, error = %error.words(), "the API server is asked again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(3));
+        }
+    }
+
+    async fn ask_once(&self, ask: &Ask<'_>) -> Result<Value, Error> {
+        let failed = |source| Error::Kube { action: ask.action.clone(), source: Box::new(source) };
+        let request = Request::builder()
+            .method(ask.method.clone())
+            .uri(&ask.path)
+            .header(header::ACCEPT, ask.accept)
+            .header(header::CONTENT_TYPE, ask.content)
+            .body(ask.body.to_vec())
+            .map_err(|source| failed(kube::Error::HttpError(source)))?;
+        match tokio::time::timeout(ANSWER, self.client.request::<Value>(request)).await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => Err(Error::Silent { action: ask.action.clone(), seconds: ANSWER.as_secs() }),
+        }
+    }
+
+    /// An answer that may be "there is none".
+    pub(super) async fn find(&self, ask: &Ask<'_>) -> Result<Option<Value>, Error> {
+        match self.ask(ask).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if code(&error) == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the cluster can do, asked a moment ago at most.
+    pub(super) async fn discovery(&self) -> Result<Arc<Discovery>, Error> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some((when, known)) if when.elapsed() < FRESH => Ok(known),
+            _ => self.discover().await,
+        }
+    }
+
+    /// What the cluster can do now.
+    pub(super) async fn discover(&self) -> Result<Arc<Discovery>, Error> {
+        let found = Arc::new(Discovery::ask(self).await?);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((Instant::now(), Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// Where objects of a kind are. What is not known is asked for again, as it may be new.
+    pub(super) async fn resource(&self, object: &Object) -> Result<Resource, Error> {
+        match self.try_resource(&object.api_version, &object.kind).await? {
+            Some(resource) => Ok(resource),
+            None => {
+                Err(Error::UnknownKind { kind: object.kind.clone(), api_version: object.api_version.clone() })
+            }
+        }
+    }
+
+    /// Where objects of a kind are, if there is such a kind.
+    pub(super) async fn try_resource(
+        &self,
+        api_version: &str,
+        kind: &str,
+    ) -> Result<Option<Resource>, Error> {
+        if let Some(resource) = self.discovery().await?.resource(api_version, kind) {
+            return Ok(Some(resource));
+        }
+        Ok(self.discover().await?.resource(api_version, kind))
+    }
+
+    /// An object as it is in the cluster. One of a kind that the cluster does not know is not there.
+    pub(super) async fn get(&self, object: &Object) -> Result<Option<Value>, Error> {
+        let found = self.try_resource(&object.api_version, &object.kind).await?;
+        let Some(resource) = found else { return Ok(None) };
+        let path = resource.path(&object.namespace, &object.name);
+        self.find(&Ask::get(format!("read {object}"), path)).await
+    }
+
+    /// Server-side apply; the answer is the object.
+    pub(super) async fn apply(
+        &self,
+        object: &Object,
+        run: Run,
+        conflicts: Conflicts,
+    ) -> Result<Value, Error> {
+        let resource = self.resource(object).await?;
+        let mut value = object.value.clone();
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+            && resource.is_namespaced()
+        {
+            metadata.insert("namespace".to_owned(), json!(object.namespace));
+        }
+        let force = conflicts == Conflicts::Take;
+        let dry = if run == Run::Dry { "&dryRun=All" } else { "" };
+        let path = format!(
+            "{}?fieldManager={}&force={force}&fieldValidation=Strict{dry}",
+            resource.path(&object.namespace, &object.name),
+            self.manager,
+        );
+        // JSON is YAML.
+        let body = value.to_string().into_bytes();
+        let action = format!("apply {object}");
+        let ask = Ask { action, method: Method::PATCH, path, content: APPLY, accept: JSON, body: &body };
+        self.ask(&ask).await.map_err(|error| conflict(object, error))
+    }
+
+    /// Changes an object by a JSON patch.
+    pub(super) async fn rewrite(&self, object: &Object, changes: &Value) -> Result<Value, Error> {
+        let path = self.resource(object).await?.path(&object.namespace, &object.name);
+        let body = changes.to_string().into_bytes();
+        let action = format!("take over {object}");
+        let ask = Ask { action, method: Method::PATCH, path, content: PATCH, accept: JSON, body: &body };
+        self.ask(&ask).await
+    }
+
+    /// Deletes an object, if it is still the one with this UID. What depends on it goes in the background.
+    pub(super) async fn delete(&self, object: &Object, uid: &str) -> Result<(), Error> {
+        let found = self.try_resource(&object.api_version, &object.kind).await?;
+        let Some(resource) = found else { return Ok(()) };
+        let options = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": { "uid": uid },
+        });
+        let body = options.to_string().into_bytes();
+        let path = resource.path(&object.namespace, &object.name);
+        let action = format!("delete {object}");
+        let ask = Ask { action, method: Method::DELETE, path, content: JSON, accept: JSON, body: &body };
+        match self.find(&ask).await {
+            // Another object has taken the name.
+            Err(error) if code(&error) == Some(409) => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    }
+}
+
+impl Ask<'_> {
+    pub(super) fn get(action: String, path: String) -> Self {
+        Self { action, method: Method::GET, path, content: JSON, accept: JSON, body: &[] }
+    }
+}
+
+/// A conflict of managers told by manager and field; any other error as it is.
+fn conflict(object: &Object, error: Error) -> Error {
+    let Error::Kube { source, .. } = &error else { return error };
+    let kube::Error::Api(status) = source.as_ref() else { return error };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let fields = causes.filter(|cause| cause.reason == "FieldManagerConflict").map(|cause| {
+        let manager = cause.message.split('"').nth(1).unwrap_or(&cause.message);
+        (manager.to_owned(), cause.field.clone())
+    });
+    let fields: Vec<_> = fields.collect();
+    if status.code == 409 && !fields.is_empty() {
+        Error::Conflict { object: object.to_string(), fields }
+    } else {
+        error
+    }
+}

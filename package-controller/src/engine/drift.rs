@@ -1,0 +1,34 @@
+//! What of a release is no longer as its manifest has it.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::apply::{differences, settle};
+use super::cluster::{Cluster, Run};
+use super::object::{Object, Owner, read};
+use super::{Change, Conflicts, Drift, Error, Record};
+
+const AT_ONCE: usize = 8;
+
+/// See [`Engine::drift`](super::Engine::drift). The API server itself says what an apply would change, so what it
+/// defaults or writes otherwise is no drift.
+pub(super) async fn drift(cluster: &Cluster, record: &Record) -> Result<Vec<Drift>, Error> {
+    let owner = Owner { release: &record.name, namespace: &record.namespace };
+    let mut objects = read(&record.manifest, &record.namespace)?;
+    for object in &mut objects {
+        object.own(owner);
+    }
+    let objects = settle(cluster, objects).await?;
+    let looks = objects.into_iter().map(|object| one(cluster, object));
+    let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn one(cluster: &Cluster, object: Object) -> Result<Option<Drift>, Error> {
+    let name = object.to_string();
+    let Some(live) = cluster.get(&object).await? else {
+        return Ok(Some(Drift { object: name, change: Change::Gone }));
+    };
+    let after = cluster.apply(&object, Run::Dry, Conflicts::Take).await?;
+    let fields = differences(&live, &after);
+    Ok((!fields.is_empty()).then_some(Drift { object: name, change: Change::Fields(fields) }))
+}

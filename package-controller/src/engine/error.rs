@@ -1,0 +1,231 @@
+//! Why a chart cannot be installed, upgraded, rolled back or taken away.
+
+use std::time::Duration;
+
+use oci::Digest;
+
+/// Why a chart cannot be installed, upgraded, rolled back or taken away.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The API server refused, or did not answer.
+    #[error("cannot {action}")]
+    Kube {
+        /// What was to be done.
+        action: String,
+        /// What it said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server took too long.
+    #[error("cannot {action}: the API server sent no answer in {seconds} s")]
+    Silent {
+        /// What was to be done.
+        action: String,
+        /// How long it had.
+        seconds: u64,
+    },
+    /// The registry failed.
+    #[error("cannot pull the chart `{chart}`")]
+    Pull {
+        /// Where it should be.
+        chart: String,
+        /// Why.
+        #[source]
+        source: registry::client::Error,
+    },
+    /// The registry has no such chart.
+    #[error("the registry has no chart `{chart}`; mirror it, and import it here")]
+    NoChart {
+        /// Where it should be.
+        chart: String,
+    },
+    /// What the plan calls a chart's place is none.
+    #[error("`{place}` is not a place of a chart")]
+    Place {
+        /// What it says.
+        place: String,
+        /// What is wrong.
+        #[source]
+        source: oci::Error,
+    },
+    /// The digest names something that is no chart, or a larger one than is taken.
+    #[error("`{chart}` is not a chart: {reason}")]
+    NotAChart {
+        /// Where it is.
+        chart: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was sent is not what the digest says.
+    #[error("the chart `{chart}` is not what was asked for: {found} came for {expected}")]
+    Digest {
+        /// Where it is.
+        chart: String,
+        /// What was asked for.
+        expected: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// The chart cannot be loaded or rendered.
+    #[error(transparent)]
+    Chart(#[from] helm::Error),
+    /// A document of a manifest is no object that can be applied.
+    #[error("a document of the manifest is no object: {reason}")]
+    Document {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The cluster has no such kind.
+    #[error("the cluster has no kind `{kind}` of `{api_version}`; its definition must be installed first")]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+        /// Its group and version.
+        api_version: String,
+    },
+    /// An object is there already and belongs to somebody else.
+    #[error(
+        "{object} exists and cannot be imported into the release: {reason}; delete it, or give it the release's labels"
+    )]
+    Foreign {
+        /// The object.
+        object: String,
+        /// What it lacks.
+        reason: String,
+    },
+    /// Fields of an object belong to another manager.
+    #[error("{object} was changed by others: {}; undo the change, or let go of these fields", list(.fields))]
+    Conflict {
+        /// The object.
+        object: String,
+        /// Manager and field.
+        fields: Vec<(String, String)>,
+    },
+    /// An object did not get ready in time.
+    #[error("not ready after {} s: {}", .timeout.as_secs(), .waiting.join("; "))]
+    NotReady {
+        /// How long it was waited for.
+        timeout: Duration,
+        /// The objects, each with what it lacks.
+        waiting: Vec<String>,
+    },
+    /// An object cannot get ready any more.
+    #[error("{object} failed: {reason}")]
+    ObjectFailed {
+        /// The object.
+        object: String,
+        /// Why.
+        reason: String,
+    },
+    /// A hook failed.
+    #[error("the {event} hook {hook} failed: {reason}")]
+    Hook {
+        /// When it ran.
+        event: &'static str,
+        /// The hook.
+        hook: String,
+        /// Why.
+        reason: String,
+    },
+    /// Objects that are to be taken away do not go.
+    #[error("not gone after {} s: {}", .timeout.as_secs(), .objects.join(", "))]
+    NotGone {
+        /// How long it was waited for.
+        timeout: Duration,
+        /// The objects.
+        objects: Vec<String>,
+    },
+    /// A record is none of Helm's.
+    #[error("the release record `{record}` cannot be read: {reason}")]
+    Record {
+        /// The Secret.
+        record: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The record of the revision is beyond what a Secret holds, even without the chart's files.
+    #[error(
+        "the release record would have {bytes} bytes, and a Secret holds {limit}: the manifest is too large"
+    )]
+    RecordTooLarge {
+        /// How many there are.
+        bytes: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// Somebody else changed the release meanwhile.
+    #[error("somebody else changed the release `{release}` meanwhile")]
+    Changed {
+        /// The release.
+        release: String,
+    },
+    /// Another program's operation on the release is under way.
+    #[error("another operation on the release `{release}` is in progress: {status} since {seconds} s")]
+    Busy {
+        /// The release.
+        release: String,
+        /// The state.
+        status: &'static str,
+        /// For how long.
+        seconds: i64,
+    },
+    /// There is no such release or revision.
+    #[error("there is no {what} of the release `{release}`")]
+    NoRevision {
+        /// The release.
+        release: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// The installation failed, and this became of the release.
+    #[error("revision {revision} failed; {outcome}")]
+    Failed {
+        /// The revision.
+        revision: u32,
+        /// What became of the release.
+        outcome: String,
+        /// Why it failed.
+        #[source]
+        source: Box<Error>,
+    },
+    /// No randomness.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// A part of the work ended by itself.
+    #[error("the render ended by itself")]
+    Render,
+}
+
+fn list(fields: &[(String, String)]) -> String {
+    let words = fields.iter().map(|(manager, field)| format!("`{field}` belongs to `{manager}`"));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+impl Error {
+    /// Whether trying again without any change may help: the cluster or the registry is not well.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Kube { source, .. } => super::cluster::is_transient(source),
+            Self::Silent { .. } | Self::Changed { .. } | Self::Busy { .. } | Self::Pull { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What failed and why, in one line for people: the error with all that it comes from.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut words = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !words.contains(&text) {
+                words.push_str(": ");
+                words.push_str(&text);
+            }
+            source = error.source();
+        }
+        words
+    }
+}

@@ -1,0 +1,379 @@
+//! Installing and upgrading: which revision is next, and how it gets there.
+
+use helm::HookEvent;
+use serde_json::json;
+
+use super::apply::{Planned, apply, examine, settle};
+use super::hooks::{Runner, moment};
+use super::object::{Object, Owner, read};
+use super::readiness;
+use super::record::Stored;
+use super::remove::{leftovers, remove};
+use super::storage::{Revisions, Storage, last, now};
+use super::wait::{self, Until};
+use super::{Conflicts, Engine, Error, Limits, OnFailure, Prepared, Record, Status, uninstall};
+
+/// What there is to do for a plan, by the newest revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Next {
+    /// A new revision.
+    Begin,
+    /// The newest revision is this very plan, and unfinished.
+    Resume,
+    /// The newest revision is this very plan, and done: what drifted is put back.
+    Keep,
+    /// The newest revision is on its way out, and goes first.
+    Clear,
+    /// Another program is at it, since so many seconds.
+    Busy(i64),
+}
+
+fn next(newest: Option<&Stored>, prepared: &Prepared, limits: &Limits, now: i64) -> Next {
+    let Some(newest) = newest else { return Next::Begin };
+    let record = &newest.record;
+    let same = record.chart_digest.as_ref() == Some(&prepared.digest)
+        && record.config == prepared.plan.values
+        && record.namespace == prepared.namespace;
+    match record.status {
+        Status::Uninstalling => Next::Clear,
+        Status::Deployed if same => Next::Keep,
+        status if status.is_pending() && same => Next::Resume,
+        // Ours without an owner is of a process that was killed: only who holds the lease gets here. Another
+        // program's may be alive.
+        status if status.is_pending() && record.chart_digest.is_none() => {
+            let age = now - newest.written;
+            if age < limits.timeout.as_secs().try_into().unwrap_or(i64::MAX) {
+                Next::Busy(age)
+            } else {
+                Next::Begin
+            }
+        }
+        _ => Next::Begin,
+    }
+}
+
+/// See [`Engine::install`].
+pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
+    let plan = &prepared.plan;
+    let storage = Storage::new(&engine.cluster, plan.release_namespace, &plan.release);
+    let mut revisions = storage.list().await?;
+    let mut newest = storage.newest().await?;
+    if next(newest.as_ref(), prepared, limits, now()) == Next::Clear {
+        uninstall::uninstall(engine, plan.release_namespace, &plan.release, limits).await?;
+        (revisions, newest) = (Revisions::new(), None);
+    }
+    let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
+    match (next(newest.as_ref(), prepared, limits, now()), newest) {
+        (Next::Busy(seconds), Some(newest)) => {
+            let (release, status) = (plan.release.clone(), newest.record.status.as_str());
+            Err(Error::Busy { release, status, seconds })
+        }
+        (Next::Keep, Some(newest)) => work.keep(newest).await,
+        (Next::Resume, Some(newest)) => work.resume(newest, prepared, &revisions).await,
+        (_, newest) => {
+            let basis = super::prepare::basis(&revisions);
+            // The cluster went on since the plan was prepared, so the manifest might be another now.
+            if (basis.revision, basis.is_upgrade) == (prepared.revision, prepared.is_upgrade) {
+                work.begin(newest, prepared, &revisions).await
+            } else {
+                let prepared = super::prepare::prepare(engine, plan).await?;
+                work.begin(newest, &prepared, &revisions).await
+            }
+        }
+    }
+}
+
+/// One revision on its way.
+pub(super) struct Work<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) storage: &'a Storage<'a>,
+    pub(super) limits: &'a Limits,
+    pub(super) until: Until,
+}
+
+/// What a revision needs besides its record.
+struct Parts {
+    /// What goes before all else, and only where it is missing unless this is the first installation.
+    definitions: Vec<Object>,
+    namespace: Option<Object>,
+    conflicts: Conflicts,
+    /// The manifests that are replaced.
+    earlier: Vec<String>,
+}
+
+impl Work<'_> {
+    /// A revision that is done already: its objects are put back where they are not as they should be.
+    async fn keep(&self, stored: Stored) -> Result<Record, Error> {
+        let objects = self.objects(&stored).await?;
+        let planned =
+            examine(&self.engine.cluster, objects, &[], owner(&stored), self.limits.conflicts).await?;
+        self.put(planned).await?;
+        self.tidy(stored.record.revision).await?;
+        Ok(stored.record)
+    }
+
+    async fn begin(
+        &self,
+        newest: Option<Stored>,
+        prepared: &Prepared,
+        revisions: &Revisions,
+    ) -> Result<Record, Error> {
+        let status = if prepared.is_upgrade { Status::PendingUpgrade } else { Status::PendingInstall };
+        let mut document = prepared.document.clone();
+        let first = newest.as_ref().filter(|_| prepared.is_upgrade);
+        let first = first.and_then(|newest| newest.document.pointer("/info/first_deployed").cloned());
+        let moment = json!(moment());
+        document["info"]["first_deployed"] = first.unwrap_or_else(|| moment.clone());
+        document["info"]["last_deployed"] = moment;
+        let mut stored = Stored::new(document, prepared.plan.release_namespace, now())?;
+        stored.seed = Some(prepared.seed);
+        stored.record.chart_digest = Some(prepared.digest.clone());
+        let doing = if prepared.is_upgrade { "Preparing upgrade" } else { "Initial install underway" };
+        stored.set(status, doing);
+        let parts = self.parts(prepared, self.earlier(revisions, stored.record.revision).await?)?;
+        self.create(newest, stored, parts).await
+    }
+
+    async fn resume(
+        &self,
+        stored: Stored,
+        prepared: &Prepared,
+        revisions: &Revisions,
+    ) -> Result<Record, Error> {
+        let earlier = self.earlier(revisions, stored.record.revision).await?;
+        let mut parts = self.parts(prepared, earlier)?;
+        if stored.record.status == Status::PendingRollback {
+            parts.definitions.clear();
+        }
+        tracing::info!(release = stored.record.name, revision = stored.record.revision, "going on with it");
+        self.run(stored, parts).await
+    }
+
+    fn parts(&self, prepared: &Prepared, earlier: Vec<String>) -> Result<Parts, Error> {
+        let namespace = &prepared.namespace;
+        let object = json!({"apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": {"name": namespace}}});
+        let wanted = prepared.plan.create_namespace.then(|| Object::new(object, ""));
+        let definitions = read(&prepared.definitions, "")?;
+        Ok(Parts { definitions, namespace: wanted.transpose()?, conflicts: self.limits.conflicts, earlier })
+    }
+
+    /// The manifests whose objects may still be in the cluster: from the last good revision on.
+    async fn earlier(&self, revisions: &Revisions, before: u32) -> Result<Vec<String>, Error> {
+        let older: Revisions =
+            revisions.range(..before).map(|(revision, status)| (*revision, *status)).collect();
+        let from = last(&older, Status::was_good).unwrap_or_default();
+        let mut manifests = Vec::new();
+        for revision in older.range(from..).map(|(revision, _)| *revision) {
+            manifests.extend(self.storage.read(revision).await?.map(|stored| stored.record.manifest));
+        }
+        Ok(manifests)
+    }
+
+    /// Writes a new revision's record and goes on with it. What is refused is refused before anything is written.
+    async fn create(
+        &self,
+        newest: Option<Stored>,
+        mut stored: Stored,
+        parts: Parts,
+    ) -> Result<Record, Error> {
+        let objects = self.objects(&stored).await?;
+        let cluster = &self.engine.cluster;
+        examine(cluster, objects, &parts.definitions, owner(&stored), parts.conflicts).await?;
+        if let Some(mut newest) = newest.filter(|newest| newest.record.status.is_pending()) {
+            newest.set(Status::Failed, "given up half-way");
+            self.storage.update(&mut newest).await?;
+        }
+        self.storage.create(&mut stored).await?;
+        self.run(stored, parts).await
+    }
+
+    /// Everything after the record is written. All of it may be done again.
+    async fn run(&self, mut stored: Stored, parts: Parts) -> Result<Record, Error> {
+        match self.go(&mut stored, &parts).await {
+            Ok(()) => Ok(stored.record),
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => self.fail(stored, error).await,
+        }
+    }
+
+    async fn go(&self, stored: &mut Stored, parts: &Parts) -> Result<(), Error> {
+        let cluster = &self.engine.cluster;
+        self.define(stored, &parts.definitions).await?;
+        if let Some(namespace) = &parts.namespace
+            && cluster.get(namespace).await?.is_none()
+        {
+            cluster.apply(namespace, super::cluster::Run::Real, Conflicts::Take).await?;
+        }
+        let (before, after) = events(stored.record.status);
+        let hooks = Runner { cluster, storage: self.storage, until: self.until };
+        hooks.run(stored, before).await?;
+        let objects = self.objects(stored).await?;
+        let planned = examine(cluster, objects, &parts.definitions, owner(stored), parts.conflicts).await?;
+        let staying: Vec<_> = planned.iter().map(|planned| planned.object.clone()).collect();
+        let applied = self.apply(planned, parts.conflicts).await?;
+        let left = leftovers(cluster, &parts.earlier, &stored.record.namespace, &staying).await?;
+        remove(cluster, &left, owner(stored)).await?;
+        wait::ready(cluster, applied, readiness::of, self.until).await?;
+        hooks.run(stored, after).await?;
+        let done = match stored.record.status {
+            Status::PendingUpgrade => "Upgrade complete".to_owned(),
+            Status::PendingRollback => stored.record.description.clone(),
+            _ => "Install complete".to_owned(),
+        };
+        stored.set(Status::Deployed, &done);
+        self.storage.update(stored).await?;
+        self.tidy(stored.record.revision).await
+    }
+
+    /// The definitions of `crds/`, which as in Helm an upgrade adds to but does not change.
+    async fn define(&self, stored: &Stored, definitions: &[Object]) -> Result<(), Error> {
+        let cluster = &self.engine.cluster;
+        let mut applied = Vec::new();
+        for definition in definitions {
+            let first = stored.record.status == Status::PendingInstall;
+            let live = if first { None } else { cluster.get(definition).await? };
+            let live = match live {
+                Some(live) => live,
+                None => cluster.apply(definition, super::cluster::Run::Real, self.limits.conflicts).await?,
+            };
+            applied.push((definition.clone(), live));
+        }
+        if !applied.is_empty() {
+            wait::ready(cluster, applied, readiness::of, self.until).await?;
+            cluster.discover().await?;
+        }
+        Ok(())
+    }
+
+    async fn objects(&self, stored: &Stored) -> Result<Vec<Object>, Error> {
+        let mut objects = read(&stored.record.manifest, &stored.record.namespace)?;
+        for object in &mut objects {
+            object.own(owner(stored));
+        }
+        settle(&self.engine.cluster, objects).await
+    }
+
+    async fn put(&self, planned: Vec<Planned>) -> Result<(), Error> {
+        let applied = self.apply(planned, self.limits.conflicts).await?;
+        wait::ready(&self.engine.cluster, applied, readiness::of, self.until).await
+    }
+
+    /// Applies in the manifest's order, which is Helm's.
+    async fn apply(
+        &self,
+        planned: Vec<Planned>,
+        conflicts: Conflicts,
+    ) -> Result<Vec<(Object, serde_json::Value)>, Error> {
+        let cluster = &self.engine.cluster;
+        let mut applied = Vec::new();
+        let mut defined = Vec::new();
+        for planned in planned {
+            // Definitions stand before all that may be of their kinds.
+            if !planned.object.is_definition() && !defined.is_empty() {
+                wait::ready(cluster, std::mem::take(&mut defined), readiness::of, self.until).await?;
+                cluster.discover().await?;
+            }
+            let live = apply(cluster, &planned, conflicts, self.until.deadline).await?;
+            if planned.object.is_definition() {
+                defined.push((planned.object.clone(), live.clone()));
+            }
+            applied.push((planned.object, live));
+        }
+        Ok(applied)
+    }
+
+    /// What was deployed before is superseded, and the oldest revisions go.
+    async fn tidy(&self, revision: u32) -> Result<(), Error> {
+        let revisions = self.storage.list().await?;
+        let older = revisions.range(..revision).filter(|(_, status)| **status == Status::Deployed);
+        for older in older.map(|(revision, _)| *revision) {
+            if let Some(mut stored) = self.storage.read(older).await? {
+                let description = stored.record.description.clone();
+                stored.set(Status::Superseded, &description);
+                self.storage.update(&mut stored).await?;
+            }
+        }
+        self.storage.trim(self.limits.history).await
+    }
+
+    /// A revision that failed is written down as such; then the release goes back, or away.
+    async fn fail(&self, mut stored: Stored, error: Error) -> Result<Record, Error> {
+        let was = stored.record.status;
+        let revision = stored.record.revision;
+        stored.set(Status::Failed, &error.words());
+        self.storage.update(&mut stored).await?;
+        let name = &stored.record.name;
+        let outcome = if self.limits.on_failure == OnFailure::Leave || was == Status::PendingRollback {
+            "it was left as it is".to_owned()
+        } else {
+            let revisions = self.storage.list().await?;
+            let good = last(&revisions, Status::was_good);
+            let again =
+                Limits { on_failure: OnFailure::Leave, conflicts: Conflicts::Take, ..self.limits.clone() };
+            let (done, result) = if let Some(good) = good {
+                let work = Work { limits: &again, until: Until::after(again.timeout), ..*self };
+                let result = Box::pin(work.rollback(good, stored.clone())).await.map(|_| ());
+                (format!("the release is back at revision {good}"), result)
+            } else {
+                let namespace = &stored.record.release_namespace;
+                let result = uninstall::uninstall(self.engine, namespace, name, &again).await;
+                ("what was installed is gone again".to_owned(), result)
+            };
+            match result {
+                Ok(()) => done,
+                Err(error) => format!("and the way back failed: {}", error.words()),
+            }
+        };
+        Err(Error::Failed { revision, outcome, source: Box::new(error) })
+    }
+
+    /// Puts back a revision's manifest as a new one.
+    pub(super) async fn rollback(&self, target: u32, newest: Stored) -> Result<Record, Error> {
+        let release = || newest.record.name.clone();
+        let missing = || Error::NoRevision { release: release(), what: format!("revision {target}") };
+        let target_record = self.storage.read(target).await?.ok_or_else(missing)?;
+        let revision = newest.record.revision.saturating_add(1);
+        let mut document = target_record.document.clone();
+        document["version"] = json!(revision);
+        document["info"]["last_deployed"] = json!(moment());
+        document["info"]["rollback_revision"] = json!(target);
+        let hooks = document.get_mut("hooks").and_then(serde_json::Value::as_array_mut);
+        for hook in hooks.into_iter().flatten() {
+            hook["last_run"] = json!({ "phase": "" });
+        }
+        let mut stored = Stored::new(document, &target_record.record.release_namespace, now())?;
+        stored.seed = target_record.seed;
+        stored.record.chart_digest = target_record.record.chart_digest;
+        stored.set(Status::PendingRollback, &format!("Rollback to {target}"));
+        let revisions = self.storage.list().await?;
+        let parts = Parts {
+            definitions: Vec::new(),
+            namespace: None,
+            conflicts: self.limits.conflicts,
+            earlier: self.earlier(&revisions, revision).await?,
+        };
+        self.create(Some(newest), stored, parts).await
+    }
+
+    /// Goes on with a rollback.
+    pub(super) async fn roll_on(&self, stored: Stored) -> Result<Record, Error> {
+        let revisions = self.storage.list().await?;
+        let earlier = self.earlier(&revisions, stored.record.revision).await?;
+        let conflicts = self.limits.conflicts;
+        self.run(stored, Parts { definitions: Vec::new(), namespace: None, conflicts, earlier }).await
+    }
+}
+
+fn owner(stored: &Stored) -> Owner<'_> {
+    Owner { release: &stored.record.name, namespace: &stored.record.namespace }
+}
+
+/// The hooks before and after.
+fn events(status: Status) -> (HookEvent, HookEvent) {
+    match status {
+        Status::PendingUpgrade => (HookEvent::PreUpgrade, HookEvent::PostUpgrade),
+        Status::PendingRollback => (HookEvent::PreRollback, HookEvent::PostRollback),
+        _ => (HookEvent::PreInstall, HookEvent::PostInstall),
+    }
+}

@@ -1,0 +1,172 @@
+//! A plan becomes a manifest: the chart pulled, its values joined, everything rendered for this cluster.
+
+mod document;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use helm::{Chart, Options, Rendered, Values};
+use oci::Digest;
+use serde_json::Value;
+
+use super::lookup::Asking;
+use super::record::{Seed, Stored};
+use super::storage::{Revisions, Storage, last, now};
+use super::{Engine, Error, Prepared, Status};
+use crate::package::Install;
+
+/// How long a release keeps the passwords and certificates that its chart makes. Certificates of charts hold a year.
+const SEED_DAYS: i64 = 90;
+/// What a chart's values call the namespace that it wants.
+const DEFAULT_NAMESPACE: &str = "defaultNamespace";
+
+/// What a render starts from.
+pub(super) struct Basis {
+    /// The revision it becomes.
+    pub(super) revision: u32,
+    /// Whether the release was good before.
+    pub(super) is_upgrade: bool,
+}
+
+/// What the next revision is, by those that are there. A release that is on its way out begins anew.
+pub(super) fn basis(revisions: &Revisions) -> Basis {
+    match revisions.last_key_value() {
+        None | Some((_, Status::Uninstalling)) => Basis { revision: 1, is_upgrade: false },
+        Some((newest, status)) => Basis {
+            revision: newest.saturating_add(1),
+            is_upgrade: *status != Status::Uninstalled && last(revisions, Status::was_good).is_some(),
+        },
+    }
+}
+
+/// See [`Engine::prepare`].
+pub(super) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared, Error> {
+    let (digest, chart) = engine.charts.get(plan).await?;
+    let storage = Storage::new(&engine.cluster, plan.release_namespace, &plan.release);
+    let revisions = storage.list().await?;
+    let basis = basis(&revisions);
+    let newest = match revisions.last_key_value() {
+        Some((revision, _)) => storage.read(*revision).await?,
+        None => None,
+    };
+    let known = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| stored.record.namespace.as_str());
+    let namespace = namespace(plan, known, &chart);
+    let seed = seed(newest.as_ref())?;
+    let rendered =
+        render(engine, plan, &chart, &Facts { basis: &basis, namespace: &namespace, seed }).await?;
+    let definitions = rendered.crds.iter().map(|definition| definition.content.as_str());
+    let definitions = definitions.collect::<Vec<_>>().join("\n---\n");
+    let revision = basis.revision;
+    let facts = document::Facts { plan, namespace: &namespace, revision };
+    Ok(Prepared {
+        document: document::document(&chart, &rendered, &facts),
+        manifest: rendered.manifest_text(),
+        notes: rendered.notes.unwrap_or_default(),
+        chart: chart.name().to_owned(),
+        chart_version: chart.version().to_owned(),
+        plan: plan.clone(),
+        is_upgrade: basis.is_upgrade,
+        definitions,
+        namespace,
+        revision,
+        digest,
+        seed,
+    })
+}
+
+impl Prepared {
+    /// The chart's digest.
+    #[must_use]
+    pub fn chart_digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+/// What the user asks for, then where the release is, then what the chart wants.
+fn namespace(plan: &Install, known: Option<&str>, chart: &Chart) -> String {
+    let wanted = || chart.values()?.get(DEFAULT_NAMESPACE)?.as_str().filter(|name| !name.is_empty());
+    let given = plan.target_namespace.as_deref().or(known).or_else(wanted);
+    given.unwrap_or("default").to_owned()
+}
+
+/// What randomness is made from: as before, so that an upgrade changes no password, unless that was long ago.
+fn seed(newest: Option<&Stored>) -> Result<Seed, Error> {
+    let now = now();
+    let fresh = |seed: &Seed| now - seed.now < SEED_DAYS * 24 * 3600;
+    if let Some(seed) = newest.and_then(|stored| stored.seed).filter(fresh) {
+        return Ok(seed);
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
+    Ok(Seed { bytes, now })
+}
+
+struct Facts<'a> {
+    basis: &'a Basis,
+    namespace: &'a str,
+    seed: Seed,
+}
+
+async fn render(
+    engine: &Engine,
+    plan: &Install,
+    chart: &Arc<Chart>,
+    facts: &Facts<'_>,
+) -> Result<Rendered, Error> {
+    let Facts { basis, namespace, seed } = facts;
+    let definitions = definitions(chart)?;
+    let capabilities = engine.cluster.discovery().await?.capabilities(&definitions);
+    let now = Duration::from_secs(u64::try_from(seed.now).unwrap_or_default());
+    let values = Values::from_json(plan.values.clone())?;
+    let (chart, release, namespace) = (Arc::clone(chart), plan.release.clone(), (*namespace).to_owned());
+    let (revision, is_upgrade, bytes) = (i64::from(basis.revision), basis.is_upgrade, seed.bytes);
+    let asking = Asking::new(engine.cluster.clone(), !is_upgrade);
+    let work = move || {
+        let mut options = Options::new(release, namespace, bytes, now);
+        options.values = values;
+        options.capabilities = capabilities;
+        options.release.revision = revision;
+        options.release.is_upgrade = is_upgrade;
+        options.lookup = &asking;
+        helm::render(&chart, &options)
+    };
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Error::Render)??)
+}
+
+/// The definitions in the chart's `crds/`, and in those of the charts in it.
+fn definitions(chart: &Chart) -> Result<Vec<Value>, Error> {
+    let is_manifest =
+        |name: &str| [".yaml", ".yml", ".json"].iter().any(|extension| name.ends_with(extension));
+    let mut found = Vec::new();
+    let files = chart.files().filter(|(name, _)| name.starts_with("crds/") && is_manifest(name));
+    for (name, data) in files {
+        let documents = helm::yaml::documents(&String::from_utf8_lossy(data), &helm::Limits::default());
+        let broken = |error| Error::Document { reason: format!("{name}: {error}") };
+        found.extend(documents.map_err(broken)?);
+    }
+    for child in chart.charts() {
+        found.extend(definitions(child)?);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_revision_follows_from_those_that_are_there() {
+        let of = |states: &[Status]| {
+            let revisions = (1_u32..).zip(states.iter().copied()).collect();
+            let basis = basis(&revisions);
+            (basis.revision, basis.is_upgrade)
+        };
+        assert_eq!(of(&[]), (1, false));
+        assert_eq!(of(&[Status::Deployed]), (2, true));
+        assert_eq!(of(&[Status::Superseded, Status::Failed]), (3, true));
+        assert_eq!(of(&[Status::PendingInstall]), (2, false));
+        assert_eq!(of(&[Status::Failed]), (2, false));
+        assert_eq!(of(&[Status::Superseded, Status::Uninstalling]), (1, false));
+        assert_eq!(of(&[Status::Uninstalled]), (2, false));
+    }
+}

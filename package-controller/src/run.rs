@@ -1,0 +1,95 @@
+//! The controller's process: one client, one registry, and what runs on them until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use kube::Client;
+use registry::client::ClientConfig;
+
+use crate::keys::KeySource;
+use crate::telemetry::{self, Telemetry};
+use crate::{Error, Result, reconcile, webhook};
+
+/// What the process is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The kubeconfig; that of the pod, when absent.
+    pub kubeconfig: Option<PathBuf>,
+    /// The management cluster's name (`CLUSTER_NAME`).
+    pub cluster: String,
+    /// This replica's name, for the lease.
+    pub identity: String,
+    /// The namespace that the process runs in: its lease and its certificates are there.
+    pub namespace: String,
+    /// The service that the API server reaches the webhooks by.
+    pub service: String,
+    /// Where webhooks are served.
+    pub webhooks: SocketAddr,
+    /// How the API server reaches the webhooks from outside of the cluster, instead of by the service.
+    pub webhook_url: Option<String>,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served, in the clear.
+    pub health: SocketAddr,
+    /// The controller's own version; `development` satisfies every bundle.
+    pub version: String,
+    /// How registries are reached.
+    pub registry: ClientConfig,
+    /// The host that stands for every registry that images and charts name, when one mirror serves them all.
+    pub mirror: Option<oci::RegistryHost>,
+    /// Whose signature on a bundle of packages counts.
+    pub keys: KeySource,
+    /// The folder of the audit log. Without one, events and log lines tell what was done.
+    pub audit: Option<PathBuf>,
+    /// How often what is installed is compared with what was applied.
+    pub drift: Duration,
+}
+
+/// What all parts of the process share.
+#[derive(Clone)]
+pub struct Context {
+    /// What it was told.
+    pub settings: Arc<Settings>,
+    /// The management cluster.
+    pub kube: Client,
+    /// Registries.
+    pub registry: registry::client::Client,
+    /// Health, readiness and metrics.
+    pub telemetry: Telemetry,
+}
+
+/// Runs webhooks and controllers until `stop` comes.
+///
+/// # Errors
+/// When the cluster cannot be reached at the start, an address is taken, or a part of the process ends by itself.
+pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()> {
+    let kube = client(&settings).await?;
+    let registry = registry::client::Client::new(settings.registry.clone())?;
+    let health = settings.health;
+    let context = Context { settings: Arc::new(settings), kube, registry, telemetry: Telemetry::default() };
+    let stop = stop.shared();
+    // They end after `stop`: requests under way, and then the lease is given up.
+    let parts = futures::future::try_join(
+        webhook::serve(context.clone(), stop.clone().boxed()),
+        reconcile::run(context.clone(), stop.boxed()),
+    );
+    tokio::select! {
+        result = telemetry::serve(context.telemetry.clone(), health) => result,
+        result = parts => result.map(|((), ())| ()),
+    }
+}
+
+async fn client(settings: &Settings) -> Result<Client> {
+    let config = match &settings.kubeconfig {
+        Some(path) => {
+            let file = kube::config::Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                .await
+                .map_err(Error::Kubeconfig)?
+        }
+        None => kube::Config::incluster().map_err(Error::NotInCluster)?,
+    };
+    Client::try_from(config).map_err(Error::kube)
+}

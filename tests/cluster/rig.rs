@@ -1,0 +1,461 @@
+//! A real Kubernetes for a test: etcd, API server, controller manager and scheduler, with nodes of kwok; or, in a
+//! network namespace without a way out, with a real node of containerd and kubelet. All of it ends with its owner.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) use crate::programs::{program, require};
+
+/// The address of a namespace's node, which is neither loopback nor anyone else's.
+pub(crate) const NODE: &str = "10.99.0.1";
+/// What every cluster needs.
+const CONTROL_PLANE: [&str; 6] =
+    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok"];
+const REAL_NODE: [&str; 7] = ["containerd", "kubelet", "kube-proxy", "ptp", "runc", "ip", "nsenter"];
+const ADMIN: &str = "admin-token";
+
+/// Whether a cluster can be made here; says what is missing.
+pub(crate) fn possible(with_node: bool) -> bool {
+    require(&CONTROL_PLANE) && (!with_node || require(&REAL_NODE))
+}
+
+/// Where a cluster's programs run.
+#[derive(Clone, Debug)]
+enum Net {
+    /// On loopback, beside others.
+    Host,
+    /// In a network namespace of its own.
+    Own(String),
+}
+
+/// A child that is ended with its owner.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A cluster.
+pub(crate) struct Cluster {
+    // Ended from the first to the last, before the folder goes.
+    processes: Vec<(String, Running)>,
+    folder: tempfile::TempDir,
+    net: Net,
+    port: u16,
+    etcd: u16,
+}
+
+impl Cluster {
+    /// A control plane on loopback with `nodes` nodes of kwok, on which every pod runs at once.
+    pub(crate) fn start(nodes: usize) -> Self {
+        let mut cluster = Self::empty(Net::Host, free_port());
+        cluster.control_plane();
+        cluster.kwok(nodes);
+        cluster
+    }
+
+    /// A control plane in a network namespace with no way out, where [`Self::start_node`] adds a real node.
+    pub(crate) fn apart(nodes: usize) -> Self {
+        let name = format!("airlock-{}-{}", std::process::id(), free_port());
+        done(Command::new("ip").args(["netns", "add", &name]));
+        let mut cluster = Self::empty(Net::Own(name), 6443);
+        done(cluster.command("ip").args(["link", "set", "lo", "up"]));
+        done(cluster.command("ip").args(["address", "add", &format!("{NODE}/32"), "dev", "lo"]));
+        cluster.control_plane();
+        cluster.kwok(nodes);
+        cluster
+    }
+
+    fn empty(net: Net, port: u16) -> Self {
+        let etcd = match net {
+            Net::Host => free_port(),
+            Net::Own(_) => 2379,
+        };
+        Self { processes: Vec::new(), folder: tempfile::tempdir().unwrap(), net, port, etcd }
+    }
+
+    /// A path in the cluster's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The administrator's kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.path("kubeconfig")
+    }
+
+    /// The API server's URL.
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// A program, to be run where the cluster is and with its kubeconfig.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = match &self.net {
+            Net::Host => Command::new(program(name)),
+            Net::Own(namespace) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{namespace}")).arg("--").arg(program(name));
+                command
+            }
+        };
+        command.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.folder.path());
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// kubectl, to its end: whether it succeeded, and all that it printed.
+    pub(crate) fn tries(&self, arguments: &[&str]) -> (bool, String) {
+        let output = self.command("kubectl").args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said.into_owned())
+    }
+
+    /// kubectl, to a good end; gives what it printed.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        let (good, said) = self.tries(arguments);
+        assert!(good, "kubectl {}\n{said}", arguments.join(" "));
+        said
+    }
+
+    /// Applies YAML as written.
+    pub(crate) fn apply(&self, yaml: &str) -> (bool, String) {
+        let file = self
+            .path(&format!("apply-{}.yaml", std::thread::current().name().unwrap_or("x").replace("::", "-")));
+        std::fs::write(&file, yaml).unwrap();
+        self.tries(&["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()])
+    }
+
+    /// An object as JSON, if it is there.
+    pub(crate) fn get(&self, arguments: &[&str]) -> Option<serde_json::Value> {
+        let (good, said) = self.tries(&[&["get", "-o", "json"], arguments].concat());
+        good.then(|| serde_json::from_str(&said).unwrap())
+    }
+
+    /// A kubeconfig of somebody without rights, to be given some by RBAC.
+    pub(crate) fn somebody(&self) -> PathBuf {
+        let file = self.path("kubeconfig-somebody");
+        std::fs::write(&file, self.config("somebody-token")).unwrap();
+        file
+    }
+
+    /// Ends a program of the control plane at once, as a power cut does.
+    pub(crate) fn kill(&mut self, name: &str) {
+        self.processes.retain(|(known, _)| known != name);
+    }
+
+    /// Starts the API server, again after [`Self::kill`], and waits until it is ready.
+    pub(crate) fn api_server(&mut self) {
+        let address = match self.net {
+            Net::Host => "127.0.0.1",
+            Net::Own(_) => NODE,
+        };
+        let folder = self.folder.path().display().to_string();
+        let (etcd, port) = (format!("http://127.0.0.1:{}", self.etcd), self.port.to_string());
+        let certs = format!("{folder}/certs");
+        let mut arguments = vec![
+            ("etcd-servers", etcd.as_str()),
+            ("cert-dir", &certs),
+            ("secure-port", &port),
+            ("advertise-address", address),
+            ("service-cluster-ip-range", "10.96.0.0/16"),
+            ("service-account-key-file", "sa.pub"),
+            ("service-account-signing-key-file", "sa.key"),
+            ("service-account-issuer", "https://kubernetes.default.svc"),
+            ("token-auth-file", "tokens.csv"),
+            ("authorization-mode", "RBAC"),
+            ("allow-privileged", "true"),
+            // Webhooks are called at the pods' addresses.
+            ("enable-aggregator-routing", "true"),
+        ];
+        if matches!(self.net, Net::Host) {
+            arguments.extend([("bind-address", "127.0.0.1"), ("endpoint-reconciler-type", "none")]);
+        }
+        self.run("kube-apiserver", &arguments);
+        wait("the API server", Duration::from_mins(1), || {
+            self.tries(&["get", "--raw", "/readyz"]).0.then_some(())
+        });
+    }
+
+    fn control_plane(&mut self) {
+        let folder = self.folder.path().to_owned();
+        let key = folder.join("sa.key").display().to_string();
+        run("openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", &key]);
+        run("openssl", &["ec", "-in", &key, "-pubout", "-out", &folder.join("sa.pub").display().to_string()]);
+        let tokens = format!("{ADMIN},admin,1,\"system:masters\"\nsomebody-token,somebody,2,\n");
+        std::fs::write(folder.join("tokens.csv"), tokens).unwrap();
+        std::fs::write(self.kubeconfig(), self.config(ADMIN)).unwrap();
+        let peer = match self.net {
+            Net::Host => free_port(),
+            Net::Own(_) => 2380,
+        };
+        let (client, peer) = (format!("http://127.0.0.1:{}", self.etcd), format!("http://127.0.0.1:{peer}"));
+        let (data, members) = (folder.join("etcd").display().to_string(), format!("default={peer}"));
+        self.run(
+            "etcd",
+            &[
+                ("data-dir", data.as_str()),
+                ("unsafe-no-fsync", "true"),
+                ("listen-client-urls", &client),
+                ("advertise-client-urls", &client),
+                ("listen-peer-urls", &peer),
+                ("initial-advertise-peer-urls", &peer),
+                ("initial-cluster", &members),
+            ],
+        );
+        self.api_server();
+        let config = self.kubeconfig().display().to_string();
+        let root = folder.join("certs/apiserver.crt").display().to_string();
+        self.run(
+            "kube-controller-manager",
+            &[
+                ("kubeconfig", config.as_str()),
+                ("service-account-private-key-file", &key),
+                ("root-ca-file", &root),
+                ("use-service-account-credentials", "true"),
+                ("leader-elect", "false"),
+                ("controllers", "*,-nodeipam,-cloud-node-lifecycle,-service-lb-controller"),
+                ("secure-port", "0"),
+            ],
+        );
+        self.run(
+            "kube-scheduler",
+            &[("kubeconfig", config.as_str()), ("leader-elect", "false"), ("secure-port", "0")],
+        );
+        wait("the service account", Duration::from_mins(1), || {
+            self.tries(&["get", "serviceaccount", "default"]).0.then_some(())
+        });
+    }
+
+    /// Nodes on which every pod is ready at once, whatever its image.
+    fn kwok(&mut self, nodes: usize) {
+        let stages = program("kwok").with_file_name("kwok.yaml").display().to_string();
+        let config = self.kubeconfig().display().to_string();
+        self.run(
+            "kwok",
+            &[
+                ("kubeconfig", config.as_str()),
+                ("config", &stages),
+                ("manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=fake"),
+                ("node-lease-duration-seconds", "200"),
+                ("server-address", "127.0.0.1:0"),
+            ],
+        );
+        let node = |number: usize| {
+            format!(
+                "apiVersion: v1\nkind: Node\nmetadata:\n  name: fake-{number}\n  annotations: {{kwok.x-k8s.io/node: fake, \
+                 node.alpha.kubernetes.io/ttl: '0'}}\n  labels: {{kubernetes.io/hostname: fake-{number}, kubernetes.io/os: linux, \
+                 kubernetes.io/arch: amd64}}\nstatus: {{allocatable: {{cpu: '64', memory: 256Gi, pods: '2000'}}, \
+                 capacity: {{cpu: '64', memory: 256Gi, pods: '2000'}}}}\n"
+            )
+        };
+        let all: Vec<_> = (0..nodes).map(node).collect();
+        let (good, said) = self.apply(&all.join("---\n"));
+        assert!(good, "{said}");
+    }
+
+    /// `airlock serve` of a store where the cluster is.
+    pub(crate) fn serve(&mut self, store: &Path, address: &str, more: &[&str]) {
+        let store = store.display().to_string();
+        let arguments = ["serve", "--store", &store, "--create", "--listen", address];
+        self.run_words("airlock", env!("CARGO_BIN_EXE_airlock"), &[&arguments, more].concat());
+        wait("airlock serve", Duration::from_secs(30), || {
+            let url = format!("http://{address}/v2/");
+            self.command("curl")
+                .args(["-sfk", "-o", "/dev/null", &url])
+                .status()
+                .ok()?
+                .success()
+                .then_some(())
+        });
+    }
+
+    /// Puts an OCI layout into a registry where the cluster is, over plain HTTP.
+    pub(crate) fn push(&self, layout: &Path, image: &str) {
+        let source = format!("oci:{}", layout.display());
+        let target = format!("docker://{image}");
+        let arguments = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", &source, &target];
+        done(self.command("skopeo").args(arguments));
+    }
+
+    /// A real node `n1`: containerd, kubelet and kube-proxy. `certs` is containerd's folder of `hosts.toml`;
+    /// `sandbox` an image that stays alive by itself.
+    pub(crate) fn start_node(&mut self, certs: &Path, sandbox: &str) {
+        let folder = self.folder.path().to_owned();
+        let at = folder.display();
+        let programs = program("ptp").parent().unwrap().display().to_string();
+        std::fs::create_dir_all(folder.join("cni")).unwrap();
+        std::fs::write(folder.join("cni/10-ptp.conflist"), CNI).unwrap();
+        let containerd = format!(
+            "version = 4\nroot = '{at}/containerd'\nstate = '{at}/containerd-state'\n\
+             [plugins.'io.containerd.server.v1.grpc']\naddress = '{at}/containerd.sock'\n\
+             [plugins.'io.containerd.server.v1.ttrpc']\naddress = '{at}/containerd.ttrpc'\n\
+             [plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '{}'\n\
+             [plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = '{sandbox}'\n\
+             [plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n\
+             [plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['{programs}']\nconf_dir = '{at}/cni'\n\
+             [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\n",
+            certs.display()
+        );
+        std::fs::write(folder.join("containerd.toml"), containerd).unwrap();
+        std::fs::write(
+            folder.join("kubelet.yaml"),
+            format!("{KUBELET}containerRuntimeEndpoint: unix://{at}/containerd.sock\n"),
+        )
+        .unwrap();
+        self.run("containerd", &[("config", "containerd.toml")]);
+        let socket = folder.join("containerd.sock");
+        wait("containerd", Duration::from_secs(30), || socket.exists().then_some(()));
+        let (config, root) = (self.kubeconfig().display().to_string(), format!("{at}/kubelet"));
+        let kubelet = [
+            ("kubeconfig", config.as_str()),
+            ("config", "kubelet.yaml"),
+            ("root-dir", &root),
+            ("hostname-override", "n1"),
+            ("node-ip", NODE),
+        ];
+        self.run("kubelet", &kubelet);
+        let proxy = [
+            ("kubeconfig", config.as_str()),
+            ("hostname-override", "n1"),
+            ("proxy-mode", "iptables"),
+            ("conntrack-max-per-core", "0"),
+            ("conntrack-tcp-timeout-established", "0"),
+            ("conntrack-tcp-timeout-close-wait", "0"),
+        ];
+        self.run("kube-proxy", &proxy);
+        wait("the node", Duration::from_mins(1), || {
+            self.tries(&["get", "node", "n1"]).1.contains(" Ready").then_some(())
+        });
+    }
+
+    fn config(&self, token: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: t, cluster: {{server: '{}', insecure-skip-tls-verify: true}}}}]\n\
+             users: [{{name: a, user: {{token: {token}}}}}]\ncontexts: [{{name: t, context: {{cluster: t, user: a}}}}]\n\
+             current-context: t\n",
+            self.url()
+        )
+    }
+
+    /// Starts a program that runs on; its log is in the cluster's folder.
+    fn run(&mut self, name: &str, arguments: &[(&str, &str)]) {
+        let words: Vec<_> = arguments.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        self.run_words(name, name, &words);
+    }
+
+    /// The same for words as they are; `name` is the log's.
+    pub(crate) fn run_words(&mut self, name: &str, binary: &str, words: &[&str]) {
+        let log = std::fs::File::create(self.path(&format!("{name}.log"))).unwrap();
+        let mut command = self.command(binary);
+        let path = std::env::var("PATH").unwrap_or_default();
+        let programs = program("kubectl").parent().unwrap().display().to_string();
+        let child = command
+            .args(words)
+            .env("PATH", format!("{path}:{programs}"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.processes.push((name.to_owned(), Running(child)));
+    }
+
+    /// The last lines of a program's log, for messages.
+    pub(crate) fn log(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        while self.processes.pop().is_some() {}
+        if let Net::Own(name) = &self.net {
+            let links = self.command("ip").arg("link").output().unwrap();
+            end_containers(&self.folder.path().display().to_string());
+            // The network namespaces of its pods hold the other ends of its links.
+            let links = String::from_utf8_lossy(&links.stdout).into_owned();
+            for line in links.lines() {
+                if let Some(pod) = line.split("link-netns ").nth(1) {
+                    let _ = Command::new("ip").args(["netns", "delete", pod.trim()]).status();
+                }
+            }
+            let _ = Command::new("ip").args(["netns", "delete", name]).status();
+        }
+    }
+}
+
+/// Containers outlive containerd: their shims name its socket.
+fn end_containers(folder: &str) {
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        if line.contains("containerd-shim") && line.contains(folder) {
+            let pid = process.file_name().to_string_lossy().into_owned();
+            let tasks = std::fs::read_to_string(process.path().join(format!("task/{pid}/children")));
+            for child in tasks.unwrap_or_default().split_whitespace().chain([pid.as_str()]) {
+                let _ = Command::new("kill").args(["-9", child]).status();
+            }
+        }
+    }
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let mut below: Vec<_> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .filter(|at| at.starts_with(folder))
+        .collect();
+    below.sort_unstable();
+    for mount in below.iter().rev() {
+        let _ = Command::new("umount").args(["-l", mount]).status();
+    }
+}
+
+/// Waits for something; what was last seen is not told, so name it well.
+pub(crate) fn wait<T>(what: &str, most: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(start.elapsed() < most, "waited {} s for {what}", most.as_secs());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn done(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run(name: &str, arguments: &[&str]) {
+    done(Command::new(program(name)).args(arguments));
+}
+
+const CNI: &str = r#"{"cniVersion":"1.0.0","name":"t","plugins":[{"type":"ptp","ipMasq":false,
+"ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.0.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}}]}"#;
+
+// Machines with cgroup v1: the kubelet refuses them by default from 1.35 on.
+const KUBELET: &str = "apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+failCgroupV1: false
+cgroupDriver: cgroupfs
+cgroupsPerQOS: false
+enforceNodeAllocatable: []
+failSwapOn: false
+authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
+authorization: {mode: AlwaysAllow}
+evictionHard: {nodefs.available: '1%', imagefs.available: '1%'}
+clusterDomain: cluster.local
+";
