@@ -38,6 +38,8 @@ const SILENT: &[&str] = &[
     "keys-show",
     "list-packages",
     "man",
+    "package-diff",
+    "package-render",
     "quarantine-list",
     "schema",
     "store-list",
@@ -153,6 +155,8 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     let upgrade = format!("--bundle-version v1-36-7 --cluster mgmt {nowhere}");
     rig.event("upgrade-packages", &upgrade, "package.change failed");
     rig.event("delete-packages", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
+    rig.event("package-rollback", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
+    rig.event("package-rights", &format!("--apply --cluster mgmt {nowhere}"), "package.change failed");
     // A path of several commands, which leave their own.
     assert!(airlock(path, &["quickstart", "--exit", "--listen", "127.0.0.1:0"]).status.success());
     let kinds = log(path, &["--store", "airlock-quickstart/site"]);
@@ -183,7 +187,7 @@ fn commands(path: &Path) -> BTreeSet<String> {
         "get",
         "install",
         "keys",
-        "list",
+        "list", "package",
         "quarantine",
         "store",
         "trust",
@@ -336,7 +340,7 @@ fn a_log_is_searched_proved_and_shown() {
     fails(path, &["audit", "verify", "--store", "missing"], 4, "missing");
     fails(path, &["audit", "verify", "--audit-log", "missing"], 4, "no log at `missing`");
     fails(path, &["audit", "log", "--event", "pu"], 2, "serve.start");
-    fails(path, &["store", "list", "--output", "jsonl"], 2, "only `audit log`");
+    fails(path, &["store", "list", "package", "--output", "jsonl"], 2, "only `audit log`");
 }
 
 #[test]
