@@ -33,10 +33,7 @@ use bundle_signer::TrustFile;
 use clap::CommandFactory as _;
 use packager::lock::LockedItem;
 
-use crate::cli::{
-    Apply, Audit, Cli, Command, Create, Delete, Format, Install, MediaArg, StoreArg, TrustArg, Uninstall,
-    Upgrade,
-};
+use crate::cli::{Audit, Cli, Command, Format, MediaArg, StoreArg, TrustArg};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
@@ -69,18 +66,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),
         Command::Generate(settings) => generate::run(&settings, printer),
-        Command::List(settings) => cluster::list(&settings, printer).await,
-        Command::Install(Install::Controller(settings)) => install::run(&settings, logs, printer).await,
-        Command::Install(Install::Package(settings)) => cluster::install(&settings, logs, printer).await,
-        Command::Uninstall(Uninstall::Controller(settings)) => {
-            install::remove(&settings, logs, printer).await
-        }
-        Command::Create(Create::Packages(settings)) => cluster::create(&settings, logs, printer).await,
-        Command::Apply(Apply::Packages(settings)) => cluster::apply(&settings, logs, printer).await,
-        Command::Get(settings) => cluster::get(&settings, printer).await,
-        Command::Describe(settings) => cluster::describe(&settings, printer).await,
-        Command::Upgrade(Upgrade::Packages(settings)) => cluster::upgrade(&settings, logs, printer).await,
-        Command::Delete(Delete::Packages(settings)) => cluster::delete(&settings, logs, printer).await,
+        Command::InCluster(command) => cluster::run(command, logs, printer).await,
         Command::Keys(settings) => keys::run(&settings, logs, printer),
         Command::Sign(settings) => sign::run(&settings, logs, printer).await,
         Command::Attest(settings) => sign::attest(&settings, logs, printer).await,
