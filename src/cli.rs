@@ -29,11 +29,12 @@ pub(crate) use self::config::{Client, Config};
 pub(crate) use self::controller::Controller;
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
-    ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
+    Add as AddKeys, ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
 pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
 pub(crate) use self::trust::{
-    Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
+    Attest, GateArg, GateArgs, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage,
+    VerifyManifest,
 };
 use crate::env;
 
@@ -188,7 +189,8 @@ pub(crate) struct Mirror {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: airlock pack --store store --to /media/usb --key release.key")]
+#[command(after_help = "With a trust file, its gate `pack` is asked about each image, chart and file.\n\
+    Example: airlock pack --store store --to /media/usb --key release.key --trust trust.yaml")]
 pub(crate) struct Pack {
     /// The lock.
     #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
@@ -200,6 +202,10 @@ pub(crate) struct Pack {
     pub(crate) to: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
     /// The largest volume, with a unit such as MiB or GB; 4 GiB - 64 KiB fits FAT32.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4294901760")]
     pub(crate) volume_size: u64,
@@ -295,6 +301,10 @@ pub(crate) struct Serve {
     /// Write the served URL to this file once listening.
     #[arg(long, value_name = "FILE")]
     pub(crate) address_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
 }
 
 #[derive(Clone, Debug, Args)]

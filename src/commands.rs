@@ -14,7 +14,7 @@ mod install;
 pub(crate) mod keys;
 pub(crate) mod mirror;
 pub(crate) mod pack;
-mod quarantine;
+pub(crate) mod quarantine;
 mod returned;
 pub(crate) mod serve;
 mod sign;
@@ -54,7 +54,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
     }
     match command {
         Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
-        Command::Pack(settings) => pack::run(&settings, logs, printer),
+        Command::Pack(settings) => pack::run(&settings, logs, printer).await,
         Command::Verify(settings) => verify::run(&settings, logs, printer),
         Command::Inspect(settings) => inspect::run(&settings, printer),
         Command::Import(settings) => import::run(&settings, logs, printer),
@@ -122,7 +122,7 @@ fn open_or_imagine(
 ) -> anyhow::Result<(::store::Store, Option<tempfile::TempDir>)> {
     match ::store::Store::open_existing(&arg.store) {
         Err(::store::Error::Absent(_)) => {
-            let folder = tempfile::tempdir()?;
+            let folder = temporary_folder("an empty store")?;
             let store = ::store::Store::open(folder.path())?;
             printer
                 .say(&format!("there is no store at `{}`: planned as for an empty one", arg.store.display()));
@@ -137,8 +137,19 @@ fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile
     let Some(path) = &arg.trust else { return Ok(None) };
     let text = read(path)?;
     work.policy(path, &text);
-    let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))?;
-    Ok(Some(trust))
+    Ok(Some(parse_trust(path, &text)?))
+}
+
+fn parse_trust(path: &Path, text: &str) -> anyhow::Result<TrustFile> {
+    TrustFile::parse(text).with_context(|| format!("`{}` cannot be used", path.display()))
+}
+
+/// A folder that goes when it is dropped.
+pub(crate) fn temporary_folder(what: &str) -> anyhow::Result<tempfile::TempDir> {
+    tempfile::tempdir().with_context(|| {
+        let within = std::env::temp_dir();
+        format!("cannot make a folder for {what} in `{}`; TMPDIR can name another place", within.display())
+    })
 }
 
 /// This process, for what is recorded of it.
