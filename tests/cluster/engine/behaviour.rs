@@ -91,6 +91,10 @@ fn an_upgrade_changes_only_what_changed(bench: &Bench) {
     assert_ne!(before("c"), changed);
     let again = bench.good(&bench.plan("only", json!({"text": "two"})));
     assert_eq!((again.revision, before("still")), (2, still));
+    let mut limits = Limits::default();
+    limits.history = 2;
+    assert_eq!(bench.tries(&bench.plan("only", json!({"text": "three"})), &limits).unwrap().revision, 3);
+    assert_eq!(bench.states("only"), ["superseded", "deployed"]);
     bench.away("only");
 }
 
@@ -310,7 +314,8 @@ fn a_release_of_real_helm_is_taken_over(bench: &Bench) {
         assert_eq!(managers, Vec::<&Value>::new());
         let states = world.helm(&["history", release, "-n", release]);
         assert!(states.contains("superseded") && states.contains("Upgrade complete"), "{states}");
-        world.helm(&["rollback", release, "1", "-n", release, "--force-conflicts"]);
+        let force: &[&str] = if server_side == "true" { &["--force-conflicts"] } else { &[] };
+        world.helm(&[&["rollback", release, "1", "-n", release], force].concat());
         assert_eq!(world.cluster.get(&["configmap", "c", "-n", release]).unwrap()["data"]["text"], "helm");
         world.helm(&["uninstall", release, "-n", release]);
         assert_eq!(world.objects("configmaps,deployments", release), Vec::<String>::new());
@@ -366,6 +371,24 @@ fn a_chart_is_what_its_digest_says_or_nothing(bench: &Bench) {
     assert!(error.starts_with("the registry has no chart") && error.contains(&none), "{error}");
     let error = prepare(|plan| "1.0.0".clone_into(&mut plan.source.digest));
     assert!(error.ends_with("is not a place of a chart"), "{error}");
+    let world = &bench.world;
+    // As `airlock mirror` puts it, and as EKS Anywhere's own mirrors have it.
+    let archive = world.folder.path().join("web-1.0.0/web-1.0.0.tgz").display().to_string();
+    for place in ["public.ecr.aws/eks-anywhere", "eks-anywhere-too"] {
+        let target = format!("oci://{}/{place}", world.registry);
+        world.helm(&["push", &archive, &target, "--plain-http"]);
+    }
+    let mirror = world.registry.parse().ok();
+    let engine =
+        world.runtime.block_on(async { Engine::new(world.kube().await, world.pulls(), mirror, "airlock") });
+    for place in ["public.ecr.aws/eks-anywhere", "public.ecr.aws/eks-anywhere-too"] {
+        let mut plan = bench.plan("digest", json!({}));
+        place.clone_into(&mut plan.chart_registry);
+        plan.source.repository = "web".to_owned();
+        let prepared =
+            world.runtime.block_on(engine.prepare(&plan)).unwrap_or_else(|error| panic!("{}", error.words()));
+        assert_eq!(prepared.chart, "web");
+    }
 }
 
 fn the_api_server_may_go_away_meanwhile(mut bench: Bench) {
