@@ -38,6 +38,7 @@ impl Printer {
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Json => serde_json::to_string_pretty(value)?,
+            Format::Yaml => helm::yaml::write(&serde_json::to_value(value)?),
             Format::Text | Format::Html | Format::Jsonl => shown(&text(value)),
         };
         self.data(&text)

@@ -192,6 +192,22 @@ kinds! {
     Return = "return",
     /// What sites saw of this log came back.
     Acknowledge = "acknowledge",
+    /// The controller was put into a cluster.
+    ClusterInstall = "cluster.install",
+    /// The controller was taken out of a cluster.
+    ClusterUninstall = "cluster.uninstall",
+    /// What a cluster is to have of packages was changed from the command line.
+    PackageChange = "package.change",
+    /// A package was installed in a cluster, or could not be.
+    PackageInstall = "package.install",
+    /// A package was brought to another version or other values, or could not be.
+    PackageUpgrade = "package.upgrade",
+    /// What was there before an installation that failed is there again.
+    PackageRollback = "package.rollback",
+    /// What somebody changed of a package was put right.
+    PackageRepair = "package.repair",
+    /// All that a package installed is gone.
+    PackageUninstall = "package.uninstall",
 }
 
 impl Kind {

@@ -27,6 +27,52 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The trust file for bundles cannot be read.
+    #[error("cannot read the trust file `{path}`")]
+    BundleTrust {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key for bundles is none, or the trust file that holds it.
+    #[error("the keys for bundles of packages cannot be used{}", path.as_ref().map(|path| format!(": `{}`", path.display())).unwrap_or_default())]
+    BundleKeys {
+        /// The file, when they are in one.
+        path: Option<std::path::PathBuf>,
+        /// Why.
+        source: Box<bundle_signer::Error>,
+    },
+    /// The audit log cannot be opened.
+    #[error("the audit log cannot be opened")]
+    Audit(#[source] Box<audit::Error>),
+    /// TLS cannot be set up.
+    #[error("cannot set TLS up")]
+    Tls(#[source] rustls::Error),
+    /// A serving certificate cannot be made.
+    #[error("cannot make a certificate for the webhooks")]
+    Certificate(#[source] rcgen::Error),
+    /// The serving certificate cannot be written down.
+    #[error("cannot write the webhooks' certificate down")]
+    CertificateJson(#[source] serde_json::Error),
+    /// The serving certificate cannot be used.
+    #[error("cannot use the webhooks' certificate: {0}")]
+    ServingCertificate(String),
+}
+
+/// An error and what it came from, in one line.
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        // Some errors tell their source themselves.
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        source = error.source();
+    }
+    words
 }
 
 impl Error {

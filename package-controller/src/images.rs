@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use oci::{Digest, Reference};
+use oci::{Digest, Reference, RegistryHost, RepositoryName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -175,6 +175,22 @@ pub fn to_judge(group: &str, kind: &str, old: Option<&Value>, new: &Value) -> Re
     let now = images(group, kind, new)?;
     let before = old.and_then(|old| images(group, kind, old).ok());
     Ok(if before.as_ref() == Some(&now) { Vec::new() } else { now })
+}
+
+/// Where an image is asked for: in its own registry, or in the mirror that stands for all, below its own registry's
+/// name, as `airlock mirror` puts it there.
+///
+/// # Errors
+/// When the registry's name has no form in the mirror.
+pub fn place_of(
+    reference: &Reference,
+    mirror: Option<&RegistryHost>,
+) -> Result<(RegistryHost, RepositoryName), oci::Error> {
+    let (host, repository) = (reference.host(), reference.repository());
+    match mirror {
+        Some(mirror) if mirror != host => Ok((mirror.clone(), repository.below(&host.as_repository()?)?)),
+        _ => Ok((host.clone(), repository.clone())),
+    }
 }
 
 /// One operation of a JSON patch (RFC 6902).

@@ -8,7 +8,7 @@
 //! - [`package`]: the steps of a package; [`bundle`]: whether a bundle can be used, and which to use
 //! - [`policy`]: the cluster's trust policies as trust files
 //! - [`webhook`]: the webhooks served; [`reconcile`]: the controllers; [`engine`]: charts installed as Helm does;
-//!   [`run`]: the process
+//!   [`run`]: the process; [`telemetry`]: what it tells about itself; [`keys`]: whose bundles count
 //! - [`values`]: a package's values against the bundle's schema; [`version`]: Go's semantic versions
 //!
 //! `AdmissionReview -> Verdict`, `Observed -> Step`
@@ -18,12 +18,15 @@ pub mod bundle;
 pub mod engine;
 mod error;
 pub mod images;
+pub mod keys;
 pub mod package;
 pub mod policy;
 pub mod reconcile;
 pub mod run;
+pub mod telemetry;
 pub mod values;
 pub mod version;
 pub mod webhook;
 
+pub(crate) use error::words;
 pub use error::{Error, Result};

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use dependencies::Dependencies;
 pub use plan::{CHART_REGISTRY, IMAGE_REGISTRY, Install};
-pub use status::{Outcome, finish, has_failed};
+pub use status::{Outcome, drifted, finish, has_failed};
 
 /// Keeps a package until what it installed is gone.
 pub const FINALIZER: &str = "airlock.dev/uninstall";

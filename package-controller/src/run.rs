@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::Client;
 use registry::client::ClientConfig;
 
+use crate::keys::KeySource;
+use crate::telemetry::{self, Telemetry};
 use crate::{Error, Result, reconcile, webhook};
 
 /// What the process is told.
@@ -35,6 +39,12 @@ pub struct Settings {
     pub registry: ClientConfig,
     /// The host that stands for every registry that images and charts name, when one mirror serves them all.
     pub mirror: Option<oci::RegistryHost>,
+    /// Whose signature on a bundle of packages counts.
+    pub keys: KeySource,
+    /// The folder of the audit log. Without one, events and log lines tell what was done.
+    pub audit: Option<PathBuf>,
+    /// How often what is installed is compared with what was applied.
+    pub drift: Duration,
 }
 
 /// What all parts of the process share.
@@ -46,6 +56,8 @@ pub struct Context {
     pub kube: Client,
     /// Registries.
     pub registry: registry::client::Client,
+    /// Health, readiness and metrics.
+    pub telemetry: Telemetry,
 }
 
 /// Runs webhooks and controllers until `stop` comes.
@@ -55,11 +67,17 @@ pub struct Context {
 pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()> {
     let kube = client(&settings).await?;
     let registry = registry::client::Client::new(settings.registry.clone())?;
-    let context = Context { settings: Arc::new(settings), kube, registry };
+    let health = settings.health;
+    let context = Context { settings: Arc::new(settings), kube, registry, telemetry: Telemetry::default() };
+    let stop = stop.shared();
+    // They end after `stop`: requests under way, and then the lease is given up.
+    let parts = futures::future::try_join(
+        webhook::serve(context.clone(), stop.clone().boxed()),
+        reconcile::run(context.clone(), stop.boxed()),
+    );
     tokio::select! {
-        result = webhook::serve(context.clone()) => result,
-        result = reconcile::run(context) => result,
-        () = stop => Ok(()),
+        result = telemetry::serve(context.telemetry.clone(), health) => result,
+        result = parts => result.map(|((), ())| ()),
     }
 }
 

@@ -1,14 +1,119 @@
 //! The webhooks on the network: what [`admission`](crate::admission) and [`images`](crate::images) decide, served
 //! over TLS.
+//!
+//! - `server`: sockets; `certificate`: when the serving certificate is replaced; `keeper`: that the API server trusts
+//!   it, and that the webhook configurations stay; `configuration`: what those say
+//! - `review`: the API server's question and our answer
+//! - `packages`: EKS Anywhere's three webhooks; `verify`: the two for images; `policy_check`: the one for policies
+//! - `watched`: what is known of the cluster; `policies`: trust policies as they are used; `verdicts`: what is known
+//!   of images
 
+mod certificate;
+mod configuration;
+mod keeper;
+mod metrics;
+mod packages;
+mod policies;
+mod policy_check;
+mod review;
+mod server;
+mod verdicts;
+mod verify;
+mod watched;
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::future::BoxFuture;
+
+pub use configuration::{NAME, Reach, configurations};
+pub use metrics::Metrics;
+
+use self::configuration::Paths;
+use self::review::{Answer, MOST_BYTES, Request};
+use self::verify::Judge;
+use self::watched::Watched;
 use crate::Result;
 use crate::run::Context;
 
-/// Serves the webhooks.
+/// Every answer is given before the API server's own patience ends, at 8 s.
+const DEADLINE: Duration = Duration::from_secs(6);
+
+/// What the webhooks decide with.
+#[derive(Clone)]
+struct Webhooks {
+    context: Context,
+    watched: Watched,
+    judge: Judge,
+    metrics: Metrics,
+}
+
+/// Serves the webhooks until `stop` comes, and lets requests under way end.
 ///
 /// # Errors
 /// When the address is taken or the serving certificate cannot be made.
-pub async fn serve(context: Context) -> Result<()> {
-    let _ = context;
-    std::future::pending().await
+pub async fn serve(context: Context, stop: BoxFuture<'static, ()>) -> Result<()> {
+    let metrics = Metrics::new(&context.telemetry);
+    let served = server::Served::default();
+    let address = context.settings.webhooks;
+    let keeper = keeper::Keeper::new(context.clone(), metrics.clone(), served.clone());
+    let (watched, keeps) = Watched::new(&context);
+    let judge = Judge::new(context.clone(), watched.clone(), metrics.clone());
+    let router = router(Webhooks { context, watched, judge, metrics });
+    tokio::select! {
+        result = server::serve(address, served, router, stop) => result,
+        () = keeper.keep() => Ok(()),
+        () = keeps.watch() => Ok(()),
+    }
+}
+
+fn router(webhooks: Webhooks) -> Router {
+    let paths =
+        [Paths::CONTROLLER, Paths::BUNDLE, Paths::PACKAGE, Paths::POLICY, Paths::MUTATE, Paths::VERIFY];
+    let router = paths.into_iter().fold(Router::new(), |router, path| router.route(path, post(answer)));
+    router.layer(DefaultBodyLimit::max(MOST_BYTES)).with_state(webhooks)
+}
+
+async fn answer(State(webhooks): State<Webhooks>, uri: Uri, body: Bytes) -> Response {
+    let begun = Instant::now();
+    let request = match Request::read(&body) {
+        Ok(request) => request,
+        Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
+    };
+    drop(body);
+    let (webhook, answer) = webhooks.decide(uri.path(), &request).await;
+    webhooks.metrics.decided(webhook, answer.word(), begun.elapsed());
+    let review = answer.write(&request.uid).to_string();
+    ([(header::CONTENT_TYPE, "application/json")], review).into_response()
+}
+
+impl Webhooks {
+    async fn decide(&self, path: &str, request: &Request) -> (&'static str, Answer) {
+        let Self { context, watched, judge, .. } = self;
+        // The configurations ask for no other operations; what is deleted needs no judgement.
+        if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") {
+            return ("other", Answer::default());
+        }
+        let decided = async {
+            match path {
+                Paths::CONTROLLER => {
+                    ("packagebundlecontroller", packages::controller(context, request).await)
+                }
+                Paths::BUNDLE => ("packagebundle", packages::bundle(context, request)),
+                Paths::PACKAGE => ("package", packages::package(context, request).await),
+                Paths::POLICY => ("trustpolicy", policy_check::check(context, watched, judge, request).await),
+                Paths::MUTATE => ("mutate-images", judge.pin(request).await),
+                Paths::VERIFY => ("verify-images", judge.verify(request).await),
+                _ => ("other", Answer::denied(404, "there is no such webhook")),
+            }
+        };
+        let late =
+            || ("late", Answer::denied(500, format!("it was not decided within {} s", DEADLINE.as_secs())));
+        tokio::time::timeout(DEADLINE, decided).await.unwrap_or_else(|_| late())
+    }
 }

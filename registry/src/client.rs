@@ -12,7 +12,7 @@ mod transport;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,7 +74,9 @@ struct Inner {
     config: ClientConfig,
     docker: DockerConfig,
     endpoints: Mutex<HashMap<RegistryHost, Arc<Transport>>>,
-    plain: reqwest::Client,
+    /// For files, which are not a registry's. Made when needed: an image of airlock alone has no authorities of a
+    /// system, and needs none for a registry whose authority it was given.
+    plain: OnceLock<reqwest::Client>,
 }
 
 /// Bytes on their way.
@@ -90,19 +92,23 @@ impl Client {
     /// A client; connections are made when needed.
     ///
     /// # Errors
-    /// When Docker's configuration cannot be read, or TLS cannot be set up.
+    /// When Docker's configuration cannot be read.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         // Another part of the program may have done it; it is the same provider then.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let docker =
             config.docker_config.as_deref().map_or(Ok(DockerConfig::default()), DockerConfig::read)?;
-        let plain = reqwest::Client::builder()
-            .read_timeout(config.idle)
-            .connect_timeout(config.idle)
-            .redirect(redirects())
-            .build()
-            .map_err(Error::Tls)?;
-        Ok(Self(Arc::new(Inner { config, docker, endpoints: Mutex::default(), plain })))
+        Ok(Self(Arc::new(Inner { config, docker, endpoints: Mutex::default(), plain: OnceLock::new() })))
+    }
+
+    fn plain(&self) -> Result<&reqwest::Client, Error> {
+        if let Some(known) = self.0.plain.get() {
+            return Ok(known);
+        }
+        let idle = self.0.config.idle;
+        let builder = reqwest::Client::builder().read_timeout(idle).connect_timeout(idle);
+        let made = builder.redirect(redirects()).build().map_err(Error::Tls)?;
+        Ok(self.0.plain.get_or_init(|| made))
     }
 
     /// A manifest's exact bytes, checked against the digest that was asked for or answered.
@@ -245,7 +251,7 @@ impl Client {
     /// Anything but an answer.
     pub async fn file(&self, url: &str, from: u64) -> Result<ByteStream, Error> {
         let failed = |source| Error::Url { url: url.to_owned(), source };
-        let mut request = self.0.plain.get(url);
+        let mut request = self.plain()?.get(url);
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
@@ -265,7 +271,7 @@ impl Client {
 
     /// The size that a server announces for a URL, if it answers and tells one. Only for plans: content decides.
     pub async fn announced_size(&self, url: &str) -> Option<u64> {
-        let response = self.0.plain.head(url).send().await.ok()?.error_for_status().ok()?;
+        let response = self.plain().ok()?.head(url).send().await.ok()?.error_for_status().ok()?;
         response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 

@@ -44,4 +44,13 @@ pub(crate) struct Controller {
     /// Docker's config.json with the registry's password.
     #[arg(long, value_name = "FILE")]
     pub(crate) docker_config: Option<PathBuf>,
+    /// The keys that may sign bundles of packages: a trust file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle_trust: Option<PathBuf>,
+    /// The one key that may sign bundles of packages: base64 of DER. AWS's keys, when neither is given.
+    #[arg(long, value_name = "BASE64", env = "EKSA_PUBLIC_KEY", conflicts_with = "bundle_trust")]
+    pub(crate) bundle_key: Option<String>,
+    /// How often what is installed is compared with what was applied, as 10m.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub(crate) drift_interval: package_api::GoDuration,
 }

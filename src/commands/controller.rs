@@ -1,6 +1,7 @@
 //! `airlock controller`.
 
 use futures::FutureExt as _;
+use package_controller::keys::KeySource;
 use package_controller::run::{Settings, run as run_controller};
 use registry::client::{ClientConfig, HostRule};
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,8 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::Controller;
 use crate::commands::read;
 use crate::failure::Status;
+use crate::logged::Logs;
 
-pub(crate) async fn run(settings: Controller) -> anyhow::Result<Status> {
+pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Status> {
     let ca_pem = settings.registry_ca.as_deref().map(read).transpose()?.map(String::into_bytes);
     let hosts = settings.registry.clone().map(|host| HostRule {
         endpoint: host.clone(),
@@ -35,6 +37,13 @@ pub(crate) async fn run(settings: Controller) -> anyhow::Result<Status> {
         version: format!("v{}", env!("CARGO_PKG_VERSION")),
         registry,
         mirror: settings.registry,
+        keys: match (settings.bundle_trust, settings.bundle_key) {
+            (Some(file), _) => KeySource::File(file),
+            (None, Some(key)) if !key.is_empty() => KeySource::Key(key),
+            (None, _) => KeySource::Aws,
+        },
+        audit: logs.named.clone(),
+        drift: settings.drift_interval.get(),
     };
     let mut terminated = signal(SignalKind::terminate())?;
     let stop = async move {

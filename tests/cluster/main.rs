@@ -2,6 +2,10 @@
 //! where pods need no real image, and a real node where they do.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod images;

@@ -17,9 +17,13 @@ mod docs;
 #[cfg(test)]
 mod drive_log;
 #[cfg(test)]
+mod gates;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod lying;
+#[cfg(test)]
+mod manifests;
 #[cfg(test)]
 mod packages;
 #[cfg(test)]

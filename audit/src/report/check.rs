@@ -244,7 +244,10 @@ fn changes(kind: Kind) -> bool {
         | Kind::PolicyWrite
         | Kind::StoreGc
         | Kind::StoreRebuild
-        | Kind::AlarmRelease => true,
+        | Kind::AlarmRelease
+        | Kind::ClusterInstall
+        | Kind::ClusterUninstall
+        | Kind::PackageChange => true,
         Kind::LogStart
         | Kind::Verify
         | Kind::Login
@@ -256,7 +259,12 @@ fn changes(kind: Kind) -> bool {
         | Kind::StoreCheck
         | Kind::Alarm
         | Kind::Return
-        | Kind::Acknowledge => false,
+        | Kind::Acknowledge
+        | Kind::PackageInstall
+        | Kind::PackageUpgrade
+        | Kind::PackageRollback
+        | Kind::PackageRepair
+        | Kind::PackageUninstall => false,
     }
 }
 

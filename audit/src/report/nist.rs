@@ -36,6 +36,9 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::ServeStart,
     K::ServeStop,
     K::AlarmRelease,
+    K::ClusterInstall,
+    K::ClusterUninstall,
+    K::PackageChange,
 ];
 
 /// What a registry's content comes from and goes by.

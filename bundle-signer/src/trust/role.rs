@@ -163,10 +163,14 @@ impl From<Format> for FormatText {
 
 /// `HOST/PATH` with `*` for one part of the path and `**` at the end for all that follow, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self> {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`Error::TrustMember`].
+    pub fn parse(text: &str) -> Result<Self> {
         let (host, path) = text.split_once('/').unwrap_or_default();
         let last = path.split('/').count();
         let part = |(at, part): (usize, &str)| {
@@ -184,7 +188,9 @@ impl Pattern {
         })
     }
 
-    fn matches(&self, name: &ImageName) -> bool {
+    /// Whether a name is one of those that it means.
+    #[must_use]
+    pub fn matches(&self, name: &ImageName) -> bool {
         let name = name.to_string();
         let (mut wanted, mut parts) = (self.0.split('/'), name.split('/'));
         loop {

@@ -2,7 +2,7 @@
 
 use package_api::conditions::{self, Condition, ConditionStatus};
 use package_api::name::{Cluster, PACKAGES_NAMESPACE};
-use package_api::{Package, PackageState};
+use package_api::{Package, PackageState, PackageStatus};
 
 use super::{Action, Again, Install, LONG, Step, VERY_LONG};
 
@@ -53,6 +53,31 @@ pub fn finish(package: &Package, install: &Install, outcome: Outcome, management
         }
     };
     Step { action: Action::None, status, again }
+}
+
+/// The status of a package that was compared with the cluster: `objects` are those that somebody changed.
+#[must_use]
+pub fn drifted(
+    package: &Package,
+    mut status: PackageStatus,
+    objects: Option<&str>,
+    now: &str,
+) -> PackageStatus {
+    let known = |kind: &Condition| kind.kind == conditions::DRIFTED;
+    let conditions = status.conditions.get_or_insert_default();
+    match objects {
+        Some(objects) => {
+            let drifted = condition(package, conditions::DRIFTED, true, ("Changed", objects), now);
+            set(conditions, drifted);
+        }
+        // What never differed has nothing to tell.
+        None if !conditions.iter().any(known) => {}
+        None => {
+            let message = ("AsApplied", "all objects are as they were applied");
+            set(conditions, condition(package, conditions::DRIFTED, false, message, now));
+        }
+    }
+    status
 }
 
 /// Whether this very generation of a package was given up.

@@ -1,0 +1,100 @@
+//! Bundles of packages on the cluster: whether each can be used, and the one that a cluster uses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::Api;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use package_api::conditions::{self, Condition, ConditionStatus};
+use package_api::name::PACKAGES_NAMESPACE;
+use package_api::{BundleState, PackageBundle, PackageBundleControllerSpec, PackageBundleStatus};
+use serde_json::json;
+
+use super::{Shared, discover, now, status};
+use crate::keys::BundleKeys;
+use crate::{Result, bundle, words};
+
+/// How often a bundle is verified again without a change of it: trust may have changed.
+const VERIFY: Duration = Duration::from_mins(10);
+
+/// What is known of signatures: by bundle, for which version of it and which keys, and what came of it.
+#[derive(Default)]
+pub(super) struct Signatures(Mutex<HashMap<String, Judged>>);
+
+struct Judged {
+    version: Option<String>,
+    keys: String,
+    verdict: Result<(), String>,
+}
+
+impl Signatures {
+    /// Whether a bundle on the cluster is signed by a key that counts now. Admission asked so, too; but it may have
+    /// been another time, or switched off.
+    pub(super) fn judge(&self, shared: &Shared, bundle: &PackageBundle) -> Result<(), String> {
+        let keys = BundleKeys::load(&shared.context.settings.keys).map_err(|error| words(&error))?;
+        let version = bundle.metadata.resource_version.clone();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(bundle.name())
+            && known.version == version
+            && known.keys == keys.told
+        {
+            return known.verdict.clone();
+        }
+        let verdict = discover::verify(bundle, &keys);
+        let judged = Judged { version, keys: keys.told, verdict: verdict.clone() };
+        known.insert(bundle.name().to_owned(), judged);
+        verdict
+    }
+}
+
+/// The bundle that a cluster's packages are taken from.
+///
+/// # Errors
+/// What a person should know.
+pub(super) fn active(
+    shared: &Shared,
+    settings: &PackageBundleControllerSpec,
+) -> Result<Arc<PackageBundle>, String> {
+    let name = settings.active_bundle.as_deref().filter(|name| !name.is_empty());
+    let name = name.ok_or("no bundle is active yet")?;
+    let found = shared.world.bundles.get(&ObjectRef::new(name).within(PACKAGES_NAMESPACE));
+    let found = found.ok_or_else(|| format!("packagebundles \"{name}\" not found"))?;
+    match bundle::state(&found, &shared.context.settings.version) {
+        BundleState::Available => {}
+        state => return Err(format!("the bundle {name} cannot be used: it is {}", json!(state))),
+    }
+    let judged = shared.signatures.judge(shared, &found);
+    judged.map_err(|reason| format!("the bundle {name} cannot be used: {reason}"))?;
+    Ok(found)
+}
+
+/// Writes whether a bundle can be used.
+pub(super) async fn reconcile(bundle: Arc<PackageBundle>, shared: Arc<Shared>) -> Result<Action> {
+    let old = bundle.status.as_ref();
+    let judged = shared.signatures.judge(&shared, &bundle);
+    let (is, reason, message) = match &judged {
+        Ok(()) => (ConditionStatus::True, "Signed", "signed by a key that counts"),
+        Err(why) => (ConditionStatus::False, "NotSigned", why.as_str()),
+    };
+    let known = old.and_then(|old| old.conditions.as_ref()).into_iter().flatten();
+    let known = known.into_iter().find(|known| known.kind == conditions::VERIFIED && known.status == is);
+    let verified = Condition {
+        kind: conditions::VERIFIED.to_owned(),
+        status: is,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: known.map_or_else(now, |known| known.last_transition_time.clone()),
+        observed_generation: bundle.metadata.generation,
+    };
+    let new = PackageBundleStatus {
+        state: bundle::state(&bundle, &shared.context.settings.version),
+        spec: Some(bundle.spec.clone()),
+        conditions: Some(vec![verified]),
+    };
+    let api = Api::namespaced(shared.context.kube.clone(), bundle.namespace());
+    let old = old.map_or_else(|| json!({}), |old| json!(old));
+    status::write(&api, bundle.as_ref(), &old, &json!(new)).await.map_err(crate::Error::kube)?;
+    Ok(Action::requeue(VERIFY))
+}

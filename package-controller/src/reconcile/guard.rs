@@ -1,0 +1,86 @@
+//! What a chart may bring: images that its signed bundle lists, and values that the bundle's schema takes.
+
+use helm::{Limits, yaml};
+use oci::Reference;
+use package_api::SourceVersion;
+use serde_json::Value;
+
+use crate::images;
+
+/// Whether all images of a manifest are the bundle's. A digest must be one of its digests. Where a chart names a tag,
+/// the repository must be listed; the digest is then the policies' affair, which pin it.
+///
+/// # Errors
+/// What a person should know.
+pub(super) fn images(manifest: &str, version: &SourceVersion) -> Result<(), String> {
+    let Some(listed) = version.images.as_deref().filter(|listed| !listed.is_empty()) else { return Ok(()) };
+    let documents = yaml::documents(manifest, &Limits::default()).map_err(|error| error.to_string())?;
+    for document in &documents {
+        let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (group, _) = text("apiVersion").split_once('/').unwrap_or_default();
+        let used = images::images(group, text("kind"), document).map_err(|error| error.to_string())?;
+        for used in used {
+            let reference: Reference =
+                used.image.parse().map_err(|_| format!("`{}` is not an image's name", used.image))?;
+            let path = reference.repository().to_string();
+            let same = |repository: &str| path == repository || path.ends_with(&format!("/{repository}"));
+            let known = match reference.digest() {
+                Some(digest) => listed.iter().any(|image| image.digest == digest.to_string()),
+                None => listed.iter().any(|image| same(&image.repository)),
+            };
+            if !known {
+                let (kind, name) = (text("kind"), &document["metadata"]["name"]);
+                return Err(format!(
+                    "the chart's {kind} {name} uses the image {}, which the signed bundle does not list for version {}",
+                    used.image, version.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use package_api::VersionImage;
+
+    use super::*;
+
+    const GOOD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const BAD: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn check(image: &str) -> Result<(), String> {
+        let version = SourceVersion {
+            name: "1".to_owned(),
+            images: Some(vec![VersionImage { repository: "team/app".to_owned(), digest: GOOD.to_owned() }]),
+            ..SourceVersion::default()
+        };
+        let manifest = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\n---\napiVersion: apps/v1\nkind: Deployment\n\
+             metadata: {{name: d}}\nspec: {{template: {{spec: {{containers: [{{name: c, image: '{image}'}}]}}}}}}\n"
+        );
+        images(&manifest, &version)
+    }
+
+    #[test]
+    fn an_image_by_digest_must_be_one_of_the_bundle_s_wherever_it_is() {
+        assert_eq!(check(&format!("registry.site/x/team/app@{GOOD}")), Ok(()));
+        assert_eq!(check(&format!("registry.site/x/team/app:1@{GOOD}")), Ok(()));
+        let refused = check(&format!("registry.site/x/team/app@{BAD}")).unwrap_err();
+        assert!(refused.contains("Deployment \"d\"") && refused.contains(BAD), "{refused}");
+    }
+
+    #[test]
+    fn an_image_by_tag_must_be_of_a_repository_that_the_bundle_lists() {
+        assert_eq!(check("registry.site/team/app:1"), Ok(()));
+        for other in ["registry.site/team/other:1", "registry.site/myteam/app:1", "app"] {
+            assert!(check(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_that_lists_no_images_says_nothing_about_them() {
+        let manifest = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: c, image: x}]}\n";
+        assert_eq!(images(manifest, &SourceVersion::default()), Ok(()));
+    }
+}

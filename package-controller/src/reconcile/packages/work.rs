@@ -1,0 +1,229 @@
+//! What changes a cluster: installing, taking away, and putting right what somebody changed.
+
+use std::time::{Duration, Instant};
+
+use package_api::name::PACKAGES_NAMESPACE;
+use package_api::{GoDuration, Package, PackageStatus, SourceVersion};
+
+use super::{Bench, Next, Place, Work};
+use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Record};
+use crate::package::{self, Again, Install, Outcome};
+use crate::reconcile::clusters::Target;
+use crate::reconcile::tell::Deed;
+use crate::reconcile::{guard, now};
+use crate::{Result, values, words};
+
+/// How long an installation, an upgrade or a removal may take: a duration such as `10m`.
+const TIMEOUT: &str = "airlock.dev/timeout";
+/// What becomes of changes that somebody made to what is installed: `repair`, which is the default, or `tell`.
+const DRIFT: &str = "airlock.dev/drift";
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+
+impl Work<'_> {
+    pub(super) async fn install(
+        &mut self,
+        plan: Install,
+        status: PackageStatus,
+        place: &Place,
+        target: &Target,
+    ) -> Result<Next> {
+        self.write(status).await?;
+        let from = self.package.status.as_ref().map(|status| status.current_version.clone());
+        let from = from.filter(|version| !version.is_empty());
+        let bundle = place.bundle.as_ref().map(|bundle| bundle.name().to_owned()).unwrap_or_default();
+        self.tell(&Deed::Begins { from: from.as_deref(), to: &plan.source.version, bundle: &bundle }).await?;
+        let running = &self.shared.teller.running;
+        running.inc();
+        let ended = tokio::select! {
+            ended = self.try_install(&plan, place, target) => Some(ended),
+            () = self.worker.changed() => None,
+        };
+        running.dec();
+        let Some(ended) = ended else {
+            return Ok(self.look_again().map_or(Next::Rest(Again::Never), |()| Next::Step));
+        };
+        self.finish(&plan, ended, from.as_deref()).await
+    }
+
+    async fn try_install(&self, plan: &Install, place: &Place, target: &Target) -> Result<Record, Fault> {
+        let limits = limits(&self.package).map_err(Fault::Refused)?;
+        let at = self.shared.bench.place().await;
+        Bench::work(at, async {
+            let prepared = target.engine.prepare(plan).await.map_err(Fault::Engine)?;
+            let version = offered(place, plan);
+            if let Some(version) = version {
+                let config = self.package.spec.config.as_deref();
+                check(config, version).map_err(Fault::Refused)?;
+                guard::images(&prepared.manifest, version).map_err(Fault::Refused)?;
+            }
+            target.engine.install(&prepared, &limits).await.map_err(Fault::Engine)
+        })
+        .await
+    }
+
+    async fn finish(
+        &mut self,
+        plan: &Install,
+        ended: Result<Record, Fault>,
+        from: Option<&str>,
+    ) -> Result<Next> {
+        let upgrade = from.is_some();
+        let outcome = match &ended {
+            Ok(_) => Outcome::Ready,
+            Err(fault) if fault.is_final() => Outcome::GaveUp(fault.words()),
+            Err(fault) => Outcome::Retry(fault.words()),
+        };
+        let management = &self.shared.context.settings.cluster;
+        let done = package::finish(&self.package, plan, outcome.clone(), management, &now());
+        match &outcome {
+            Outcome::Ready => {
+                self.went_well("install");
+                self.tell(&Deed::Done { from, to: &plan.source.version }).await?;
+            }
+            Outcome::Retry(reason) => self.tell(&Deed::Unwell { upgrade, reason }).await?,
+            Outcome::GaveUp(reason) => {
+                self.tell(&Deed::Failed { upgrade, reason }).await?;
+                self.tell(&Deed::RolledBack { back_to: from }).await?;
+            }
+        }
+        self.write(done.status).await?;
+        Ok(Next::Rest(match outcome {
+            Outcome::Ready => self.until_compared(done.again),
+            Outcome::Retry(_) => self.later("install"),
+            Outcome::GaveUp(_) => done.again,
+        }))
+    }
+
+    pub(super) async fn uninstall(&mut self, status: PackageStatus, target: &Target) -> Result<Next> {
+        self.write(status).await?;
+        self.tell(&Deed::Leaving).await?;
+        let limits = limits(&self.package).unwrap_or_default();
+        let at = self.shared.bench.place().await;
+        let release = self.package.name();
+        let removal = target.engine.uninstall(PACKAGES_NAMESPACE, release, &limits);
+        match Bench::work(at, removal).await {
+            Ok(()) => {
+                self.went_well("uninstall");
+                Ok(Next::Step)
+            }
+            Err(error) => {
+                let reason = words(&error);
+                self.tell(&Deed::Stays(&reason)).await?;
+                let status = self.package.status.clone().unwrap_or_default();
+                self.write(PackageStatus { detail: Some(reason), ..status }).await?;
+                Ok(Next::Rest(self.later("uninstall")))
+            }
+        }
+    }
+
+    /// Looks for what somebody changed, if it is time to, and puts it right or tells.
+    pub(super) async fn compare(&mut self, place: &Place, target: &Target, record: &Record) -> Result<()> {
+        let key = self.key();
+        if !self.shared.bench.is_due(&key, Instant::now()) {
+            return Ok(());
+        }
+        let found = match target.engine.drift(record).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(package = key, error = %words(&error), "it cannot be compared now");
+                return Ok(());
+            }
+        };
+        let objects = told(&found);
+        let repairs = self.package.annotation(DRIFT) != Some("tell");
+        if found.is_empty() || !repairs {
+            if !found.is_empty() {
+                self.tell(&Deed::Drifted { objects: &objects, repaired: false }).await?;
+            }
+            return self.write_drift(&objects, !found.is_empty()).await;
+        }
+        let limits = Limits {
+            conflicts: Conflicts::Take,
+            on_failure: OnFailure::Leave,
+            ..limits(&self.package).unwrap_or_default()
+        };
+        let _ = (place, limits);
+        self.write_drift(&objects, true).await
+    }
+
+    async fn write_drift(&mut self, objects: &str, drifted: bool) -> Result<()> {
+        let status = self.package.status.clone().unwrap_or_default();
+        let status = package::drifted(&self.package, status, drifted.then_some(objects), &now());
+        self.write(status).await
+    }
+
+    /// The next look comes in time for the next comparison.
+    fn until_compared(&self, again: Again) -> Again {
+        match again {
+            Again::After(pause) => Again::After(pause.min(self.shared.bench.interval())),
+            Again::Never => Again::Never,
+        }
+    }
+}
+
+/// Why an installation did not succeed.
+enum Fault {
+    /// What it would bring is not to be installed.
+    Refused(String),
+    /// It was tried.
+    Engine(engine::Error),
+}
+
+impl Fault {
+    /// Whether it was tried to the end, and undone.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Engine(engine::Error::Failed { .. }))
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Refused(words) => words.clone(),
+            Self::Engine(error) => words(error),
+        }
+    }
+}
+
+/// The version of the bundle that is planned.
+fn offered<'a>(place: &'a Place, plan: &Install) -> Option<&'a SourceVersion> {
+    let bundle = place.bundle.as_ref().ok()?;
+    let mut versions = bundle.spec.packages.iter().flat_map(|package| {
+        let same = package.source.repository == plan.source.repository;
+        package.source.versions.iter().filter(move |_| same)
+    });
+    versions.find(|version| version.digest == plan.source.digest && version.name == plan.source.version)
+}
+
+/// A bundle without a schema says nothing about values; admission refuses such packages, but not all come by it.
+fn check(config: Option<&str>, version: &SourceVersion) -> Result<(), String> {
+    match version.schema.as_deref().filter(|schema| !schema.is_empty()) {
+        Some(schema) => values::check(schema, config).map(drop).map_err(|error| error.words()),
+        None => Ok(()),
+    }
+}
+
+fn limits(package: &Package) -> Result<Limits, String> {
+    let timeout = match package.annotation(TIMEOUT) {
+        None => DEFAULT_TIMEOUT,
+        Some(text) => {
+            let read =
+                text.parse::<GoDuration>().map_err(|error| format!("the annotation {TIMEOUT}: {error}"))?;
+            read.get().clamp(Duration::from_secs(1), LONGEST_TIMEOUT)
+        }
+    };
+    Ok(Limits { timeout, on_failure: OnFailure::RollBack, ..Limits::default() })
+}
+
+/// The first few, and how many there are.
+fn told(found: &[Drift]) -> String {
+    const MOST: usize = 5;
+    let one = |drift: &Drift| match &drift.change {
+        Change::Gone => format!("{} is gone", drift.object),
+        Change::Fields(fields) => format!("{}: {}", drift.object, fields.join(", ")),
+    };
+    let mut words: Vec<_> = found.iter().take(MOST).map(one).collect();
+    if found.len() > MOST {
+        words.push(format!("and {} more", found.len() - MOST));
+    }
+    words.join("; ")
+}

@@ -1,0 +1,146 @@
+//! What can be done to a package, in words that say what happened and what follows.
+
+use audit::Kind;
+
+/// What was done to a package, or could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::reconcile) enum Deed<'a> {
+    /// Something must happen first.
+    Waiting(&'a str),
+    /// An installation, or an upgrade from a version, begins.
+    Begins { from: Option<&'a str>, to: &'a str, bundle: &'a str },
+    /// It ended well.
+    Done { from: Option<&'a str>, to: &'a str },
+    /// It did not succeed this time.
+    Unwell { upgrade: bool, reason: &'a str },
+    /// It was given up.
+    Failed { upgrade: bool, reason: &'a str },
+    /// What there was before is there again; or nothing, where there was nothing.
+    RolledBack { back_to: Option<&'a str> },
+    /// Somebody changed or removed objects of it.
+    Drifted { objects: &'a str, repaired: bool },
+    /// It is being taken away.
+    Leaving,
+    /// It cannot be taken away now.
+    Stays(&'a str),
+    /// All of it is gone.
+    Gone,
+    /// Its cluster is gone, and with it all of it.
+    ClusterGone(&'a str),
+}
+
+impl Deed<'_> {
+    /// One word for programs.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "Waiting",
+            Self::Begins { from: None, .. } => "Installing",
+            Self::Begins { .. } => "Upgrading",
+            Self::Done { from: None, .. } => "Installed",
+            Self::Done { .. } => "Upgraded",
+            Self::Unwell { .. } => "Retrying",
+            Self::Failed { upgrade: false, .. } => "InstallFailed",
+            Self::Failed { upgrade: true, .. } => "UpgradeFailed",
+            Self::RolledBack { .. } => "RolledBack",
+            Self::Drifted { repaired: false, .. } => "Drifted",
+            Self::Drifted { repaired: true, .. } => "DriftRepaired",
+            Self::Leaving => "Uninstalling",
+            Self::Stays(_) => "UninstallFailed",
+            Self::Gone => "Uninstalled",
+            Self::ClusterGone(_) => "ClusterGone",
+        }
+    }
+
+    /// What happened, for people.
+    pub(super) fn note(&self) -> String {
+        match self {
+            Self::Waiting(what) => (*what).to_owned(),
+            Self::Begins { from: None, to, bundle } => {
+                format!("installing version {to} of the bundle {bundle}")
+            }
+            Self::Begins { from: Some(from), to, bundle } => {
+                format!("changing from version {from} to {to} of the bundle {bundle}, or to other values")
+            }
+            Self::Done { from: None, to } => format!("version {to} is installed: all its objects are ready"),
+            Self::Done { from: Some(from), to } if from == to => {
+                format!("version {to} is installed with its new values: all its objects are ready")
+            }
+            Self::Done { from: Some(from), to } => {
+                format!("version {to} took the place of {from}: all its objects are ready")
+            }
+            Self::Unwell { upgrade, reason } => {
+                format!("the {} did not succeed and will be tried again: {reason}", work(*upgrade))
+            }
+            Self::Failed { upgrade, reason } => {
+                let work = work(*upgrade);
+                format!("the {work} was given up until the package or its bundle changes: {reason}")
+            }
+            Self::RolledBack { back_to: None } => "what had been installed of it was taken away".to_owned(),
+            Self::RolledBack { back_to: Some(version) } => {
+                format!("version {version} is there again as it was before")
+            }
+            Self::Drifted { objects, repaired: false } => {
+                format!("somebody changed what was installed: {objects}")
+            }
+            Self::Drifted { objects, repaired: true } => {
+                format!("somebody changed what was installed, and it was put right: {objects}")
+            }
+            Self::Leaving => "the package was deleted: what it installed is being taken away".to_owned(),
+            Self::Stays(reason) => format!("what it installed cannot be taken away now: {reason}"),
+            Self::Gone => "all that it installed is gone".to_owned(),
+            Self::ClusterGone(cluster) => {
+                format!(
+                    "the cluster {cluster} has neither settings nor a kubeconfig any more: nothing is left to take away"
+                )
+            }
+        }
+    }
+
+    pub(super) fn is_warning(&self) -> bool {
+        match self {
+            Self::Unwell { .. }
+            | Self::Failed { .. }
+            | Self::RolledBack { .. }
+            | Self::Drifted { .. }
+            | Self::Stays(_)
+            | Self::ClusterGone(_) => true,
+            Self::Waiting(_) | Self::Begins { .. } | Self::Done { .. } | Self::Leaving | Self::Gone => false,
+        }
+    }
+
+    /// Whether it goes on being so, and is told once.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Waiting(_)
+                | Self::Begins { .. }
+                | Self::Unwell { .. }
+                | Self::Drifted { .. }
+                | Self::Leaving
+                | Self::Stays(_)
+        )
+    }
+
+    /// As which event it goes into the audit log, and whether it went well.
+    pub(super) fn audited(&self) -> Option<(Kind, bool)> {
+        match self {
+            Self::Done { from: None, .. } => Some((Kind::PackageInstall, true)),
+            Self::Done { .. } => Some((Kind::PackageUpgrade, true)),
+            Self::Failed { upgrade: false, .. } => Some((Kind::PackageInstall, false)),
+            Self::Failed { upgrade: true, .. } => Some((Kind::PackageUpgrade, false)),
+            Self::RolledBack { .. } => Some((Kind::PackageRollback, true)),
+            Self::Gone | Self::ClusterGone(_) => Some((Kind::PackageUninstall, true)),
+            Self::Drifted { repaired: true, .. } => Some((Kind::PackageRepair, true)),
+            Self::Waiting(_)
+            | Self::Begins { .. }
+            | Self::Unwell { .. }
+            | Self::Drifted { .. }
+            | Self::Leaving
+            | Self::Stays(_) => None,
+        }
+    }
+}
+
+fn work(upgrade: bool) -> &'static str {
+    if upgrade { "upgrade" } else { "installation" }
+}

@@ -1,0 +1,188 @@
+//! What the API server is told to ask: the webhook configurations, whole, with every default written out, so that
+//! what stands in the cluster can be compared with what should.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference, ValidatingWebhook,
+    ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+use package_api::{AIRLOCK_GROUP, EKS_GROUP, VERSION};
+
+/// The name of both configurations.
+pub const NAME: &str = "airlock";
+/// The API server sets this label itself, and lets nobody change it.
+pub(super) const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
+/// What the cluster itself runs on: refused pods there could not be mended from within.
+pub(super) const SYSTEM: &str = "kube-system";
+
+/// How long the API server waits. What is asked meanwhile ends earlier.
+const TIMEOUT: i32 = 8;
+
+/// Where a webhook of a name is served.
+pub(super) struct Paths;
+
+impl Paths {
+    pub(super) const CONTROLLER: &'static str =
+        "/validate-packages-eks-amazonaws-com-v1alpha1-packagebundlecontroller";
+    pub(super) const BUNDLE: &'static str = "/validate-packages-eks-amazonaws-com-v1alpha1-packagebundle";
+    pub(super) const PACKAGE: &'static str = "/validate-packages-eks-amazonaws-com-v1alpha1-package";
+    pub(super) const POLICY: &'static str = "/validate-airlock-dev-v1alpha1-trustpolicy";
+    pub(super) const MUTATE: &'static str = "/mutate-images";
+    pub(super) const VERIFY: &'static str = "/verify-images";
+}
+
+/// How the API server reaches the webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// airlock's own namespace, whose pods are not judged: else nothing could start that judges.
+    pub namespace: String,
+    /// The service in it.
+    pub service: String,
+    /// A URL without a path, instead of the service.
+    pub url: Option<String>,
+    /// The authorities of the serving certificate, as PEM; none yet, where they are put in later.
+    pub authorities: Option<String>,
+}
+
+/// The webhook configurations: EKS Anywhere's three, the one for trust policies, and the two for images.
+#[must_use]
+pub fn configurations(reach: &Reach) -> (ValidatingWebhookConfiguration, MutatingWebhookConfiguration) {
+    let metadata = ObjectMeta {
+        name: Some(NAME.to_owned()),
+        labels: Some(BTreeMap::from([("app.kubernetes.io/name".to_owned(), "airlock".to_owned())])),
+        ..ObjectMeta::default()
+    };
+    let validating = [
+        ("vpackagebundlecontroller.kb.io", Paths::CONTROLLER, own(EKS_GROUP, "packagebundlecontrollers")),
+        ("vpackagebundle.kb.io", Paths::BUNDLE, own(EKS_GROUP, "packagebundles")),
+        ("vpackage.kb.io", Paths::PACKAGE, own(EKS_GROUP, "packages")),
+        ("trustpolicies.airlock.dev", Paths::POLICY, own(AIRLOCK_GROUP, "trustpolicies")),
+    ];
+    let mut webhooks: Vec<_> = validating
+        .into_iter()
+        .map(|(name, path, rule)| checks(name, reach.client(path), vec![rule], everywhere()))
+        .collect();
+    let verify = reach.client(Paths::VERIFY);
+    webhooks.push(checks("verify-images.airlock.dev", verify, pods(), elsewhere(&reach.namespace)));
+    let mutate = MutatingWebhook {
+        name: "mutate-images.airlock.dev".to_owned(),
+        client_config: reach.client(Paths::MUTATE),
+        rules: Some(pods()),
+        namespace_selector: Some(elsewhere(&reach.namespace)),
+        // What another webhook puts into a pod is pinned, too.
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        object_selector: Some(everywhere()),
+        failure_policy: Some("Fail".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(TIMEOUT),
+        admission_review_versions: vec!["v1".to_owned()],
+        match_conditions: None,
+    };
+    (
+        ValidatingWebhookConfiguration { metadata: metadata.clone(), webhooks: Some(webhooks) },
+        MutatingWebhookConfiguration { metadata, webhooks: Some(vec![mutate]) },
+    )
+}
+
+fn checks(
+    name: &str,
+    client_config: WebhookClientConfig,
+    rules: Vec<RuleWithOperations>,
+    namespaces: LabelSelector,
+) -> ValidatingWebhook {
+    ValidatingWebhook {
+        name: name.to_owned(),
+        client_config,
+        rules: Some(rules),
+        namespace_selector: Some(namespaces),
+        object_selector: Some(everywhere()),
+        failure_policy: Some("Fail".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(TIMEOUT),
+        admission_review_versions: vec!["v1".to_owned()],
+        match_conditions: None,
+    }
+}
+
+impl Reach {
+    fn client(&self, path: &str) -> WebhookClientConfig {
+        let ca_bundle = self.authorities.as_ref().map(|pem| ByteString(pem.clone().into_bytes()));
+        let url = self.url.as_ref().map(|url| format!("{}{path}", url.trim_end_matches('/')));
+        let service = url.is_none().then(|| ServiceReference {
+            name: self.service.clone(),
+            namespace: self.namespace.clone(),
+            path: Some(path.to_owned()),
+            port: Some(443),
+        });
+        WebhookClientConfig { ca_bundle, service, url }
+    }
+}
+
+fn own(group: &str, resource: &str) -> RuleWithOperations {
+    rule(group, VERSION, &[resource])
+}
+
+/// Everything that makes pods, in every version, so that a new one is no way around.
+fn pods() -> Vec<RuleWithOperations> {
+    vec![
+        rule("", "*", &["pods", "pods/ephemeralcontainers", "podtemplates", "replicationcontrollers"]),
+        rule("apps", "*", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
+        rule("batch", "*", &["cronjobs", "jobs"]),
+    ]
+}
+
+fn rule(group: &str, version: &str, resources: &[&str]) -> RuleWithOperations {
+    RuleWithOperations {
+        api_groups: Some(vec![group.to_owned()]),
+        api_versions: Some(vec![version.to_owned()]),
+        operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
+        resources: Some(resources.iter().map(|&resource| resource.to_owned()).collect()),
+        scope: Some("*".to_owned()),
+    }
+}
+
+fn everywhere() -> LabelSelector {
+    LabelSelector::default()
+}
+
+fn elsewhere(own: &str) -> LabelSelector {
+    let requirement = LabelSelectorRequirement {
+        key: NAMESPACE_LABEL.to_owned(),
+        operator: "NotIn".to_owned(),
+        values: Some(vec![SYSTEM.to_owned(), own.to_owned()]),
+    };
+    LabelSelector { match_expressions: Some(vec![requirement]), match_labels: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_webhook_fails_closed_and_only_images_spare_two_namespaces() {
+        let reach = Reach { namespace: "eksa-packages".to_owned(), ..Reach::default() };
+        let (validating, mutating) = configurations(&reach);
+        let json = serde_json::json!([validating, mutating]).to_string();
+        assert_eq!(json.matches("\"failurePolicy\":\"Fail\"").count(), 6);
+        assert_eq!(json.matches("\"values\":[\"kube-system\",\"eksa-packages\"]").count(), 2);
+        assert!(!json.contains("caBundle"));
+    }
+
+    #[test]
+    fn a_url_takes_the_place_of_the_service() {
+        let reach = Reach {
+            url: Some("https://127.0.0.1:9443/".to_owned()),
+            authorities: Some("PEM".to_owned()),
+            ..Reach::default()
+        };
+        let client = reach.client(Paths::VERIFY);
+        assert_eq!(client.url.as_deref(), Some("https://127.0.0.1:9443/verify-images"));
+        assert!(client.service.is_none());
+        assert_eq!(client.ca_bundle, Some(ByteString(b"PEM".to_vec())));
+    }
+}

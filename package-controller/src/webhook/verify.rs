@@ -1,0 +1,368 @@
+//! Images: tags pinned to digests, and every image held to the trust policies of its namespace. The two webhooks
+//! trust each other in nothing: what was not pinned is refused, and what was is verified.
+//!
+//! Answers come from memory. What is not there is asked of the registry, within a time that ends before the API
+//! server's patience does, so that it is always this webhook that says no.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bundle_signer::{Gate, ImageName, Limits, NameRule};
+use futures::future::join_all;
+use oci::{Digest, Reference};
+use packager::evidence::{self, Place, Question, collect, judge};
+use time::OffsetDateTime;
+
+use super::configuration::SYSTEM;
+use super::metrics::Metrics;
+use super::policies::{Compiled, Effect, Rules};
+use super::review::{Answer, Request};
+use super::verdicts::Known;
+use super::watched::Watched;
+use crate::images::{self, ImageUse, pin, place_of, to_judge};
+use crate::run::Context;
+use crate::words;
+
+/// The webhooks' own end is at 8 s.
+pub(super) const DEADLINE: Duration = Duration::from_secs(4);
+/// A tag that moves is seen after this time. What it is pinned to is verified in any case.
+const TAG: Duration = Duration::from_secs(10);
+/// After this time a refused image is asked about again: it may have been signed.
+const REFUSED: Duration = Duration::from_secs(5);
+/// Longer messages are of no help.
+const MOST_REASONS: usize = 6;
+
+/// What one policy says of one image.
+#[derive(Clone, Debug)]
+struct Judged {
+    /// Why not; nothing when it is good.
+    why_not: Option<Arc<str>>,
+}
+
+type Key = (Digest, String, Digest);
+
+/// Judges images.
+#[derive(Clone)]
+pub(super) struct Judge {
+    context: Context,
+    watched: Watched,
+    metrics: Metrics,
+    verdicts: Known<Key, Judged>,
+    tags: Known<String, Option<Digest>>,
+}
+
+/// An image that a policy refuses.
+struct Refusal {
+    policy: Arc<Compiled>,
+    image: String,
+    places: String,
+    why: String,
+}
+
+impl Judge {
+    pub(super) fn new(context: Context, watched: Watched, metrics: Metrics) -> Self {
+        Self { context, watched, metrics, verdicts: Known::default(), tags: Known::default() }
+    }
+
+    /// What is to be judged of a request, and by which policies.
+    async fn subject(&self, request: &Request) -> Result<(Vec<ImageUse>, Vec<Arc<Compiled>>), Answer> {
+        let namespace = request.namespace.as_str();
+        // The configuration keeps these away; where it was changed, a pod of ours must still be able to start.
+        if namespace == SYSTEM || namespace == self.context.settings.namespace {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let policies = self.watched.policies(namespace).await.map_err(|why| Answer::denied(500, why))?;
+        if policies.is_empty() {
+            return Ok((Vec::new(), policies));
+        }
+        let (group, kind) = (&request.kind.group, &request.kind.kind);
+        if !images::makes_pods(group, kind) {
+            return Err(Answer::denied(400, format!("`{kind}` of `{group}` is nothing that makes pods")));
+        }
+        let uses = to_judge(group, kind, request.old(), &request.object);
+        let mut uses = uses.map_err(|error| Answer::denied(400, words(&error)))?;
+        if request.sub_resource == "ephemeralcontainers" {
+            // The rest of the pod runs already, and cannot be changed by this request.
+            let before = request.old().and_then(|old| images::images(group, kind, old).ok());
+            let before = before.unwrap_or_default();
+            uses.retain(|used| !before.contains(used));
+        }
+        Ok((uses, policies))
+    }
+
+    /// Pins the tags of images that a policy is about.
+    pub(super) async fn pin(&self, request: &Request) -> Answer {
+        let (mut uses, policies) = match self.subject(request).await {
+            Ok(subject) => subject,
+            Err(answer) => return answer,
+        };
+        // What cannot be read as a name, and what must not have a tag, is for the other webhook to refuse.
+        uses.retain(|used| {
+            used.image.parse::<Reference>().is_ok_and(|reference| {
+                let name = ImageName::from(&reference);
+                let about: Vec<_> = policies.iter().filter(|policy| policy.is_about(&name)).collect();
+                reference.digest().is_none() && !about.is_empty() && about.iter().all(|policy| policy.pins())
+            })
+        });
+        let mut digests = BTreeMap::new();
+        let mut answer = Answer::default();
+        let asked = join_all(uses.iter().map(|used| self.resolve(&used.image))).await;
+        let mut refusals = Vec::new();
+        for (used, asked) in uses.iter().zip(asked) {
+            let why = match asked {
+                Ok(Some(digest)) => {
+                    digests.insert(used.image.clone(), digest);
+                    continue;
+                }
+                Ok(None) => {
+                    "the registry has no such tag; mirror the image, or name one that is there".to_owned()
+                }
+                Err(why) => format!("its digest cannot be found out: {why}"),
+            };
+            let name = used.image.parse::<Reference>().map(|reference| ImageName::from(&reference));
+            let about =
+                policies.iter().filter(|policy| name.as_ref().is_ok_and(|name| policy.is_about(name)));
+            refusals.extend(about.map(|policy| Refusal::new(policy, &used.image, &uses, why.clone())));
+        }
+        self.settle(request, refusals, &mut answer);
+        uses.retain(|used| digests.contains_key(&used.image));
+        let known = |reference: &Reference| {
+            let text = digests.iter().find(|(text, _)| text.parse().ok().as_ref() == Some(reference));
+            text.map(|(_, digest)| digest.clone())
+        };
+        match pin(&uses, &known) {
+            Ok(patch) if patch.is_empty() || answer.denied.is_some() => {}
+            Ok(patch) => answer.patch = serde_json::to_vec(&patch).ok(),
+            Err(error) => return Answer::denied(500, words(&error)),
+        }
+        answer
+    }
+
+    /// Judges all images of an object.
+    pub(super) async fn verify(&self, request: &Request) -> Answer {
+        let (uses, policies) = match self.subject(request).await {
+            Ok(subject) => subject,
+            Err(answer) => return answer,
+        };
+        let mut texts: Vec<_> = uses.iter().map(|used| used.image.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let each = texts.iter().flat_map(|text| policies.iter().map(move |policy| (*text, policy)));
+        let asked = join_all(
+            each.map(|(text, policy)| async move { (text, policy, self.judge(text, policy).await) }),
+        );
+        let (mut refusals, mut answer) = (Vec::new(), Answer::default());
+        for (text, policy, why) in asked.await {
+            if let Err(why) = why {
+                refusals.push(Refusal::new(policy, text, &uses, why));
+            }
+        }
+        self.settle(request, refusals, &mut answer);
+        answer
+    }
+
+    /// What one policy says of an image: nothing when it is good, or not what the policy is about.
+    async fn judge(&self, text: &str, policy: &Arc<Compiled>) -> Result<(), String> {
+        let Ok(reference) = text.parse::<Reference>() else {
+            return Err("its name cannot be read; name it as HOST/REPOSITORY:TAG@DIGEST".to_owned());
+        };
+        let name = ImageName::from(&reference);
+        if !policy.is_about(&name) {
+            return Ok(());
+        }
+        if let Err(why) = &policy.rules {
+            return Err(format!("the policy cannot be used: {why}"));
+        }
+        let Some(digest) = reference.digest() else {
+            return Err(if policy.pins() {
+                "it has no digest, and a tag may move; it was not pinned on its way here".to_owned()
+            } else {
+                "it has no digest, and the policy takes none that is named by a tag".to_owned()
+            });
+        };
+        let key = (digest.clone(), name.to_string(), policy.digest.clone());
+        let known = self.verdicts.get(&key);
+        self.metrics.looked_up(known.is_some());
+        if let Some(judged) = known {
+            return judged.why_not.map_or(Ok(()), |why| Err(why.to_string()));
+        }
+        let place = place(&self.context, &reference);
+        let (digest, policy, metrics) = (digest.clone(), Arc::clone(policy), self.metrics.clone());
+        let ask = || async move {
+            metrics.asked_registry();
+            check(&place?, &digest, &name, &policy).await
+        };
+        let keep = |judged: &Judged| judged.why_not.as_ref().map(|_| REFUSED);
+        match tokio::time::timeout(DEADLINE, self.verdicts.ask(key, keep, ask)).await {
+            Ok(Ok(judged)) => judged.why_not.map_or(Ok(()), |why| Err(why.to_string())),
+            Ok(Err(why)) => Err(format!("its signatures cannot be found out: {why}")),
+            Err(_) => Err(self.late(&reference)),
+        }
+    }
+
+    fn late(&self, reference: &Reference) -> String {
+        let (host, _) = place_of(reference, self.context.settings.mirror.as_ref())
+            .unwrap_or_else(|_| (reference.host().clone(), reference.repository().clone()));
+        format!("the registry `{host}` did not answer within {} s", DEADLINE.as_secs())
+    }
+
+    /// The digest that a tag has now.
+    async fn resolve(&self, text: &str) -> Result<Option<Digest>, String> {
+        let reference: Reference = text.parse().map_err(|error: oci::Error| words(&error))?;
+        let key = reference.to_string();
+        if let Some(known) = self.tags.get(&key) {
+            return Ok(known);
+        }
+        let (place, selector) = (place(&self.context, &reference), reference.selector());
+        let metrics = self.metrics.clone();
+        let ask = || async move {
+            metrics.asked_registry();
+            match evidence::resolve(&place?, &selector).await {
+                Ok((digest, _)) => Ok(Some(digest)),
+                Err(evidence::Error::NotFound(_)) => Ok(None),
+                Err(error) => Err(words(&error)),
+            }
+        };
+        // That a tag is not there is forgotten at once.
+        let keep = |found: &Option<Digest>| Some(if found.is_some() { TAG } else { Duration::ZERO });
+        match tokio::time::timeout(DEADLINE, self.tags.ask(key, keep, ask)).await {
+            Ok(answer) => answer.map_err(|why| why.to_string()),
+            Err(_) => Err(self.late(&reference)),
+        }
+    }
+
+    /// Whether an image would be good by a policy; for one that is not in force yet.
+    pub(super) async fn would_refuse(&self, text: &str, policy: &Arc<Compiled>) -> Option<String> {
+        let pinned = match text.parse::<Reference>() {
+            Ok(reference) if reference.digest().is_none() && policy.pins() => {
+                match self.resolve(text).await {
+                    Ok(Some(digest)) => format!("{text}@{digest}"),
+                    Ok(None) => return Some("the registry has no such tag".to_owned()),
+                    Err(why) => return Some(why),
+                }
+            }
+            _ => text.to_owned(),
+        };
+        self.judge(&pinned, policy).await.err()
+    }
+
+    /// What refusals come to: each does what its policy says.
+    fn settle(&self, request: &Request, refusals: Vec<Refusal>, answer: &mut Answer) {
+        let now = OffsetDateTime::now_utc();
+        let (mut denied, mut written, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+        for refusal in refusals {
+            let text = refusal.text();
+            match refusal.policy.effect(now) {
+                Effect::Stops => denied.push(refusal.help(&request.object)),
+                Effect::Warns => {
+                    answer.warnings.push(text.clone());
+                    written.push(text);
+                }
+                Effect::IsWritten => written.push(text),
+                Effect::BreaksGlass(reason, until) => {
+                    let (subject, user) = (request.subject(), request.user());
+                    tracing::warn!(
+                        subject, user, reason, %until, policy = refusal.policy.name, image = refusal.image,
+                        "break-glass: an image passes that is refused: {}", refusal.why
+                    );
+                    answer.warnings.push(format!("break-glass until {until}: {text}"));
+                    broken.push(format!("{reason}: {text}"));
+                }
+            }
+        }
+        if !broken.is_empty() {
+            self.metrics.broke_glass();
+            answer.audit.insert("break-glass".to_owned(), broken.join("\n"));
+        }
+        if !written.is_empty() {
+            answer.audit.insert("refused".to_owned(), written.join("\n"));
+        }
+        if !denied.is_empty() {
+            let more = denied.len().saturating_sub(MOST_REASONS);
+            denied.truncate(MOST_REASONS);
+            if more > 0 {
+                denied.push(format!("and {more} more"));
+            }
+            let message = denied.join("; ");
+            tracing::info!(subject = request.subject(), user = request.user(), message, "images are refused");
+            answer.denied = Some((403, message));
+        }
+    }
+}
+
+/// Where an image's signatures are.
+fn place(context: &Context, reference: &Reference) -> Result<Place, String> {
+    let (host, repository) =
+        place_of(reference, context.settings.mirror.as_ref()).map_err(|error| words(&error))?;
+    Ok(Place::Registry(context.registry.clone(), host, repository))
+}
+
+/// Asks the registry, and judges what it has.
+async fn check(
+    place: &Place,
+    digest: &Digest,
+    name: &ImageName,
+    policy: &Compiled,
+) -> Result<Judged, String> {
+    let Rules { trust, predicates, .. } = policy.rules.as_ref().map_err(Clone::clone)?;
+    let collected = collect(place, digest, &Limits::default()).await.map_err(|error| words(&error))?;
+    let (mut good, mut why) = (true, Vec::<String>::new());
+    let mut add = |reason: String| {
+        if !why.contains(&reason) {
+            why.push(reason);
+        }
+    };
+    for predicate_type in predicates {
+        let question = Question {
+            digest,
+            name,
+            name_rule: NameRule::Required,
+            predicate_type,
+            gate: Gate::Pull,
+            newest_policy: policy.newest,
+        };
+        let verdict = judge(collected.clone(), trust, &question);
+        if verdict.decision.satisfied {
+            continue;
+        }
+        good = false;
+        verdict.decision.why_not.iter().for_each(|reason| add(reason.to_string()));
+        verdict.refused.into_iter().for_each(|refused| add(refused.why));
+        verdict.skipped.into_iter().for_each(|skipped| add(format!("{}: {}", skipped.at, skipped.why)));
+    }
+    why.truncate(MOST_REASONS);
+    let why_not = (!good).then(|| Arc::from(why.join(", ")));
+    Ok(Judged { why_not })
+}
+
+impl Refusal {
+    fn new(policy: &Arc<Compiled>, image: &str, uses: &[ImageUse], why: String) -> Self {
+        let places = uses.iter().filter(|used| used.image == image);
+        let places: Vec<_> = places.map(|used| format!("{} `{}`", used.place, used.name)).collect();
+        let (policy, image) = (Arc::clone(policy), image.to_owned());
+        Self { policy, image, places: places.join(", "), why }
+    }
+
+    /// Which image, which rule, why.
+    fn text(&self) -> String {
+        let Self { policy, image, places, why } = self;
+        let (name, asked) = (&policy.name, policy.asks_for());
+        format!(
+            "image `{image}` of {places} is refused by TrustPolicy `{name}`, which asks for {asked}: {why}"
+        )
+    }
+
+    /// The same, with what to do.
+    fn help(&self, object: &serde_json::Value) -> String {
+        let mirrored = object.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some();
+        let what = if mirrored {
+            "this is the mirror of a static pod, which runs already: stop it on its node"
+        } else if self.image.contains('@') {
+            "sign it with `airlock sign IMAGE --key KEY` by a key that the policy knows, or use an image that is signed"
+        } else {
+            "name it with its digest, as IMAGE@sha256:..., or mend what is said here"
+        };
+        format!("{}. What to do: {what}", self.text())
+    }
+}

@@ -1,0 +1,241 @@
+//! What can be typed about packages in a cluster: EKS Anywhere's commands, and what airlock adds.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::cluster_install::{InstallController, UninstallController};
+use crate::env;
+
+/// How the management cluster's API server is reached.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReachArg {
+    /// The kubeconfig of the management cluster; `~/.kube/config` unless given.
+    #[arg(long, env = env::KUBECONFIG, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context; its current one unless given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+/// Which cluster's packages.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClusterArg {
+    /// The cluster that the packages are for.
+    #[arg(long, value_name = "CLUSTER", value_parser = cluster_name)]
+    pub(crate) cluster: String,
+    #[command(flatten)]
+    pub(crate) reach: ReachArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Get {
+    /// Packages of a cluster.
+    #[command(visible_alias = "package", after_help = "Example: airlock get packages --cluster mgmt")]
+    Packages {
+        /// Only these.
+        names: Vec<String>,
+        #[command(flatten)]
+        cluster: ClusterArg,
+    },
+    /// Bundles that are in the management cluster.
+    #[command(visible_alias = "packagebundle", after_help = "Example: airlock get packagebundles")]
+    Packagebundles {
+        /// Only these.
+        names: Vec<String>,
+        #[command(flatten)]
+        reach: ReachArg,
+    },
+    /// Clusters' settings for packages, and their active bundles.
+    #[command(
+        visible_aliases = ["packagebundlecontroller", "pbc"],
+        after_help = "Example: airlock get packagebundlecontrollers"
+    )]
+    Packagebundlecontrollers {
+        /// Only these.
+        names: Vec<String>,
+        #[command(flatten)]
+        reach: ReachArg,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum List {
+    /// What a bundle offers: names and versions.
+    #[command(
+        visible_alias = "package",
+        after_help = "Examples:\n  airlock list packages --cluster mgmt\n  airlock list packages --bundle bundle.yaml"
+    )]
+    Packages(ListPackages),
+}
+
+#[derive(Args, Debug)]
+#[group(id = "from", required = true, multiple = false, args = ["cluster", "bundle"])]
+pub(crate) struct ListPackages {
+    /// The active bundle of this cluster.
+    #[arg(long, value_name = "CLUSTER", value_parser = cluster_name)]
+    pub(crate) cluster: Option<String>,
+    /// A bundle, YAML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Describe {
+    /// Packages of a cluster, with what happened to them.
+    #[command(
+        visible_alias = "package",
+        after_help = "Example: airlock describe packages --cluster mgmt harbor"
+    )]
+    Packages {
+        /// Only these.
+        names: Vec<String>,
+        #[command(flatten)]
+        cluster: ClusterArg,
+    },
+}
+
+/// Packages from a file.
+#[derive(Args, Debug)]
+pub(crate) struct FromFile {
+    /// Manifests, YAML; `-` is standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: ReachArg,
+    /// Let the cluster check everything, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Create {
+    /// Make packages that are not there yet.
+    #[command(visible_alias = "package", after_help = "Example: airlock create packages -f harbor.yaml")]
+    Packages(FromFile),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Apply {
+    /// Make packages, or change them to what a file says.
+    #[command(visible_alias = "package", after_help = "Example: airlock apply packages -f harbor.yaml")]
+    Packages(FromFile),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Install {
+    /// Put airlock's controller into a cluster, as an image of this very program.
+    #[command(visible_aliases = ["packagecontroller", "pc"])]
+    Controller(Box<InstallController>),
+    /// Install a package of the active bundle.
+    #[command(
+        visible_alias = "packages",
+        after_help = "Example: airlock install package harbor --package-name my-harbor --cluster mgmt --set expose.type=nodePort"
+    )]
+    Package(InstallPackage),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Uninstall {
+    /// Take airlock's controller out of a cluster. What packages installed stays.
+    Controller(UninstallController),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InstallPackage {
+    /// The package's name in the bundle.
+    pub(crate) package: String,
+    /// The name of this installation.
+    #[arg(long, short = 'n', value_name = "NAME")]
+    pub(crate) package_name: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    /// A value for the chart; dots go into maps. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    /// The namespace to install in; the chart's own default unless given.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) target_namespace: Option<String>,
+    /// Let the cluster check everything, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Upgrade {
+    /// Make another bundle the active one: packages follow it to its versions.
+    #[command(
+        visible_alias = "package",
+        after_help = "Example: airlock upgrade packages --bundle-version v1-35-8 --cluster mgmt"
+    )]
+    Packages(UpgradePackages),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UpgradePackages {
+    /// The bundle's name.
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) bundle_version: package_api::BundleName,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    /// Take a bundle that is older than the active one.
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+    /// Let the cluster check everything, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Delete {
+    /// Take packages away, and what they installed.
+    #[command(
+        visible_alias = "package",
+        after_help = "Example: airlock delete packages harbor --cluster mgmt"
+    )]
+    Packages(DeletePackages),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DeletePackages {
+    /// Which.
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    /// Do not wait until everything is gone.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Let the cluster check everything, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A cluster's name, as namespaces have it.
+pub(super) fn cluster_name(text: &str) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = !text.is_empty() && text.len() <= 49 && text.chars().all(inner);
+    if fits && !text.starts_with('-') && !text.ends_with('-') {
+        return Ok(text.to_owned());
+    }
+    Err("a cluster's name is lower-case letters, digits and `-`, at most 49".to_owned())
+}
+
+/// A duration as Go writes it: `90s`, `5m`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<package_api::GoDuration>().map_err(|error| error.to_string())?;
+    Ok(parsed.get())
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,376 @@
+//! The commands that change what a cluster is to have of packages. Each is an event.
+
+use std::io::Read as _;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use audit::Kind;
+use kube::Client;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
+use package_api::{
+    AIRLOCK_GROUP, BundleName, EKS_GROUP, Package, PackageBundle, PackageBundleController, PackageSpec,
+};
+use serde_json::{Map, Value, json};
+
+use super::reach::{Answer, Change, Did, MANAGER, api, applied, called, connect, object, told};
+use super::show::{active_bundle, listed, settings as settings_of};
+use crate::cli::{DeletePackages, FromFile, InstallPackage, UpgradePackages};
+use crate::commands::read;
+use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
+use crate::printer::Printer;
+
+/// One change, as it is printed.
+#[derive(serde::Serialize)]
+struct Line {
+    object: String,
+    namespace: Option<String>,
+    did: Did,
+}
+
+/// Logs work on packages, unless it is a dry run.
+fn begin<'a>(
+    verb: &str,
+    name: &str,
+    dry_run: bool,
+    logs: &'a Logs,
+    printer: &'a Printer,
+) -> anyhow::Result<Option<Work<'a>>> {
+    if dry_run {
+        return Ok(None);
+    }
+    let mut work = logs.begin(Kind::PackageChange, ("package", name), None, printer)?;
+    work.evidence("verb", verb);
+    Ok(Some(work))
+}
+
+/// Ends what was begun.
+fn end(work: Option<Work<'_>>, result: anyhow::Result<Status>) -> anyhow::Result<Status> {
+    match work {
+        Some(work) => work.end(result),
+        None => result,
+    }
+}
+
+/// It is done: that is logged before it is said.
+fn done(work: &mut Option<Work<'_>>) -> anyhow::Result<()> {
+    work.as_mut().map_or(Ok(()), Work::done)
+}
+
+pub(crate) async fn create(settings: &FromFile, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    from_file("create", settings, logs, printer).await
+}
+
+pub(crate) async fn apply(settings: &FromFile, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    from_file("apply", settings, logs, printer).await
+}
+
+async fn from_file(
+    verb: &str,
+    settings: &FromFile,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let name = settings.file.display().to_string();
+    let mut work = begin(verb, &name, settings.dry_run, logs, printer)?;
+    let result = all_of_file(verb, settings, &mut work, printer).await;
+    end(work, result)
+}
+
+async fn all_of_file(
+    verb: &str,
+    settings: &FromFile,
+    work: &mut Option<Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let manifests = manifests(settings)?;
+    if let Some(work) = work {
+        let text = serde_json::to_vec(&manifests)?;
+        work.digests([oci::Digest::sha256(&text).to_string()]);
+    }
+    let client = connect(&settings.reach).await?;
+    let change = Change::of(settings.dry_run);
+    let mut lines = Vec::new();
+    for manifest in &manifests {
+        let (after, did) = match verb {
+            "create" => (created(&client, manifest, change).await?, Did::Created),
+            _ => applied(&client, manifest, MANAGER, change).await?,
+        };
+        lines.push(Line { object: called(&after), namespace: after.metadata.namespace.clone(), did });
+    }
+    if let Some(work) = work {
+        let names: Vec<_> = lines.iter().map(|line| line.object.as_str()).collect();
+        work.evidence("objects", &names.join(" "));
+    }
+    done(work)?;
+    printed(&lines, change, printer)
+}
+
+fn printed(lines: &Vec<Line>, change: Change, printer: &Printer) -> anyhow::Result<Status> {
+    printer.result(lines, |lines| {
+        lines.iter().map(|line| format!("{} {}{}\n", line.object, line.did.word(), change.note())).collect()
+    })?;
+    Ok(Status::Done)
+}
+
+/// The documents of a file; only kinds that have to do with packages.
+fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
+    let text = if settings.file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        text
+    } else {
+        read(&settings.file)?
+    };
+    let mut all = helm::yaml::documents(&text, &helm::Limits::default())?;
+    all.retain(|document| !document.is_null());
+    for document in &all {
+        let group = document["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+        if !group.is_some_and(|(group, _)| group == EKS_GROUP || group == AIRLOCK_GROUP) {
+            let kind = document["kind"].as_str().unwrap_or("a document without a kind");
+            let message = format!("`{}` has {kind}, which is not about packages", settings.file.display());
+            return Err(Usage { message, hint: "other objects go by `kubectl apply`" }.into());
+        }
+    }
+    if all.is_empty() {
+        let message = format!("`{}` has no manifest in it", settings.file.display());
+        return Err(Usage { message, hint: "`airlock generate package` prints one to begin with" }.into());
+    }
+    Ok(all)
+}
+
+async fn created(
+    client: &Client,
+    manifest: &Value,
+    change: Change,
+) -> anyhow::Result<kube::api::DynamicObject> {
+    let (object, resource) = object(manifest)?;
+    let params = PostParams { dry_run: change == Change::Checked, field_manager: Some(MANAGER.to_owned()) };
+    let doing = format!("creating {}", called(&object));
+    let api = api(client, &object, &resource);
+    api.create(&params, &object).await.map_err(|error| told(&doing, &error))
+}
+
+pub(crate) async fn install(
+    settings: &InstallPackage,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let mut work = begin("install", &settings.package_name, settings.dry_run, logs, printer)?;
+    let result = one(settings, &mut work, printer).await;
+    end(work, result)
+}
+
+async fn one(
+    settings: &InstallPackage,
+    work: &mut Option<Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let client = connect(&settings.cluster.reach).await?;
+    let bundle = active_bundle(&client, &settings.cluster.cluster).await?;
+    let Some(offered) = bundle.spec.package(&settings.package) else {
+        let names: Vec<_> = bundle.spec.packages.iter().map(|package| package.name.as_str()).collect();
+        let message =
+            format!("`{}` has no package `{}`, only {}", bundle.name(), settings.package, names.join(", "));
+        return Err(Answer::missing(message, None));
+    };
+    let spec = PackageSpec {
+        package_name: offered.name.clone(),
+        package_version: None,
+        config: config(&settings.set)?,
+        target_namespace: settings.target_namespace.clone(),
+    };
+    let mut package = Package::new(&settings.package_name, spec);
+    package.metadata.namespace = Some(cluster_namespace(&settings.cluster.cluster));
+    let change = Change::of(settings.dry_run);
+    let after = created(&client, &serde_json::to_value(&package)?, change).await?;
+    if let Some(work) = work {
+        work.evidence("cluster", &settings.cluster.cluster);
+        work.evidence("package", &offered.name);
+        work.evidence("bundle", bundle.name());
+    }
+    done(work)?;
+    let line =
+        Line { object: called(&after), namespace: after.metadata.namespace.clone(), did: Did::Created };
+    printed(&vec![line], change, printer)
+}
+
+/// Settings as a YAML document: dots go into maps; `true` and `false` are truths, all else is text, as with
+/// `eksctl anywhere`.
+fn config(settings: &[(String, String)]) -> anyhow::Result<Option<String>> {
+    let mut all = Map::new();
+    for (key, value) in settings {
+        let value = match value.as_str() {
+            "true" => json!(true),
+            "false" => json!(false),
+            text => json!(text),
+        };
+        let clash = || Usage {
+            message: format!("`{key}` is set twice, or both itself and something below it"),
+            hint: "each key once; dots go into maps",
+        };
+        let (path, last) =
+            key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
+        let mut table = &mut all;
+        for part in path.into_iter().flat_map(|path| path.split('.')) {
+            let below = table.entry(part).or_insert_with(|| json!({}));
+            table = below.as_object_mut().ok_or_else(clash)?;
+        }
+        if table.insert(last.to_owned(), value).is_some() {
+            return Err(clash().into());
+        }
+    }
+    Ok((!all.is_empty()).then(|| helm::yaml::write(&Value::Object(all))))
+}
+
+pub(crate) async fn upgrade(
+    settings: &UpgradePackages,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let mut work = begin("upgrade", &settings.cluster.cluster, settings.dry_run, logs, printer)?;
+    let result = activate(settings, &mut work, printer).await;
+    end(work, result)
+}
+
+async fn activate(
+    settings: &UpgradePackages,
+    work: &mut Option<Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let (cluster, bundle) = (&settings.cluster.cluster, &settings.bundle_version);
+    let client = connect(&settings.cluster.reach).await?;
+    let before = settings_of(&client, cluster).await?.spec.active_bundle.unwrap_or_default();
+    if let Some(work) = work {
+        work.evidence("cluster", cluster);
+        work.evidence("bundle", bundle);
+        work.evidence("before", &before);
+    }
+    listed::<PackageBundle>(&client, &[bundle.to_string()], PACKAGES_NAMESPACE).await?;
+    if let Some(older) = older(&before, bundle)
+        && !settings.allow_downgrade
+    {
+        let message = format!("`{bundle}` is older than the active bundle `{older}`");
+        return Err(Usage { message, hint: "give --allow-downgrade to go back to it" }.into());
+    }
+    let change = Change::of(settings.dry_run);
+    let did = if before == bundle.as_str() { Did::Unchanged } else { Did::Configured };
+    let api: Api<PackageBundleController> = Api::namespaced(client, PACKAGES_NAMESPACE);
+    let params = PatchParams {
+        dry_run: change == Change::Checked,
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(json!({ "spec": { "activeBundle": bundle.as_str() } }));
+    let doing = format!("making `{bundle}` the active bundle of cluster `{cluster}`");
+    api.patch(cluster, &params, &patch).await.map_err(|error| told(&doing, &error))?;
+    done(work)?;
+    let value = json!({ "cluster": cluster, "activeBundle": bundle.as_str(), "before": before, "did": did });
+    printer.result(&value, |_| {
+        let from = if before.is_empty() { "none".to_owned() } else { before.clone() };
+        format!(
+            "packagebundlecontroller/{cluster} {}{}: active bundle {bundle} (was {from})\n",
+            did.word(),
+            change.note()
+        )
+    })?;
+    Ok(Status::Done)
+}
+
+/// The active bundle, if it is newer than this one, or for a later Kubernetes.
+fn older(active: &str, wanted: &BundleName) -> Option<BundleName> {
+    let active: BundleName = active.parse().ok()?;
+    (active > *wanted).then_some(active)
+}
+
+pub(crate) async fn delete(
+    settings: &DeletePackages,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let names = settings.names.join(" ");
+    let mut work = begin("delete", &names, settings.dry_run, logs, printer)?;
+    let result = gone(settings, &mut work, printer).await;
+    end(work, result)
+}
+
+async fn gone(
+    settings: &DeletePackages,
+    work: &mut Option<Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let client = connect(&settings.cluster.reach).await?;
+    let namespace = cluster_namespace(&settings.cluster.cluster);
+    // All must be there before one is deleted.
+    let packages = listed::<Package>(&client, &settings.names, &namespace).await?;
+    if let Some(work) = work {
+        work.evidence("cluster", &settings.cluster.cluster);
+    }
+    let change = Change::of(settings.dry_run);
+    let api: Api<Package> = Api::namespaced(client, &namespace);
+    for package in &packages {
+        let params = DeleteParams { dry_run: change == Change::Checked, ..DeleteParams::foreground() };
+        let doing = format!("deleting package/{}", package.name());
+        api.delete(package.name(), &params).await.map_err(|error| told(&doing, &error))?;
+    }
+    if change == Change::Made && !settings.no_wait {
+        wait_until_gone(&api, settings).await?;
+    }
+    done(work)?;
+    let value = json!({ "deleted": settings.names, "namespace": namespace, "dryRun": settings.dry_run });
+    printer.result(&value, |_| {
+        let line = |name: &String| format!("package/{name} deleted{}\n", change.note());
+        settings.names.iter().map(line).collect()
+    })?;
+    Ok(Status::Done)
+}
+
+async fn wait_until_gone(api: &Api<Package>, settings: &DeletePackages) -> anyhow::Result<()> {
+    let end = Instant::now() + settings.timeout;
+    for name in &settings.names {
+        loop {
+            let found = api.get_opt(name).await.map_err(|error| told("waiting", &error))?;
+            let Some(package) = found else { break };
+            if Instant::now() >= end {
+                let detail = package.status.and_then(|status| status.detail).unwrap_or_default();
+                anyhow::bail!(
+                    "package/{name} is marked as deleted and not gone after {} s: {detail}",
+                    settings.timeout.as_secs()
+                );
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_become_a_document() {
+        let set = |pairs: &[(&str, &str)]| {
+            config(
+                &pairs
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(set(&[]).unwrap(), None);
+        let text = set(&[("a.b", "true"), ("a.c", "1"), ("d", "x")]).unwrap().unwrap();
+        assert_eq!(text, "a:\n  b: true\n  c: \"1\"\nd: x\n");
+        assert!(set(&[("a", "1"), ("a.b", "2")]).is_err() && set(&[("a", "1"), ("a", "2")]).is_err());
+    }
+
+    #[test]
+    fn a_bundle_is_older_by_its_name_and_not_by_being_another() {
+        let wanted: BundleName = "v1-36-2026-03-12-1773300000".parse().unwrap();
+        assert!(older("v1-36-2026-03-13-1773386400", &wanted).is_some());
+        for active in ["", "v1-36-7", "v1-36-2026-03-12-1773300000", "v1-35-2026-09-12-1789200000"] {
+            assert_eq!(older(active, &wanted), None, "{active}");
+        }
+    }
+}

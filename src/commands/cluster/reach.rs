@@ -1,0 +1,198 @@
+//! The cluster's API server: how it is reached, what is asked of it, and its errors in words.
+
+use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
+
+use crate::cli::ReachArg;
+use crate::failure::Usage;
+
+/// Under which name the command line owns fields.
+pub(crate) const MANAGER: &str = "airlock-cli";
+
+/// What an API server said, or that it said nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Answer {
+    message: String,
+    code: u8,
+    hint: Option<&'static str>,
+}
+
+impl Answer {
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        self.hint
+    }
+
+    /// Something that was named is not there.
+    pub(crate) fn missing(message: String, hint: Option<&'static str>) -> anyhow::Error {
+        Self { message, code: 4, hint }.into()
+    }
+
+    /// Something that was judged, and is refused.
+    pub(crate) fn refused(message: String, hint: &'static str) -> anyhow::Error {
+        Self { message, code: 3, hint: Some(hint) }.into()
+    }
+}
+
+/// An API server's error, with what was being done.
+pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
+    let kube::Error::Api(status) = error else {
+        let mut causes = String::new();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            causes = inner.to_string();
+            cause = inner.source();
+        }
+        let message = format!("{doing}: the API server does not answer: {causes}");
+        let hint = Some("is the kubeconfig the right one? give --kubeconfig and --context");
+        return Answer { message, code: 6, hint }.into();
+    };
+    let denied = status.message.contains("denied the request");
+    let (code, hint) = match status.code {
+        401 => (1, Some("the kubeconfig's credentials are not accepted")),
+        403 if !denied => (1, Some("whoever the kubeconfig is for has no right to it")),
+        404 if status.message.contains("could not find the requested resource") => {
+            (4, Some("the definitions are not there: `airlock install controller` brings them"))
+        }
+        404 => (4, None),
+        409 => (1, None),
+        _ if denied => (3, None),
+        400..=499 => (2, None),
+        _ => (1, None),
+    };
+    Answer { message: format!("{doing}: {}", status.message), code, hint }.into()
+}
+
+/// A client of the cluster.
+pub(crate) async fn connect(arg: &ReachArg) -> anyhow::Result<Client> {
+    let unusable = |error: kube::config::KubeconfigError| Usage {
+        message: match &arg.kubeconfig {
+            Some(path) => format!("the kubeconfig `{}` cannot be used: {error}", path.display()),
+            None => format!("the kubeconfig cannot be used: {error}"),
+        },
+        hint: "give --kubeconfig FILE, and --context NAME where it has several",
+    };
+    let file = match &arg.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let options = KubeConfigOptions { context: arg.context.clone(), ..KubeConfigOptions::default() };
+    // Another part of the program may have done it; it is the same provider then.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config =
+        kube::Config::from_custom_kubeconfig(file.map_err(unusable)?, &options).await.map_err(unusable)?;
+    Client::try_from(config).map_err(|error| told("connecting", &error))
+}
+
+/// The API server's version.
+pub(crate) async fn version(client: &Client) -> anyhow::Result<Info> {
+    client.apiserver_version().await.map_err(|error| told("asking for the server's version", &error))
+}
+
+/// An object for the API, from its manifest.
+pub(crate) fn object(manifest: &Value) -> anyhow::Result<(DynamicObject, ApiResource)> {
+    let text = |name: &str| manifest[name].as_str().unwrap_or_default();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let object: DynamicObject = serde_json::from_value(manifest.clone()).map_err(|error| Usage {
+        message: format!("a manifest is no object of Kubernetes: {error}"),
+        hint: "it needs apiVersion, kind and metadata.name",
+    })?;
+    if kind.is_empty() || version.is_empty() || object.metadata.name.is_none() {
+        let message = "a manifest has no apiVersion, kind or metadata.name".to_owned();
+        return Err(Usage { message, hint: "every document of the file must be an object" }.into());
+    }
+    Ok((object, resource))
+}
+
+/// The API for an object, by whether it says a namespace.
+pub(crate) fn api(client: &Client, object: &DynamicObject, resource: &ApiResource) -> Api<DynamicObject> {
+    match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    }
+}
+
+/// How people name an object: `kind/name`.
+pub(crate) fn called(object: &DynamicObject) -> String {
+    let kind = object.types.as_ref().map(|types| types.kind.to_lowercase()).unwrap_or_default();
+    format!("{kind}/{}", object.metadata.name.as_deref().unwrap_or_default())
+}
+
+/// Whether a change is made, or only checked by the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Made,
+    Checked,
+}
+
+impl Change {
+    pub(crate) fn of(dry_run: bool) -> Self {
+        if dry_run { Self::Checked } else { Self::Made }
+    }
+
+    /// What follows the word for what was done.
+    pub(crate) fn note(self) -> &'static str {
+        match self {
+            Self::Made => "",
+            Self::Checked => " (dry run)",
+        }
+    }
+}
+
+/// What an object's change came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Did {
+    Created,
+    Configured,
+    Unchanged,
+}
+
+impl Did {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Makes an object what its manifest says, by server-side apply.
+pub(crate) async fn applied(
+    client: &Client,
+    manifest: &Value,
+    manager: &str,
+    change: Change,
+) -> anyhow::Result<(DynamicObject, Did)> {
+    let (object, resource) = object(manifest)?;
+    let api = api(client, &object, &resource);
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let doing = format!("applying {}", called(&object));
+    let before = api.get_opt(&name).await.map_err(|error| told(&doing, &error))?;
+    let params = PatchParams {
+        dry_run: change == Change::Checked,
+        force: true,
+        field_manager: Some(manager.to_owned()),
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+    };
+    let after =
+        api.patch(&name, &params, &Patch::Apply(manifest)).await.map_err(|error| told(&doing, &error))?;
+    let version = |object: &DynamicObject| object.metadata.resource_version.clone();
+    let did = match before {
+        None => Did::Created,
+        Some(before) if version(&before) == version(&after) => Did::Unchanged,
+        Some(_) => Did::Configured,
+    };
+    Ok((after, did))
+}

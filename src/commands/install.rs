@@ -1,0 +1,353 @@
+//! `airlock install controller` and `airlock uninstall controller`: this program, put into a cluster.
+//!
+//! - `image`: the program as an image; `manifests`: what is applied, with the site's values
+//! - `lockout`: what would lock airlock or the cluster out, and is refused
+//! - `steps`: what the API server is asked and what is waited for; `remove`: the way back
+//!
+//! Nothing is applied before everything was read and judged. Webhooks come after what answers them, so that at no
+//! time something is asked that is not there.
+//!
+//! `program -> image -> registry -> manifests -> ready -> webhooks -> settings`
+
+mod image;
+mod lockout;
+mod manifests;
+mod remove;
+mod steps;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use audit::Kind;
+use bundle_signer::statement::COSIGN_SIGN;
+use bundle_signer::{ImageName, Limits, NameRule, PublicKey};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use package_api::TrustPolicy;
+use package_api::name::PACKAGES_NAMESPACE;
+use packager::evidence::signing::{Order, sign};
+use packager::evidence::{Place, Question, collect, judge};
+use registry::client::{Client as Registry, ClientConfig, HostRule};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::image::Image;
+use self::lockout::OwnImage;
+use self::manifests::{Manifests, Site};
+pub(super) use self::remove::run as remove;
+use self::steps::Line;
+use super::cluster::reach::{Answer, connect, told, version};
+use crate::cli::{InstallController, RegistryArg};
+use crate::commands::image::docker_config;
+use crate::commands::read;
+use crate::commands::sign::private;
+use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
+use crate::printer::Printer;
+
+/// What was read and made before anything is changed.
+struct Prepared {
+    image: Image,
+    name: ImageName,
+    manifests: Manifests,
+    /// Further manifests of the user's.
+    extra: Vec<Value>,
+    credentials: Option<tempfile::NamedTempFile>,
+}
+
+pub(super) async fn run(
+    settings: &InstallController,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    if settings.dry_run {
+        let order = prepare(settings)?;
+        let extra: String =
+            order.extra.iter().map(|extra| format!("---\n{}", helm::yaml::write(extra))).collect();
+        let all: Vec<_> = order.manifests.all().chain(&order.extra).collect();
+        printer.result(&all, |_| order.manifests.text() + &extra)?;
+        return Ok(Status::Done);
+    }
+    let store = settings.registry.store.as_deref();
+    let mut work = logs.begin(Kind::ClusterInstall, ("cluster", &settings.cluster), store, printer)?;
+    let result = install(settings, &mut work, printer).await;
+    work.end(result)
+}
+
+/// Reads everything, makes the image, and refuses what would be a lock-out.
+fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
+    let registry = &settings.registry;
+    let program = match &settings.image.binary {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().context("cannot tell which program this is")?,
+    };
+    let image = Image::of(&program)?;
+    let name: ImageName = format!("{}/{}", registry.registry, settings.image.repository).parse()?;
+    let docker_config = credentials(registry)?;
+    let site = Site {
+        cluster: settings.cluster.clone(),
+        registry: registry.registry.clone(),
+        prefix: registry.registry_prefix.clone(),
+        ca: read(&registry.registry_ca)?,
+        docker_config: docker_config.clone(),
+        bundle_key: settings.bundle_key.as_deref().map(bundle_key).transpose()?,
+        replicas: settings.replicas,
+        image: format!("{name}@{}", image.digest),
+        settings: !settings.without_settings,
+    };
+    let manifests = Manifests::of(&site)?;
+    let mut extra = Vec::new();
+    for path in &settings.file {
+        let documents = helm::yaml::documents(&read(path)?, &helm::Limits::default());
+        let documents = documents.with_context(|| format!("`{}` is not YAML", path.display()))?;
+        extra.extend(documents.into_iter().filter(|document| !document.is_null()));
+    }
+    for manifest in manifests.all().chain(&manifests.webhooks).chain(&extra) {
+        if let Some(reason) = is_webhooks(manifest).then(|| lockout::of_webhooks(manifest)).flatten() {
+            return Err(locked_out(reason));
+        }
+        if let Some(policy) = policy(manifest)? {
+            lockout::of_policy(policy.name(), &policy.spec, &name).map_err(locked_out)?;
+        }
+    }
+    let credentials = docker_config.map(|text| {
+        let mut file = tempfile::NamedTempFile::new()?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        anyhow::Ok(file)
+    });
+    Ok(Prepared { image, name, manifests, extra, credentials: credentials.transpose()? })
+}
+
+fn is_webhooks(manifest: &Value) -> bool {
+    manifest["kind"] == "ValidatingWebhookConfiguration" || manifest["kind"] == "MutatingWebhookConfiguration"
+}
+
+fn policy(manifest: &Value) -> anyhow::Result<Option<TrustPolicy>> {
+    if manifest["kind"] != "TrustPolicy" {
+        return Ok(None);
+    }
+    let policy = serde_json::from_value(manifest.clone()).map_err(|error| Usage {
+        message: format!("a TrustPolicy cannot be read: {error}"),
+        hint: "docs/controller.md has one to begin with",
+    })?;
+    Ok(Some(policy))
+}
+
+fn locked_out(message: String) -> anyhow::Error {
+    Usage { message, hint: "nothing was applied; docs/controller.md tells how to begin with a policy" }.into()
+}
+
+/// `USER:PASSWORD` as Docker's configuration.
+fn credentials(registry: &RegistryArg) -> anyhow::Result<Option<String>> {
+    use base64::Engine as _;
+    let Some(path) = &registry.registry_credentials else { return Ok(None) };
+    let text = read(path)?;
+    let line = text.lines().next().unwrap_or_default();
+    if !line.contains(':') {
+        let message = format!("the first line of `{}` is not USER:PASSWORD", path.display());
+        return Err(Usage { message, hint: "write the registry's user and password there" }.into());
+    }
+    let auth = base64::engine::general_purpose::STANDARD.encode(line);
+    let host = registry.registry.to_string();
+    Ok(Some(json!({ "auths": { host: { "auth": auth } } }).to_string()))
+}
+
+/// A public key as EKS Anywhere's controller takes it: base64 of its DER form.
+fn bundle_key(path: &std::path::Path) -> anyhow::Result<String> {
+    let key = PublicKey::from_pem(&read(path)?)
+        .with_context(|| format!("`{}` is no key for bundles", path.display()))?;
+    Ok(key.to_pem().lines().filter(|line| !line.starts_with('-')).collect())
+}
+
+async fn install(
+    settings: &InstallController,
+    work: &mut Work<'_>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let client = connect(&settings.reach).await?;
+    let mut order = prepare(settings)?;
+    work.digests([order.image.digest.to_string()]);
+    work.evidence("image", &order.name);
+    let end = Instant::now() + settings.timeout;
+    let server = version(&client).await?;
+    let others = refuse_others(&client).await?;
+    printer.say(&format!("cluster of Kubernetes {}", server.git_version));
+    let place = place(settings, &order)?;
+    let there = order.image.put(&place).await?;
+    printer.say(&format!(
+        "image {}@{} {}",
+        order.name,
+        order.image.digest,
+        if there { "is there" } else { "was made" }
+    ));
+    if settings.key.key.is_some() {
+        signed(settings, &order, &place, work, printer).await?;
+    }
+    let policies: Vec<_> = others.into_iter().chain(given(&order)?).collect();
+    judged(&policies, &order, &place).await?;
+    let lines = steps(&client, settings, &order, end, printer).await?;
+    work.evidence("cluster", &server.git_version);
+    work.evidence("objects", &lines.len());
+    work.done()?;
+    let value = json!({
+        "cluster": settings.cluster, "image": format!("{}@{}", order.name, order.image.digest), "objects": lines,
+    });
+    printer.result(&value, |_| text(&lines))?;
+    Ok(Status::Done)
+}
+
+/// Applies in the order in which things need each other.
+async fn steps(
+    client: &Client,
+    settings: &InstallController,
+    order: &Prepared,
+    end: Instant,
+    printer: &Printer,
+) -> anyhow::Result<Vec<Line>> {
+    let (manifests, mut lines) = (&order.manifests, Vec::new());
+    steps::apply(client, &manifests.definitions, &mut lines).await?;
+    steps::established(client, &manifests.definitions, end).await?;
+    steps::apply(client, &manifests.controller, &mut lines).await?;
+    printer.say("waiting for the controller");
+    steps::ready(client, end).await?;
+    printer.say("waiting for the webhook to answer the API server");
+    steps::answers(client, end).await?;
+    steps::apply(client, &manifests.settings, &mut lines).await?;
+    steps::apply(client, &order.extra, &mut lines).await?;
+    if !settings.without_settings {
+        printer.say("ready; `airlock get packagebundlecontrollers` shows the active bundle");
+    }
+    Ok(lines)
+}
+
+fn text(lines: &[Line]) -> String {
+    lines.iter().map(|line| format!("{} {}\n", line.object, line.did.word())).collect()
+}
+
+/// Where the image goes.
+fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Place> {
+    let (arg, repository) = (&settings.registry, settings.image.repository.clone());
+    if let Some(folder) = &arg.store {
+        return Ok(Place::Store(store::Store::open_existing(folder)?, repository));
+    }
+    let host = arg.registry.clone();
+    let ca_pem = Some(read(&arg.registry_ca)?.into_bytes());
+    let rule = HostRule {
+        endpoint: host.endpoint().parse()?,
+        host: host.clone(),
+        prefix: None,
+        plain_http: false,
+        ca_pem,
+    };
+    let given = order.credentials.as_ref().map(|file| PathBuf::from(file.path()));
+    let docker_config = given.or_else(docker_config);
+    // A person waits: a registry that is silent for half a minute is not there.
+    let idle = std::time::Duration::from_secs(30);
+    let config = ClientConfig { hosts: vec![rule], docker_config, idle, ..ClientConfig::default() };
+    let client = Registry::new(config).map_err(packager::evidence::Error::Client)?;
+    Ok(Place::Registry(client, host, repository))
+}
+
+/// Signs the image in both of cosign's formats.
+async fn signed(
+    settings: &InstallController,
+    order: &Prepared,
+    place: &Place,
+    work: &mut Work<'_>,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let key = private(&settings.key, printer)?;
+    let manifest = &order.image.manifest;
+    let size = manifest.bytes().len() as u64;
+    let target = oci::Descriptor::new(manifest.media_type().clone(), order.image.digest.clone(), size);
+    let created = OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?;
+    let what = Order {
+        key: &key,
+        name: &order.name,
+        annotations: &BTreeMap::new(),
+        predicate_type: COSIGN_SIGN,
+        predicate: None,
+        legacy: true,
+        bundle: true,
+        created: &created,
+    };
+    sign(place, &target, &what).await?;
+    work.evidence("key", &key.public_key()?.hint());
+    Ok(())
+}
+
+/// The cluster's policies; webhooks of others that would ask airlock about its own pods are refused here.
+async fn refuse_others(client: &Client) -> anyhow::Result<Vec<TrustPolicy>> {
+    for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
+        let resource =
+            ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        let found =
+            api.list(&ListParams::default()).await.map_err(|error| told("listing webhooks", &error))?;
+        for configuration in found.items {
+            let mut value = serde_json::to_value(&configuration)?;
+            let own = |webhook: &Value| {
+                let service = &webhook["clientConfig"]["service"];
+                service["namespace"] == package_api::name::PACKAGES_NAMESPACE
+                    && service["name"] == "airlock-webhook"
+            };
+            if let Some(webhooks) = value["webhooks"].as_array_mut() {
+                webhooks.retain(own);
+            }
+            if let Some(reason) = lockout::of_webhooks(&value) {
+                return Err(locked_out(reason));
+            }
+        }
+    }
+    let api: Api<TrustPolicy> = Api::all(client.clone());
+    match api.list(&ListParams::default()).await {
+        Ok(found) => Ok(found.items),
+        // The definitions come with this installation.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(told("listing policies", &error)),
+    }
+}
+
+fn given(order: &Prepared) -> anyhow::Result<Vec<TrustPolicy>> {
+    let policies = order.extra.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(policies.into_iter().flatten().collect())
+}
+
+/// That every policy that reaches airlock lets its own image run. One that is given takes the place of the
+/// cluster's of the same name.
+async fn judged(policies: &[TrustPolicy], order: &Prepared, place: &Place) -> anyhow::Result<()> {
+    let newest: BTreeMap<_, _> = policies.iter().map(|policy| (policy.name().to_owned(), policy)).collect();
+    for (name, policy) in newest {
+        if lockout::of_policy(&name, &policy.spec, &order.name) != Ok(OwnImage::Judged) {
+            continue;
+        }
+        let trust = package_controller::policy::trust_file(&policy.spec)
+            .with_context(|| format!("the policy `{name}` cannot be used"))?;
+        let collected = collect(place, &order.image.digest, &Limits::default()).await?;
+        let question = Question {
+            digest: &order.image.digest,
+            name: &order.name,
+            name_rule: NameRule::Required,
+            predicate_type: COSIGN_SIGN,
+            gate: bundle_signer::Gate::Pull,
+            newest_policy: 0,
+        };
+        let verdict = judge(collected, &trust, &question);
+        if !verdict.decision.allowed {
+            let why: Vec<_> = verdict.decision.why_not.iter().map(ToString::to_string).collect();
+            return Err(Answer::refused(
+                format!(
+                    "the policy `{name}` would refuse airlock's own image {}@{}: {}",
+                    order.name,
+                    order.image.digest,
+                    why.join("; ")
+                ),
+                "nothing was applied; sign the image by a key of the policy: --key",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Configurations by which airlock, or the cluster, would lock itself out. Pure: manifests and facts go in, reasons
+//! come out, and with a reason nothing is applied.
+//!
+//! Out is who cannot come back by itself: a webhook that must answer before its own pod may start; a policy that
+//! refuses the image of what enforces it.
+
+use bundle_signer::ImageName;
+use package_api::TrustPolicySpec;
+use package_api::name::PACKAGES_NAMESPACE;
+use package_api::trust_policy::PolicyMode;
+use serde_json::Value;
+
+/// Where the cluster's own parts run, that everything else needs: names, network, proxies.
+const SYSTEM: &str = "kube-system";
+/// The label by which the API server names every namespace.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// The groups of airlock's own kinds, which no part of a cluster needs to come up.
+const OWN_GROUPS: [&str; 2] = [package_api::EKS_GROUP, package_api::AIRLOCK_GROUP];
+
+/// Why a webhook configuration would lock airlock or the cluster out.
+pub(super) fn of_webhooks(configuration: &Value) -> Option<String> {
+    let name = configuration["metadata"]["name"].as_str().unwrap_or_default();
+    let webhooks = configuration["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    webhooks.iter().filter(|webhook| stops(webhook)).find_map(|webhook| {
+        let hook = webhook["name"].as_str().unwrap_or_default();
+        let reached = [PACKAGES_NAMESPACE, SYSTEM].into_iter().find(|namespace| reaches(webhook, namespace))?;
+        Some(format!(
+            "the webhook `{hook}` of `{name}` stops what it cannot judge, and judges pods of `{reached}`: while airlock \
+             is down it could not be started again"
+        ))
+    })
+}
+
+/// Whether it stops pods, or what makes them, when nobody answers; Kubernetes' default is that it does.
+fn stops(webhook: &Value) -> bool {
+    let is_about_others = |rule: &Value| {
+        let groups = rule["apiGroups"].as_array().map(Vec::as_slice).unwrap_or_default();
+        !groups.iter().all(|group| OWN_GROUPS.iter().any(|own| group == own))
+    };
+    let rules = webhook["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
+    webhook["failurePolicy"] != "Ignore" && rules.iter().any(is_about_others)
+}
+
+/// Whether its selector takes a namespace of this name. Labels that the namespace may also have are not known, so an
+/// exclusion by them does not count.
+fn reaches(webhook: &Value, namespace: &str) -> bool {
+    let selector = &webhook["namespaceSelector"];
+    let label = |key: &str| (key == NAME_LABEL).then_some(namespace);
+    let labels = selector["matchLabels"].as_object();
+    let by_labels = labels.into_iter().flatten().all(|(key, value)| label(key).is_none_or(|is| value == is));
+    let expressions = selector["matchExpressions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    by_labels && expressions.iter().all(|expression| expression_takes(expression, namespace))
+}
+
+fn expression_takes(expression: &Value, namespace: &str) -> bool {
+    if expression["key"] != NAME_LABEL {
+        return true;
+    }
+    let values = expression["values"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let among = values.iter().any(|value| value == namespace);
+    match expression["operator"].as_str() {
+        Some("In") => among,
+        Some("NotIn") => !among,
+        Some("DoesNotExist") => false,
+        _ => true,
+    }
+}
+
+/// What a policy means for airlock's own image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum OwnImage {
+    /// It says nothing of it.
+    Free,
+    /// It must be satisfied.
+    Judged,
+}
+
+/// Why a policy would lock the cluster out; else, whether airlock's own image must satisfy it.
+pub(super) fn of_policy(name: &str, policy: &TrustPolicySpec, image: &ImageName) -> Result<OwnImage, String> {
+    if policy.mode != PolicyMode::Enforce {
+        return Ok(OwnImage::Free);
+    }
+    let chosen = policy.namespaces.as_ref();
+    let names = |namespace: &str| {
+        let named = chosen.and_then(|choice| choice.names.as_ref());
+        let by_label = chosen.and_then(|choice| choice.match_labels.as_ref());
+        let by_label = by_label.and_then(|labels| labels.get(NAME_LABEL));
+        named.into_iter().flatten().any(|name| name == namespace)
+            || by_label.is_some_and(|is| is == namespace)
+    };
+    if names(SYSTEM) {
+        return Err(format!(
+            "the policy `{name}` enforces in `{SYSTEM}`, where the cluster's own pods are: begin with mode warn there"
+        ));
+    }
+    // Labels that are not the name may be airlock's namespace's, too.
+    let by_others = chosen.is_some_and(|choice| choice.names.is_none() && choice.match_labels.is_some());
+    let about = policy
+        .images
+        .as_ref()
+        .is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, &image.to_string())));
+    // A policy for all namespaces leaves airlock's out today; its image must be good enough to run anywhere.
+    let reached = chosen.is_none() || names(PACKAGES_NAMESPACE) || by_others;
+    Ok(if reached && about { OwnImage::Judged } else { OwnImage::Free })
+}
+
+/// `HOST/PATH`: `*` is any one part, `**` at the end all that follow.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (mut parts, mut names) = (pattern.split('/'), name.split('/'));
+    loop {
+        match (parts.next(), names.next()) {
+            (Some("**"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(part), Some(name)) if part == name => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use package_api::trust_policy::NamespaceChoice;
+    use serde_json::json;
+
+    use super::*;
+
+    fn webhook(policy: &str, group: &str, selector: &Value) -> Value {
+        json!({ "metadata": { "name": "airlock" }, "webhooks": [{
+            "name": "images.airlock.dev", "failurePolicy": policy, "namespaceSelector": selector,
+            "rules": [{ "apiGroups": [group], "resources": ["pods"] }],
+        }]})
+    }
+
+    #[test]
+    fn a_webhook_that_would_judge_its_own_pod_is_a_lock_out() {
+        let all = json!({});
+        let out = |values: &[&str]| json!({ "matchExpressions": [{ "key": NAME_LABEL, "operator": "NotIn", "values": values }] });
+        let reason = of_webhooks(&webhook("Fail", "", &all)).unwrap();
+        assert!(reason.contains("images.airlock.dev") && reason.contains("eksa-packages"), "{reason}");
+        let reason = of_webhooks(&webhook("Fail", "apps", &out(&["eksa-packages"]))).unwrap();
+        assert!(reason.contains("kube-system"), "{reason}");
+        for fine in [
+            webhook("Fail", "", &out(&["eksa-packages", "kube-system"])),
+            webhook("Ignore", "", &all),
+            webhook("Fail", "packages.eks.amazonaws.com", &all),
+            webhook("Fail", "", &json!({ "matchLabels": { NAME_LABEL: "team" } })),
+        ] {
+            assert_eq!(of_webhooks(&fine), None, "{fine}");
+        }
+        // What somebody may take off again excludes nothing.
+        let label =
+            json!({ "matchExpressions": [{ "key": "airlock.dev/exempt", "operator": "DoesNotExist" }] });
+        assert!(of_webhooks(&webhook("Fail", "", &label)).is_some());
+    }
+
+    #[test]
+    fn a_policy_that_reaches_airlock_is_one_that_its_image_must_satisfy() {
+        let image: ImageName = "registry.site:5000/airlock/airlock".parse().unwrap();
+        let policy = |names: Option<&[&str]>, images: Option<&[&str]>| {
+            let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+            TrustPolicySpec {
+                images: images.map(list),
+                namespaces: names
+                    .map(|names| NamespaceChoice { names: Some(list(names)), match_labels: None }),
+                ..TrustPolicySpec::default()
+            }
+        };
+        let judged = |names, images| of_policy("p", &policy(names, images), &image);
+        assert_eq!(judged(Some(&["eksa-packages"]), None), Ok(OwnImage::Judged));
+        assert_eq!(judged(None, None), Ok(OwnImage::Judged));
+        assert_eq!(judged(None, Some(&["registry.site:5000/**"])), Ok(OwnImage::Judged));
+        assert_eq!(judged(None, Some(&["registry.site:5000/*/airlock"])), Ok(OwnImage::Judged));
+        assert_eq!(judged(None, Some(&["registry.site:5000/airlock", "docker.io/**"])), Ok(OwnImage::Free));
+        assert_eq!(judged(Some(&["team"]), None), Ok(OwnImage::Free));
+        assert!(judged(Some(&["kube-system"]), None).unwrap_err().contains("kube-system"));
+        let warns = TrustPolicySpec { mode: PolicyMode::Warn, ..policy(Some(&["kube-system"]), None) };
+        assert_eq!(of_policy("p", &warns, &image), Ok(OwnImage::Free));
+    }
+}

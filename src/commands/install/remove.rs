@@ -1,0 +1,102 @@
+//! `airlock uninstall controller`: webhooks first, then what answers them.
+
+use std::time::Instant;
+
+use audit::Kind;
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams};
+use package_api::Package;
+use serde_json::{Value, json};
+
+use super::manifests::Manifests;
+use crate::cli::UninstallController;
+use crate::commands::cluster::reach::{api, called, connect, object, told};
+use crate::failure::{Status, Usage};
+use crate::logged::{Logs, Work};
+use crate::printer::Printer;
+
+pub(in crate::commands) async fn run(
+    settings: &UninstallController,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    if settings.dry_run {
+        return take_away(settings, None, printer).await;
+    }
+    let mut work = logs.begin(Kind::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
+    let result = take_away(settings, Some(&mut work), printer).await;
+    work.end(result)
+}
+
+async fn take_away(
+    settings: &UninstallController,
+    work: Option<&mut Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let client = &connect(&settings.reach).await?;
+    let packages = packages(client).await?;
+    if !packages.is_empty() && !settings.leave_packages {
+        let message =
+            format!("packages are there, which nothing would look after any more: {}", packages.join(", "));
+        let hint = "delete them by `airlock delete packages`, or give --leave-packages";
+        return Err(Usage { message, hint }.into());
+    }
+    let end = Instant::now() + settings.timeout;
+    let mut gone = Vec::new();
+    for manifest in Manifests::to_remove(settings.all)? {
+        if deleted(client, &manifest, settings, end).await? {
+            let kind = manifest["kind"].as_str().unwrap_or_default().to_lowercase();
+            gone.push(format!("{kind}/{}", manifest["metadata"]["name"].as_str().unwrap_or_default()));
+        }
+    }
+    if let Some(work) = work {
+        work.evidence("objects", &gone.len());
+        work.done()?;
+    }
+    let value = json!({ "deleted": gone, "dryRun": settings.dry_run });
+    let note = if settings.dry_run { " (dry run)" } else { "" };
+    printer.result(&value, |_| gone.iter().map(|name| format!("{name} deleted{note}\n")).collect())?;
+    Ok(Status::Done)
+}
+
+/// Deletes an object and waits until it is gone; false when it was not there.
+async fn deleted(
+    client: &Client,
+    manifest: &Value,
+    settings: &UninstallController,
+    end: Instant,
+) -> anyhow::Result<bool> {
+    let (object, resource) = object(manifest)?;
+    let api = api(client, &object, &resource);
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let doing = format!("deleting {}", called(&object));
+    let params = DeleteParams { dry_run: settings.dry_run, ..DeleteParams::background() };
+    match api.delete(&name, &params).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
+        Err(error) => return Err(told(&doing, &error)),
+    }
+    while !settings.dry_run && api.get_opt(&name).await.map_err(|error| told(&doing, &error))?.is_some() {
+        anyhow::ensure!(
+            Instant::now() < end,
+            "{} is marked as deleted and not gone in time",
+            called(&object)
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    Ok(true)
+}
+
+/// The packages of all clusters, as `namespace/name`.
+async fn packages(client: &Client) -> anyhow::Result<Vec<String>> {
+    let api: Api<Package> = Api::all(client.clone());
+    match api.list(&ListParams::default()).await {
+        Ok(found) => {
+            let name = |package: &Package| format!("{}/{}", package.namespace(), package.name());
+            Ok(found.items.iter().map(name).collect())
+        }
+        // Without the definition there is none.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(told("listing packages", &error)),
+    }
+}

@@ -1,0 +1,153 @@
+//! Trust policies: what is refused of them, what they do in each mode, and what remains of one that is gone.
+
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use super::{SIGNED, Site, UNSIGNED, pod, policy, shared};
+
+impl Site {
+    fn key(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("{name}.pub"))).unwrap()
+    }
+
+    /// A policy for one namespace of its name, in force.
+    fn in_force(&self, name: &str, change: &dyn Fn(&mut Value)) -> Value {
+        let mut object = policy(name, &self.key("release"), "enforce", &json!({"names": [name]}));
+        change(&mut object["spec"]);
+        let (good, said) = self.cluster.apply(&object.to_string());
+        assert!(good, "{said}");
+        self.settled(name);
+        object
+    }
+
+    /// Waits until the controller has seen a policy as it is.
+    fn settled(&self, name: &str) -> Value {
+        crate::rig::wait("the policy's status", super::MINUTE, || {
+            let found = self.cluster.get(&["trustpolicy", name])?;
+            (found["status"]["observedGeneration"] == found["metadata"]["generation"]).then_some(found)
+        })
+    }
+
+    fn space(&self, name: &str) -> String {
+        self.judged(name);
+        // Judged by the policy of its own name alone.
+        self.cluster.kubectl(&["label", "namespace", name, "judged-"]);
+        name.to_owned()
+    }
+
+    /// A pod, made by the API; gives the warnings that whoever asked would see.
+    fn warned(&self, object: &Value) -> (bool, String) {
+        self.cluster.apply(&object.to_string())
+    }
+}
+
+fn in_hours(hours: i64) -> String {
+    (OffsetDateTime::now_utc() + Duration::hours(hours)).format(&Rfc3339).unwrap()
+}
+
+#[test]
+fn modes_warn_and_write_down_and_break_glass_is_told() {
+    let Some((_turn, site)) = shared() else { return };
+    let space = site.space("modes");
+    site.in_force("modes", &|spec| spec["mode"] = json!("warn"));
+    let (good, said) = site.warned(&pod(&space, "warned", UNSIGNED));
+    assert!(good && said.contains("Warning: image `registry.example/team/other:v1@sha256:"), "{said}");
+    site.in_force("modes", &|spec| spec["mode"] = json!("audit"));
+    let (good, said) = site.warned(&pod(&space, "audited", UNSIGNED));
+    assert!(good && !said.contains("Warning"), "{said}");
+    site.in_force("modes", &|_| {});
+    site.refuses(&pod(&space, "stopped", UNSIGNED), &["is refused by TrustPolicy `modes`"]);
+    let glass = |hours: i64, reason: &str| json!({"until": in_hours(hours), "reason": reason});
+    let broken = site.metric("airlock_webhook_break_glass_total");
+    site.in_force("modes", &|spec| spec["breakGlass"] = glass(1, "the key's keeper is ill"));
+    let (good, said) = site.warned(&pod(&space, "broken", UNSIGNED));
+    assert!(good && said.contains("Warning: break-glass until"), "{said}");
+    assert!(site.metric("airlock_webhook_break_glass_total") > broken);
+    let log = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
+    assert!(log.contains("break-glass: an image passes") && log.contains("the key's keeper is ill"), "{log}");
+    let mut long = policy("long", &site.key("release"), "enforce", &json!({"names": ["long"]}));
+    long["spec"]["breakGlass"] = glass(25, "x");
+    site.refuses(&long, &["more than 24 hours ahead"]);
+    long["spec"]["breakGlass"] = glass(1, " ");
+    site.refuses(&long, &["must say why"]);
+}
+
+#[test]
+fn a_sequence_never_goes_back_even_when_the_policy_was_deleted() {
+    let Some((_turn, site)) = shared() else { return };
+    let space = site.space("sequences");
+    let with = |sequence: u64| {
+        let mut object = policy("sequences", &site.key("other"), "enforce", &json!({"names": ["sequences"]}));
+        object["spec"]["trust"]["sequence"] = json!(sequence);
+        object
+    };
+    site.in_force("sequences", &|spec| spec["trust"]["sequence"] = json!(5));
+    assert_eq!(site.settled("sequences")["status"]["newestSequence"], 5);
+    site.makes(&pod(&space, "one", SIGNED));
+    let (good, said) = site.cluster.apply(&with(4).to_string());
+    assert!(!good && said.contains("it has sequence 4, but 5 was in force"), "{said}");
+    site.cluster.kubectl(&["delete", "trustpolicy", "sequences"]);
+    site.refuses(&with(4), &["it has sequence 4, but 5 was in force"]);
+    site.makes(&with(6));
+    site.settled("sequences");
+    // Another key is in force now, so that no verdict of before counts.
+    site.refuses(&pod(&space, "two", SIGNED), &["is refused by TrustPolicy `sequences`"]);
+}
+
+#[test]
+fn a_policy_that_could_not_be_used_or_would_lock_out_is_refused() {
+    let Some((_turn, site)) = shared() else { return };
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut object = policy("wrong", &site.key("other"), "enforce", &json!({"names": ["wrong"]}));
+        change(&mut object["spec"]);
+        object
+    };
+    site.refuses(
+        &with(&|spec| spec["trust"]["keys"][0]["publicKey"] = json!("none")),
+        &["TrustPolicy wrong is refused"],
+    );
+    site.refuses(&with(&|spec| spec["images"] = json!(["*/x"])), &["TrustPolicy wrong is refused"]);
+    site.refuses(
+        &with(&|spec| spec["require"] = json!([{"sign": "signature", "by": "nobody"}])),
+        &["nobody"],
+    );
+    let names = |name: &'static str| with(&move |spec| spec["namespaces"] = json!({"names": [name]}));
+    site.refuses(&names("kube-system"), &["`kube-system` is never judged"]);
+    site.refuses(&names("eksa-packages"), &["`eksa-packages` is never judged"]);
+    // The pod that the controller says it is.
+    site.makes(&pod("eksa-packages", "airlock", SIGNED));
+    site.refuses(&with(&|_| {}), &["it would refuse airlock's own image", "Sign that image first"]);
+    site.create(&with(&|spec| spec["images"] = json!(["other.example/**"])), true).unwrap();
+    site.create(&policy("right", &site.key("release"), "enforce", &json!({"names": ["x"]})), true).unwrap();
+    site.cluster.kubectl(&["delete", "pod", "airlock", "-n", "eksa-packages", "--force", "--grace-period=0"]);
+}
+
+#[test]
+fn what_a_policy_asks_for_is_what_it_gets() {
+    let Some((_turn, site)) = shared() else { return };
+    let space = site.space("rules");
+    let both = |spec: &mut Value| {
+        let keys = ["release", "other"].map(|name| json!({"name": name, "publicKey": site.key(name)}));
+        spec["trust"] =
+            json!({"keys": keys, "groups": [{"name": "both", "threshold": 2, "keys": ["release", "other"]}]});
+        spec["require"] = json!([{"sign": "signature", "by": "both"}]);
+    };
+    site.in_force("rules", &both);
+    site.refuses(
+        &pod(&space, "one", SIGNED),
+        &["asks for `signature` by `both`", "1 of the 2 that must of `both` signed"],
+    );
+    // Another registry is not what this policy is about; and a tag is not, where it says so.
+    site.in_force("rules", &|spec| spec["images"] = json!(["registry.example/team/*"]));
+    site.create(&pod(&space, "away", "public.example/any:1"), true).unwrap();
+    site.refuses(&pod(&space, "near", UNSIGNED), &["is refused by TrustPolicy `rules`"]);
+    site.in_force("rules", &|spec| spec["tags"] = json!("refuse"));
+    site.refuses(&pod(&space, "tagged", SIGNED), &["the policy takes none that is named by a tag"]);
+    site.create(&pod(&space, "digested", &format!("{SIGNED}@{}", site.digest(SIGNED))), true).unwrap();
+    // A key that was revoked counts no more.
+    let release = bundle_signer::PublicKey::from_pem(&site.key("release")).unwrap();
+    let revoked = json!([{"hint": release.hint(), "reason": "lost", "date": "2026-01-01"}]);
+    site.in_force("rules", &|spec| spec["trust"]["revocations"] = revoked.clone());
+    site.refuses(&pod(&space, "revoked", SIGNED), &["was revoked on 2026-01-01: lost"]);
+}

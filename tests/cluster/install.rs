@@ -1,0 +1,298 @@
+//! The controller put into a real cluster: our own program as an image, pulled by containerd from our own registry,
+//! run by the kubelet, asked by the API server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::commands::{AIRLOCK, airlock, fails, works};
+use crate::images;
+use crate::rig::{Cluster, NODE, possible, require, wait};
+
+/// The site: a registry with TLS, whose authority nodes know by what `airlock config` prints.
+pub(crate) struct Site {
+    pub(crate) cluster: Cluster,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+pub(crate) const REGISTRY: &str = "10.99.0.1:5000";
+
+impl Site {
+    /// Whether one can be made here; says what is missing.
+    pub(crate) fn possible() -> bool {
+        possible(true) && images::possible() && require(&["strip", "curl"])
+    }
+
+    /// A cluster apart, the registry in it, keys, and a real node that pulls from it alone.
+    pub(crate) fn new() -> Self {
+        let mut cluster = Cluster::apart(1);
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store").display().to_string();
+        let serve = [
+            "serve",
+            "--store",
+            &store,
+            "--create",
+            "--listen",
+            REGISTRY,
+            "--self-signed",
+            "--tls-name",
+            NODE,
+        ];
+        cluster.run_words("registry", AIRLOCK, &serve);
+        let ca = folder.path().join("store/tls/ca.crt");
+        wait("the registry", Duration::from_secs(30), || {
+            let url = format!("https://{REGISTRY}/v2/");
+            let ca = ca.display().to_string();
+            cluster
+                .command("curl")
+                .args(["-sf", "--cacert", &ca, &url])
+                .output()
+                .ok()?
+                .status
+                .success()
+                .then_some(())
+        });
+        let site = Self { cluster, folder };
+        let pause = site.path("pause");
+        images::busybox(&pause, &["sleep", "100000"]);
+        site.push(&pause, "pause:1");
+        works(&site.cluster, &["keys", "generate", "release"]);
+        works(&site.cluster, &["keys", "generate", "other"]);
+        let certs = site.certs();
+        site_node(site, &certs)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What `airlock config` prints for containerd, where this test's containerd looks.
+    fn certs(&self) -> PathBuf {
+        let (ca, to) =
+            (self.path("store/tls/ca.crt").display().to_string(), self.path("node").display().to_string());
+        let registry = format!("https://{REGISTRY}");
+        let config = [
+            "config",
+            "containerd",
+            "--registry",
+            &registry,
+            "--ca-file",
+            &ca,
+            "--mirror",
+            "registry.example",
+            "--output-dir",
+            &to,
+        ];
+        works(&self.cluster, &config);
+        let certs = self.path("node/etc/containerd/certs.d");
+        for entry in std::fs::read_dir(&certs).unwrap().flatten() {
+            let hosts = entry.path().join("hosts.toml");
+            let text = std::fs::read_to_string(&hosts).unwrap();
+            std::fs::write(hosts, text.replace("/etc/containerd/certs.d", &certs.display().to_string()))
+                .unwrap();
+        }
+        certs
+    }
+
+    /// Puts an OCI layout into the registry.
+    pub(crate) fn push(&self, layout: &Path, name: &str) {
+        let source = format!("oci:{}", layout.display());
+        let target = format!("docker://{REGISTRY}/{name}");
+        // Beside the key, skopeo would take it for a client's.
+        let tls = self.path("trusted");
+        std::fs::create_dir_all(&tls).unwrap();
+        std::fs::copy(self.path("store/tls/ca.crt"), tls.join("ca.crt")).unwrap();
+        let output = self
+            .cluster
+            .command("skopeo")
+            .args([
+                "--insecure-policy",
+                "copy",
+                "--quiet",
+                "--dest-cert-dir",
+                &tls.display().to_string(),
+                &source,
+                &target,
+            ])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A static airlock without what debuggers need, as a release is.
+    pub(crate) fn program(&self) -> String {
+        let path = self.path("airlock");
+        if !path.exists() {
+            assert!(Command::new("strip").arg("-o").arg(&path).arg(AIRLOCK).status().unwrap().success());
+        }
+        path.display().to_string()
+    }
+
+    /// `airlock install controller` with what this site has, and more.
+    pub(crate) fn install(&self, more: &[&str]) -> Vec<String> {
+        let ca = self.path("store/tls/ca.crt").display().to_string();
+        let words = [
+            "install",
+            "controller",
+            "--cluster",
+            "mgmt",
+            "--registry",
+            REGISTRY,
+            "--registry-ca",
+            &ca,
+            "--timeout",
+            "90s",
+        ];
+        let program = self.program();
+        let binary = ["--binary", program.as_str()];
+        let words = words.iter().chain(&binary).chain(more);
+        words.map(|word| (*word).to_owned()).collect()
+    }
+
+    pub(crate) fn installs(&self, more: &[&str]) -> String {
+        let words = self.install(more);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let output = airlock(&self.cluster, &words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{}", self.controller());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What the controller's pods are and say, for messages.
+    pub(crate) fn controller(&self) -> String {
+        let own = ["-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
+        let (_, pods) = self.cluster.tries(&[&["get", "pods", "-o", "wide"][..], &own].concat());
+        let logs = "tail -n 30 /var/log/pods/eksa-packages_airlock-controller-*/controller/*.log";
+        let logs = Command::new("sh").args(["-c", logs]).output().unwrap();
+        format!("{pods}\n{}", String::from_utf8_lossy(&logs.stdout))
+    }
+
+    fn cordon(&self, on: bool) {
+        self.cluster.kubectl(&[if on { "cordon" } else { "uncordon" }, "fake-0"]);
+    }
+}
+
+/// Pods of airlock must not go to the node that runs nothing.
+fn site_node(mut site: Site, certs: &Path) -> Site {
+    site.cluster.start_node(certs, &format!("{REGISTRY}/pause:1"));
+    site.cordon(true);
+    site
+}
+
+#[test]
+fn the_controller_is_installed_answers_is_upgraded_and_goes_again() {
+    if !Site::possible() {
+        return;
+    }
+    let site = Site::new();
+    let cluster = &site.cluster;
+    kustomized(cluster);
+    let key = ["--key", "release.key", "--bundle-key", "release.pub"];
+    let said = site.installs(&key);
+    assert!(said.contains("deployment/airlock-controller configured"), "{said}");
+    own_image_runs(cluster);
+    // Once more changes nothing, least of all the pods.
+    let before = pods(cluster);
+    let said = site.installs(&key);
+    assert!(said.lines().all(|line| line.ends_with(" unchanged")), "{said}");
+    assert_eq!(pods(cluster), before);
+    refused(&site);
+    goes(&site);
+}
+
+/// The folder `manifests` is built by kustomize, and taken by the API server.
+fn kustomized(cluster: &Cluster) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
+    let built = cluster.kubectl(&["kustomize", folder]);
+    for kind in [
+        "Namespace",
+        "CustomResourceDefinition",
+        "Deployment",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "ClusterRole",
+    ] {
+        assert!(built.contains(&format!("\nkind: {kind}\n")), "{kind}");
+    }
+    cluster.kubectl(&["apply", "--server-side", "-k", folder]);
+    let (good, said) = cluster.apply(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: root, namespace: eksa-packages}\nspec: {containers: [{name: root, image: x}]}\n",
+    );
+    assert!(!good && said.contains("violates PodSecurity \"restricted:latest\""), "{said}");
+}
+
+fn pods(cluster: &Cluster) -> Vec<String> {
+    let own = ["pods", "-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
+    let found = cluster.get(&own).unwrap();
+    let mut all: Vec<_> =
+        found["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["uid"].to_string()).collect();
+    all.sort();
+    all
+}
+
+/// The pods run the image by its digest, and the API server gets the webhook's answers.
+fn own_image_runs(cluster: &Cluster) {
+    let own = ["pods", "-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
+    let found = cluster.get(&own).unwrap();
+    let pods = found["items"].as_array().unwrap();
+    let ready: Vec<&Value> = pods.iter().filter(|pod| pod["status"]["phase"] == "Running").collect();
+    assert_eq!(ready.len(), 2);
+    for pod in ready {
+        let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
+        assert!(image.starts_with("10.99.0.1:5000/airlock/airlock@sha256:"), "{image}");
+        assert_eq!(pod["spec"]["nodeName"], "n1");
+    }
+    let bundle = json!({
+        "apiVersion": "packages.eks.amazonaws.com/v1alpha1", "kind": "PackageBundle",
+        "metadata": { "name": "v1-36-1", "namespace": "eksa-packages" }, "spec": { "packages": [] },
+    });
+    let (good, said) = cluster.apply(&bundle.to_string());
+    assert!(!good && said.contains("Missing signature"), "{said}");
+    let settings = cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"]).unwrap();
+    assert_eq!(settings["spec"]["defaultRegistry"], REGISTRY);
+}
+
+/// A policy that would refuse airlock's own image is not applied, and nothing else is.
+fn refused(site: &Site) {
+    let policy = |name: &str| {
+        let key = std::fs::read_to_string(site.cluster.path(name)).unwrap();
+        json!({
+            "apiVersion": "airlock.dev/v1alpha1", "kind": "TrustPolicy", "metadata": { "name": "site" },
+            "spec": { "trust": { "keys": [{ "name": "site", "publicKey": key }] } },
+        })
+        .to_string()
+    };
+    std::fs::write(site.cluster.path("policy.yaml"), policy("other.pub")).unwrap();
+    let words = site.install(&["-f", "policy.yaml"]);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    fails(&site.cluster, &words, 3, "the policy `site` would refuse airlock's own image");
+    assert!(site.cluster.get(&["trustpolicy", "site"]).is_none());
+    std::fs::write(site.cluster.path("policy.yaml"), policy("release.pub")).unwrap();
+    site.installs(&["-f", "policy.yaml", "--bundle-key", "release.pub"]);
+    assert!(site.cluster.get(&["trustpolicy", "site"]).is_some());
+    site.cluster.kubectl(&["delete", "trustpolicy", "site"]);
+}
+
+fn goes(site: &Site) {
+    let cluster = &site.cluster;
+    works(cluster, &["uninstall", "controller", "--dry-run"]);
+    assert!(cluster.get(&["deployment", "airlock-controller", "-n", "eksa-packages"]).is_some());
+    let said = works(cluster, &["uninstall", "controller"]);
+    assert!(said.contains("validatingwebhookconfiguration/airlock deleted"), "{said}");
+    for gone in [
+        "validatingwebhookconfiguration/airlock",
+        "mutatingwebhookconfiguration/airlock",
+        "clusterrole/airlock-controller",
+    ] {
+        assert!(cluster.get(&[gone]).is_none(), "{gone}");
+    }
+    // Nothing is in the way of pods any more, and what users made is there.
+    cluster.kubectl(&["run", "free", "--image", "registry.example/free:1"]);
+    assert!(cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"]).is_some());
+    assert_eq!(works(cluster, &["uninstall", "controller"]), "");
+    works(cluster, &["uninstall", "controller", "--all"]);
+    assert!(cluster.get(&["namespace", "eksa-packages"]).is_none());
+}

@@ -1,0 +1,214 @@
+//! The folder `manifests`: what is made from Rust is what stands there, and what stands there fits together.
+
+use std::path::{Path, PathBuf};
+
+use helm::{Limits, yaml};
+use package_controller::webhook::{Reach, configurations};
+use serde_json::{Value, json};
+
+use crate::cli::{airlock, fails};
+use crate::signing::{site, works};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
+}
+
+/// All documents of a file.
+fn documents(path: &Path) -> Vec<Value> {
+    yaml::documents(&std::fs::read_to_string(path).unwrap(), &Limits::default()).unwrap()
+}
+
+#[test]
+fn the_webhook_configurations_are_those_that_the_controller_makes() {
+    let reach = Reach {
+        namespace: "eksa-packages".to_owned(),
+        service: "airlock-webhook".to_owned(),
+        ..Reach::default()
+    };
+    let (validating, mutating) = configurations(&reach);
+    let head = "# What the controller makes by itself, with its authority as caBundle, and puts right when somebody changes it.\n\
+                # For reading; `AIRLOCK_TEST_BLESS=1 cargo test -p airlock --test it manifests` makes it anew.\n";
+    let made: Vec<_> = [json!(validating), json!(mutating)].iter().map(yaml::write).collect();
+    let text = format!("{head}{}", made.join("---\n"));
+    let path = folder().join("webhooks.yaml");
+    if std::env::var_os("AIRLOCK_TEST_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn every_manifest_is_listed_for_kustomize() {
+    let list = documents(&folder().join("kustomization.yaml")).remove(0);
+    let resources = list["resources"].as_array().unwrap().iter();
+    let listed: Vec<_> = resources.map(|resource| folder().join(resource.as_str().unwrap())).collect();
+    for path in &listed {
+        assert!(path.exists(), "{}", path.display());
+    }
+    for below in ["crds", "controller"] {
+        for entry in std::fs::read_dir(folder().join(below)).unwrap().flatten() {
+            let path = entry.path();
+            assert!(listed.contains(&path), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_controllers_pod_is_restricted_and_found_by_what_stands_around_it() {
+    let controller = folder().join("controller");
+    let read = |name: &str| documents(&controller.join(name)).remove(0);
+    let pod = read("deployment.yaml")["spec"]["template"].clone();
+    let labels = &pod["metadata"]["labels"];
+    for (file, at) in [
+        ("service.yaml", "/spec/selector"),
+        ("disruption-budget.yaml", "/spec/selector/matchLabels"),
+        ("network-policy.yaml", "/spec/podSelector/matchLabels"),
+        ("deployment.yaml", "/spec/selector/matchLabels"),
+    ] {
+        let manifest = read(file);
+        let selector = manifest.pointer(at).unwrap().as_object().unwrap();
+        assert!(!selector.is_empty(), "{file}");
+        for (key, value) in selector {
+            assert_eq!(&labels[key], value, "{file}");
+        }
+    }
+    let container = &pod["spec"]["containers"][0];
+    for (at, expected) in [
+        ("/securityContext/runAsNonRoot", json!(true)),
+        ("/securityContext/seccompProfile/type", json!("RuntimeDefault")),
+        ("/serviceAccountName", json!("airlock-controller")),
+    ] {
+        assert_eq!(pod["spec"].pointer(at), Some(&expected), "{at}");
+    }
+    for (at, expected) in [
+        ("/securityContext/readOnlyRootFilesystem", json!(true)),
+        ("/securityContext/allowPrivilegeEscalation", json!(false)),
+        ("/securityContext/capabilities/drop", json!(["ALL"])),
+        ("/readinessProbe/httpGet/path", json!("/readyz")),
+        ("/livenessProbe/httpGet/path", json!("/healthz")),
+    ] {
+        assert_eq!(container.pointer(at), Some(&expected), "{at}");
+    }
+    let namespace = documents(&folder().join("namespace.yaml")).remove(0);
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+}
+
+#[test]
+fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody() {
+    let folder = site();
+    let path = folder.path();
+    std::fs::write(path.join("credentials"), "ann:secret\n").unwrap();
+    std::fs::write(path.join("ca.crt"), "PEM\n").unwrap();
+    std::fs::write(path.join("program"), program()).unwrap();
+    let install = [
+        "install",
+        "controller",
+        "--cluster",
+        "mgmt",
+        "--registry",
+        "registry.site:5001",
+        "--store",
+        "store",
+        "--binary",
+        "program",
+        "--dry-run",
+    ];
+    let more = [
+        "--registry-ca",
+        "ca.crt",
+        "--registry-credentials",
+        "credentials",
+        "--bundle-key",
+        "release.pub",
+        "--registry-prefix",
+        "site/all",
+        "--replicas",
+        "3",
+    ];
+    let text = works(path, &[&install[..], &more].concat());
+    let all = yaml::documents(&text, &Limits::default()).unwrap();
+    let find = |kind: &str, name: &str| {
+        let found =
+            all.iter().find(|manifest| manifest["kind"] == kind && manifest["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("{kind} {name}\n{text}")).clone()
+    };
+    assert_eq!(all[0]["kind"], "Namespace");
+    let deployment = find("Deployment", "airlock-controller");
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let image = container["image"].as_str().unwrap();
+    assert!(image.starts_with("registry.site:5001/airlock/airlock@sha256:"), "{image}");
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    assert_eq!(
+        container["args"],
+        json!([
+            "controller",
+            "--registry=registry.site:5001",
+            "--registry-ca=/etc/airlock/registry/ca.crt",
+            "--docker-config=/etc/airlock/registry/config.json"
+        ])
+    );
+    let environment = container["env"].to_string();
+    assert!(environment.contains(r#"{"name":"CLUSTER_NAME","value":"mgmt"}"#), "{environment}");
+    assert!(environment.contains(r#""EKSA_PUBLIC_KEY","value":"MFkw"#), "{environment}");
+    assert!(find("NetworkPolicy", "airlock-controller")["spec"]["egress"].to_string().contains("5001"));
+    assert_eq!(find("Secret", "airlock-registry")["data"]["ca.crt"], "UEVNCg==");
+    find("Secret", "airlock-registry-pull");
+    assert_eq!(
+        find("PackageBundleController", "mgmt")["spec"]["defaultRegistry"],
+        "registry.site:5001/site/all"
+    );
+    find("Namespace", "eksa-packages-mgmt");
+    // Nobody was asked, and the same is printed each time.
+    assert_eq!(works(path, &[&install[..], &more].concat()), text);
+    assert!(!works(path, &["store", "list", "--store", "store"]).contains("airlock/airlock"));
+    let plain = works(path, &[&install[..], &["--plain-http", "--without-settings"]].concat());
+    assert!(
+        plain.contains("- --plain-http\n")
+            && !plain.contains("PackageBundleController\nmetadata:\n  name: mgmt")
+    );
+
+    std::fs::write(path.join("program"), "#!/bin/sh\n").unwrap();
+    fails(path, &[&install[..], &more].concat(), 2, "no program for 64-bit Linux");
+}
+
+/// The head of a static program.
+fn program() -> Vec<u8> {
+    let mut bytes = vec![0; 128];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    (bytes[18], bytes[32], bytes[54], bytes[56], bytes[64]) = (62, 64, 56, 1, 1);
+    bytes
+}
+
+#[test]
+fn what_would_lock_airlock_or_the_cluster_out_is_refused_before_anything_is_done() {
+    let folder = site();
+    let path = folder.path();
+    std::fs::write(path.join("program"), program()).unwrap();
+    let install = [
+        "install",
+        "controller",
+        "--cluster",
+        "mgmt",
+        "--registry-ca",
+        "release.pub",
+        "--registry",
+        "registry.site",
+        "--binary",
+        "program",
+        "--dry-run",
+        "-f",
+        "extra.yaml",
+    ];
+    let hook = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: mine}\n\
+                webhooks:\n- name: all.example\n  failurePolicy: Fail\n  rules: [{apiGroups: [''], resources: [pods]}]\n";
+    std::fs::write(path.join("extra.yaml"), hook).unwrap();
+    fails(path, &install, 2, "judges pods of `eksa-packages`");
+    std::fs::write(path.join("extra.yaml"), hook.replace("Fail", "Ignore")).unwrap();
+    assert!(airlock(path, &install).status.success());
+    let policy = "apiVersion: airlock.dev/v1alpha1\nkind: TrustPolicy\nmetadata: {name: strict}\nspec:\n  \
+                  namespaces: {names: [kube-system]}\n  trust: {keys: [{name: release, publicKey: x}]}\n";
+    std::fs::write(path.join("extra.yaml"), policy).unwrap();
+    fails(path, &install, 2, "enforces in `kube-system`");
+    std::fs::write(path.join("extra.yaml"), policy.replace("trust:", "tryst:")).unwrap();
+    fails(path, &install, 2, "a TrustPolicy cannot be read");
+}
