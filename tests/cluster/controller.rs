@@ -6,6 +6,7 @@
 mod faults;
 mod life;
 mod many;
+mod rights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,8 @@ impl Site {
         let mut cluster = Cluster::start(2);
         let registry = format!("127.0.0.1:{}", free_port());
         cluster.serve(&path.join("store"), &registry, &[]);
-        let upstream = proxy(&mut cluster);
+        let config = cluster.kubeconfig();
+        let upstream = proxy(&mut cluster, "kubectl-proxy", &config);
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds");
         cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]);
         cluster.kubectl(&["create", "namespace", "eksa-packages"]);
@@ -108,12 +110,13 @@ impl Site {
     }
 }
 
-fn proxy(cluster: &mut Cluster) -> u16 {
+/// A way to the API server in plain HTTP, with the rights of whoever the kubeconfig is of.
+fn proxy(cluster: &mut Cluster, name: &str, config: &Path) -> u16 {
     let port = free_port();
     let binary = crate::rig::program("kubectl").display().to_string();
-    let config = format!("--kubeconfig={}", cluster.kubeconfig().display());
+    let config = format!("--kubeconfig={}", config.display());
     let port_word = format!("--port={port}");
-    cluster.run_words("kubectl-proxy", &binary, &["proxy", &config, &port_word]);
+    cluster.run_words(name, &binary, &["proxy", &config, &port_word]);
     wait("kubectl's proxy", MINUTE, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
     port
 }
@@ -133,7 +136,12 @@ struct Shard {
 impl Shard {
     /// Its settings are made, and its namespace.
     fn new(site: &Arc<Site>, name: &str, bundle: &str) -> Self {
-        let between = Between::new(site.upstream, name);
+        Self::by(site, site.upstream, name, bundle)
+    }
+
+    /// The same by a way of its own to the API server.
+    fn by(site: &Arc<Site>, upstream: u16, name: &str, bundle: &str) -> Self {
+        let between = Between::new(upstream, name);
         let shard = Self {
             site: Arc::clone(site),
             name: name.to_owned(),

@@ -14,6 +14,8 @@ mod engine;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]
 mod programs;
