@@ -6,16 +6,19 @@ use audit::{Ending, Kind, Outcome};
 use bundle_signer::{TrustFile, Verified};
 use oci::Digest;
 use packager::bundle::BundleManifest;
-use packager::media::Media;
+use packager::media::{Media, mark_name};
+use packager::witness::notes::{Purpose, heed_policy, refuse_stale_policy};
 use packager::witness::{Admitted, Gatekeeper, LogVerdict, Now, Without, Witness, admit};
 
+use crate::commands::temporary_folder;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
+use store::Store;
 
 /// What a drive is compared with.
 pub(crate) struct Memory<'a> {
     /// The store that remembers.
-    pub(crate) store: Option<&'a Path>,
+    pub(crate) store: Option<&'a Store>,
     /// Whether, and as of when, it is to remember this drive.
     pub(crate) now: Option<Now>,
     pub(crate) without: Without,
@@ -29,7 +32,12 @@ pub(crate) fn let_in(
     memory: Memory<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Admitted> {
-    let stage = tempfile::tempdir()?;
+    // An old trust file may believe a key that was revoked since.
+    if let Some(store) = memory.store {
+        let heed = if memory.now.is_some() { heed_policy } else { refuse_stale_policy };
+        heed(store, Purpose::Content, trust.sequence())?;
+    }
+    let stage = temporary_folder("the copy of the drive's log")?;
     let witness = memory.store.map(Witness::of);
     let keeper = Gatekeeper {
         trust,
@@ -41,6 +49,20 @@ pub(crate) fn let_in(
     let admitted = admit(media, manifest, &keeper)?;
     if let Some(warning) = admitted.log().warning() {
         printer.say(&format!("warning: {warning}"));
+    }
+    let mut missing = match admitted.log() {
+        LogVerdict::Proved(finding) => finding.missing.clone(),
+        LogVerdict::NotAsked | LogVerdict::Without | LogVerdict::Lifted { .. } => Vec::new(),
+    };
+    let manifest = admitted.manifest().get();
+    if media.completion(manifest).is_none() {
+        missing.push(mark_name(&manifest.name));
+    }
+    for file in missing {
+        printer.say(&format!(
+            "warning: `{file}` is not beside the volumes, though a pack that ends writes it: it was not finished, not \
+             copied along, or removed"
+        ));
     }
     Ok(admitted)
 }

@@ -21,19 +21,21 @@ pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
 pub(crate) use self::cluster::{
-    Apply, Create, Delete, DeletePackages, Describe, FromFile, Get, Install, InstallPackage, List,
-    ListPackages, ReachArg, Uninstall, Upgrade, UpgradePackages,
+    Apply, ChartsArg, Create, Delete, DeletePackages, Describe, FromFile, Get, InCluster, Install,
+    InstallPackage, List, ListPackages, OnePackage, PackageCommand, PackageRights, ReachArg, RollbackPackage,
+    Uninstall, Upgrade, UpgradePackages,
 };
 pub(crate) use self::cluster_install::{InstallController, RegistryArg, UninstallController};
 pub(crate) use self::config::{Client, Config};
 pub(crate) use self::controller::Controller;
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
-    ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
+    Add as AddKeys, ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
 pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
 pub(crate) use self::trust::{
-    Attest, GateArg, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage, VerifyManifest,
+    Attest, GateArg, GateArgs, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage,
+    VerifyManifest,
 };
 use crate::env;
 
@@ -117,33 +119,8 @@ pub(crate) enum Command {
     /// Print manifests to begin with.
     #[command(subcommand)]
     Generate(Generate),
-    /// List what a bundle offers.
-    #[command(subcommand)]
-    List(List),
-    /// Install airlock's controller, or a package.
-    #[command(subcommand)]
-    Install(Install),
-    /// Take airlock's controller away.
-    #[command(subcommand)]
-    Uninstall(Uninstall),
-    /// Make packages in a cluster.
-    #[command(subcommand)]
-    Create(Create),
-    /// Make or change packages in a cluster.
-    #[command(subcommand)]
-    Apply(Apply),
-    /// Show packages, bundles and settings of a cluster.
-    #[command(subcommand)]
-    Get(Get),
-    /// Show everything about packages of a cluster.
-    #[command(subcommand)]
-    Describe(Describe),
-    /// Bring a cluster's packages to another bundle.
-    #[command(subcommand)]
-    Upgrade(Upgrade),
-    /// Delete packages of a cluster.
-    #[command(subcommand)]
-    Delete(Delete),
+    #[command(flatten)]
+    InCluster(InCluster),
     /// Make, import, show, rotate and revoke keys; make trust files.
     #[command(subcommand)]
     Keys(Keys),
@@ -213,7 +190,8 @@ pub(crate) struct Mirror {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: airlock pack --store store --to /media/usb --key release.key")]
+#[command(after_help = "With a trust file, its gate `pack` is asked about each image, chart and file.\n\
+    Example: airlock pack --store store --to /media/usb --key release.key --trust trust.yaml")]
 pub(crate) struct Pack {
     /// The lock.
     #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
@@ -225,6 +203,10 @@ pub(crate) struct Pack {
     pub(crate) to: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
     /// The largest volume, with a unit such as MiB or GB; 4 GiB - 64 KiB fits FAT32.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4294901760")]
     pub(crate) volume_size: u64,
@@ -320,6 +302,10 @@ pub(crate) struct Serve {
     /// Write the served URL to this file once listening.
     #[arg(long, value_name = "FILE")]
     pub(crate) address_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
 }
 
 #[derive(Clone, Debug, Args)]

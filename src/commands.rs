@@ -14,7 +14,7 @@ mod install;
 pub(crate) mod keys;
 pub(crate) mod mirror;
 pub(crate) mod pack;
-mod quarantine;
+pub(crate) mod quarantine;
 mod returned;
 pub(crate) mod serve;
 mod sign;
@@ -33,10 +33,7 @@ use bundle_signer::TrustFile;
 use clap::CommandFactory as _;
 use packager::lock::LockedItem;
 
-use crate::cli::{
-    Apply, Audit, Cli, Command, Create, Delete, Format, Install, MediaArg, StoreArg, TrustArg, Uninstall,
-    Upgrade,
-};
+use crate::cli::{Audit, Cli, Command, Format, MediaArg, StoreArg, TrustArg};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
@@ -57,7 +54,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
     }
     match command {
         Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
-        Command::Pack(settings) => pack::run(&settings, logs, printer),
+        Command::Pack(settings) => pack::run(&settings, logs, printer).await,
         Command::Verify(settings) => verify::run(&settings, logs, printer),
         Command::Inspect(settings) => inspect::run(&settings, printer),
         Command::Import(settings) => import::run(&settings, logs, printer),
@@ -69,18 +66,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),
         Command::Generate(settings) => generate::run(&settings, printer),
-        Command::List(settings) => cluster::list(&settings, printer).await,
-        Command::Install(Install::Controller(settings)) => install::run(&settings, logs, printer).await,
-        Command::Install(Install::Package(settings)) => cluster::install(&settings, logs, printer).await,
-        Command::Uninstall(Uninstall::Controller(settings)) => {
-            install::remove(&settings, logs, printer).await
-        }
-        Command::Create(Create::Packages(settings)) => cluster::create(&settings, logs, printer).await,
-        Command::Apply(Apply::Packages(settings)) => cluster::apply(&settings, logs, printer).await,
-        Command::Get(settings) => cluster::get(&settings, printer).await,
-        Command::Describe(settings) => cluster::describe(&settings, printer).await,
-        Command::Upgrade(Upgrade::Packages(settings)) => cluster::upgrade(&settings, logs, printer).await,
-        Command::Delete(Delete::Packages(settings)) => cluster::delete(&settings, logs, printer).await,
+        Command::InCluster(command) => cluster::run(command, logs, printer).await,
         Command::Keys(settings) => keys::run(&settings, logs, printer),
         Command::Sign(settings) => sign::run(&settings, logs, printer).await,
         Command::Attest(settings) => sign::attest(&settings, logs, printer).await,
@@ -136,7 +122,7 @@ fn open_or_imagine(
 ) -> anyhow::Result<(::store::Store, Option<tempfile::TempDir>)> {
     match ::store::Store::open_existing(&arg.store) {
         Err(::store::Error::Absent(_)) => {
-            let folder = tempfile::tempdir()?;
+            let folder = temporary_folder("an empty store")?;
             let store = ::store::Store::open(folder.path())?;
             printer
                 .say(&format!("there is no store at `{}`: planned as for an empty one", arg.store.display()));
@@ -151,8 +137,19 @@ fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile
     let Some(path) = &arg.trust else { return Ok(None) };
     let text = read(path)?;
     work.policy(path, &text);
-    let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", path.display()))?;
-    Ok(Some(trust))
+    Ok(Some(parse_trust(path, &text)?))
+}
+
+fn parse_trust(path: &Path, text: &str) -> anyhow::Result<TrustFile> {
+    TrustFile::parse(text).with_context(|| format!("`{}` cannot be used", path.display()))
+}
+
+/// A folder that goes when it is dropped.
+pub(crate) fn temporary_folder(what: &str) -> anyhow::Result<tempfile::TempDir> {
+    tempfile::tempdir().with_context(|| {
+        let within = std::env::temp_dir();
+        format!("cannot make a folder for {what} in `{}`; TMPDIR can name another place", within.display())
+    })
 }
 
 /// This process, for what is recorded of it.

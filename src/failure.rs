@@ -73,7 +73,8 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         if let Some(code) = cause.downcast_ref().and_then(package_bundle_code) {
             return code;
         }
-        if cause.is::<bundle_signer::eksa::Refusal>()
+        if cause.is::<crate::gates::Refused>()
+            || cause.is::<bundle_signer::eksa::Refusal>()
             || matches!(cause.downcast_ref::<bundle_signer::Error>(), Some(bundle_signer::Error::Eksa(_)))
         {
             return 3;
@@ -81,7 +82,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         if let Some(answer) = cause.downcast_ref::<Answer>() {
             return answer.code();
         }
-        if cause.is::<crate::commands::audit::NoEvent>() {
+        if cause.is::<crate::commands::audit::NoEvent>()
+            || cause.is::<crate::commands::quarantine::NoRecord>()
+        {
             return 4;
         }
         if let Some(error) = cause.downcast_ref::<audit::Error>() {
@@ -193,12 +196,21 @@ fn media_code(error: &bundle::Error) -> u8 {
         E::NoVolume(_)
         | E::MissingVolumes { .. }
         | E::NotInStore(_)
-        | E::Log(Refusal::Missing(_) | Refusal::NoReturn(_) | Refusal::NotQuarantined(_)) => 4,
+        | E::Log(
+            Refusal::Missing(_) | Refusal::NoReturn(_) | Refusal::NotQuarantined(_) | Refusal::NothingLost,
+        ) => 4,
         E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
         E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,
         E::Store(error) if error.is_out_of_space() => 5,
         E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Alarm(_) | E::Log(Refusal::Quarantined { .. }) => 7,
+        E::Alarm(_)
+        | E::Log(
+            Refusal::Quarantined { .. }
+            | Refusal::StalePolicy { .. }
+            | Refusal::MemoryGone(_)
+            | Refusal::MemoryBack { .. }
+            | Refusal::KeyGone(_),
+        ) => 7,
         E::Log(Refusal::Record(_)) | E::Unlogged(_) | E::Store(_) | E::Sign(_) | E::TargetBusy(_) => 1,
         _ => 3,
     }
@@ -218,6 +230,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
         usage
+            .or_else(|| cause.is::<crate::gates::Refused>().then_some(crate::gates::HINT))
             .or_else(|| cause.downcast_ref::<Answer>().and_then(Answer::hint))
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
             .or_else(|| {

@@ -112,6 +112,11 @@ impl Work<'_> {
         self.policies.push((path.display().to_string(), digest));
     }
 
+    /// The digest of the trust file that decides.
+    pub(crate) fn newest_policy(&self) -> Option<String> {
+        self.policies.last().map(|(_, digest)| digest.clone())
+    }
+
     /// The log, for what goes on logging by itself.
     pub(crate) fn journal(&mut self) -> anyhow::Result<Option<Arc<Journal>>> {
         self.open()?;

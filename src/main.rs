@@ -13,6 +13,7 @@ mod cli;
 mod commands;
 mod env;
 mod failure;
+mod gates;
 mod logged;
 mod printer;
 mod progress;

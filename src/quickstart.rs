@@ -35,6 +35,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         read_only: true,
         limits: Limits::default(),
         observer: None,
+        gate: None,
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
@@ -57,6 +58,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         read_only: false,
         limits: Limits::default(),
         observer: work.journal()?.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>),
+        gate: None,
     };
     work.done()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -152,7 +154,7 @@ async fn typed(arguments: &[&str], logs: &Logs, printer: &Printer) -> anyhow::Re
     match cli.command {
         Command::Keys(settings) => keys::run(&settings, logs, printer)?,
         Command::Mirror(settings) => mirror::run(&settings, logs, printer).await?,
-        Command::Pack(settings) => pack::run(&settings, logs, printer)?,
+        Command::Pack(settings) => pack::run(&settings, logs, printer).await?,
         Command::Verify(settings) => verify::run(&settings, logs, printer)?,
         Command::Import(settings) => import::run(&settings, logs, printer)?,
         other => anyhow::bail!("{other:?} is not part of the quickstart"),

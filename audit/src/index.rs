@@ -1,8 +1,11 @@
 //! Where to look: a database beside the log that can be made again from its entries, and is never believed.
 //!
-//! Every event that a search gives was read from the log and proved; a wrong index can only leave one out, which
-//! [`crate::verify`] finds. Its file is `index.sqlite` in the log's folder. One that does not fit the log is kept as
-//! `index.refused` for whoever asks why, and made anew.
+//! Every event that a search gives was read from the log and proved; a wrong index could only leave one out. So that it
+//! does not, the log's own key seals the file each time it is written (`seal`), and what does not fit its seal or the log
+//! is not asked: it is kept as `index.refused` for whoever asks why, and made anew. The file is `index.sqlite` in the
+//! log's folder; [`crate::verify`] compares it row by row.
+
+mod seal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use rusqlite::types::Value;
 use rusqlite::{
     Connection, OptionalExtension as _, Transaction, TransactionBehavior, params, params_from_iter,
 };
-use tlog::Hash;
+use tlog::{Checkpoint, Folder, Hash};
 
 use crate::{Error, Event, Filter, Reader, Result};
 
@@ -56,13 +59,25 @@ impl Index {
     pub fn open(reader: &Reader) -> Result<Self> {
         let path = Self::path(reader.path());
         let failed = |source| Error::Index { path: path.clone(), source };
+        // Two processes must not take each other's changes for a stranger's.
+        let held = seal::lock(reader.path());
+        let is_there = path.exists();
+        let fits = is_there && seal::fits(reader, &path);
+        if !fits && (held.is_none() || !seal::can_write(reader)) {
+            return Self::in_memory(reader);
+        }
+        if is_there && !fits {
+            return Self::anew(reader, "its seal is not there or does not fit: something else wrote to it");
+        }
         let refused = match Self::connect(&path) {
             Ok(connection) => {
                 let mut index = Self { connection, refused: None };
                 match index.catch_up(reader) {
-                    Ok(None) => return Ok(index),
-                    Ok(Some(why)) => Some(why),
-                    Err(Error::Index { source, .. }) if is_damage(&source) => Some("it is damaged"),
+                    Ok(Caught::Up) => return Ok(index),
+                    Ok(Caught::More) if held.is_none() => return Self::in_memory(reader),
+                    Ok(Caught::More) => return index.sealed(reader),
+                    Ok(Caught::Other(why)) => why,
+                    Err(Error::Index { source, .. }) if is_damage(&source) => "it is damaged",
                     Err(Error::Index { source, .. }) if is_unwritable(&source) => {
                         return Self::in_memory(reader);
                     }
@@ -70,13 +85,31 @@ impl Index {
                 }
             }
             Err(source) if is_unwritable(&source) => return Self::in_memory(reader),
-            Err(source) if is_damage(&source) => Some("it is damaged"),
+            Err(source) if is_damage(&source) => "it is damaged",
             Err(source) => return Err(failed(source)),
         };
+        Self::anew(reader, refused)
+    }
+
+    /// Puts the index aside and makes another one.
+    fn anew(reader: &Reader, why: &'static str) -> Result<Self> {
+        let path = Self::path(reader.path());
+        let failed = |source| Error::Index { path: path.clone(), source };
         fs::rename(&path, reader.path().join(REFUSED)).map_err(Error::io("put aside", &path))?;
-        let mut index = Self { connection: Self::connect(&path).map_err(failed)?, refused };
+        let mut index = Self { connection: Self::connect(&path).map_err(failed)?, refused: Some(why) };
         index.catch_up(reader)?;
-        Ok(index)
+        index.sealed(reader)
+    }
+
+    /// Has the log's key say that the file is as it was left.
+    fn sealed(self, reader: &Reader) -> Result<Self> {
+        let path = Self::path(reader.path());
+        let known = known(&self.connection).map_err(|source| Error::Index { path: path.clone(), source })?;
+        match known {
+            Some(known) => seal::write(reader, &path, (known.size, known.root)),
+            None => seal::remove(reader.path()),
+        }
+        Ok(self)
     }
 
     /// Makes the index anew, whatever is there.
@@ -140,26 +173,23 @@ impl Index {
     }
 
     /// Adds what is new. Says why not, if the index is not of this log's history.
-    fn catch_up(&mut self, reader: &Reader) -> Result<Option<&'static str>> {
+    fn catch_up(&mut self, reader: &Reader) -> Result<Caught> {
         let failed = |source| Error::Index { path: Self::path(reader.path()), source };
         let known = known(&self.connection).map_err(failed)?;
-        if known
-            .as_ref()
-            .is_some_and(|known| known.origin == reader.checkpoint().origin && known.size >= reader.size())
-        {
-            // Perhaps of a later checkpoint than this reader's.
-            return Ok(None);
+        let of_log = |known: &&Known| known.origin == reader.checkpoint().origin;
+        if let Some(known) = known.as_ref().filter(of_log).filter(|known| known.size >= reader.size()) {
+            return Ok(Self::is_ahead(known, reader));
         }
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior).map_err(failed)?;
         let begin = match self::known(&transaction).map_err(failed)? {
             None => 0,
             Some(known) if known.origin != reader.checkpoint().origin => {
-                return Ok(Some("it is of another log"));
+                return Ok(Caught::Other("it is of another log"));
             }
-            Some(known) if known.size >= reader.size() => return Ok(None),
+            Some(known) if known.size >= reader.size() => return Ok(Self::is_ahead(&known, reader)),
             Some(known) if reader.root(known.size)? != known.root => {
-                return Ok(Some("it is of another history of this log"));
+                return Ok(Caught::Other("it is of another history of this log"));
             }
             Some(known) => known.size,
         };
@@ -181,8 +211,33 @@ impl Index {
         };
         noted().map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        Ok(None)
+        Ok(Caught::More)
     }
+}
+
+impl Index {
+    /// An index that is as far as its reader, or further: others may have logged since the reader looked.
+    fn is_ahead(known: &Known, reader: &Reader) -> Caught {
+        let checkpoint = reader.checkpoint();
+        if known.size == checkpoint.size && known.root != checkpoint.root {
+            return Caught::Other("it is of another history of this log");
+        }
+        let now = || Checkpoint::read(&Folder::checkpoint(reader.path()).ok()?).ok();
+        if known.size > checkpoint.size && now().is_none_or(|now| now.size < known.size) {
+            return Caught::Other("it knows more than the log has, which was cut back");
+        }
+        Caught::Up
+    }
+}
+
+/// What became of bringing an index up to date.
+enum Caught {
+    /// It was.
+    Up,
+    /// It was written to.
+    More,
+    /// It cannot be, because of this.
+    Other(&'static str),
 }
 
 /// How far an index is.

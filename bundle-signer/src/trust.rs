@@ -24,6 +24,7 @@ use self::document::{Document, GroupText, RevocationText};
 pub use self::logs::TrustedLog;
 use self::role::Deed;
 pub use self::role::{Pattern, Role, What};
+use crate::statement::COSIGN_SIGN;
 use crate::{Error, PublicKey, Result};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
@@ -176,6 +177,27 @@ impl TrustFile {
     pub fn required(&self, gate: Gate) -> Vec<(&What, &str)> {
         let rules = self.rules(gate).into_iter().flat_map(|rules| &rules.rules);
         rules.map(|(what, by)| (what, by.as_str())).collect()
+    }
+
+    /// The statements that a gate asks for about images, as predicate types: those of its rules; a signature where it
+    /// has none; nothing where the file does not have the gate.
+    #[must_use]
+    pub fn asked(&self, gate: Gate) -> Vec<&str> {
+        let Some(rules) = self.rules(gate) else { return Vec::new() };
+        if rules.rules.is_empty() {
+            return vec![COSIGN_SIGN];
+        }
+        let statements = rules.rules.iter().filter_map(|(what, _)| match what {
+            What::Statement(kind) => Some(kind.as_str()),
+            What::Drive => None,
+        });
+        statements.collect()
+    }
+
+    /// Whose word a gate wants for a statement, by name; anybody's who may say it when it names none.
+    #[must_use]
+    pub fn asked_of(&self, gate: Gate, predicate_type: &str) -> Option<&str> {
+        self.rule(gate, &What::Statement(predicate_type.to_owned()))
     }
 
     fn rules(&self, gate: Gate) -> Option<&GateRules> {

@@ -33,6 +33,14 @@ impl Tag {
         format!("{}-{}.{suffix}", subject.algorithm(), subject.hex()).parse()
     }
 
+    /// Whether cosign would keep under it what belongs to some digest.
+    #[must_use]
+    pub fn is_attachment(&self) -> bool {
+        let Some((subject, suffix)) = self.0.split_once('.') else { return false };
+        let digest = subject.replacen('-', ":", 1).parse::<Digest>();
+        digest.is_ok_and(|digest| Self::of_attachment(&digest, suffix).is_ok_and(|tag| tag == *self))
+    }
+
     /// The tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -99,5 +107,9 @@ mod tests {
             Tag::of_attachment(&short, "sig").unwrap().as_str(),
             format!("sha256-{}.sig", short.hex())
         );
+        assert!(Tag::of_attachment(&short, "att").unwrap().is_attachment());
+        for other in ["v1", "sha256-ab.sig", "1.2.3", Tag::of_referrers(&short).as_str()] {
+            assert!(!other.parse::<Tag>().unwrap().is_attachment(), "{other}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub mod write;
 use oci::Digest;
 use serde::Deserialize;
 
-pub use alarm::{Alarm, AlarmKind};
+pub use alarm::{Alarm, AlarmKind, Whose};
 pub use examine::{Finding, Known};
 pub use refusal::Refusal;
 pub use write::{CarriedLog, SenderLog};

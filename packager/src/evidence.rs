@@ -2,6 +2,7 @@
 //!
 //! The same for a store and for a registry. What cannot be asked is an error, never "unsigned".
 
+pub mod gate;
 mod judge;
 mod place;
 pub mod signing;

@@ -246,7 +246,8 @@ fn read_mark(path: &Path) -> Option<Completion> {
 }
 
 /// The completion mark's file name.
-pub(crate) fn mark_name(name: &str) -> String {
+#[must_use]
+pub fn mark_name(name: &str) -> String {
     format!("{name}.complete.json")
 }
 

@@ -6,6 +6,7 @@
 //! senders/ID.json         the newest checkpoint of a log, cosigned, and the number of the newest drive of each name
 //! quarantine/HEX.json     alarms about a set, and who lifted them why
 //! sites/SITE.json         what a site acknowledged of this store's own log
+//! alarms/SITE.json        alarms about what a site returned, with the signed checkpoints
 //! lock                    who holds it may change any of this
 //! ```
 //!
@@ -13,11 +14,12 @@
 //! its drive imported. A crash before that leaves the older state, and the same drive is proved again.
 //!
 //! - [`mod@admit`]: may this drive come in? [`quarantine`]: what did not; [`returned`]: what goes back to the sender, and
-//!   [`acknowledge`]: what the sender keeps of it
+//!   [`acknowledge`]: what the sender keeps of it; [`notes`]: what the store's database knows of all this
 
 pub mod acknowledge;
 pub mod admit;
 mod key;
+pub mod notes;
 pub mod quarantine;
 pub mod returned;
 
@@ -27,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use store::Store;
 use tlog::{Checkpoint, Note};
 
 pub use self::acknowledge::Acknowledged;
@@ -47,9 +50,11 @@ pub struct Now {
 }
 
 /// The folder `witness` of a store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Witness {
     root: PathBuf,
+    /// Its database knows what there was.
+    store: Store,
 }
 
 /// What is remembered of a sender's log.
@@ -62,19 +67,21 @@ struct Sender {
 }
 
 impl Witness {
-    /// Of the store at `store`. Nothing is made before there is something to remember.
+    /// Of a store. Nothing is made before there is something to remember.
     #[must_use]
-    pub fn of(store: &Path) -> Self {
-        Self { root: store.join("witness") }
+    pub fn of(store: &Store) -> Self {
+        Self { root: store.root().join("witness"), store: store.clone() }
     }
 
     /// Keeps others from changing anything as long as it is held.
     fn lock(&self) -> Result<File, Error> {
+        self.check_folder()?;
         fs::create_dir_all(&self.root).map_err(Error::io("create", &self.root))?;
         let path = self.root.join("lock");
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(Error::io("open", &path))?;
         file.lock().map_err(Error::io("lock", &path))?;
+        self.note_folder()?;
         Ok(file)
     }
 
@@ -88,13 +95,17 @@ impl Witness {
     /// [`Refusal::Record`] when what was remembered is damaged: then nothing is believed.
     pub fn known(&self, origin: &str) -> Result<Option<Known>, Error> {
         let path = self.sender(origin);
-        let Some(sender) = self.read::<Sender>(&path)? else { return Ok(None) };
+        let Some(sender) = self.read::<Sender>(&path)? else {
+            self.check_sender(origin, None)?;
+            return Ok(None);
+        };
         let damaged = || Refusal::Record(path.clone());
         let note = Note::parse(sender.checkpoint.as_bytes()).map_err(|_| damaged())?;
         let checkpoint = Checkpoint::read(&note).map_err(|_| damaged())?;
         if checkpoint.origin != origin {
             return Err(damaged().into());
         }
+        self.check_sender(origin, Some(checkpoint.size))?;
         Ok(Some(Known { note, checkpoint, drives: sender.drives }))
     }
 
@@ -103,8 +114,10 @@ impl Witness {
         let known = self.known(&finding.origin)?;
         let mut note = finding.note.clone();
         let mut drives = BTreeMap::new();
+        let mut known_size = 0;
         if let Some(known) = known {
             drives = known.drives;
+            known_size = known.checkpoint.size;
             if known.note.text() == note.text() {
                 // The same state: what is there already is kept, so that nothing is said twice.
                 note = known.note;
@@ -112,12 +125,21 @@ impl Witness {
         }
         let newest = drives.entry(name.to_owned()).or_insert(finding.number);
         *newest = finding.number.max(*newest);
-        let key = key::own(&self.root)?;
+        let key = self.key()?;
         if tlog::cosignature::verify(&note, &key.verifier()).is_err() {
             note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
         }
         let sender = Sender { origin: finding.origin.clone(), checkpoint: note.to_string(), drives };
-        self.write(&self.sender(&finding.origin), &sender)
+        self.write(&self.sender(&finding.origin), &sender)?;
+        self.note_sender(&finding.origin, finding.size.max(known_size))
+    }
+
+    /// How many entries of a log a record says.
+    fn sender_size(&self, path: &Path) -> Result<Option<u64>, Error> {
+        let Some(sender) = self.read::<Sender>(path)? else { return Ok(None) };
+        let damaged = |_| Refusal::Record(path.to_owned());
+        let note = Note::parse(sender.checkpoint.as_bytes()).map_err(damaged)?;
+        Ok(Some(Checkpoint::read(&note).map_err(damaged)?.size))
     }
 
     /// Every log that is remembered, with its cosigned checkpoint.
@@ -127,12 +149,14 @@ impl Witness {
             let Some(sender) = self.read::<Sender>(&path)? else { continue };
             let note =
                 Note::parse(sender.checkpoint.as_bytes()).map_err(|_| Refusal::Record(path.clone()))?;
+            self.check_sender(&sender.origin, self.sender_size(&path)?)?;
             found.push((sender.origin, note));
         }
         Ok(found)
     }
 
     fn records(&self, folder: &str) -> Result<Vec<PathBuf>, Error> {
+        self.check_folder()?;
         let folder = self.root.join(folder);
         let listing = match fs::read_dir(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -9,6 +9,7 @@ mod auth;
 mod blobs;
 mod connection;
 mod download;
+mod gate;
 mod handle;
 mod intake;
 mod listing;
@@ -29,6 +30,7 @@ use store::Store;
 use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
+pub use gate::{Gate, Pull, Push, Stop};
 pub use observe::{Changed, Deed, Observer, Refused, Visitor};
 pub use serve::serve;
 
@@ -48,13 +50,16 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Who is told of changes before the client is.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Who decides about manifests; without, they all go through.
+    pub gate: Option<Arc<dyn Gate>>,
 }
 
 impl ServerConfig {
     /// A server for everybody with the usual limits.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, read_only: false, auth: Auth::Anonymous, limits: Limits::default(), observer: None }
+        let (auth, limits) = (Auth::Anonymous, Limits::default());
+        Self { store, read_only: false, auth, limits, observer: None, gate: None }
     }
 }
 
@@ -105,6 +110,7 @@ struct App {
     limits: Limits,
     transfers: Arc<Semaphore>,
     observer: Option<Arc<dyn Observer>>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl App {
@@ -154,6 +160,7 @@ pub fn router(config: ServerConfig) -> Router {
         limits: config.limits,
         transfers: Arc::new(Semaphore::new(config.limits.transfers)),
         observer: config.observer,
+        gate: config.gate,
     });
     Router::new().fallback(move |request: Request| handle::handle(Arc::clone(&app), request))
 }

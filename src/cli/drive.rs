@@ -10,6 +10,27 @@ use super::{StoreArg, TrustArg};
 pub(crate) enum Quarantine {
     /// List drives that raised an alarm, and who lifted it why.
     List(StoreArg),
+    /// Show what raised an alarm, with the signed checkpoints that prove it.
+    #[command(after_help = "Example: airlock quarantine show sha256:… --store store")]
+    Show {
+        /// The set, or the site that returned it, as `quarantine list` prints them.
+        #[arg(value_name = "SET|SITE")]
+        what: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Go on where files of the store's folder `witness` were lost: what they told is forgotten.
+    #[command(
+        after_help = "Put the folder back from a copy, if there is one: with it, old drives can still be told.\n\
+        Example: airlock quarantine begin-anew --reason 'disk lost, no copy' --store store"
+    )]
+    BeginAnew {
+        /// Why; it is logged.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
     /// Lift a quarantine: the set may be imported in spite of this alarm.
     #[command(
         after_help = "Example: airlock quarantine release sha256:… --reason 'sender confirms drive 12 by telephone' --store store"
@@ -48,7 +69,7 @@ pub(crate) struct Acknowledge {
     pub(crate) store: StoreArg,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     let sound = (1..=1024).contains(&text.len()) && !text.chars().any(char::is_control);
     if sound { Ok(text.to_owned()) } else { Err("it is 1 to 1024 printable characters".to_owned()) }

@@ -58,6 +58,8 @@ pub(crate) enum Keys {
     Rotate(Rotate),
     /// Write into a trust file that a key's signatures no longer count.
     Revoke(Revoke),
+    /// Add keys, logs or witnesses to a trust file.
+    Add(Add),
     /// Write a trust file that accepts these public keys, each named after its file.
     Trust {
         /// Public keys, PEM.
@@ -142,6 +144,28 @@ pub(crate) struct Revoke {
     /// When, for people; today (UTC) unless given.
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) date: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArg,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "The file's sequence grows by one, and the old file is kept.\n\
+    Examples:\n  \
+    airlock keys add --log /media/usb/key.pub --trust trust.yaml\n  \
+    airlock keys add second.pub --witness site-0123456789abcdef.airlock.local+5e6f7a8b+BL... --trust trust.yaml"
+)]
+pub(crate) struct Add {
+    /// Public keys, PEM, each named after its file; each may sign anything until the file gives it roles.
+    #[arg(value_name = "PUBLIC_KEY")]
+    pub(crate) keys: Vec<PathBuf>,
+    /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log: Vec<String>,
+    /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) witness: Vec<String>,
     #[command(flatten)]
     pub(crate) change: ChangeArg,
 }

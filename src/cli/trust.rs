@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{KeyArg, TrustArg};
+use super::drive::reason;
+use super::{KeyArg, StoreArg, TrustArg};
 
 #[derive(Debug, Args)]
 #[command(
@@ -141,6 +142,19 @@ pub(crate) struct ImageArg {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
+/// How gates of the trust file look at images.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GateArgs {
+    /// With a trust file: take signatures that do not say under which name the image is signed, as `cosign sign` 3 makes
+    /// them.
+    #[arg(long)]
+    pub(crate) allow_unnamed: bool,
+    /// With a trust file: the registry's name, `HOST[:PORT]`, under which images of repositories without that of an
+    /// upstream are signed.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry_name: Option<oci::RegistryHost>,
+}
+
 /// How something is signed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct HowArg {
@@ -176,6 +190,24 @@ pub(crate) enum Trust {
         /// The trust file.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+    },
+    /// Have a trust file decide in a store, though one with a greater sequence did.
+    #[command(
+        after_help = "Give the file a greater sequence instead, if you can: that works at every site.\n\
+        Example: airlock trust accept trust.yaml --reason 'number 9 was a mistake' --store store"
+    )]
+    Accept {
+        /// The trust file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Why; it is logged.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// For what sites return (`airlock acknowledge`), not for drives and images.
+        #[arg(long)]
+        sites: bool,
+        #[command(flatten)]
+        store: StoreArg,
     },
     /// Print the JSON Schema of the trust file.
     Schema,

@@ -37,7 +37,7 @@ fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
     let without = if settings.without_log { Without::Allow } else { Without::Refuse };
     let admit = |store: &Store, now| {
-        let memory = Memory { store: Some(store.root()), now, without };
+        let memory = Memory { store: Some(store), now, without };
         let_in(&media, manifest, &trust, memory, printer)
     };
     let report = if settings.dry_run {

@@ -27,7 +27,7 @@ use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
 pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
-    let revoked;
+    let (revoked, changed);
     let (kind, object, name) = match settings {
         Keys::Show(settings) => return show(settings, printer),
         Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name),
@@ -36,6 +36,11 @@ pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Re
         Keys::Revoke(settings) => {
             revoked = PathBuf::from(&settings.revoked);
             (Kind::KeyRevoke, "key", &revoked)
+        }
+        Keys::Add(settings) => {
+            let change = &settings.change;
+            changed = change.to.clone().or_else(|| change.trust.trust.clone()).unwrap_or_default();
+            (Kind::PolicyWrite, "policy", &changed)
         }
         Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to),
     };
@@ -58,6 +63,7 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
         Keys::Show(settings) => show(settings, printer),
         Keys::Rotate(settings) => change::rotate(settings, work, printer),
         Keys::Revoke(settings) => change::revoke(settings, work, printer),
+        Keys::Add(settings) => change::add(settings, work, printer),
         Keys::Trust { keys, log, witness, to } => {
             let count = trust(keys, (log, witness), to)?;
             work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
@@ -194,24 +200,40 @@ fn trust(
     (logs, witnesses): (&[String], &[String]),
     to: &Path,
 ) -> anyhow::Result<usize> {
-    let mut named = Vec::new();
-    for path in keys {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let key = PublicKey::from_pem(&read(path)?)
-            .with_context(|| format!("`{}` cannot be used", path.display()))?;
-        named.push((name, key));
-    }
-    let trust = TrustFile::new(named)?.with_logs(log_keys(logs)?, log_keys(witnesses)?)?;
+    let trust = TrustFile::new(named_keys(keys)?)?.with_logs(log_keys(logs)?, log_keys(witnesses)?)?;
     write_new(to, trust.to_yaml().as_bytes(), 0o644)?;
     Ok(keys.len())
+}
+
+/// Public keys, each named after its file.
+fn named_keys(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, PublicKey)>> {
+    let key = |path: &PathBuf| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = read(path)?;
+        if text.trim_end().parse::<VerifierKey>().is_ok() {
+            let message =
+                format!("`{}` is the key of a log or of a witness, not of a signer", path.display());
+            return Err(Usage { message, hint: "give a log's key by --log, a site's by --witness" }.into());
+        }
+        let key = PublicKey::from_pem(&text);
+        Ok((name, key.with_context(|| format!("`{}` cannot be used", path.display()))?))
+    };
+    paths.iter().map(key).collect()
 }
 
 /// Keys of logs or witnesses, as text or in files, each under its own name.
 fn log_keys(texts: &[String]) -> anyhow::Result<Vec<(String, VerifierKey)>> {
     let key = |text: &String| {
         let content = if text.contains('+') { text.clone() } else { read(Path::new(text))? };
-        let key: VerifierKey =
-            content.trim_end().parse().with_context(|| format!("`{text}` cannot be used"))?;
+        let parsed = content.trim_end().parse::<VerifierKey>();
+        if parsed.is_err() && content.contains("-----BEGIN") {
+            let message =
+                format!("`{text}` is a PEM key, as signers have, not the key of a log or of a witness");
+            let hint = "a log's key is the file `log/key.pub` of its store, a site's the `key.pub` that it returned; both \
+                        are of the form NAME+ID+BASE64";
+            return Err(Usage { message, hint }.into());
+        }
+        let key = parsed.with_context(|| format!("`{text}` cannot be used"))?;
         Ok((key.name().to_owned(), key))
     };
     texts.iter().map(key).collect()
@@ -258,8 +280,14 @@ fn in_token(uri: &str, password: &PasswordArg) -> anyhow::Result<PrivateKey> {
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let failed = || format!("cannot write `{}`", path.display());
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).with_context(failed)?;
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let message = format!("`{}` is there already, and is not written over", path.display());
+            let hint = "name another file, or move this one away; `airlock keys add` adds to a trust file";
+            return Err(Usage { message, hint }.into());
+        }
+        opened => opened.with_context(failed)?,
+    };
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
         let _ = std::fs::remove_file(path);

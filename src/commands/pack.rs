@@ -7,34 +7,37 @@ use oci::Digest;
 use packager::drive_log::SenderLog;
 use packager::lock::Lock;
 use packager::pack::{WriteOptions, plan, write};
+use packager::witness::notes::{Purpose, heed_policy, refuse_stale_policy};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::admission::log_alarm;
 use crate::carried::{Carried, finish};
 use crate::cli::Pack;
-use crate::commands::{contents, keys};
+use crate::commands::{contents, keys, parse_trust, read};
 use crate::failure::{Status, Usage};
+use crate::gates;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
 
-pub(crate) fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     if settings.dry_run {
-        return put(settings, None, printer);
+        return put(settings, None, printer).await;
     }
     let to = settings.to.display().to_string();
     let mut work = logs.begin(Kind::Pack, ("set", &to), Some(&settings.store.store), printer)?;
-    let result = put(settings, Some(&mut work), printer);
+    let result = put(settings, Some(&mut work), printer).await;
     log_alarm(&result, logs, Some(&settings.store.store), printer)?;
     work.end(result)
 }
 
-fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyhow::Result<Status> {
+async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyhow::Result<Status> {
     let lock = Lock::read(&settings.lock)?;
     let store = store::Store::open_existing(&settings.store.store)?;
-    let progress = Progress::new(printer);
     let Some(work) = work else {
+        ask(settings, &lock, &store, None, printer).await?;
+        let progress = Progress::new(printer);
         let plan = plan(&lock, &store, settings.volume_size, None, &progress)?;
         printer.result(&plan.volumes, |volumes| {
             volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name)).collect()
@@ -43,6 +46,8 @@ fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyho
     };
     work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
     work.digests(contents(&lock.items));
+    ask(settings, &lock, &store, Some(&mut *work), printer).await?;
+    let progress = Progress::new(printer);
     let key = settings.key.key.as_ref().ok_or_else(|| Usage {
         message: "no private key was given, and a drive must be signed".to_owned(),
         hint: "give --key FILE; make one with `airlock keys generate`",
@@ -85,4 +90,26 @@ fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyho
             + &format!("set {}\n{proof}: safe to unplug after unmounting\n", report.set)
     })?;
     Ok(Status::Done)
+}
+
+/// Asks the gate `pack`, if there is a trust file.
+async fn ask(
+    settings: &Pack,
+    lock: &Lock,
+    store: &store::Store,
+    mut work: Option<&mut Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let Some(path) = &settings.trust.trust else { return Ok(()) };
+    let text = read(path)?;
+    let heed = match &mut work {
+        None => refuse_stale_policy,
+        Some(work) => {
+            work.policy(path, &text);
+            heed_policy
+        }
+    };
+    let trust = parse_trust(path, &text)?;
+    heed(store, Purpose::Content, trust.sequence())?;
+    gates::pack(lock, store, (&trust, &settings.gate), work, printer).await
 }

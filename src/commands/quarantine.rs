@@ -3,7 +3,8 @@
 use audit::Kind;
 use oci::Digest;
 use packager::witness::Witness;
-use packager::witness::quarantine::{Event, Record};
+use packager::witness::quarantine::{Event, Record, SiteRecord};
+use serde_json::json;
 use store::Store;
 
 use crate::cli::{Quarantine, StoreArg};
@@ -15,6 +16,14 @@ use crate::printer::Printer;
 pub(crate) fn run(settings: &Quarantine, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Quarantine::List(store) => list(store, printer),
+        Quarantine::Show { what, store } => show(what, store, printer),
+        Quarantine::BeginAnew { reason, store } => {
+            let name = store.store.display().to_string();
+            let begun = ("store", name.as_str());
+            let mut work = logs.begin(Kind::AlarmRelease, begun, Some(&store.store), printer)?;
+            let result = begin_anew(reason, store, &mut work, printer);
+            work.end(result)
+        }
         Quarantine::Release { set, reason, store } => {
             let name = set.to_string();
             let begun = ("set", name.as_str());
@@ -26,14 +35,55 @@ pub(crate) fn run(settings: &Quarantine, logs: &Logs, printer: &Printer) -> anyh
 }
 
 fn list(store: &StoreArg, printer: &Printer) -> anyhow::Result<Status> {
-    let store = Store::open_existing(&store.store)?;
-    let records = Witness::of(store.root()).quarantined()?;
-    printer.result(&records, |records| {
-        if records.is_empty() {
-            "no drive ever raised an alarm\n".to_owned()
-        } else {
-            records.iter().map(text).collect()
+    let store = Store::open_to_read(&store.store)?;
+    let witness = Witness::of(&store);
+    let (records, sites) = (witness.quarantined()?, witness.alarmed_sites()?);
+    let all = records.iter().map(|record| json!(record)).chain(sites.iter().map(|site| json!(site)));
+    printer.result(&all.collect::<Vec<_>>(), |all| {
+        if all.is_empty() {
+            return "no drive ever raised an alarm, and no site\n".to_owned();
         }
+        records.iter().map(text).chain(sites.iter().map(site_text)).collect()
+    })?;
+    Ok(Status::Done)
+}
+
+/// Prints a record with the signed checkpoints, which prove to anybody what was shown.
+fn show(what: &str, store: &StoreArg, printer: &Printer) -> anyhow::Result<Status> {
+    let store = Store::open_to_read(&store.store)?;
+    let witness = Witness::of(&store);
+    let mut sets = witness.quarantined()?.into_iter();
+    if let Some(record) = sets.find(|record| record.set.to_string() == what) {
+        printer.result(&record, |record| text(record) + &proofs(&record.events))?;
+        return Ok(Status::Done);
+    }
+    let mut sites = witness.alarmed_sites()?.into_iter();
+    let site = sites.find(|record| record.site == what).ok_or_else(|| NoRecord(what.to_owned()))?;
+    printer.result(&site, |site| site_text(site) + &proofs(&site.events))?;
+    Ok(Status::Done)
+}
+
+/// Nothing of this name raised an alarm.
+#[derive(Debug, thiserror::Error)]
+#[error("no set or site `{0}` raised an alarm here")]
+pub(crate) struct NoRecord(String);
+
+fn begin_anew(
+    reason: &str,
+    store: &StoreArg,
+    work: &mut Work<'_>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let store = Store::open_existing(&store.store)?;
+    let lost = Witness::of(&store).begin_anew()?;
+    work.evidence("reason", reason);
+    work.evidence("lost", &lost.join(" "));
+    work.done()?;
+    printer.result(&json!({ "lost": lost }), |_| {
+        format!(
+            "goes on without {}: what it told is forgotten, and old drives can be told from now on only\n",
+            lost.join(", ")
+        )
     })?;
     Ok(Status::Done)
 }
@@ -46,7 +96,7 @@ fn release(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let store = Store::open_existing(&store.store)?;
-    let record = Witness::of(store.root()).release(set, &by(), reason, &now()?)?;
+    let record = Witness::of(&store).release(set, &by(), reason, &now()?)?;
     work.digests([set.to_string()]);
     work.evidence("reason", reason);
     work.done()?;
@@ -68,15 +118,34 @@ fn by() -> String {
 
 fn text(record: &Record) -> String {
     let state = if record.held().is_some() { "held" } else { "released" };
-    let events = record.events.iter().map(|event| match event {
+    let events = events(&record.events);
+    format!("{} {state}: {}, signed by {}\n{events}", record.set, record.name, record.signer)
+}
+
+fn site_text(record: &SiteRecord) -> String {
+    format!("site {} returned what raised an alarm\n{}", record.site, events(&record.events))
+}
+
+fn events(events: &[Event]) -> String {
+    let lines = events.iter().map(|event| match event {
         Event::Alarm { time, detail, .. } => format!("  {time} alarm: {detail}\n"),
         Event::Release { time, by, reason } => format!("  {time} released by {by}: {reason}\n"),
     });
-    format!(
-        "{} {state}: {}, signed by {}\n{}",
-        record.set,
-        record.name,
-        record.signer,
-        events.collect::<String>()
-    )
+    lines.collect()
+}
+
+fn proofs(events: &[Event]) -> String {
+    let alarms = events.iter().filter_map(|event| match event {
+        Event::Alarm { time, origin, found, known, .. } => Some((time, origin, found, known)),
+        Event::Release { .. } => None,
+    });
+    let note = |title: &str, note: &str| {
+        let lines = note.lines().map(|line| format!("  | {line}\n"));
+        format!("{title}\n{}", lines.collect::<String>())
+    };
+    let proof = |(time, origin, found, known): (&String, &String, &String, &Option<String>)| {
+        let known = known.as_ref().map_or_else(String::new, |known| note("it was known as", known));
+        note(&format!("{time} the log {origin} was found as"), found) + &known
+    };
+    alarms.map(proof).collect()
 }

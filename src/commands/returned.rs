@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use audit::{Belief, Kind};
 use packager::witness::Witness;
 use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
+use packager::witness::notes::{Purpose, heed_policy};
 use packager::witness::returned::ReturnReport;
 use store::Store;
 use tlog::Folder;
@@ -26,7 +27,7 @@ fn write(settings: &Return, work: &mut Work<'_>, logs: &Logs, printer: &Printer)
     let store = Store::open_existing(&settings.store.store)?;
     let log = logs.folder(Some(store.root())).filter(|log| log.exists());
     let own = log.map(|log| Folder::checkpoint(&log)).transpose()?;
-    let report = Witness::of(store.root()).return_to(&settings.to, own, &now()?)?;
+    let report = Witness::of(&store).return_to(&settings.to, own, &now()?)?;
     work.evidence("site", &report.site);
     for (origin, size) in &report.logs {
         work.evidence(origin, size);
@@ -55,11 +56,12 @@ fn hear(
         message: "no trust file was given, so no site can be believed".to_owned(),
         hint: "give --trust FILE with the sites' keys in `witnesses`",
     })?;
+    heed_policy(&store, Purpose::Sites, trust.sequence())?;
     let folder = logs.folder(Some(store.root())).context("there is no log")?;
     let belief = Belief::own(&folder)?;
     let key = belief.policy().logs().first().context("the log has no key")?;
     let own = OwnLog { folder: &folder, key };
-    let reports = Witness::of(store.root()).acknowledge(&settings.medium, &own, &trust)?;
+    let reports = Witness::of(&store).acknowledge(&settings.medium, &own, &trust, &now()?)?;
     for report in &reports {
         work.evidence(&report.site, &report.size);
     }

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::Kind;
-use registry::server::{Auth, Htpasswd, Limits, Observer, ServerConfig, serve};
+use packager::witness::notes::{Purpose, heed_policy};
+use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, ServerConfig, serve};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Serve;
-use crate::commands::{open_or_make, quoted, read, tls};
+use crate::commands::{open_or_make, quoted, read, tls, trust};
 use crate::failure::{Status, Usage};
+use crate::gates::name_rule;
+use crate::gates::serving::{Gates, Remembered};
 use crate::logged::{Logs, Witness, Work};
 use crate::printer::Printer;
 
@@ -64,14 +67,33 @@ async fn open(
     work.evidence("url", &url);
     work.evidence("passwords", &settings.htpasswd.is_some());
     work.evidence("readOnly", &settings.read_only);
+    let gate = gates(&settings, &store, &client_host(address, &settings.tls.tls_name), work)?;
     let journal = work.journal()?;
     work.done()?;
     announce(&url, &client_host(address, &settings.tls.tls_name), authority, printer)?;
     write_address(settings.address_file.as_deref(), &url)?;
     let observer = journal.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>);
     let read_only = settings.read_only;
-    let config = ServerConfig { store, auth, read_only, limits: Limits::default(), observer };
+    let config = ServerConfig { store, auth, read_only, limits: Limits::default(), observer, gate };
     Ok((url, serve(listener, served.map(|served| served.config), config, ended())))
+}
+
+/// The gates `push` and `pull` of the trust file, if it asks anything there.
+fn gates(
+    settings: &Serve,
+    store: &store::Store,
+    host: &str,
+    work: &mut Work<'_>,
+) -> anyhow::Result<Option<Arc<dyn Gate>>> {
+    let Some(trust) = trust(&settings.trust, work)? else { return Ok(None) };
+    heed_policy(store, Purpose::Content, trust.sequence())?;
+    if !Gates::are_needed(&trust) {
+        return Ok(None);
+    }
+    let host = settings.gate.registry_name.clone().or_else(|| host.parse().ok());
+    let (name_rule, journal) = (name_rule(&settings.gate), work.journal()?);
+    let (store, policy, remembered) = (store.clone(), work.newest_policy(), Remembered::default());
+    Ok(Some(Arc::new(Gates { store, trust, policy, name_rule, host, journal, remembered })))
 }
 
 /// Who may do what.

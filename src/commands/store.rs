@@ -13,9 +13,9 @@ use crate::progress::Progress;
 
 pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (kind, path) = match settings {
-        cli::Store::List(arg) => return list(&Store::open_existing(&arg.store)?, printer),
+        cli::Store::List(arg) => return list(&Store::open_to_read(&arg.store)?, printer),
         cli::Store::Gc { store, dry_run: true } => {
-            return would_collect(&Store::open_existing(&store.store)?, printer);
+            return would_collect(&Store::open_to_read(&store.store)?, printer);
         }
         cli::Store::Check(arg) => (Kind::StoreCheck, &arg.store),
         cli::Store::Rebuild { store, .. } => (Kind::StoreRebuild, &store.store),
@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyh
 
 fn look_after(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
-        cli::Store::List(arg) => list(&Store::open_existing(&arg.store)?, printer),
+        cli::Store::List(arg) => list(&Store::open_to_read(&arg.store)?, printer),
         cli::Store::Check(arg) => check(&Store::open_existing(&arg.store)?, work, printer),
         cli::Store::Rebuild { store, without_names } => {
             let rebuild = if *without_names { Store::rebuild_without_names } else { Store::rebuild };

@@ -7,10 +7,12 @@ use audit::Kind;
 use bundle_signer::trust::{Severity, TrustedLog, json_schema};
 use bundle_signer::{Gate, Mode, TrustFile, TrustedKey};
 use oci::Digest;
+use packager::witness::notes::{Purpose, accept_policy};
 use serde_json::json;
+use store::Store;
 
-use crate::cli::Trust;
-use crate::commands::read;
+use crate::cli::{StoreArg, Trust};
+use crate::commands::{parse_trust, read};
 use crate::failure::Status;
 use crate::logged::{Logs, Work, outcome};
 use crate::printer::Printer;
@@ -21,6 +23,14 @@ pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::R
             printer.data(&serde_json::to_string_pretty(&json_schema())?)?;
             Ok(Status::Done)
         }
+        Trust::Accept { file, reason, sites, store } => {
+            let name = file.display().to_string();
+            let begun = ("policy", name.as_str());
+            let mut work = logs.begin(Kind::PolicyChange, begun, Some(&store.store), printer)?;
+            let purpose = if *sites { Purpose::Sites } else { Purpose::Content };
+            let result = accept(file, reason, (store, purpose), &mut work, printer);
+            work.end(result)
+        }
         Trust::Check { file } => {
             let name = file.display().to_string();
             let mut work = logs.begin(Kind::PolicyCheck, ("policy", &name), None, printer)?;
@@ -28,6 +38,32 @@ pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::R
             work.end(result)
         }
     }
+}
+
+fn accept(
+    file: &Path,
+    reason: &str,
+    (store, purpose): (&StoreArg, Purpose),
+    work: &mut Work<'_>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let text = read(file)?;
+    let trust = parse_trust(file, &text)?;
+    let store = Store::open_existing(&store.store)?;
+    let name = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    work.name(&name.display().to_string());
+    work.digests([Digest::sha256(text.as_bytes()).to_string()]);
+    let before = accept_policy(&store, purpose, trust.sequence())?;
+    work.evidence("reason", reason);
+    work.evidence("sequence", &trust.sequence());
+    work.evidence("greatestBefore", &before);
+    work.done()?;
+    let value = json!({ "file": file, "sequence": trust.sequence(), "before": before });
+    printer.result(&value, |_| {
+        let (file, sequence) = (file.display(), trust.sequence());
+        format!("{file} with sequence {sequence} decides from now on; the greatest was {before}\n")
+    })?;
+    Ok(Status::Done)
 }
 
 fn check(file: &Path, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {

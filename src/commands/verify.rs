@@ -5,6 +5,7 @@ use packager::bundle::Limits;
 use packager::media::Media;
 use packager::verify::{VerifyReport, verify};
 use packager::witness::Without;
+use store::Store;
 
 use crate::admission::{Memory, let_in, log_alarm, log_evidence, log_line};
 use crate::cli::Verify;
@@ -29,21 +30,19 @@ fn prove(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
     let manifest = media.verify(trust.as_ref())?;
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
     let without = if settings.without_log { Without::Allow } else { Without::Refuse };
-    let store = settings.store.as_deref().filter(|store| store.exists());
+    let store = settings.store.as_deref().filter(|store| Store::is_at(store));
+    let store = store.map(Store::open_to_read).transpose()?;
     if store.is_none() && !trust.logs().is_empty() {
         printer
             .say("note: no store remembers earlier drives, so it cannot be told whether this one is older");
     }
-    let memory = Memory { store, now: None, without };
+    let memory = Memory { store: store.as_ref(), now: None, without };
     let admitted = let_in(&media, manifest, &trust, memory, printer)?;
     log_evidence(admitted.log(), work);
     let report = verify(&media, &admitted, &Progress::new(printer))?;
     work.evidence("signer", &report.signer);
     work.evidence("key", &report.key_hint);
     work.done()?;
-    if report.completion.is_none() {
-        printer.say("warning: the drive has no completion mark: whoever packed it did not see it finish");
-    }
     printer.result(&report, text)?;
     Ok(Status::Done)
 }

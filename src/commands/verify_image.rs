@@ -3,7 +3,8 @@
 use audit::Kind;
 use bundle_signer::trust::Mode;
 use bundle_signer::{Gate, Limits, NameRule};
-use packager::evidence::{Question, Verdict, collect, judge, resolve};
+use packager::evidence::{Place, Question, Verdict, collect, judge, resolve};
+use packager::witness::notes::{Purpose, refuse_stale_policy};
 use serde_json::json;
 
 use crate::cli::{GateArg, VerifyImage};
@@ -27,6 +28,9 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
         hint: "give --trust FILE; `airlock keys trust KEY.pub` makes one of public keys",
     })?;
     let image = Image::find(&settings.image)?;
+    if let Place::Store(store, _) = &image.place {
+        refuse_stale_policy(store, Purpose::Content, trust.sequence())?;
+    }
     let (digest, _) = resolve(&image.place, &image.selector).await?;
     work.digests([digest.to_string()]);
     work.evidence("name", &image.name);

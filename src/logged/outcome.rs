@@ -22,6 +22,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Outcome {
     let code = failure::code(error);
     let untrusted = matches!(media, Some(bundle::Error::NoTrust));
     let ending = if code == 3 || code == 7 || untrusted { Ending::Refused } else { Ending::Failed };
+    if error.is::<crate::gates::Refused>() {
+        return refused(&format!("{error:#}"));
+    }
     Outcome::because(ending, media.map_or_else(|| reason(code), media_reason), &format!("{error:#}"))
 }
 
@@ -42,6 +45,8 @@ fn media_reason(error: &bundle::Error) -> &'static str {
         E::Signature(_) => "signature",
         E::Alarm(alarm) => alarm.kind.word(),
         E::Log(Refusal::Quarantined { .. }) => "quarantined",
+        E::Log(Refusal::StalePolicy { .. }) => "stale-policy",
+        E::Log(Refusal::MemoryGone(_) | Refusal::MemoryBack { .. } | Refusal::KeyGone(_)) => "forgotten",
         E::Log(_) => "log",
         E::NoTrust => "no-trust",
         E::Unsigned => "unsigned",

@@ -76,6 +76,13 @@ pub enum Change {
         /// Who needed them.
         holder: String,
     },
+    /// Keeps a number that others than the store need to find again, in place of an older one of the same name.
+    Note {
+        /// Its name.
+        name: String,
+        /// The number; none to forget it.
+        value: Option<u64>,
+    },
 }
 
 /// Applies one change and says what the journal must know of it.
@@ -133,7 +140,18 @@ pub(crate) fn apply(connection: &Connection, layout: &Layout, change: &Change) -
             execute(connection, "DELETE FROM leases WHERE holder = ?1", params![holder])?;
             Ok(None)
         }
+        Change::Note { name, value } => note(connection, name, *value).map(Some),
     }
+}
+
+fn note(connection: &Connection, name: &str, value: Option<u64>) -> Result<Record> {
+    let Some(value) = value else {
+        execute(connection, "DELETE FROM notes WHERE name = ?1", params![name])?;
+        return Ok(Record::NoteGone { name: name.to_owned() });
+    };
+    let sql = "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)";
+    execute(connection, sql, params![name, signed(value)])?;
+    Ok(Record::Note { name: name.to_owned(), value })
 }
 
 fn put_manifest(

@@ -151,7 +151,7 @@ impl Error {
             Self::Commit(source) => source.downcast_ref::<Self>().and_then(Self::hint),
             Self::ReadOnly(_) => Some(READ_ONLY),
             Self::Unfinished(_) => Some(
-                "let `airlock store list` run on it once where it can be written, then make it read-only",
+                "let `airlock store check` run on it once where it can be written, then make it read-only",
             ),
             Self::Io { .. } if self.is_read_only_file_system() => Some(READ_ONLY),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -171,6 +171,13 @@ impl Error {
             Self::ReadOnly(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether the database would have to be written to be read.
+    pub(crate) fn is_unwritable_database(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+        let Self::Database(source) = self else { return false };
+        matches!(source.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
     }
 
     /// Whether the file system is full.

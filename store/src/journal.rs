@@ -26,6 +26,10 @@ pub(crate) enum Record {
     Tag { repository: RepositoryName, tag: Tag, digest: Digest },
     /// A tag was removed.
     TagGone { repository: RepositoryName, tag: Tag },
+    /// A number was kept.
+    Note { name: String, value: u64 },
+    /// A number was forgotten.
+    NoteGone { name: String },
 }
 
 #[derive(Serialize, Deserialize)]

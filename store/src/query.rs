@@ -162,6 +162,40 @@ impl Readers {
         self.with(|c| Ok(c.prepare_cached(sql)?.exists(params![repository.as_str(), digest.to_string()])?))
     }
 
+    pub(crate) fn note(&self, name: &str) -> Result<Option<u64>> {
+        let sql = "SELECT value FROM notes WHERE name = ?1";
+        self.with(|c| {
+            // A store that nobody wrote to since older versions has no such table.
+            if !c.table_exists(None, "notes")? {
+                return Ok(None);
+            }
+            Ok(c.prepare_cached(sql)?.query_row([name], |row| size(row, 0)).optional()?)
+        })
+    }
+
+    pub(crate) fn notes(&self, prefix: &str) -> Result<Vec<(String, u64)>> {
+        let sql = "SELECT name, value FROM notes WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name";
+        self.with(|c| {
+            if !c.table_exists(None, "notes")? {
+                return Ok(Vec::new());
+            }
+            all(c, sql, [prefix], |row| Ok((row.get(0)?, size(row, 1)?)))
+        })
+    }
+
+    pub(crate) fn manifests_naming(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<Digest>> {
+        let sql = "SELECT m.digest FROM edges e JOIN manifests m ON m.digest = e.parent
+                   WHERE e.child = ?2 AND m.repository = (SELECT id FROM repositories WHERE name = ?1)
+                   ORDER BY m.digest LIMIT ?3";
+        let parameters = params![repository.as_str(), digest.to_string(), to_limit(Some(limit))];
+        self.with(|c| all(c, sql, parameters, |row| parsed(row, 0)))
+    }
+
     pub(crate) fn referrers(
         &self,
         repository: &RepositoryName,

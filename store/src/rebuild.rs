@@ -42,6 +42,7 @@ pub struct RebuildReport {
 struct Names {
     manifests: BTreeMap<(RepositoryName, Digest), MediaType>,
     tags: BTreeMap<(RepositoryName, Tag), Digest>,
+    notes: BTreeMap<String, u64>,
 }
 
 impl Names {
@@ -61,6 +62,12 @@ impl Names {
                 }
                 Record::TagGone { repository, tag } => {
                     names.tags.remove(&(repository, tag));
+                }
+                Record::Note { name, value } => {
+                    names.notes.insert(name, value);
+                }
+                Record::NoteGone { name } => {
+                    names.notes.remove(&name);
                 }
             }
         }
@@ -168,6 +175,8 @@ fn to_changes(
             report.lost.push(format!("{repository}:{tag}"));
         }
     }
+    let note = |(name, value): (&String, &u64)| Change::Note { name: name.clone(), value: Some(*value) };
+    changes.extend(names.notes.iter().map(note));
     Ok(changes)
 }
 

@@ -13,6 +13,7 @@ use crate::layout::Layout;
 /// `edges` hangs on manifests by content, not by repository: what a manifest names is the same everywhere.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS repositories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS manifests (
   repository INTEGER NOT NULL REFERENCES repositories, digest TEXT NOT NULL, media_type TEXT NOT NULL,
@@ -57,6 +58,20 @@ pub(crate) fn open_reader(layout: &Layout) -> Result<Connection> {
     connection.pragma_update(None, "query_only", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// A connection that needs no right to write.
+pub(crate) fn open_looker(layout: &Layout) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(layout.database(), flags)?;
+    connection.busy_timeout(Duration::from_mins(1))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// That questions are answered: the database is opened at the first one.
+pub(crate) fn check_readable(connection: &Connection) -> Result<()> {
+    Ok(connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?)
 }
 
 /// A connection to a database that nobody can change: SQLite makes no files beside it then, and takes no locks.

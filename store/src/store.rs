@@ -1,4 +1,6 @@
-//! The store's front: opening, and everything it can be asked for.
+//! The store's front: opening, and everything it can be asked for; `look`: opening without a right to write, and notes.
+
+mod look;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -249,6 +251,19 @@ impl Store {
     /// When the database fails.
     pub fn blob_is_referenced(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
         self.0.readers.blob_is_referenced(repository, digest)
+    }
+
+    /// The manifests of a repository that name a manifest or blob, at most `limit`, by digest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn manifests_naming(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<Digest>> {
+        self.0.readers.manifests_naming(repository, digest, limit)
     }
 
     /// The manifests whose subject is `subject`, as the referrers API lists them, by digest.

@@ -38,7 +38,10 @@ const SILENT: &[&str] = &[
     "keys-show",
     "list-packages",
     "man",
+    "package-diff",
+    "package-render",
     "quarantine-list",
+    "quarantine-show",
     "schema",
     "store-list",
     "trust-schema",
@@ -56,6 +59,7 @@ impl Rig<'_> {
         let arguments: Vec<&str> = command.split('-').chain(arguments.split_whitespace()).collect();
         let arguments = match command {
             "verify-image" | "verify-manifest" => [&[command], &arguments[2..]].concat(),
+            "quarantine-begin-anew" => [&["quarantine", "begin-anew"], &arguments[3..]].concat(),
             _ => arguments,
         };
         let output = airlock(self.folder, &arguments);
@@ -101,6 +105,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     rig.event("keys-import", "third.key fourth", "key.import success");
     let rotated = rig.event("keys-rotate", "fifth --trust third.yaml", "key.rotate success");
     assert_eq!(rotated["evidence"]["replaces"], "third");
+    rig.event("keys-add", "release.pub --trust third.yaml", "policy.write success");
     rig.event("keys-revoke", "third --reason lost --trust third.yaml", "key.revoke success");
     rig.event("trust-check", "third.yaml", "policy.check success");
     rig.event("mirror", "", "mirror success");
@@ -134,6 +139,8 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     rig.event("verify-manifest", "missing.yaml", "verify failed");
     let set = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
     rig.event("quarantine-release", &format!("{set} --reason mistake"), "alarm.release failed");
+    rig.event("quarantine-begin-anew", "--reason lost", "alarm.release failed");
+    rig.event("trust-accept", "release.yaml --reason mistake", "policy.change success");
     rig.event("return", "--to back", "return success");
     rig.event("acknowledge", "back --trust release.yaml", "acknowledge failed");
     rig.event("store-check", "", "store.check success");
@@ -153,11 +160,9 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     let upgrade = format!("--bundle-version v1-36-7 --cluster mgmt {nowhere}");
     rig.event("upgrade-packages", &upgrade, "package.change failed");
     rig.event("delete-packages", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
-    // A path of several commands, which leave their own.
-    assert!(airlock(path, &["quickstart", "--exit", "--listen", "127.0.0.1:0"]).status.success());
-    let kinds = log(path, &["--store", "airlock-quickstart/site"]);
-    let kinds: Vec<_> = kinds.iter().map(|event| event["event"]["event"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["log.start", "policy.first-use", "import", "serve.start", "serve.stop"]);
+    rig.event("package-rollback", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
+    rig.event("package-rights", &format!("--apply --cluster mgmt {nowhere}"), "package.change failed");
+    quickstart(path);
     rig.seen.insert("quickstart".to_owned());
 
     let commands = commands(path);
@@ -166,6 +171,14 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     assert_eq!(commands, known);
     let verify = airlock(path, &["audit", "verify"]);
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+/// A path of several commands, which leave their own.
+fn quickstart(path: &Path) {
+    assert!(airlock(path, &["quickstart", "--exit", "--listen", "127.0.0.1:0"]).status.success());
+    let kinds = log(path, &["--store", "airlock-quickstart/site"]);
+    let kinds: Vec<_> = kinds.iter().map(|event| event["event"]["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["log.start", "policy.first-use", "import", "serve.start", "serve.stop"]);
 }
 
 /// Every command that does something itself, by its man page.
@@ -184,6 +197,7 @@ fn commands(path: &Path) -> BTreeSet<String> {
         "install",
         "keys",
         "list",
+        "package",
         "quarantine",
         "store",
         "trust",
@@ -336,7 +350,7 @@ fn a_log_is_searched_proved_and_shown() {
     fails(path, &["audit", "verify", "--store", "missing"], 4, "missing");
     fails(path, &["audit", "verify", "--audit-log", "missing"], 4, "no log at `missing`");
     fails(path, &["audit", "log", "--event", "pu"], 2, "serve.start");
-    fails(path, &["store", "list", "--output", "jsonl"], 2, "only `audit log`");
+    fails(path, &["store", "list", "package", "--output", "jsonl"], 2, "only `audit log`");
 }
 
 #[test]
@@ -377,4 +391,31 @@ fn a_named_log_is_made_on_first_use_and_takes_all_events() {
     std::fs::write(path.join("log/checkpoint"), "damaged").unwrap();
     fails(path, &["keys", "generate", "three", "--audit-log", "log"], 1, "cannot be written");
     assert!(!path.join("three.key").exists());
+}
+
+/// The policy of `docs/audit.md`.
+#[test]
+fn a_log_is_verified_by_a_policy_that_names_its_key() {
+    let folder = with_settings();
+    let path = folder.path();
+    let key = std::fs::read_to_string(path.join("store/log/key.pub")).unwrap();
+    std::fs::write(path.join("policy.txt"), format!("log {}\nquorum none\n", key.trim_end())).unwrap();
+    let verified = airlock(path, &["audit", "verify", "--store", "store", "--policy", "policy.txt"]);
+    let said = String::from_utf8_lossy(&verified.stdout) + String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && !said.contains("the key beside the log was believed"), "{said}");
+}
+
+#[test]
+fn an_edited_index_is_told_and_hides_nothing() {
+    let folder = with_settings();
+    let path = folder.path();
+    let before = log(path, &[]);
+    // Another file of the same content is not the one that was sealed.
+    let index = path.join("store/log/index.sqlite");
+    let bytes = std::fs::read(&index).unwrap();
+    std::fs::write(&index, bytes).unwrap();
+    let searched = airlock(path, &["audit", "log", "--output", "json"]);
+    let said = String::from_utf8_lossy(&searched.stderr).into_owned();
+    assert!(said.contains("something else wrote to it"), "{said}");
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&searched.stdout).unwrap(), before);
 }

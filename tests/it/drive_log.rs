@@ -87,6 +87,10 @@ fn an_old_drive_is_an_alarm_and_stays_out_until_it_is_released() {
     fails(path, &old, 7, "rollback");
     fails(path, &old, 7, "quarantined since");
     fails(path, &["verify", "one", "--trust", "trust.yaml", "--store", "far"], 7, "quarantined");
+    let shown = done(path, &["quarantine", "show", &set, "--store", "far"]);
+    assert!(shown.contains("was found as") && shown.contains("it was known as"), "{shown}");
+    assert_eq!(shown.matches("airlock.local +").count() + shown.matches("— log-").count(), 2, "{shown}");
+    fails(path, &["quarantine", "show", "nobody", "--store", "far"], 4, "no set or site");
     assert_eq!(done(path, &["store", "list", "--store", "far"]), before);
     let events = json(path, &["audit", "log", "--store", "far", "--event", "alarm"]);
     let reasons: Vec<_> =
@@ -144,4 +148,90 @@ fn a_trust_file_asks_for_a_log_or_says_that_it_does_not() {
     assert!(checked.contains("each drive must carry one of these logs"), "{checked}");
     fs::rename(path.join("one/log"), path.join("log")).unwrap();
     fails(path, &[&IMPORT[..], &["one", "--without-log"]].concat(), 4, "is not there");
+}
+
+#[test]
+fn what_is_not_beside_the_volumes_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    let import = [&IMPORT[..], &["one", "--dry-run"]].concat();
+    let said = |arguments: &[&str]| String::from_utf8_lossy(&airlock(path, arguments).stderr).into_owned();
+    assert!(!said(&import).contains("is not beside the volumes"));
+    let mark = fs::read_dir(path.join("one")).unwrap().flatten().map(|entry| entry.path());
+    let mark = mark.into_iter().find(|path| path.to_string_lossy().ends_with(".complete.json")).unwrap();
+    for file in [mark.clone(), path.join("one/trusted_root.json")] {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let kept = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        for command in [&import[..], &["verify", "one", "--trust", "trust.yaml"]] {
+            assert!(said(command).contains(&format!("`{name}` is not beside the volumes")), "{command:?}");
+        }
+        fs::write(&file, kept).unwrap();
+    }
+}
+
+#[test]
+fn a_lost_folder_witness_ends_imports_until_somebody_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    done(path, &[&IMPORT[..], &["one"]].concat());
+    fs::rename(path.join("far/witness"), path.join("kept")).unwrap();
+    for command in [&[&IMPORT[..], &["one"]].concat()[..], &["return", "--store", "far", "--to", "back"]] {
+        fails(path, command, 7, "`airlock quarantine begin-anew");
+    }
+    fails(path, &["quarantine", "list", "--store", "far"], 7, "is gone");
+    let anew = ["quarantine", "begin-anew", "--store", "far", "--reason", "the disk was lost"];
+    assert!(done(path, &anew).contains("witness"));
+    assert_eq!(event(path, "far", "alarm.release")["evidence"]["reason"], "the disk was lost");
+    done(path, &[&IMPORT[..], &["one"]].concat());
+    fails(path, &anew, 4, "nothing of what this store remembers was lost");
+}
+
+/// Whoever may only read the store: tests that run as root have to be another user for this.
+#[test]
+fn lists_need_no_right_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    done(path, &[&IMPORT[..], &["one"]].concat());
+    let lists: [&[&str]; 2] =
+        [&["store", "list", "--store", "far"], &["quarantine", "list", "--store", "far"]];
+    let expected = lists.map(|list| done(path, list));
+    let script = "chmod -R a-w far && chmod -R a+rX . && test $(id -u) -ne 0 && exec \"$@\"; \
+                  exec setpriv --reuid 65534 --clear-groups --bounding-set -all \"$@\"";
+    for (list, expected) in lists.into_iter().zip(expected) {
+        let output = std::process::Command::new("sh")
+            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_airlock")])
+            .args(list)
+            .current_dir(path)
+            .env("HOME", path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if said.contains("setpriv") {
+            println!("skipped: no other user can be had: {said}");
+            return;
+        }
+        assert!(output.status.success(), "{list:?}: {said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_airlock"))
+        .args(["verify", "one", "--trust", "trust.yaml"])
+        .current_dir(path)
+        .env_clear()
+        .env("HOME", path)
+        .env("TMPDIR", path.join("none"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the copy of the drive's log") && said.contains("TMPDIR"), "{said}");
 }

@@ -30,13 +30,13 @@ fn a_private_key_is_made_for_its_owner_alone_and_never_twice() {
         let private = path.join(format!("{name}.key"));
         assert_eq!(private.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let before = std::fs::read(&private).unwrap();
-        fails(path, &["keys", "generate", name, "--type", kind], 1, "cannot write");
-        fails(path, &["keys", "import", &format!("{KEYS}/pkcs8.pem"), name], 1, "cannot write");
+        fails(path, &["keys", "generate", name, "--type", kind], 2, "is there already");
+        fails(path, &["keys", "import", &format!("{KEYS}/pkcs8.pem"), name], 2, "is there already");
         assert_eq!(std::fs::read(&private).unwrap(), before);
     }
     // A public key that is in the way leaves no half of a pair.
     std::fs::write(path.join("half.pub"), "").unwrap();
-    fails(path, &["keys", "generate", "half"], 1, "cannot write");
+    fails(path, &["keys", "generate", "half"], 2, "is there already");
     assert!(!path.join("half.key").exists());
 }
 
@@ -144,7 +144,7 @@ fn a_key_is_replaced_and_later_revoked() {
     let told = works(path, &["keys", "revoke", "new.pub", "--reason", "lost", "--trust", "next.yaml"]);
     assert!(told.contains("now: every key is revoked"), "{told}");
     let hint = rotated["keyHint"].as_str().unwrap();
-    fails(path, &["keys", "revoke", hint, "--reason", "lost", "--trust", "next.yaml"], 2, "twice");
+    fails(path, &["keys", "revoke", hint, "--reason", "lost", "--trust", "next.yaml"], 2, "was revoked on");
     fails(path, &["keys", "revoke", "nobody", "--reason", "lost", "--trust", "next.yaml"], 2, "hint");
     fails(path, &["keys", "revoke", "old", "--reason", "lost"], 2, "no trust file");
 }
@@ -166,4 +166,47 @@ fn a_uri_of_a_token_is_refused_with_the_reason_and_without_its_pin() {
     if cfg!(target_feature = "crt-static") {
         show("pkcs11:object=a?module-path=/none.so", "cannot load PKCS#11 modules");
     }
+}
+
+#[test]
+fn a_trust_file_gets_keys_logs_and_witnesses_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for name in ["one", "two"] {
+        works(path, &["keys", "generate", name]);
+    }
+    works(path, &["keys", "generate", "log", "--type", "ed25519"]);
+    let shown = json(path, &["keys", "show", "log.pub", "--note-name", "log.example"]);
+    std::fs::write(path.join("log.vkey"), format!("{}\n", shown["logKey"].as_str().unwrap())).unwrap();
+    let witness = shown["witnessKey"].as_str().unwrap();
+    works(path, &["keys", "trust", "one.pub"]);
+    let add = ["keys", "add", "--trust", "trust.yaml"];
+    let with = |more: &[&'static str]| [&add[..], more].concat();
+    let added = json(path, &with(&["two.pub", "--log", "log.vkey"]));
+    assert_eq!((&added["sequence"], &added["kept"]), (&1.into(), &"trust.yaml.0".into()));
+    works(path, &[&add[..], &["--witness", witness]].concat());
+    let checked = works(path, &["trust", "check", "trust.yaml"]);
+    for words in ["number 2", "key `one`", "key `two`", "log `log.example`", "witness `log.example`"] {
+        assert!(checked.contains(words), "{words}: {checked}");
+    }
+    fails(path, &with(&["two.pub"]), 2, "twice");
+    fails(path, &with(&[]), 2, "nothing was named");
+    fails(path, &with(&["--log", "one.pub"]), 2, "not the key of a log");
+    fails(path, &with(&["log.vkey"]), 2, "give a log's key by --log");
+    fails(
+        path,
+        &["keys", "trust", "one.pub", "--log", "one.pub", "--to", "x.yaml"],
+        2,
+        "not the key of a log",
+    );
+    fails(path, &["keys", "trust", "one.pub"], 2, "airlock keys add");
+    let revoke = ["keys", "revoke", "--reason", "lost", "--trust", "trust.yaml"];
+    fails(
+        path,
+        &[&revoke[..], &["nope"]].concat(),
+        2,
+        "is no key of `trust.yaml`, no hint and no file; its keys are `one`, `two`",
+    );
+    works(path, &[&revoke[..], &["log.example"]].concat());
+    assert!(works(path, &["trust", "check", "trust.yaml"]).contains("is revoked"));
 }

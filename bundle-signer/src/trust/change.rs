@@ -1,8 +1,10 @@
 //! Changes to a trust file that keys ask for: each gives a new file with the next number, so that a site which has
 //! seen it refuses the old one.
 
+use tlog::VerifierKey;
+
 use super::document::RevocationText;
-use super::{Revocation, TrustFile, TrustedKey, unknown};
+use super::{Revocation, TrustFile, TrustedKey, TrustedLog, unknown};
 use crate::{Error, PublicKey, Result};
 
 impl TrustFile {
@@ -43,6 +45,28 @@ impl TrustFile {
         let mut file = Self { sequence: self.next()?, ..self.clone() };
         file.revocations.push(revocation);
         Ok(file)
+    }
+
+    /// The file with keys, logs and witnesses more, each under its name.
+    ///
+    /// # Errors
+    /// [`Error::TrustTwice`] when a name or a key is in the file, [`Error::TrustMember`] for a key of the wrong kind.
+    pub fn extended(
+        &self,
+        keys: Vec<(String, PublicKey)>,
+        logs: Vec<(String, VerifierKey)>,
+        witnesses: Vec<(String, VerifierKey)>,
+    ) -> Result<Self> {
+        if let Some((name, _)) = keys.iter().find(|(name, _)| self.knows(name)) {
+            return Err(Error::TrustTwice(name.clone()));
+        }
+        let new = keys.into_iter().map(|(name, key)| TrustedKey { name, key, replaces: None, roles: None });
+        let keys = Self::of_keys(self.keys.iter().cloned().chain(new).collect())?.keys;
+        let with = |known: &[TrustedLog], new: Vec<(String, VerifierKey)>| {
+            known.iter().map(|log| (log.name().to_owned(), log.key().clone())).chain(new).collect()
+        };
+        let (logs, witnesses) = (with(&self.logs, logs), with(&self.witnesses, witnesses));
+        Self { sequence: self.next()?, keys, ..self.clone() }.with_logs(logs, witnesses)
     }
 
     /// The next number; a file without one has 0.

@@ -56,6 +56,9 @@ impl TrustFile {
                     );
                     tell(Severity::Contradiction, text);
                 }
+                if let Some(text) = not_asked(*gate, what) {
+                    tell(Severity::Warning, text);
+                }
                 if *what == super::What::Drive && threshold > 1 {
                     let text = format!(
                         "gate `{gate}` asks {threshold} signatures of a drive, which has room for one"
@@ -125,4 +128,20 @@ impl TrustFile {
     fn count<'a>(&'a self, keys: impl Iterator<Item = &'a TrustedKey>) -> usize {
         keys.map(|key| self.signer(key)).collect::<BTreeSet<_>>().len()
     }
+}
+
+/// A rule of a gate at which its kind of thing does not come by.
+fn not_asked(gate: Gate, what: &super::What) -> Option<String> {
+    let is_drive = *what == super::What::Drive;
+    let why = match (gate, is_drive) {
+        (Gate::Import, false) => "drives are asked about there, not images",
+        (Gate::Pack | Gate::Push | Gate::Pull, true) => {
+            "images are asked about there; drives are at `import`"
+        }
+        (Gate::Mirror, _) => {
+            "only `verify-image` asks it; the mirror file says what upstream must have signed"
+        }
+        (Gate::Import, true) | (Gate::Pack | Gate::Push | Gate::Pull, false) => return None,
+    };
+    Some(format!("gate `{gate}` has a rule for `{what}` in vain: {why}"))
 }

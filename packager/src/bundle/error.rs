@@ -340,9 +340,7 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Signature(error) | Self::Sign(error) => error.hint(),
             Self::Log(refusal) => refusal.hint(),
-            Self::Alarm(_) => Some(
-                "keep the drive and tell whoever sent it: somebody changed the sender's log, or sent an old drive; docs/drive.md tells how to go on",
-            ),
+            Self::Alarm(alarm) => Some(alarm.hint()),
             Self::NoTrust => {
                 Some("give --trust FILE with the keys you accept; make one with `airlock keys trust`")
             }

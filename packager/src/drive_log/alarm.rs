@@ -7,16 +7,76 @@ use crate::bundle::Error;
 
 /// Proof that somebody rolled a log back, showed two histories, or sent an old drive; with what proves it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{kind}")]
+#[error("{}", self.text())]
 pub struct Alarm {
     /// What it is.
     pub kind: AlarmKind,
+    /// Whose log it is about.
+    pub whose: Whose,
     /// The log.
     pub origin: String,
     /// The signed checkpoint on the drive.
     pub found: String,
     /// The signed checkpoint that was known, where there was one.
     pub known: Option<String>,
+}
+
+/// Whose log raised an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// That of a drive's sender.
+    Sender,
+    /// This store's own, by the word of a site that saw it.
+    Own {
+        /// The site, by the name of its witness key.
+        site: String,
+    },
+    /// That of a site which returned it.
+    Site {
+        /// The site, by the name of its witness key.
+        site: String,
+    },
+}
+
+impl Alarm {
+    fn text(&self) -> String {
+        match (&self.whose, &self.kind) {
+            (Whose::Own { site }, AlarmKind::RolledBack { found, known }) => {
+                format!("rollback: this store's own log has {found} entries, but site `{site}` saw {known}")
+            }
+            (Whose::Own { site }, AlarmKind::Forked { known }) => {
+                format!(
+                    "split view: this store's own log is not the one of which site `{site}` saw {known} entries"
+                )
+            }
+            (Whose::Site { site }, AlarmKind::RolledBack { found, known }) => {
+                format!("rollback: the own log of site `{site}` has {found} entries, but had {known} before")
+            }
+            (Whose::Site { site }, AlarmKind::Forked { known }) => {
+                format!(
+                    "split view: the own log of site `{site}` is not the one that had {known} entries before"
+                )
+            }
+            (_, kind) => kind.to_string(),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match (&self.whose, &self.kind) {
+            (Whose::Own { .. }, _) => {
+                "this side's log was changed or put back: run `airlock audit verify`, put the folder `log` back from its newest copy, or begin a new log as docs/drive.md tells; `airlock quarantine list` keeps the proof"
+            }
+            (Whose::Site { .. }, AlarmKind::SiteWentBack { .. }) => {
+                "ask the site whether its store was put back from a copy; it has to import the drives since then again, in their order, and return anew"
+            }
+            (Whose::Site { .. }, _) => {
+                "ask the site whether its log was put back or changed; `airlock quarantine list` keeps both signed checkpoints as proof"
+            }
+            (Whose::Sender, kind) => kind.hint(),
+        }
+    }
 }
 
 /// The ways in which a log can be wrong that no honest sender and no broken medium bring about.
@@ -70,6 +130,18 @@ pub enum AlarmKind {
         /// That of the newest drive of this name that came.
         known: u64,
     },
+    /// A site that says less than it said before, and says so later.
+    #[error(
+        "rollback: site `{site}` says now that it saw {found} entries, and said before that it saw {known}: its store was put back"
+    )]
+    SiteWentBack {
+        /// The site, by its name in the trust file.
+        site: String,
+        /// What it says now.
+        found: u64,
+        /// What it said before.
+        known: u64,
+    },
     /// A drive that was signed, but not logged.
     #[error("the sender's log does not tell of set `{set}`: its key signed a drive off the record")]
     Unlogged {
@@ -88,7 +160,33 @@ impl AlarmKind {
             Self::WitnessedOther { .. } => "witnessed-other",
             Self::Truncated { .. } => "truncated",
             Self::Replayed { .. } => "replayed",
+            Self::SiteWentBack { .. } => "site-went-back",
             Self::Unlogged { .. } => "unlogged",
+        }
+    }
+
+    /// What to do about it, where it is about a sender's log.
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::RolledBack { .. } => {
+                "ask the sender whether this drive was packed before one that came already: then release it by `airlock quarantine release SET --reason TEXT`; else its log was put back, and the drive stays out"
+            }
+            Self::Forked { .. } => {
+                "the sender's key signed two histories: import nothing of this sender until you know why; `airlock quarantine show SET` prints both signed checkpoints, which prove it"
+            }
+            Self::WitnessedOther { .. } => {
+                "compare with that site what each of you was shown: `airlock quarantine show SET` prints the checkpoints; import nothing of this sender until you know why"
+            }
+            Self::Truncated { .. } => {
+                "copy the whole folder `log` beside the volumes again, or ask for the drive again: a complete copy is let in"
+            }
+            Self::Replayed { .. } => {
+                "import the newest drive of this name; to take the older one on purpose, ask its sender and run `airlock quarantine release SET --reason TEXT`"
+            }
+            Self::SiteWentBack { .. } => "ask the site whether its store was put back from a copy",
+            Self::Unlogged { .. } => {
+                "ask the sender who packed this drive: its key signed it, and its log does not know; a key that others have must be revoked"
+            }
         }
     }
 }
@@ -96,5 +194,39 @@ impl AlarmKind {
 impl From<Alarm> for Error {
     fn from(alarm: Alarm) -> Self {
         Self::Alarm(Box::new(alarm))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_alarm_has_a_hint_of_its_own() {
+        let set = Digest::sha256(b"set");
+        let name = || "name".to_owned();
+        let kinds = [
+            AlarmKind::RolledBack { found: 1, known: 2 },
+            AlarmKind::Forked { known: 2 },
+            AlarmKind::WitnessedOther { site: name(), known: 2 },
+            AlarmKind::Truncated { size: 2, missing: name() },
+            AlarmKind::Replayed { set: set.clone(), name: name(), found: 1, known: 2 },
+            AlarmKind::SiteWentBack { site: name(), found: 1, known: 2 },
+            AlarmKind::Unlogged { set },
+        ];
+        let hint = |whose: Whose, kind: AlarmKind| {
+            Alarm { kind, whose, origin: name(), found: name(), known: None }.hint()
+        };
+        let hints: BTreeSet<_> = kinds.clone().map(|kind| hint(Whose::Sender, kind)).into();
+        assert_eq!(hints.len(), kinds.len());
+        let rolled = || AlarmKind::RolledBack { found: 1, known: 2 };
+        let others = [
+            hint(Whose::Own { site: name() }, rolled()),
+            hint(Whose::Site { site: name() }, rolled()),
+            hint(Whose::Site { site: name() }, AlarmKind::SiteWentBack { site: name(), found: 1, known: 2 }),
+        ];
+        assert!(others.iter().all(|other| !hints.contains(other)) && others[0] != others[1]);
     }
 }

@@ -15,7 +15,7 @@ use tlog::{Checkpoint, Folder, Note, Policy, VerifierKey, check, cosignature, me
 
 use super::write::check_size;
 use super::{
-    Alarm, AlarmKind, FOLDER, MOST_TRUSTED_ROOT, Refusal, TRUSTED_ROOT, WITNESS, is_of_set, read_file,
+    Alarm, AlarmKind, FOLDER, MOST_TRUSTED_ROOT, Refusal, TRUSTED_ROOT, WITNESS, Whose, is_of_set, read_file,
 };
 use crate::bundle::{BundleManifest, Error};
 use crate::media::Media;
@@ -52,6 +52,12 @@ pub struct Finding {
     pub number: u64,
     /// Sites that saw this same log, by their names in the trust file, with the size that each saw.
     pub witnesses: Vec<(String, u64)>,
+    /// Since when, and why, another copy of the set is kept out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// What is not beside the volumes, though `pack` writes it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// The checkpoint.
     #[serde(skip)]
     pub note: Note,
@@ -76,9 +82,9 @@ impl Examination<'_> {
         let checkpoint = self.checkpoint(&note, key)?;
         let seen = Seen { note: &note, checkpoint: &checkpoint, known: self.known };
         seen.is_not_smaller()?;
-        check_trusted_root(&folder, key)?;
+        let missing = check_trusted_root(&folder, key)?;
         let begin = self.stage(&folder, &seen)?;
-        let number = self.leaves(begin, key)?;
+        let number = self.leaves(&folder, begin, key)?;
         let staged = Folder::new(self.stage, checkpoint.size);
         seen.goes_on(&staged)?;
         let known = self.known.map_or(0, |known| known.checkpoint.size);
@@ -92,7 +98,9 @@ impl Examination<'_> {
         let Checkpoint { origin, size, root } = checkpoint;
         // Whatever else stands below the checkpoint is nobody's word.
         let note = note.only(&[key]);
-        Ok(Finding { origin, size, root: root.to_string(), known, begin, number, witnesses, note })
+        let root = root.to_string();
+        let missing = missing.into_iter().map(str::to_owned).collect();
+        Ok(Finding { origin, size, root, known, begin, number, witnesses, held: None, missing, note })
     }
 
     /// The folder that has the log, and its checkpoint, unchecked.
@@ -157,7 +165,7 @@ impl Examination<'_> {
     }
 
     /// Checks every entry and tile; gives the last entry that tells of the set.
-    fn leaves(&self, begin: u64, key: &VerifierKey) -> Result<Option<u64>, Error> {
+    fn leaves(&self, drive: &Path, begin: u64, key: &VerifierKey) -> Result<Option<u64>, Error> {
         let set = self.media.set().to_string();
         let mut number = None;
         let mut each = |index: u64, entry: &[u8]| {
@@ -165,7 +173,8 @@ impl Examination<'_> {
                 number = Some(index);
             }
         };
-        check::since(self.stage, begin, &Policy::of_log(key.clone()), &mut each).map_err(Refusal::Log)?;
+        let on_drive = |error| Refusal::Log(on_drive(error, self.stage, &drive.join(FOLDER)));
+        check::since(self.stage, begin, &Policy::of_log(key.clone()), &mut each).map_err(on_drive)?;
         Ok(number)
     }
 
@@ -216,6 +225,17 @@ impl Examination<'_> {
     }
 }
 
+/// An error about the copy, told of the file on the drive: the copy is gone when somebody looks.
+fn on_drive(error: tlog::Error, stage: &Path, log: &Path) -> tlog::Error {
+    let moved = |path: PathBuf| path.strip_prefix(stage).map_or(path.clone(), |within| log.join(within));
+    match error {
+        tlog::Error::Damaged { path, defect } => tlog::Error::Damaged { path: moved(path), defect },
+        tlog::Error::Io { action, path, source } => tlog::Error::Io { action, path: moved(path), source },
+        tlog::Error::Absent(path) => tlog::Error::Absent(moved(path)),
+        other => other,
+    }
+}
+
 /// A log's signed state, beside what was known of it.
 struct Seen<'a> {
     note: &'a Note,
@@ -226,7 +246,8 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn alarm(&self, kind: AlarmKind) -> Error {
         let (origin, found) = (self.checkpoint.origin.clone(), self.note.to_string());
-        Alarm { kind, origin, found, known: self.known.map(|known| known.note.to_string()) }.into()
+        let known = self.known.map(|known| known.note.to_string());
+        Alarm { kind, whose: Whose::Sender, origin, found, known }.into()
     }
 
     /// What the checkpoints alone tell, before anything else is read.
@@ -256,15 +277,15 @@ impl Seen<'_> {
     }
 }
 
-/// A file that would have stock tools trust another log must not go unseen.
-fn check_trusted_root(drive: &Path, key: &VerifierKey) -> Result<(), Error> {
+/// A file that would have stock tools trust another log must not go unseen; nor that it was taken away.
+fn check_trusted_root(drive: &Path, key: &VerifierKey) -> Result<Option<&'static str>, Error> {
     let path = drive.join(TRUSTED_ROOT);
-    if !path.exists() {
-        return Ok(());
+    if fs::symlink_metadata(&path).is_err() {
+        return Ok(Some(TRUSTED_ROOT));
     }
     let expected = trusted_root::write(std::slice::from_ref(key)).unwrap_or_default();
     match read_file(&path, MOST_TRUSTED_ROOT)? {
-        Some(found) if found == expected.as_bytes() => Ok(()),
+        Some(found) if found == expected.as_bytes() => Ok(None),
         _ => Err(Refusal::TrustedRoot.into()),
     }
 }

@@ -77,6 +77,37 @@ pub enum Refusal {
     /// A record in the store's folder `witness` is not what was written.
     #[error("`{0}` is damaged")]
     Record(std::path::PathBuf),
+    /// A newer trust file decided here.
+    #[error("the trust file has sequence {found}, but one with {newest} decided here before")]
+    StalePolicy {
+        /// This file's number.
+        found: u64,
+        /// The greatest that was seen.
+        newest: u64,
+    },
+    /// The folder of what was remembered is gone.
+    #[error("`{0}` is gone, and with it what was remembered of senders, sites and quarantined drives")]
+    MemoryGone(std::path::PathBuf),
+    /// Less of a sender's log is remembered than once was.
+    #[error(
+        "`{path}` knows {found} entries of the log `{origin}`, but {known} were known here: it was lost or put back"
+    )]
+    MemoryBack {
+        /// The record.
+        path: std::path::PathBuf,
+        /// The log.
+        origin: String,
+        /// What it says now.
+        found: u64,
+        /// What it once said.
+        known: u64,
+    },
+    /// The site's key is gone.
+    #[error("the site's key `{0}` is gone; with a new one the site would be another witness")]
+    KeyGone(std::path::PathBuf),
+    /// Everything that was remembered is there.
+    #[error("nothing of what this store remembers was lost")]
+    NothingLost,
     /// There is no return medium.
     #[error("`{0}` holds nothing that a site returned")]
     NoReturn(std::path::PathBuf),
@@ -119,6 +150,22 @@ impl Refusal {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::StalePolicy { .. } => Some(
+                "use the newest trust file; to go back on purpose, give this one a greater sequence, or run `airlock trust accept FILE --store STORE --reason TEXT`",
+            ),
+            Self::MemoryGone(_) | Self::MemoryBack { .. } | Self::KeyGone(_) => Some(
+                "put the store's folder `witness` back from its newest copy; if there is none, `airlock quarantine begin-anew --reason TEXT` goes on without, and old drives can no longer be told",
+            ),
+            Self::Record(_) => Some(
+                "put the file back from a copy of the store's folder `witness`; nothing is believed until then",
+            ),
+            Self::NotQuarantined(_) => Some("`airlock quarantine list` tells which sets are"),
+            Self::TooLarge { .. } => Some("its sender can begin a new log: docs/drive.md tells how"),
+            Self::StaleReturn { .. } => Some("ask the site for a newer return medium"),
+            Self::OtherSite { .. } => Some(
+                "the site's file was changed or mixed up after it was written: ask for a new one, and compare the site's key by another way",
+            ),
+            Self::Own(_) => Some("`airlock audit verify` tells what is wrong with this side's log"),
             Self::NoLog => Some(
                 "an older version of airlock packed it: ask for a new one, or import it with --without-log if you know that it is the newest",
             ),

@@ -63,7 +63,7 @@ pub(crate) fn prepare(
 ) -> Result<(), Error> {
     let (note, folder) = own(log)?;
     for site in acknowledged {
-        contains(&folder, &note, (&site.note, &site.checkpoint))?;
+        contains(&folder, &note, (&site.note, &site.checkpoint), &site.site)?;
     }
     is_free(&target.join(FOLDER), log.verifier().name())
 }

@@ -75,9 +75,13 @@ pub fn write(
     let _alone = lock(target)?;
     remove_own(plan, &set, target)?;
     check_room(plan, target, reporter)?;
-    let acknowledged = log.map(|log| Witness::of(store.root()).acknowledged(log.verifier().name()));
+    let acknowledged = log.map(|log| Witness::of(store).acknowledged(log.verifier().name()));
     let acknowledged = acknowledged.transpose()?.unwrap_or_default();
-    log.map_or(Ok(()), |log| drive_log::write::prepare(target, log, &acknowledged))?;
+    let prepared = log.map_or(Ok(()), |log| drive_log::write::prepare(target, log, &acknowledged));
+    if let Err(Error::Alarm(alarm)) = &prepared {
+        Witness::of(store).keep_proof(alarm, &options.now)?;
+    }
+    prepared?;
     let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
     let bytes = plan.volumes.iter().map(|volume| volume.size).sum();
     reporter.begin("pack", bytes);

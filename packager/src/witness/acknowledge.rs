@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::TrustFile;
+use bundle_signer::trust::TrustedLog;
 use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, Folder, Note, VerifierKey, cosignature, merkle};
 
-use super::Witness;
 use super::returned::{CHECKPOINT, FOLDER, LOGS};
+use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, AlarmKind, Refusal, file_name, is_file_name, read_file};
+use crate::drive_log::{Alarm, AlarmKind, Refusal, Whose, file_name, is_file_name, read_file};
 
 /// More sites on one medium than this are not looked at.
 const MOST_SITES: usize = 1000;
@@ -81,7 +82,8 @@ impl Witness {
         Ok(found)
     }
 
-    /// Checks what sites returned on a medium, and keeps it. Of several sites, all or none are kept.
+    /// Checks what sites returned on a medium, and keeps it. Of several sites, all or none are kept. An alarm is
+    /// recorded with both signed checkpoints before it is told.
     ///
     /// # Errors
     /// [`Error::Log`] with a [`Refusal`] when nothing is there, or of others; [`Error::Alarm`] when a site saw another
@@ -91,6 +93,7 @@ impl Witness {
         medium: &Path,
         own: &OwnLog<'_>,
         trust: &TrustFile,
+        now: &Now,
     ) -> Result<Vec<AcknowledgeReport>, Error> {
         let sites = sites(medium)?;
         let _held = self.lock()?;
@@ -98,7 +101,13 @@ impl Witness {
         for folder in &sites {
             let path = folder.join(LOGS).join(file_name(own.key.name()));
             match read_file(&path, tlog::note::MAX_LEN as u64)? {
-                Some(bytes) => kept.push(self.heed(folder, &bytes, own, trust)?),
+                Some(bytes) => match self.heed(folder, &bytes, own, trust) {
+                    Err(Error::Alarm(alarm)) => {
+                        self.raise_of_site(folder, &alarm, now)?;
+                        return Err(Error::Alarm(alarm));
+                    }
+                    heard => kept.push(heard?),
+                },
                 None => strange.extend(others(&folder.join(LOGS))),
             }
         }
@@ -130,23 +139,23 @@ impl Witness {
         let checkpoint = Checkpoint::verify(&note, own.key).map_err(Refusal::Log)?;
         let other = |source| Refusal::OtherSite { site: name.clone(), source };
         let time = cosignature::verify(&note, witness.key()).map_err(other)?;
-        own_history(own, &note, &checkpoint)?;
+        own_history(own, &note, &checkpoint, &name)?;
         let note = note.only(&[own.key, witness.key()]);
         let path = self.site(&name);
         let before = self.read::<Site>(&path)?.map(|site| parse(site, &path)).transpose()?;
         let same = before.as_ref().map(|(before, _)| &before.checkpoint);
         let known = same.filter(|before| before.origin == checkpoint.origin).map_or(0, |before| before.size);
-        if checkpoint.size < known {
-            let (site, found) = (witness.name().to_owned(), checkpoint.size);
-            return Err(Refusal::StaleReturn { site, found, known }.into());
-        }
         let theirs = read_file(&folder.join(CHECKPOINT), tlog::note::MAX_LEN as u64)?;
         let theirs = theirs.map(|bytes| Note::parse(&bytes)).transpose().map_err(Refusal::Log)?;
+        if checkpoint.size < known {
+            let said = [Some(&note), theirs.as_ref()];
+            return Err(less(witness, &said, before.as_ref(), (checkpoint.size, known)));
+        }
         let before = before.and_then(|(_, own)| own);
         let (site_log, own_checked) = match &theirs {
             Some(theirs) => {
                 cosignature::verify(theirs, witness.key()).map_err(other)?;
-                let (found, checked) = their_log(theirs, before.as_ref(), trust)?;
+                let (found, checked) = their_log(theirs, before.as_ref(), (&name, trust))?;
                 (Some((found.origin, found.size)), checked)
             }
             None => (None, false),
@@ -175,11 +184,38 @@ fn parse(site: Site, path: &Path) -> Result<(Acknowledged, Option<Note>), Error>
     Ok((Acknowledged { site: site.site, note, checkpoint }, own))
 }
 
+/// A site says less than it said: an old medium, unless it says so later than that, by its own clock.
+fn less(
+    witness: &TrustedLog,
+    said: &[Option<&Note>],
+    before: Option<&(Acknowledged, Option<Note>)>,
+    (found, known): (u64, u64),
+) -> Error {
+    let site = witness.name().to_owned();
+    let time = |note: &&Note| cosignature::verify(note, witness.key()).ok();
+    let now = said.iter().flatten().filter_map(time).max();
+    let then = before.into_iter().flat_map(|(seen, own)| [Some(&seen.note), own.as_ref()]);
+    let then = then.flatten().filter_map(|note| time(&note)).max();
+    if now <= then {
+        return Refusal::StaleReturn { site, found, known }.into();
+    }
+    let note = |note: Option<&Note>| note.map(Note::to_string);
+    let origin = witness.key().name().to_owned();
+    Alarm {
+        kind: AlarmKind::SiteWentBack { site, found, known },
+        whose: Whose::Site { site: origin.clone() },
+        origin,
+        found: note(said.first().copied().flatten()).unwrap_or_default(),
+        known: note(before.map(|(seen, _)| &seen.note)),
+    }
+    .into()
+}
+
 /// What the site saw must be a part of this log: else this side's log was rolled back, or showed two histories.
-fn own_history(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint) -> Result<(), Error> {
+fn own_history(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint, site: &str) -> Result<(), Error> {
     let current = Folder::checkpoint(own.folder).map_err(Refusal::Own)?;
     let now = Checkpoint::verify(&current, own.key).map_err(Refusal::Own)?;
-    contains(&Folder::new(own.folder, now.size), &current, (note, seen))
+    contains(&Folder::new(own.folder, now.size), &current, (note, seen), site)
 }
 
 /// That a log of one's own, at the checkpoint `current`, contains what a site saw of it.
@@ -187,6 +223,7 @@ pub(crate) fn contains(
     folder: &Folder,
     current: &Note,
     (note, seen): (&Note, &Checkpoint),
+    site: &str,
 ) -> Result<(), Error> {
     let kind = if folder.size() < seen.size {
         AlarmKind::RolledBack { found: folder.size(), known: seen.size }
@@ -196,11 +233,16 @@ pub(crate) fn contains(
         AlarmKind::Forked { known: seen.size }
     };
     let (origin, known) = (seen.origin.clone(), Some(note.to_string()));
-    Err(Alarm { kind, origin, found: current.to_string(), known }.into())
+    let whose = Whose::Own { site: site.to_owned() };
+    Err(Alarm { kind, whose, origin, found: current.to_string(), known }.into())
 }
 
 /// The site's own log only grows, as far as two checkpoints can tell; its signature is checked where its key is known.
-fn their_log(theirs: &Note, before: Option<&Note>, trust: &TrustFile) -> Result<(Checkpoint, bool), Error> {
+fn their_log(
+    theirs: &Note,
+    before: Option<&Note>,
+    (site, trust): (&str, &TrustFile),
+) -> Result<(Checkpoint, bool), Error> {
     let found = Checkpoint::read(theirs).map_err(Refusal::Log)?;
     let checked = match trust.log(&found.origin) {
         Ok(log) => Checkpoint::verify(theirs, log.key()).map_err(Refusal::Log).map(|_| true)?,
@@ -216,7 +258,8 @@ fn their_log(theirs: &Note, before: Option<&Note>, trust: &TrustFile) -> Result<
         _ => return Ok((found, checked)),
     };
     let (origin, known) = (found.origin, Some(before.to_string()));
-    Err(Alarm { kind, origin, found: theirs.to_string(), known }.into())
+    let whose = Whose::Site { site: site.to_owned() };
+    Err(Alarm { kind, whose, origin, found: theirs.to_string(), known }.into())
 }
 
 /// The sites' folders on a medium, which may be named itself, or the folder in it.

@@ -87,10 +87,17 @@ pub fn admit(
     // Of two drives at the same time, the second one is compared with what the first one left.
     let _held = remembering.map(|(witness, _)| witness.lock()).transpose()?;
     let set = media.set();
-    let record = keeper.witness.map(|witness| witness.refuse_quarantined(set)).transpose()?.flatten();
+    let record = keeper.witness.map(|witness| witness.record(set)).transpose()?.flatten();
+    let held = record.as_ref().and_then(Record::held);
+    let held = held.map(|(since, alarm)| (since.to_owned(), alarm.to_owned()));
+    // The log first: who holds an old log beside a copy of a set must not keep sound copies of it out.
     let log = match (examine(media, manifest.get(), keeper), record) {
         (Err(Error::Alarm(alarm)), Some(record)) if record.lifted(&alarm) => {
             LogVerdict::Lifted { alarm: alarm.to_string() }
+        }
+        (Err(Error::Alarm(alarm)), Some(record)) if record.holds(&alarm).is_some() => {
+            let since = record.holds(&alarm).unwrap_or_default().to_owned();
+            return Err(Refusal::Quarantined { set: set.clone(), since, alarm: alarm.to_string() }.into());
         }
         (Err(Error::Alarm(alarm)), record) => {
             if let Some((witness, now)) = remembering {
@@ -98,6 +105,15 @@ pub fn admit(
                 witness.raise(record, &alarm, now)?;
             }
             return Err(Error::Alarm(alarm));
+        }
+        (Ok(LogVerdict::NotAsked | LogVerdict::Without), _) if held.is_some() => {
+            // No log speaks for this copy, so that it cannot be told from the one that raised the alarm.
+            let (since, alarm) = held.unwrap_or_default();
+            return Err(Refusal::Quarantined { set: set.clone(), since, alarm }.into());
+        }
+        (Ok(LogVerdict::Proved(mut finding)), _) => {
+            finding.held = held.map(|(since, alarm)| format!("{since}: {alarm}"));
+            LogVerdict::Proved(finding)
         }
         (outcome, _) => outcome?,
     };
@@ -144,7 +160,11 @@ impl LogVerdict {
                 Some("the drive carries no log: it cannot be told whether it is older than others".to_owned())
             }
             Self::Lifted { alarm } => Some(format!("this drive was released in spite of an alarm: {alarm}")),
-            Self::Proved(_) => None,
+            Self::Proved(finding) => finding.held.as_ref().map(|alarm| {
+                format!(
+                    "this drive's log is sound; another copy of the set, with another log, is quarantined since {alarm}"
+                )
+            }),
         }
     }
 }

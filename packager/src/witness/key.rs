@@ -8,6 +8,7 @@ use oci::Digest;
 use tlog::SigningKey;
 use tlog::note::KeyKind;
 
+use super::Witness;
 use crate::bundle::Error;
 use crate::drive_log::{Publish, Refusal, read_file};
 
@@ -15,21 +16,48 @@ const BEGIN: &str = "-----BEGIN PRIVATE KEY-----\n";
 const END: &str = "-----END PRIVATE KEY-----\n";
 const MOST: u64 = 4096;
 
-/// The key, which is made if there is none.
-pub(super) fn own(root: &Path) -> Result<SigningKey, Error> {
-    let path = root.join("key.pem");
-    if let Some(bytes) = read_file(&path, MOST)? {
-        return parse(&bytes).ok_or_else(|| Refusal::Record(path).into());
+impl Witness {
+    /// The site's key, which is made if there never was one: another key is another site.
+    pub(super) fn key(&self) -> Result<SigningKey, Error> {
+        let path = self.root.join("key.pem");
+        let key = match read_file(&path, MOST)? {
+            Some(bytes) => parse(&bytes).ok_or_else(|| Refusal::Record(path).into()).and_then(|key| {
+                publish_public(&self.root, &key)?;
+                Ok(key)
+            }),
+            None if self.has_lost_key()? => Err(Refusal::KeyGone(path).into()),
+            None => make(&self.root),
+        }?;
+        self.note_key()?;
+        Ok(key)
     }
+
+    /// Whether there was a key, and is none.
+    pub(super) fn has_lost_key(&self) -> Result<bool, Error> {
+        let is_there = self.root.join("key.pem").exists();
+        Ok(!is_there && (self.root.join("key.pub").exists() || self.had_key()?))
+    }
+}
+
+fn make(root: &Path) -> Result<SigningKey, Error> {
     let pkcs8 = SigningKey::generate().map_err(Refusal::Own)?;
     let key = named(&pkcs8).map_err(Refusal::Own)?;
     let encoded = BASE64_STANDARD.encode(&pkcs8);
     let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
     let pem = format!("{BEGIN}{}{END}", lines.collect::<String>());
-    // The public half first: with the private one, the key is there.
-    Publish::one(&root.join("key.pub"), format!("{}\n", key.verifier()).as_bytes(), 0o644)?;
-    Publish::one(&path, pem.as_bytes(), 0o600)?;
+    // The private half first: a public one alone is what is left of a key that was lost.
+    Publish::one(&root.join("key.pem"), pem.as_bytes(), 0o600)?;
+    publish_public(root, &key)?;
     Ok(key)
+}
+
+/// Writes the public half where it is not there.
+fn publish_public(root: &Path, key: &SigningKey) -> Result<(), Error> {
+    let path = root.join("key.pub");
+    if path.exists() {
+        return Ok(());
+    }
+    Publish::one(&path, format!("{}\n", key.verifier()).as_bytes(), 0o644)
 }
 
 fn parse(bytes: &[u8]) -> Option<SigningKey> {

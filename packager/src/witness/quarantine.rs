@@ -1,13 +1,14 @@
-//! Sets that raised an alarm. Each stays out until somebody lifts it, with a reason; neither is ever forgotten.
+//! Sets that raised an alarm: with that log beside it, a set stays out until somebody lifts it, with a reason; neither is
+//! ever forgotten. The same set with its sound log is let in. And sites that did: what they returned, kept as proof.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, Refusal};
+use crate::drive_log::{Alarm, Refusal, Whose};
 
 /// More events of one set than this are not kept: the first ones are.
 const MOST_EVENTS: usize = 1000;
@@ -22,6 +23,16 @@ pub struct Record {
     pub name: String,
     /// The key that signed it, by its name in the trust file.
     pub signer: String,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// A site that returned what raised an alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SiteRecord {
+    /// The site, by the name of its witness key.
+    pub site: String,
     /// What happened, in order.
     pub events: Vec<Event>,
 }
@@ -67,13 +78,29 @@ impl Record {
         }
     }
 
-    /// Whether somebody lifted exactly this alarm: the same finding about the same log.
+    /// Where exactly this alarm was raised last: the same finding about the same checkpoint of the same log.
+    fn raised(&self, raised: &Alarm) -> Option<usize> {
+        self.events.iter().rposition(|event| match event {
+            Event::Alarm { alarm, origin, found, .. } => {
+                (alarm.as_str(), origin, found) == (raised.kind.word(), &raised.origin, &raised.found)
+            }
+            Event::Release { .. } => false,
+        })
+    }
+
+    /// Whether somebody lifted exactly this alarm.
     pub(super) fn lifted(&self, alarm: &Alarm) -> bool {
-        let last = self.events.iter().rev().find_map(|event| match event {
-            Event::Alarm { alarm, origin, found, .. } => Some((alarm.as_str(), origin, found)),
-            Event::Release { .. } => None,
-        });
-        self.held().is_none() && last == Some((alarm.kind.word(), &alarm.origin, &alarm.found))
+        self.raised(alarm)
+            .is_some_and(|at| self.events.iter().skip(at).any(|event| matches!(event, Event::Release { .. })))
+    }
+
+    /// Since when exactly this alarm keeps the set out.
+    pub(super) fn holds(&self, alarm: &Alarm) -> Option<&str> {
+        let event = self.raised(alarm).filter(|_| !self.lifted(alarm)).and_then(|at| self.events.get(at));
+        match event {
+            Some(Event::Alarm { time, .. }) => Some(time),
+            Some(Event::Release { .. }) | None => None,
+        }
     }
 }
 
@@ -87,6 +114,7 @@ impl Witness {
     /// # Errors
     /// [`Refusal::Record`] when it is damaged.
     pub fn record(&self, set: &Digest) -> Result<Option<Record>, Error> {
+        self.check_folder()?;
         self.read(&self.quarantine(set))
     }
 
@@ -102,30 +130,51 @@ impl Witness {
         Ok(found)
     }
 
-    /// Refuses a set that is held.
-    pub(super) fn refuse_quarantined(&self, set: &Digest) -> Result<Option<Record>, Error> {
-        let record = self.record(set)?;
-        if let Some((since, alarm)) = record.as_ref().and_then(Record::held) {
-            let (since, alarm) = (since.to_owned(), alarm.to_owned());
-            return Err(Refusal::Quarantined { set: set.clone(), since, alarm }.into());
-        }
-        Ok(record)
-    }
-
     /// Records an alarm, durably.
     pub(super) fn raise(&self, mut record: Record, alarm: &Alarm, now: &Now) -> Result<(), Error> {
-        if record.events.len() >= MOST_EVENTS {
-            record.events.truncate(MOST_EVENTS - 1);
-        }
-        record.events.push(Event::Alarm {
-            time: now.text.clone(),
-            alarm: alarm.kind.word().to_owned(),
-            detail: alarm.to_string(),
-            origin: alarm.origin.clone(),
-            found: alarm.found.clone(),
-            known: alarm.known.clone(),
-        });
+        push(&mut record.events, alarm, now);
         self.write(&self.quarantine(&record.set), &record)
+    }
+
+    /// Records an alarm about what a site returned, durably; the same one once. `folder` is the site's on the medium.
+    pub(super) fn raise_of_site(&self, folder: &Path, alarm: &Alarm, now: &Now) -> Result<(), Error> {
+        let site = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = self.root.join("alarms").join(format!("{site}.json"));
+        let known = self.read::<SiteRecord>(&path)?;
+        let mut record = known.unwrap_or_else(|| SiteRecord { site, events: Vec::new() });
+        let same = |event: &Event| match event {
+            Event::Alarm { alarm: word, found, known, .. } => {
+                (word.as_str(), found, known) == (alarm.kind.word(), &alarm.found, &alarm.known)
+            }
+            Event::Release { .. } => false,
+        };
+        if record.events.iter().any(same) {
+            return Ok(());
+        }
+        push(&mut record.events, alarm, now);
+        self.write(&path, &record)
+    }
+
+    /// Records an alarm about this store's own log, with what a site saw of it.
+    pub(crate) fn keep_proof(&self, alarm: &Alarm, time: &str) -> Result<(), Error> {
+        let Whose::Own { site } = &alarm.whose else { return Ok(()) };
+        if self.store.is_read_only() {
+            return Ok(());
+        }
+        let _held = self.lock()?;
+        self.raise_of_site(Path::new(site), alarm, &Now { text: time.to_owned(), seconds: 0 })
+    }
+
+    /// All sites whose word raised an alarm.
+    ///
+    /// # Errors
+    /// [`Refusal::Record`] when a record is damaged.
+    pub fn alarmed_sites(&self) -> Result<Vec<SiteRecord>, Error> {
+        let mut found = Vec::new();
+        for path in self.records("alarms")? {
+            found.extend(self.read::<SiteRecord>(&path)?);
+        }
+        Ok(found)
     }
 
     /// Lifts a quarantine: the set may be imported in spite of this alarm, and of no other.
@@ -144,4 +193,16 @@ impl Witness {
         self.write(&self.quarantine(set), &record)?;
         Ok(record)
     }
+}
+
+fn push(events: &mut Vec<Event>, alarm: &Alarm, now: &Now) {
+    events.truncate(MOST_EVENTS - 1);
+    events.push(Event::Alarm {
+        time: now.text.clone(),
+        alarm: alarm.kind.word().to_owned(),
+        detail: alarm.to_string(),
+        origin: alarm.origin.clone(),
+        found: alarm.found.clone(),
+        known: alarm.known.clone(),
+    });
 }

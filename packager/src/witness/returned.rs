@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tlog::{Checkpoint, Note, cosignature};
 
-use super::{Now, Witness, key};
+use super::{Now, Witness};
 use crate::bundle::Error;
 use crate::drive_log::{Publish, Refusal, file_name};
 
@@ -45,7 +45,7 @@ impl Witness {
     /// What the disk says, or [`Refusal::Record`].
     pub fn return_to(&self, target: &Path, own: Option<Note>, now: &Now) -> Result<ReturnReport, Error> {
         let _held = self.lock()?;
-        let key = key::own(&self.root)?;
+        let key = self.key()?;
         let site = key.verifier().name().to_owned();
         let folder = target.join(FOLDER).join(&site);
         let mut publish = Publish::default();

@@ -287,3 +287,96 @@ fn what_is_remembered_is_believed_whole_or_not_at_all() {
     fs::create_dir(&record).unwrap();
     assert!(matches!(site.refusal(&sender.path("one")), Refusal::Record(_)));
 }
+
+/// Whoever has an old log could otherwise keep any set out, by way of any copy of it.
+#[test]
+fn attack_an_old_log_beside_a_copy_does_not_keep_a_sound_copy_out() {
+    let sender = Sender::new();
+    let mut site = Site::of(&sender);
+    let set = sender.pack("one");
+    sender.journal.events(9);
+    assert_eq!(sender.pack("newest"), set);
+    site.import(&sender.path("newest")).unwrap();
+    assert_eq!(site.alarm(&sender.path("one")), AlarmKind::RolledBack { found: 301, known: 311 });
+    let verdict = site.import(&sender.path("newest")).unwrap();
+    assert!(matches!(&verdict, LogVerdict::Proved(_)));
+    assert!(verdict.warning().unwrap().contains("another copy of the set"), "{verdict:?}");
+    // The copy with the old log still stays out, and so does one of which no log tells anything.
+    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Quarantined { .. }));
+    site.trust = sender.rig.trust.clone();
+    assert!(matches!(site.refusal(&sender.path("newest")), Refusal::Quarantined { .. }));
+    let record = site.witness.record(&set).unwrap().unwrap();
+    assert_eq!(record.events.len(), 1, "one alarm is recorded once");
+}
+
+#[test]
+fn what_the_drive_lacks_is_told() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    fs::remove_file(sender.path("one").join("trusted_root.json")).unwrap();
+    let LogVerdict::Proved(finding) = site.import(&sender.path("one")).unwrap() else { panic!() };
+    assert_eq!(finding.missing, ["trusted_root.json"]);
+}
+
+#[test]
+fn damage_is_told_of_the_file_on_the_drive() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    sender.pack("one");
+    let tile = sender.path("one").join("log/tile/0/000");
+    let mut bytes = fs::read(&tile).unwrap();
+    bytes.truncate(40);
+    fs::write(&tile, bytes).unwrap();
+    let refusal = site.refusal(&sender.path("one"));
+    let Refusal::Log(tlog::Error::Damaged { path, .. }) = &refusal else { panic!("{refusal:?}") };
+    assert_eq!(path, &tile);
+    assert!(refusal.hint().is_some());
+}
+
+#[test]
+fn a_memory_that_was_lost_or_put_back_is_told_and_given_up_on_purpose_only() {
+    let sender = Sender::new();
+    let site = Site::of(&sender);
+    let root = site.store.root().join("witness");
+    sender.pack("one");
+    site.import(&sender.path("one")).unwrap();
+    let older = site.folder.path().join("older");
+    copy(&root, &older);
+    sender.journal.events(9);
+    sender.pack("newest");
+    site.import(&sender.path("newest")).unwrap();
+    let nothing = site.witness.begin_anew().unwrap_err();
+    assert!(matches!(nothing, Error::Log(Refusal::NothingLost)));
+
+    let away = site.folder.path().join("away");
+    fs::rename(&root, &away).unwrap();
+    assert!(matches!(site.refusal(&sender.path("one")), Refusal::MemoryGone(path) if path == root));
+    assert!(matches!(site.witness.quarantined(), Err(Error::Log(Refusal::MemoryGone(_)))));
+    // An empty folder, and one of before the newest drive.
+    fs::create_dir(&root).unwrap();
+    let back = site.refusal(&sender.path("one"));
+    assert!(matches!(&back, Refusal::MemoryBack { found: 0, known: 311, .. }), "{back:?}");
+    fs::remove_dir_all(&root).unwrap();
+    copy(&older, &root);
+    assert!(matches!(site.refusal(&sender.path("one")), Refusal::MemoryBack { found: 301, known: 311, .. }));
+    let returned = site.witness.return_to(&site.folder.path().join("back"), None, &now(5));
+    assert!(matches!(returned, Err(Error::Log(Refusal::MemoryBack { .. }))));
+    fs::remove_dir_all(&root).unwrap();
+    copy(&away, &root);
+    assert_eq!(site.alarm(&sender.path("one")), AlarmKind::RolledBack { found: 301, known: 311 });
+
+    // Another key would be another site.
+    let key = fs::read(root.join("key.pub")).unwrap();
+    fs::remove_file(root.join("key.pem")).unwrap();
+    assert!(matches!(site.refusal(&sender.path("newest")), Refusal::KeyGone(_)));
+    fs::remove_file(root.join("key.pub")).unwrap();
+    assert!(matches!(site.refusal(&sender.path("newest")), Refusal::KeyGone(_)));
+    assert_eq!(site.witness.begin_anew().unwrap(), ["key.pem"]);
+    site.import(&sender.path("newest")).unwrap();
+    assert_ne!(fs::read(root.join("key.pub")).unwrap(), key);
+
+    fs::remove_dir_all(&root).unwrap();
+    assert_eq!(site.witness.begin_anew().unwrap().len(), 3);
+    site.import(&sender.path("one")).unwrap();
+}

@@ -135,7 +135,7 @@ impl Site {
     pub(crate) fn of(sender: &Sender) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
-        let witness = Witness::of(store.root());
+        let witness = Witness::of(&store);
         Self { folder, store, witness, trust: sender.trust.clone(), without: Without::Refuse }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use packager::bundle::Error;
 use packager::drive_log::{AlarmKind, Refusal};
 use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
-use packager::witness::{LogVerdict, Witness};
+use packager::witness::{LogVerdict, Witness, quarantine};
 use tlog::note::KeyKind;
 use tlog::{Folder, Log, SigningKey, VerifierKey};
 
@@ -37,7 +37,7 @@ impl Sender {
     fn acknowledge(&self, medium: &std::path::Path) -> Result<Vec<AcknowledgeReport>, Error> {
         let key = self.journal.log.verifier();
         let own = OwnLog { folder: self.journal.log.path(), key: &key };
-        Witness::of(self.rig.store.root()).acknowledge(medium, &own, &self.trust)
+        Witness::of(&self.rig.store).acknowledge(medium, &own, &self.trust, &now(5))
     }
 
     fn refuses(&self, medium: &std::path::Path) -> Refusal {
@@ -128,7 +128,7 @@ fn attack_cosignature_by_an_unknown_witness() {
     let back = site.send_back("back");
     sender.hears(&[]);
     assert!(matches!(sender.refuses(&back), Refusal::UnknownWitness(name) if name == site.key().name()));
-    assert!(Witness::of(sender.rig.store.root()).acknowledged("log.example").unwrap().is_empty());
+    assert!(Witness::of(&sender.rig.store).acknowledged("log.example").unwrap().is_empty());
 }
 
 #[test]
@@ -194,9 +194,51 @@ fn a_sender_whose_log_went_back_or_another_way_is_told() {
     {
         let fork = sender.fork(250, more);
         let own = OwnLog { folder: fork.log.path(), key: &key };
-        let error = Witness::of(sender.rig.store.root()).acknowledge(&back, &own, &sender.trust).unwrap_err();
-        assert!(matches!(error, Error::Alarm(alarm) if alarm.kind == expected));
+        let error =
+            Witness::of(&sender.rig.store).acknowledge(&back, &own, &sender.trust, &now(5)).unwrap_err();
+        let Error::Alarm(alarm) = error else { panic!("{error:?}") };
+        assert_eq!(alarm.kind, expected);
+        assert!(alarm.to_string().contains("this store's own log") && alarm.hint().contains("audit verify"));
     }
+    // Both signed checkpoints are kept, for each alarm once.
+    let fork = sender.fork(250, 100);
+    let again = OwnLog { folder: fork.log.path(), key: &key };
+    let witness = Witness::of(&sender.rig.store);
+    assert!(witness.acknowledge(&back, &again, &sender.trust, &now(6)).is_err());
+    let record = witness.alarmed_sites().unwrap().remove(0);
+    assert_eq!((record.site.as_str(), record.events.len()), (site.key().name(), 2));
+    let quarantine::Event::Alarm { found, known: Some(known), .. } = &record.events[1] else { panic!() };
+    let policy = tlog::Policy::of_log(key.clone());
+    assert_eq!(policy.verify(&tlog::Note::parse(found.as_bytes()).unwrap()).unwrap().size, 350);
+    let known = tlog::Note::parse(known.as_bytes()).unwrap();
+    assert_eq!(policy.verify(&known).unwrap().size, 301);
+    assert!(tlog::cosignature::verify(&known, &site.key()).is_ok());
+}
+
+/// Such a site is not told that its medium is old: it would make another one, and another.
+#[test]
+fn a_site_that_was_put_back_is_told_so() {
+    let (sender, site) = pair();
+    let root = site.store.root().join("witness");
+    let older = site.folder.path().join("older");
+    copy(&root, &older);
+    let early = site.send_back("early");
+    sender.journal.events(9);
+    sender.pack("two");
+    site.import(&sender.path("two")).unwrap();
+    sender.acknowledge(&site.send_back("back")).unwrap();
+    assert!(matches!(sender.refuses(&early), Refusal::StaleReturn { found: 301, known: 311, .. }));
+    fs::remove_dir_all(&root).unwrap();
+    copy(&older, &root);
+    site.witness.begin_anew().unwrap();
+    // Its own log's checkpoint is signed at the time of the return.
+    let own = Folder::checkpoint(sender.journal.log.path()).unwrap();
+    let later = site.folder.path().join("later");
+    site.witness.return_to(&later, Some(own), &now(40)).unwrap();
+    let error = sender.acknowledge(&later).unwrap_err();
+    let Error::Alarm(alarm) = error else { panic!("{error:?}") };
+    assert_eq!(alarm.kind, AlarmKind::SiteWentBack { site: "site 0".into(), found: 301, known: 311 });
+    assert!(alarm.hint().contains("put back"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use store::{Change, ManifestRow, Store};
 
 use super::App;
 use super::answer::{self, Lasting};
+use super::gate::{Pull, Push};
 use super::handle::{Call, Place};
 use super::intake;
 use super::observe::{Changed, Deed};
@@ -27,7 +28,17 @@ pub(super) async fn pull(
 ) -> Result<Response, Refusal> {
     let places = call.places(&repository);
     let (wanted, head) = (selector.clone(), call.is_head());
-    let found = app.run(move |store| find(store, places, &wanted, head)).await?;
+    let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
+    let found = app
+        .run(move |store| {
+            let found = find(store, places, &wanted, head)?;
+            if let (Some((gate, visitor)), Some(found)) = (&gate, &found) {
+                let (repository, digest) = (&found.place.repository, &found.row.digest);
+                gate.pull(&Pull { repository, digest, visitor })?;
+            }
+            Ok(found)
+        })
+        .await?;
     let Some(found) = found else { return Err(Refusal::manifest_unknown(&repository, &selector)) };
     let lasting = match selector {
         Selector::Tag(_) => Lasting::Movable,
@@ -99,8 +110,17 @@ pub(super) async fn push(
         })
         .await?;
     let subject = manifest.subject().map(|subject| subject.digest.clone());
+    let gate = app.gate.clone().filter(|_| !tags.is_empty());
     let changed = app
         .change(move |store| {
+            if let Some(gate) = gate {
+                let digest = match &by {
+                    Selector::Tag(_) => manifest.digest(),
+                    Selector::Digest(digest) => digest.clone(),
+                };
+                let (digest, manifest) = (&digest, &manifest);
+                gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
+            }
             let digest = put(store, &name, &by, named.clone(), manifest)?;
             Ok(Changed { deed: Deed::PushManifest, repository: name, digest, tags: named, visitor })
         })

@@ -28,6 +28,7 @@ async fn airlock(folder: &std::path::Path) -> RegistryHost {
         read_only: false,
         limits: Limits::default(),
         observer: None,
+        gate: None,
     };
     tokio::spawn(serve(listener, None, config, std::future::pending()));
     address.parse().unwrap()

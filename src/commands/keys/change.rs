@@ -4,14 +4,16 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
 use oci::Digest;
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::password::{Secret, ask};
-use super::{files, write_new, write_pair};
-use crate::cli::{ChangeArg, Revoke, Rotate};
+use super::{files, log_keys, named_keys, write_new, write_pair};
+use crate::cli::{AddKeys as Add, ChangeArg, Revoke, Rotate};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
 use crate::logged::Work;
@@ -72,7 +74,14 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
 
 pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let (path, file) = open(&settings.change, work)?;
-    let hint = hint_of(&settings.revoked, &file)?;
+    let hint = hint_of(&settings.revoked, &file, &path)?;
+    if let Some(known) = file.revocations().iter().find(|known| known.hint() == hint) {
+        let (key, date, reason) = (&settings.revoked, known.date(), known.reason());
+        let message = format!("`{key}` was revoked on {date} already: {reason}");
+        return Err(
+            Usage { message, hint: "nothing is left to do but to bring the file to every site" }.into()
+        );
+    }
     let today = || OffsetDateTime::now_utc().date().to_string();
     let date = settings.date.clone().unwrap_or_else(today);
     let changed = file.revoked(&hint, &settings.reason, &date)?;
@@ -98,8 +107,33 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     Ok(Status::Done)
 }
 
-/// The hint of a key by its name in the file, its hint, or its public key file.
-fn hint_of(key: &str, file: &TrustFile) -> anyhow::Result<String> {
+pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let (path, file) = open(&settings.change, work)?;
+    let (keys, logs) = (named_keys(&settings.keys)?, log_keys(&settings.log)?);
+    let witnesses = log_keys(&settings.witness)?;
+    let named = keys.iter().map(|(name, _)| name).chain(logs.iter().chain(&witnesses).map(|(name, _)| name));
+    let named: Vec<String> = named.cloned().collect();
+    if named.is_empty() {
+        let message = "nothing was named that could be added".to_owned();
+        return Err(Usage { message, hint: "give public keys, --log KEY or --witness KEY" }.into());
+    }
+    let changed = file.extended(keys, logs, witnesses)?;
+    let written = write(&settings.change, &path, &file, &changed)?;
+    work.evidence("added", &named.join(" "));
+    work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
+    work.done()?;
+    let sequence = changed.sequence();
+    let value =
+        json!({ "added": named, "trustFile": written.to, "sequence": sequence, "kept": written.kept });
+    printer.result(&value, |_| format!("{written}, number {sequence}: it has {} now\n", named.join(", ")))?;
+    Ok(Status::Done)
+}
+
+/// The hint of a key, log or witness by its name in the file, its hint, or its public key file.
+fn hint_of(key: &str, file: &TrustFile, trust: &Path) -> anyhow::Result<String> {
+    if let Some(log) = file.logs().iter().chain(file.witnesses()).find(|log| log.name() == key) {
+        return Ok(log.hint());
+    }
     if let Some(known) = file.keys().iter().find(|known| known.name() == key) {
         return Ok(known.key().hint());
     }
@@ -111,8 +145,15 @@ fn hint_of(key: &str, file: &TrustFile) -> anyhow::Result<String> {
         let failed = || format!("`{key}` cannot be used");
         return Ok(PublicKey::from_pem(&read(path)?).with_context(failed)?.hint());
     }
-    // A key that the file does not have; what is no hint is refused with the revocation.
-    Ok(key.to_owned())
+    // A key that the file does not have.
+    if STANDARD.decode(key).is_ok_and(|hash| hash.len() == 32) {
+        return Ok(key.to_owned());
+    }
+    let names: Vec<_> = file.keys().iter().map(|key| format!("`{}`", key.name())).collect();
+    let message = format!("`{key}` is no key of `{}`, no hint and no file", trust.display());
+    let message = format!("{message}; its keys are {}", names.join(", "));
+    Err(Usage { message, hint: "name a key as the trust file does, by its hint, or by its public key file" }
+        .into())
 }
 
 fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile)> {

@@ -1,7 +1,7 @@
 //! Several openings of one store, uploads and downloads that go on, and blobs that turn out wrong.
 
 use oci::{Algorithm, Digest};
-use store::{Error, Fault, Store};
+use store::{Change, Error, Fault, Store};
 
 use crate::rig::{dump, push, put, repository};
 
@@ -135,4 +135,35 @@ fn an_unchanging_store_is_read_without_a_trace() {
     assert_eq!(listing(), files);
     std::fs::write(root.join("airlock.db-wal"), "not in the database yet").unwrap();
     assert!(matches!(Store::open_unchanging(&root), Err(Error::Unfinished(_))));
+}
+
+/// A reader with no right to write sees what a writer that is still there has written.
+#[test]
+fn a_store_is_read_while_another_process_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = Store::open(folder.path()).unwrap();
+    push(&writer, "a/b", "v1").unwrap();
+    let reader = Store::open_to_read(folder.path()).unwrap();
+    assert_eq!(dump(&reader), dump(&writer));
+    push(&writer, "a/b", "v2").unwrap();
+    assert_eq!(dump(&reader), dump(&writer));
+    assert!(reader.is_read_only() && matches!(reader.commit(Vec::new()), Err(Error::ReadOnly(_))));
+    assert!(matches!(Store::open_to_read(&folder.path().join("none")), Err(Error::Absent(_))));
+}
+
+#[test]
+fn notes_are_kept_replaced_and_forgotten_and_outlive_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let note = |name: &str, value| Change::Note { name: name.to_owned(), value };
+    store.commit(vec![note("a/one", Some(1)), note("a/two", Some(2)), note("b", Some(3))]).unwrap();
+    store.commit(vec![note("a/one", Some(7)), note("a/two", None)]).unwrap();
+    drop(store);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(format!("airlock.db{suffix}")));
+    }
+    Store::rebuild(folder.path(), &mut |_| {}).unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((store.note("a/one").unwrap(), store.note("a/two").unwrap()), (Some(7), None));
+    assert_eq!(store.notes("a").unwrap(), [("a/one".to_owned(), 7)]);
 }

@@ -1,0 +1,182 @@
+//! The gates `push` and `pull`, asked by the registry's server on its blocking pool.
+//!
+//! What was let through is remembered by repository and digest, as long as the server runs: the trust file is read once,
+//! and a signature that was good stays good. What was refused is asked about each time, because signatures may come. A
+//! decision about a manifest is logged when it is first taken, and when it becomes another.
+
+use std::collections::{BTreeSet, HashMap};
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use audit::{Draft, Ending, Journal, Kind, Outcome};
+use bundle_signer::{Gate, NameRule, TrustFile};
+use oci::{Digest, RegistryHost, RepositoryName, Tag};
+use packager::evidence::gate::{Answer, Asking, ask, is_evidence};
+use registry::server::{Pull, Push, Stop, Visitor};
+use store::Store;
+use tokio::runtime::Handle;
+
+/// Manifests that are remembered; with more, all are forgotten and asked about again.
+const MOST_REMEMBERED: usize = 100_000;
+/// Indexes that are looked at because they list a manifest.
+const MOST_INDEXES: usize = 64;
+/// An index within an index, and no deeper.
+const MOST_DEPTH: usize = 2;
+
+/// What decides.
+pub(crate) struct Gates {
+    pub(crate) store: Store,
+    pub(crate) trust: TrustFile,
+    /// The trust file's digest.
+    pub(crate) policy: Option<String>,
+    pub(crate) name_rule: NameRule,
+    pub(crate) host: Option<RegistryHost>,
+    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) remembered: Remembered,
+}
+
+type Which = (RepositoryName, Digest);
+
+#[derive(Default)]
+pub(crate) struct Remembered {
+    let_out: RwLock<BTreeSet<Which>>,
+    /// How it was decided last, for the log.
+    logged: Mutex<HashMap<Which, bool>>,
+}
+
+impl Gates {
+    /// Whether the trust file asks anything here.
+    pub(crate) fn are_needed(trust: &TrustFile) -> bool {
+        [Gate::Push, Gate::Pull].iter().any(|gate| !trust.asked(*gate).is_empty())
+    }
+
+    fn ask(&self, gate: Gate, (repository, digest): (&RepositoryName, &Digest)) -> Result<Answer, Stop> {
+        let asking = Asking { trust: &self.trust, gate, name_rule: self.name_rule, host: self.host.as_ref() };
+        let asked = ask(&self.store, repository, digest, &asking);
+        Handle::current().block_on(asked).map_err(|error| Stop::Failed(Box::new(error)))
+    }
+
+    /// The answer for a manifest, or for an index that lists it and is let out.
+    fn may_go(&self, repository: &RepositoryName, digest: &Digest, depth: usize) -> Result<Answer, Stop> {
+        let answer = self.ask(Gate::Pull, (repository, digest))?;
+        if answer.is_satisfied() || depth == 0 {
+            return Ok(answer);
+        }
+        let failed = |error| Stop::Failed(Box::new(error));
+        for parent in self.store.manifests_naming(repository, digest, MOST_INDEXES).map_err(failed)? {
+            let index = self.store.manifest(repository, &parent).map_err(failed)?;
+            let lists =
+                index.is_some_and(|index| index.children().iter().any(|child| child.digest == *digest));
+            if lists {
+                let of_index = self.may_go(repository, &parent, depth - 1)?;
+                if of_index.is_satisfied() {
+                    return Ok(of_index);
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Logs a decision: each once, and again when it becomes another. A refused push is logged as such by whoever
+    /// refuses it.
+    fn log(
+        &self,
+        gate: Gate,
+        (repository, digest): (&RepositoryName, &Digest),
+        answer: &Answer,
+        visitor: &Visitor,
+    ) -> Result<(), Stop> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let mut draft = Draft::new(Kind::Verify, "image", &format!("{repository}@{digest}"));
+        draft.digests([digest.to_string()]);
+        draft.evidence("gate", &gate);
+        draft.evidence("signer", &answer.by.join(" "));
+        if let Some(policy) = &self.policy {
+            draft.evidence("trust", policy);
+        }
+        let address = visitor.address.map(|address| address.ip().to_canonical().to_string());
+        draft.by(visitor.user.as_deref(), address.as_deref());
+        let outcome = match (answer.is_satisfied(), answer.is_allowed()) {
+            (true, _) => Outcome::success(),
+            (false, true) => {
+                draft.evidence("warned", &answer.unmet.join("; "));
+                Outcome::success()
+            }
+            (false, false) => Outcome::because(Ending::Refused, "policy", &answer.unmet.join("; ")),
+        };
+        journal.record(draft, &outcome).map(drop).map_err(|error| Stop::Failed(Box::new(error)))
+    }
+
+    fn is_let_out(&self, which: &Which) -> bool {
+        self.remembered.let_out.read().unwrap_or_else(PoisonError::into_inner).contains(which)
+    }
+
+    fn let_out(&self, which: Which) {
+        let mut known = self.remembered.let_out.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_REMEMBERED {
+            known.clear();
+        }
+        known.insert(which);
+    }
+
+    /// Whether a decision is news.
+    fn is_news(&self, which: &Which, satisfied: bool) -> bool {
+        let mut known = self.remembered.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_REMEMBERED {
+            known.clear();
+        }
+        known.insert(which.clone(), satisfied) != Some(satisfied)
+    }
+}
+
+fn denied(gate: Gate, (repository, digest): (&RepositoryName, &Digest), answer: &Answer, hint: &str) -> Stop {
+    let rules = answer.unmet.join("; ");
+    Stop::Denied {
+        message: format!("the trust file's gate `{gate}` refuses {repository}@{digest}: {rules}"),
+        hint: hint.to_owned(),
+    }
+}
+
+impl registry::server::Gate for Gates {
+    fn pull(&self, pull: &Pull<'_>) -> Result<(), Stop> {
+        let Pull { repository, digest, visitor } = *pull;
+        if self.trust.asked(Gate::Pull).is_empty() {
+            return Ok(());
+        }
+        let which = (repository.clone(), digest.clone());
+        if self.is_let_out(&which) {
+            return Ok(());
+        }
+        let failed = |error: store::Error| Stop::Failed(Box::<dyn Error + Send + Sync>::from(error));
+        let manifest = self.store.manifest(repository, digest).map_err(failed)?;
+        if manifest.is_some_and(|manifest| is_evidence(&manifest)) {
+            self.let_out(which);
+            return Ok(());
+        }
+        let answer = self.may_go(repository, digest, MOST_DEPTH)?;
+        if self.is_news(&which, answer.is_satisfied()) {
+            self.log(Gate::Pull, (repository, digest), &answer, visitor)?;
+        }
+        if answer.is_allowed() {
+            self.let_out(which);
+            return Ok(());
+        }
+        let hint = "bring it with its signatures by `airlock import`, or sign it where the store is by `airlock sign IMAGE \
+                    --store STORE`; then pull again";
+        Err(denied(Gate::Pull, (repository, digest), &answer, hint))
+    }
+
+    fn push(&self, push: &Push<'_>) -> Result<(), Stop> {
+        let Push { repository, digest, manifest, tags, visitor } = *push;
+        let about_others = is_evidence(manifest) && tags.iter().all(Tag::is_attachment);
+        if self.trust.asked(Gate::Push).is_empty() || about_others {
+            return Ok(());
+        }
+        let answer = self.ask(Gate::Push, (repository, digest))?;
+        if answer.is_allowed() {
+            return self.log(Gate::Push, (repository, digest), &answer, visitor);
+        }
+        let hint = "push the image by its digest and its signatures after it, then push the tag";
+        Err(denied(Gate::Push, (repository, digest), &answer, hint))
+    }
+}

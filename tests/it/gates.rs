@@ -1,0 +1,265 @@
+//! The trust file's gates `pack`, `push` and `pull`, and trust files that are older than one that decided.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::cli::{airlock, fails};
+use crate::signing::{IMAGE, refuses, site, works};
+
+const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
+const REPOSITORY: &str = "disk.example/team/app";
+
+/// The trust file of a key, with more at its end.
+fn trust(path: &Path, name: &str, more: &str) {
+    let text = std::fs::read_to_string(path.join("release.yaml")).unwrap();
+    std::fs::write(path.join(name), format!("{text}{more}\n")).unwrap();
+}
+
+fn event(path: &Path, filter: &[&str]) -> Value {
+    let log = ["audit", "log", "--store", "store", "--limit", "1", "--output", "json"];
+    let events: Value = serde_json::from_str(&works(path, &[&log[..], filter].concat())).unwrap();
+    events[0]["event"].clone()
+}
+
+#[test]
+fn a_drive_is_not_packed_with_what_the_gate_refuses() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "gate.yaml", "gates: {pack: {require: [{sign: signature, by: release}]}}");
+    trust(path, "warn.yaml", "gates: {pack: {mode: warn}}");
+    let pack = ["pack", "--store", "store", "--key", "release.key", "--to", "drive", "--trust"];
+    for dry in [&["--dry-run"][..], &[]] {
+        fails(
+            path,
+            &[&pack[..], &["gate.yaml"], dry].concat(),
+            3,
+            "gate `pack` refuses disk.example/team/app@",
+        );
+    }
+    assert!(!path.join("drive").exists());
+    let refused = event(path, &["--event", "pack"]);
+    assert_eq!(
+        (&refused["outcome"]["result"], &refused["outcome"]["reason"]),
+        (&"refused".into(), &"policy".into())
+    );
+    assert_eq!(refused["evidence"]["gate"], "pack");
+    // A file without the gate asks for nothing, one that only warns says so.
+    works(
+        path,
+        &["pack", "--store", "store", "--key", "release.key", "--to", "plain", "--trust", "release.yaml"],
+    );
+    let warned = airlock(path, &[&pack[..6], &["warned", "--trust", "warn.yaml"]].concat());
+    assert!(warned.status.success() && String::from_utf8_lossy(&warned.stderr).contains("only warns"));
+    assert!(
+        event(path, &["--event", "pack"])["evidence"]["warned"]
+            .as_str()
+            .unwrap()
+            .contains("nothing that counts")
+    );
+    works(path, &["sign", IMAGE, "--store", "store", "--key", "other.key"]);
+    fails(path, &[&pack[..], &["gate.yaml"]].concat(), 3, "not trusted");
+    works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
+    works(path, &[&pack[..], &["gate.yaml"]].concat());
+    assert_eq!(event(path, &["--event", "pack"])["evidence"]["gateSigners"], "release");
+}
+
+struct Served(Child, String);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Served {
+    fn of(path: &Path, trust: &str) -> Self {
+        let address = path.join("address");
+        let _ = std::fs::remove_file(&address);
+        let child = Command::new(env!("CARGO_BIN_EXE_airlock"))
+            .args(["serve", "--store", "store", "--listen", "127.0.0.1:0", "--address-file", "address"])
+            .args(["--trust", trust])
+            .current_dir(path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut served = Self(child, String::new());
+        for _ in 0..600 {
+            if let Ok(url) = std::fs::read_to_string(&address) {
+                served.1 = url.trim().trim_start_matches("http://").to_owned();
+                return served;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("airlock serve did not start")
+    }
+
+    fn ask(&self, method: &str, target: &str, (kind, body): (&str, &[u8])) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(&self.1).unwrap();
+        let (host, length) = (&self.1, body.len());
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())
+    }
+
+    fn get(&self, reference: &str) -> (u16, String) {
+        let (status, _, body) =
+            self.ask("GET", &format!("/v2/{REPOSITORY}/manifests/{reference}"), ("", b""));
+        (status, body)
+    }
+
+    fn put(&self, repository: &str, reference: &str, manifest: (&str, &str)) -> (u16, String) {
+        let target = format!("/v2/{repository}/manifests/{reference}");
+        let (status, _, body) = self.ask("PUT", &target, (manifest.0, manifest.1.as_bytes()));
+        (status, body)
+    }
+}
+
+#[test]
+fn the_registry_gives_out_what_the_gate_lets_through() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "gate.yaml", "gates: {pull: {require: [{sign: signature, by: release}]}}");
+    let served = Served::of(path, "gate.yaml");
+    let (status, body) = served.get("v1");
+    assert_eq!(status, 403, "{body}");
+    for words in ["DENIED", "gate `pull` refuses", "`signature` by `release`", "airlock import"] {
+        assert!(body.contains(words), "{body}");
+    }
+    assert_eq!(served.ask("HEAD", &format!("/v2/{REPOSITORY}/manifests/v1"), ("", b"")).0, 403);
+    let refused = event(path, &["--event", "verify"]);
+    assert_eq!(
+        (&refused["outcome"]["result"], &refused["evidence"]["gate"]),
+        (&"refused".into(), &"pull".into())
+    );
+    let listed = works(path, &["audit", "log", "--store", "store", "--event", "verify"]);
+    assert_eq!(listed.matches("refused (policy)").count(), 1, "each decision is logged once: {listed}");
+
+    // An index that is signed lets out what it lists.
+    let layout = std::fs::read_to_string(path.join("layout/index.json")).unwrap();
+    let app: Value = serde_json::from_str(&layout).unwrap();
+    let app = app["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    let index = layout.replacen('{', r#"{"mediaType":"application/vnd.oci.image.index.v1+json","#, 1);
+    let digest = oci::Digest::sha256(index.as_bytes()).to_string();
+    let (status, body) = served.put(REPOSITORY, &digest, ("application/vnd.oci.image.index.v1+json", &index));
+    assert_eq!(status, 201, "{body}");
+    assert_eq!((served.get(&digest).0, served.get(&app).0), (403, 403));
+    works(path, &["sign", &format!("{REPOSITORY}@{digest}"), "--store", "store", "--key", "release.key"]);
+    assert_eq!((served.get(&digest).0, served.get(&app).0, served.get("v1").0), (200, 200, 200));
+    // The signature itself is let out, or nobody could check it.
+    assert_eq!(served.get(&format!("{}.sig", digest.replace(':', "-"))).0, 200);
+    let newest = event(path, &["--event", "verify"]);
+    assert_eq!(
+        (&newest["outcome"]["result"], &newest["evidence"]["signer"]),
+        (&"success".into(), &"release".into())
+    );
+    works(path, &["audit", "verify", "--store", "store"]);
+}
+
+#[test]
+fn a_gate_that_only_warns_lets_out_and_says_so_in_the_log() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "warn.yaml", "gates: {pull: {mode: warn}, push: {mode: warn}}");
+    let served = Served::of(path, "warn.yaml");
+    assert_eq!((served.get("v1").0, served.get("v1").0), (200, 200));
+    let newest = event(path, &["--event", "verify"]);
+    assert_eq!(newest["outcome"]["result"], "success");
+    assert!(
+        newest["evidence"]["warned"].as_str().unwrap().contains("nothing that counts was signed"),
+        "{newest}"
+    );
+    let manifest = served.get("v1").1;
+    assert_eq!(served.put(REPOSITORY, "v2", (KIND, &manifest)).0, 201);
+    let newest = event(path, &["--event", "verify"]);
+    assert_eq!(
+        (&newest["evidence"]["gate"], newest["evidence"]["warned"].is_string()),
+        (&"push".into(), true)
+    );
+}
+
+#[test]
+fn a_tag_is_put_once_the_signatures_are_there() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "gate.yaml", "gates: {push: {require: [{sign: signature, by: release}]}}");
+    let served = Served::of(path, "gate.yaml");
+    let config = b"{}";
+    let blob = oci::Digest::sha256(config).to_string();
+    let target = format!("/v2/team/new/blobs/uploads/?digest={blob}");
+    assert_eq!(served.ask("POST", &target, ("application/octet-stream", config)).0, 201);
+    let image = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{KIND}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{blob}","size":2}},"layers":[]}}"#
+    );
+    let digest = oci::Digest::sha256(image.as_bytes()).to_string();
+    let (status, body) = served.put("team/new", "v1", (KIND, &image));
+    assert!(
+        status == 403 && body.contains("gate `push` refuses") && body.contains("by its digest"),
+        "{body}"
+    );
+    let refused = event(path, &["--event", "push"]);
+    assert_eq!(
+        (&refused["outcome"]["result"], &refused["outcome"]["reason"]),
+        (&"refused".into(), &"http-403".into())
+    );
+    // A tag in a push by digest is no way around.
+    assert_eq!(served.put("team/new", &format!("{digest}?tag=v1"), (KIND, &image)).0, 403);
+    assert_eq!(served.put("team/new", &digest, (KIND, &image)).0, 201);
+    assert_eq!(served.put("team/new", "v1", (KIND, &image)).0, 403);
+    let reference = format!("{}/team/new@{digest}", served.1);
+    works(path, &["sign", &reference, "--plain-http", "--key", "other.key"]);
+    assert_eq!(served.put("team/new", "v1", (KIND, &image)).0, 403);
+    works(path, &["sign", &reference, "--plain-http", "--key", "release.key"]);
+    let (status, body) = served.put("team/new", "v1", (KIND, &image));
+    assert_eq!(status, 201, "{body}");
+    // What signs others goes under their tags, and not under one that images are pulled by.
+    let signature = format!("{}.sig", digest.replace(':', "-"));
+    let (_, _, manifest) = served.ask("GET", &format!("/v2/team/new/manifests/{signature}"), ("", b""));
+    assert_eq!(served.put("team/new", "v1", (KIND, &manifest)).0, 403);
+    assert_eq!(served.put("team/new", &signature, (KIND, &manifest)).0, 201);
+}
+
+#[test]
+fn a_trust_file_that_is_older_than_one_that_decided_is_refused() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "four.yaml", "sequence: 4");
+    trust(path, "three.yaml", "sequence: 3");
+    works(path, &["pack", "--store", "store", "--key", "release.key", "--to", "drive"]);
+    let import = ["import", "drive", "--store", "far", "--trust"];
+    works(path, &[&import[..], &["three.yaml"]].concat());
+    // A dry run and a verification compare, and remember nothing.
+    works(path, &[&import[..], &["four.yaml", "--dry-run"]].concat());
+    works(path, &["verify", "drive", "--store", "far", "--trust", "four.yaml"]);
+    works(path, &[&import[..], &["three.yaml"]].concat());
+    works(path, &[&import[..], &["four.yaml"]].concat());
+    let stale = "has sequence 3, but one with 4 decided here before";
+    fails(path, &[&import[..], &["three.yaml"]].concat(), 7, stale);
+    fails(path, &["verify", "drive", "--store", "far", "--trust", "three.yaml"], 7, stale);
+    fails(path, &["verify-image", IMAGE, "--store", "far", "--trust", "three.yaml"], 7, stale);
+    let pack = ["pack", "--store", "far", "--key", "release.key", "--to", "other", "--trust"];
+    fails(path, &[&pack[..], &["three.yaml"]].concat(), 7, stale);
+    fails(path, &["serve", "--store", "far", "--listen", "127.0.0.1:0", "--trust", "three.yaml"], 7, stale);
+    // Without a number it is older than any with one.
+    fails(path, &[&import[..], &["release.yaml"]].concat(), 7, "has sequence 0");
+    // What the database knows outlives it.
+    std::fs::remove_file(path.join("far/airlock.db")).unwrap();
+    works(path, &["store", "rebuild", "--store", "far"]);
+    fails(path, &[&import[..], &["three.yaml"]].concat(), 7, stale);
+    let accept = ["trust", "accept", "three.yaml", "--store", "far", "--reason", "four was a mistake"];
+    assert!(works(path, &accept).contains("the greatest was 4"));
+    works(path, &[&import[..], &["three.yaml"]].concat());
+    let log = ["audit", "log", "--store", "far", "--event", "policy.change", "--output", "json"];
+    assert!(works(path, &log).contains("four was a mistake"));
+    refuses(path, &["verify", "drive", "--store", "far", "--trust", "other.yaml"], "not trusted");
+}
