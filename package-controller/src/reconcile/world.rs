@@ -259,7 +259,7 @@ fn cause(package: &Package) -> Cause {
 type Causes = HashMap<ObjectRef<Package>, (Cause, Option<PackageState>)>;
 
 fn package_seen(world: &World, causes: &mut Causes, seen: &Seen<'_, Package>) {
-    match seen {
+    match *seen {
         Seen::There(package) => {
             let key = ObjectRef::from_obj(package);
             let (cause, state) = (cause(package), package.status.as_ref().and_then(|status| status.state));
@@ -295,7 +295,7 @@ fn bundle_seen(
     causes: &mut HashMap<ObjectRef<PackageBundle>, Generation>,
     seen: &Seen<'_, PackageBundle>,
 ) {
-    let bundle = match seen {
+    let bundle = match *seen {
         Seen::There(bundle) => {
             let signature = bundle.annotation(package_api::bundle::SIGNATURE).map(str::to_owned);
             let generation = (bundle.uid(), bundle.metadata.generation, signature);
@@ -324,7 +324,7 @@ fn settings_seen(
     causes: &mut HashMap<ObjectRef<PackageBundleController>, Generation>,
     seen: &Seen<'_, PackageBundleController>,
 ) {
-    match seen {
+    match *seen {
         Seen::There(settings) => {
             let generation = (settings.uid(), settings.metadata.generation, None);
             let key = ObjectRef::from_obj(settings);
