@@ -350,7 +350,7 @@ fn a_log_is_searched_proved_and_shown() {
     fails(path, &["audit", "verify", "--store", "missing"], 4, "missing");
     fails(path, &["audit", "verify", "--audit-log", "missing"], 4, "no log at `missing`");
     fails(path, &["audit", "log", "--event", "pu"], 2, "serve.start");
-    fails(path, &["store", "list", "package", "--output", "jsonl"], 2, "only `audit log`");
+    fails(path, &["store", "list", "--output", "jsonl"], 2, "only `audit log`");
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Prepared {
     ///
     /// # Errors
     /// When what was rendered is no YAML.
-    pub fn objects(&self) -> Result<Vec<serde_json::Value>, helm::Error> {
+    pub fn objects(&self) -> Result<Vec<serde_json::Value>, helm::yaml::Error> {
         let hooks = self.document.get("hooks").and_then(serde_json::Value::as_array);
         let hooks = hooks.into_iter().flatten().filter_map(|hook| hook.get("manifest")?.as_str());
         let mut all = Vec::new();
