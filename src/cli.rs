@@ -21,8 +21,9 @@ pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
 pub(crate) use self::cluster::{
-    Apply, Create, Delete, DeletePackages, Describe, FromFile, Get, Install, InstallPackage, List,
-    ListPackages, ReachArg, Uninstall, Upgrade, UpgradePackages,
+    Apply, ChartsArg, Create, Delete, DeletePackages, Describe, FromFile, Get, InCluster, Install,
+    InstallPackage, List, ListPackages, OnePackage, PackageCommand, PackageRights, ReachArg, RollbackPackage,
+    Uninstall, Upgrade, UpgradePackages,
 };
 pub(crate) use self::cluster_install::{InstallController, RegistryArg, UninstallController};
 pub(crate) use self::config::{Client, Config};
@@ -118,33 +119,8 @@ pub(crate) enum Command {
     /// Print manifests to begin with.
     #[command(subcommand)]
     Generate(Generate),
-    /// List what a bundle offers.
-    #[command(subcommand)]
-    List(List),
-    /// Install airlock's controller, or a package.
-    #[command(subcommand)]
-    Install(Install),
-    /// Take airlock's controller away.
-    #[command(subcommand)]
-    Uninstall(Uninstall),
-    /// Make packages in a cluster.
-    #[command(subcommand)]
-    Create(Create),
-    /// Make or change packages in a cluster.
-    #[command(subcommand)]
-    Apply(Apply),
-    /// Show packages, bundles and settings of a cluster.
-    #[command(subcommand)]
-    Get(Get),
-    /// Show everything about packages of a cluster.
-    #[command(subcommand)]
-    Describe(Describe),
-    /// Bring a cluster's packages to another bundle.
-    #[command(subcommand)]
-    Upgrade(Upgrade),
-    /// Delete packages of a cluster.
-    #[command(subcommand)]
-    Delete(Delete),
+    #[command(flatten)]
+    InCluster(InCluster),
     /// Make, import, show, rotate and revoke keys; make trust files.
     #[command(subcommand)]
     Keys(Keys),

@@ -33,28 +33,14 @@ use bundle_signer::TrustFile;
 use clap::CommandFactory as _;
 use packager::lock::LockedItem;
 
-use crate::cli::{
-    Apply, Audit, Cli, Command, Create, Delete, Format, Install, MediaArg, StoreArg, TrustArg, Uninstall,
-    Upgrade,
-};
+use crate::cli::{Audit, Cli, Command, Format, MediaArg, StoreArg, TrustArg};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 use crate::quickstart;
 
 pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
-    if printer.format() == Format::Html && !matches!(command, Command::Inspect(_)) {
-        let message = "only `inspect` makes a page: `--output html` means nothing here".to_owned();
-        return Err(Usage { message, hint: "use text or json" }.into());
-    }
-    if printer.format() == Format::Jsonl && !matches!(command, Command::Audit(Audit::Log(_))) {
-        let message = "only `audit log` prints line by line: `--output jsonl` means nothing here".to_owned();
-        return Err(Usage { message, hint: "use text or json" }.into());
-    }
-    if printer.format() == Format::Yaml && !cluster::prints_yaml(&command) {
-        let message = "only commands that show what is in a cluster print YAML by `--output yaml`".to_owned();
-        return Err(Usage { message, hint: "use text or json" }.into());
-    }
+    check_format(&command, printer.format())?;
     match command {
         Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
         Command::Pack(settings) => pack::run(&settings, logs, printer).await,
@@ -65,22 +51,11 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Return(settings) => returned::send(&settings, logs, printer),
         Command::Acknowledge(settings) => returned::heed(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
-        Command::Controller(settings) => controller::run(*settings, logs).await,
+        Command::Controller(settings) => Box::pin(controller::run(*settings, logs)).await,
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),
         Command::Generate(settings) => generate::run(&settings, printer),
-        Command::List(settings) => cluster::list(&settings, printer).await,
-        Command::Install(Install::Controller(settings)) => install::run(&settings, logs, printer).await,
-        Command::Install(Install::Package(settings)) => cluster::install(&settings, logs, printer).await,
-        Command::Uninstall(Uninstall::Controller(settings)) => {
-            install::remove(&settings, logs, printer).await
-        }
-        Command::Create(Create::Packages(settings)) => cluster::create(&settings, logs, printer).await,
-        Command::Apply(Apply::Packages(settings)) => cluster::apply(&settings, logs, printer).await,
-        Command::Get(settings) => cluster::get(&settings, printer).await,
-        Command::Describe(settings) => cluster::describe(&settings, printer).await,
-        Command::Upgrade(Upgrade::Packages(settings)) => cluster::upgrade(&settings, logs, printer).await,
-        Command::Delete(Delete::Packages(settings)) => cluster::delete(&settings, logs, printer).await,
+        Command::InCluster(command) => cluster::run(command, logs, printer).await,
         Command::Keys(settings) => keys::run(&settings, logs, printer),
         Command::Sign(settings) => sign::run(&settings, logs, printer).await,
         Command::Attest(settings) => sign::attest(&settings, logs, printer).await,
@@ -113,6 +88,23 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
             Ok(Status::Done)
         }
     }
+}
+
+/// Whether a command prints in the format that was asked for.
+fn check_format(command: &Command, format: Format) -> anyhow::Result<()> {
+    if format == Format::Html && !matches!(command, Command::Inspect(_)) {
+        let message = "only `inspect` makes a page: `--output html` means nothing here".to_owned();
+        return Err(Usage { message, hint: "use text or json" }.into());
+    }
+    if format == Format::Jsonl && !matches!(command, Command::Audit(Audit::Log(_))) {
+        let message = "only `audit log` prints line by line: `--output jsonl` means nothing here".to_owned();
+        return Err(Usage { message, hint: "use text or json" }.into());
+    }
+    if format == Format::Yaml && !cluster::prints_yaml(command) {
+        let message = "only commands that show what is in a cluster print YAML by `--output yaml`".to_owned();
+        return Err(Usage { message, hint: "use text or json" }.into());
+    }
+    Ok(())
 }
 
 /// Opens a store to write to it; where there is none, makes one and says so: the path may be mistyped.

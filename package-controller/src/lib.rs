@@ -9,6 +9,7 @@
 //! - [`policy`]: the cluster's trust policies as trust files
 //! - [`webhook`]: the webhooks served; [`reconcile`]: the controllers; [`engine`]: charts installed as Helm does;
 //!   [`run`]: the process; [`telemetry`]: what it tells about itself; [`keys`]: whose bundles count
+//! - [`rbac`]: what the controller may do, by what is installed
 //! - [`values`]: a package's values against the bundle's schema; [`version`]: Go's semantic versions
 //!
 //! `AdmissionReview -> Verdict`, `Observed -> Step`
@@ -21,6 +22,7 @@ pub mod images;
 pub mod keys;
 pub mod package;
 pub mod policy;
+pub mod rbac;
 pub mod reconcile;
 pub mod run;
 pub mod telemetry;

@@ -134,6 +134,14 @@ pub fn next(observed: &Observed<'_>) -> Step {
     }
 }
 
+/// What a package comes to by the active bundle, whatever step it is at.
+///
+/// # Errors
+/// What a person should know.
+pub fn planned(observed: &Observed<'_>) -> Result<Install, String> {
+    plan::plan(observed)
+}
+
 fn is_held(package: &Package) -> bool {
     package.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }

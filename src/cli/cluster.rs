@@ -29,6 +29,41 @@ pub(crate) struct ClusterArg {
     pub(crate) reach: ReachArg,
 }
 
+/// The verbs that ask a cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InCluster {
+    /// List what a bundle offers.
+    #[command(subcommand)]
+    List(List),
+    /// Install airlock's controller, or a package.
+    #[command(subcommand)]
+    Install(Install),
+    /// Take airlock's controller away.
+    #[command(subcommand)]
+    Uninstall(Uninstall),
+    /// Make packages in a cluster.
+    #[command(subcommand)]
+    Create(Create),
+    /// Make or change packages in a cluster.
+    #[command(subcommand)]
+    Apply(Apply),
+    /// Show packages, bundles and settings of a cluster.
+    #[command(subcommand)]
+    Get(Get),
+    /// Show everything about packages of a cluster.
+    #[command(subcommand)]
+    Describe(Describe),
+    /// Bring a cluster's packages to another bundle.
+    #[command(subcommand)]
+    Upgrade(Upgrade),
+    /// Delete packages of a cluster.
+    #[command(subcommand)]
+    Delete(Delete),
+    /// Look at what packages come to as charts, and go back to what they were.
+    #[command(subcommand)]
+    Package(PackageCommand),
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Get {
     /// Packages of a cluster.
@@ -238,4 +273,76 @@ fn setting(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("it is KEY=VALUE".to_owned()),
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PackageCommand {
+    /// Print what would be applied for a package, by the active bundle.
+    #[command(
+        after_help = "Example: airlock package render harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
+    )]
+    Render(OnePackage),
+    /// Show how what would be applied differs from what is in the cluster. Ends with 3 when it does.
+    #[command(
+        after_help = "Example: airlock package diff harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
+    )]
+    Diff(OnePackage),
+    /// Bring a package back to an earlier revision: its version and its values.
+    #[command(after_help = "Example: airlock package rollback harbor --cluster mgmt --revision 3")]
+    Rollback(RollbackPackage),
+    /// Print what the controller must be allowed for the packages of the active bundle, and allow it.
+    #[command(
+        after_help = "Example: airlock package rights --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt --apply"
+    )]
+    Rights(PackageRights),
+}
+
+/// A package, and the registry that has its chart.
+#[derive(Args, Debug)]
+pub(crate) struct OnePackage {
+    /// The package, by its name in the cluster.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    #[command(flatten)]
+    pub(crate) charts: ChartsArg,
+}
+
+/// Where charts come from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ChartsArg {
+    /// The registry that serves everything, as HOST[:PORT]; those that the bundle names unless given.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry: Option<oci::RegistryHost>,
+    /// The authority of the registry's certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    pub(crate) registry_ca: Option<PathBuf>,
+    /// Speak plain HTTP with the registry.
+    #[arg(long, requires = "registry", conflicts_with = "registry_ca")]
+    pub(crate) plain_http: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RollbackPackage {
+    /// The package, by its name in the cluster.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    /// To which revision; the last good one before this unless given.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) revision: Option<u32>,
+    /// Let the cluster check everything, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PackageRights {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    #[command(flatten)]
+    pub(crate) charts: ChartsArg,
+    /// Give the controller these rights.
+    #[arg(long)]
+    pub(crate) apply: bool,
 }

@@ -32,10 +32,10 @@ pub(crate) struct InstallController {
     /// How many replicas.
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub(crate) replicas: u16,
-    /// Manifests to apply once everything is ready, such as a TrustPolicy; refused when they would lock airlock out.
+    /// Manifests to apply once everything is ready, such as a `TrustPolicy`; refused when they would lock airlock out.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
-    /// Leave the cluster's own settings for packages alone: make no PackageBundleController.
+    /// Leave the cluster's own settings for packages alone: make no `PackageBundleController`.
     #[arg(long)]
     pub(crate) without_settings: bool,
     /// How long to wait for the controller to be ready.

@@ -291,8 +291,7 @@ async fn refuse_others(client: &Client) -> anyhow::Result<Vec<TrustPolicy>> {
             let mut value = serde_json::to_value(&configuration)?;
             let own = |webhook: &Value| {
                 let service = &webhook["clientConfig"]["service"];
-                service["namespace"] == package_api::name::PACKAGES_NAMESPACE
-                    && service["name"] == "airlock-webhook"
+                service["namespace"] == PACKAGES_NAMESPACE && service["name"] == "airlock-webhook"
             };
             if let Some(webhooks) = value["webhooks"].as_array_mut() {
                 webhooks.retain(own);

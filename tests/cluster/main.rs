@@ -4,11 +4,17 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod between;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
+mod controller;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
+mod install;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]

@@ -38,6 +38,8 @@ const SILENT: &[&str] = &[
     "keys-show",
     "list-packages",
     "man",
+    "package-diff",
+    "package-render",
     "quarantine-list",
     "quarantine-show",
     "schema",
@@ -158,6 +160,8 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     let upgrade = format!("--bundle-version v1-36-7 --cluster mgmt {nowhere}");
     rig.event("upgrade-packages", &upgrade, "package.change failed");
     rig.event("delete-packages", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
+    rig.event("package-rollback", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
+    rig.event("package-rights", &format!("--apply --cluster mgmt {nowhere}"), "package.change failed");
     quickstart(path);
     rig.seen.insert("quickstart".to_owned());
 
@@ -193,6 +197,7 @@ fn commands(path: &Path) -> BTreeSet<String> {
         "install",
         "keys",
         "list",
+        "package",
         "quarantine",
         "store",
         "trust",

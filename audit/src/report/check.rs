@@ -247,7 +247,12 @@ fn changes(kind: Kind) -> bool {
         | Kind::AlarmRelease
         | Kind::ClusterInstall
         | Kind::ClusterUninstall
-        | Kind::PackageChange => true,
+        | Kind::PackageChange
+        | Kind::PackageInstall
+        | Kind::PackageUpgrade
+        | Kind::PackageRollback
+        | Kind::PackageRepair
+        | Kind::PackageUninstall => true,
         Kind::LogStart
         | Kind::Verify
         | Kind::Login
@@ -259,12 +264,7 @@ fn changes(kind: Kind) -> bool {
         | Kind::StoreCheck
         | Kind::Alarm
         | Kind::Return
-        | Kind::Acknowledge
-        | Kind::PackageInstall
-        | Kind::PackageUpgrade
-        | Kind::PackageRollback
-        | Kind::PackageRepair
-        | Kind::PackageUninstall => false,
+        | Kind::Acknowledge => false,
     }
 }
 

@@ -80,6 +80,21 @@ impl Prepared {
     pub fn chart_digest(&self) -> &Digest {
         &self.digest
     }
+
+    /// Every object that it comes to: definitions, the manifest's and hooks.
+    ///
+    /// # Errors
+    /// When what was rendered is no YAML.
+    pub fn objects(&self) -> Result<Vec<serde_json::Value>, helm::yaml::Error> {
+        let hooks = self.document.get("hooks").and_then(serde_json::Value::as_array);
+        let hooks = hooks.into_iter().flatten().filter_map(|hook| hook.get("manifest")?.as_str());
+        let mut all = Vec::new();
+        for text in [self.definitions.as_str(), self.manifest.as_str()].into_iter().chain(hooks) {
+            let found = helm::yaml::documents(text, &helm::Limits::default())?;
+            all.extend(found.into_iter().filter(|object| !object.is_null()));
+        }
+        Ok(all)
+    }
 }
 
 /// What the user asks for, then where the release is, then what the chart wants.

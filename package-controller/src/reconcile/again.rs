@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
         let failures = Failures::default();
-        let mut pauses = || failures.again("a", Duration::from_secs(5)).as_secs();
+        let pauses = || failures.again("a", Duration::from_secs(5)).as_secs();
         assert_eq!([pauses(), pauses(), pauses(), pauses()], [1, 2, 4, 5]);
         for _ in 0..100 {
             assert_eq!(pauses(), 5);

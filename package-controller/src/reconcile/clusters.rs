@@ -87,12 +87,11 @@ impl Clusters {
         };
         let version = secret.metadata.resource_version.clone();
         let same = known.get(name).filter(|known| known.version == version && version.is_some());
-        let target = match same {
-            Some(known) => known.target.clone(),
-            None => {
-                let client = client(&secret).await.map_err(|error| Lost::Away(about(error)))?;
-                target(&self.context, client)
-            }
+        let target = if let Some(known) = same {
+            known.target.clone()
+        } else {
+            let client = client(&secret).await.map_err(|error| Lost::Away(about(error)))?;
+            target(&self.context, client)
         };
         known.insert(name.to_owned(), Known { target: target.clone(), version, looked: Instant::now() });
         Ok(target)

@@ -22,7 +22,8 @@ pub(super) fn images(manifest: &str, version: &SourceVersion) -> Result<(), Stri
         for used in used {
             let reference: Reference =
                 used.image.parse().map_err(|_| format!("`{}` is not an image's name", used.image))?;
-            let path = reference.repository().to_string();
+            // AWS's bundles name repositories without a host; ours with the one that the chart names.
+            let path = format!("{}/{}", reference.host(), reference.repository());
             let same = |repository: &str| path == repository || path.ends_with(&format!("/{repository}"));
             let known = match reference.digest() {
                 Some(digest) => listed.iter().any(|image| image.digest == digest.to_string()),
@@ -73,6 +74,7 @@ mod tests {
     #[test]
     fn an_image_by_tag_must_be_of_a_repository_that_the_bundle_lists() {
         assert_eq!(check("registry.site/team/app:1"), Ok(()));
+        assert_eq!(check("team/app:1"), Ok(()));
         for other in ["registry.site/team/other:1", "registry.site/myteam/app:1", "app"] {
             assert!(check(other).is_err(), "{other}");
         }

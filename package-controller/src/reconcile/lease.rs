@@ -21,13 +21,13 @@ pub(super) use hold::{Holder, while_leading};
 pub(super) struct Terms {
     /// Unchanged for this long, it is anyone's.
     pub(super) duration: Duration,
-    /// The pause between two renewals, and between two looks of the others.
+    /// The pause between two renewals.
     pub(super) renew: Duration,
     /// A leader that could not renew for this long stops.
     pub(super) give_up: Duration,
 }
 
-/// The worst case of a takeover: a look just missed, the whole duration, and another look: 14 s.
+/// The worst case of a takeover: a look just missed, the whole duration, and another look: 12 s.
 pub(super) const TERMS: Terms = Terms {
     duration: Duration::from_secs(10),
     renew: Duration::from_secs(2),

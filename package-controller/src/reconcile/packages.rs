@@ -24,7 +24,7 @@ use super::tell::Deed;
 use super::world::Worker;
 use super::{Shared, bundles, status};
 use crate::engine::{Record, Status};
-use crate::package::{self, Action, Again, FINALIZER, Observed, Release, Step};
+use crate::package::{self, Action, Again, FINALIZER, Install, Observed, Release, Step};
 use crate::{Error, Result, words};
 
 pub(super) use bench::Bench;
@@ -38,7 +38,7 @@ pub(super) async fn reconcile(seen: Arc<Package>, shared: Arc<Shared>) -> Result
     let worker = shared.world.worker(&package);
     let stored = json!(package.status.clone().unwrap_or_default());
     let stored = if package.status.is_some() { stored } else { json!({}) };
-    let mut work = Work { shared: &shared, worker: &worker, package, stored, record: None };
+    let mut work = Work { shared: &shared, worker: &worker, package, stored, record: None, plan: None };
     for _ in 0..STEPS {
         if let Next::Rest(again) = work.step().await? {
             return Ok(match again {
@@ -59,6 +59,8 @@ struct Work<'a> {
     stored: Value,
     /// What is installed, as far as it was asked for.
     record: Option<Record>,
+    /// What should be installed, if something is.
+    plan: Option<Install>,
 }
 
 /// What follows a step.
@@ -80,20 +82,20 @@ impl Work<'_> {
     async fn step(&mut self) -> Result<Next> {
         let place = self.place();
         let target = self.shared.clusters.target(&place.cluster).await;
-        let release = match self.needs_release() {
-            true => self.observe(&place, &target).await?,
-            false => Found::Absent,
-        };
+        let release = if self.needs_release() { self.observe(&place, &target).await? } else { Found::Absent };
         let siblings = self.shared.world.siblings(self.package.namespace());
         let default = PackageBundleControllerSpec::default();
-        let decided = package::next(&Observed {
+        let observed = Observed {
             package: &self.package,
             bundle: place.bundle.as_deref().map_err(String::as_str),
             settings: place.settings.as_ref().map_or(&default, |settings| &settings.spec),
             siblings: &siblings,
             release: release.as_release(),
-        });
+        };
+        let decided = package::next(&observed);
+        let plan = self.record.as_ref().and_then(|_| package::planned(&observed).ok());
         drop(siblings);
+        self.plan = plan;
         self.act(decided, &place, target).await
     }
 
@@ -143,9 +145,10 @@ impl Work<'_> {
         self.write(decided.status).await?;
         self.tell_detail().await?;
         if before == PackageState::Installed
-            && let (Ok(target), Some(record)) = (target, self.record.take())
+            && let (Ok(target), Some(record), Some(plan)) = (target, self.record.take(), self.plan.take())
         {
-            self.compare(place, &target, &record).await?;
+            self.compare(&plan, place, &target, &record).await?;
+            return Ok(Next::Rest(self.until_compared(decided.again)));
         }
         Ok(Next::Rest(decided.again))
     }

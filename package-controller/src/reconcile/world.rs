@@ -183,7 +183,7 @@ pub(super) async fn keep(world: &World, writers: Writers, context: &Context) {
     let packages = async {
         let mut causes = HashMap::new();
         pump(Api::all(context.kube.clone()), writers.packages, |event| {
-            package_seen(world, &mut causes, event)
+            package_seen(world, &mut causes, event);
         })
         .await;
     };
@@ -207,7 +207,7 @@ enum Seen<'a, K> {
 }
 
 /// What a listing brings is told when the listing is complete, because only then it is in the store.
-async fn pump<K>(api: Api<K>, writer: Writer<K>, mut seen: impl FnMut(Seen<'_, K>))
+async fn pump<K>(api: Api<K>, writer: Writer<K>, mut seen: impl FnMut(&Seen<'_, K>))
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -226,9 +226,9 @@ where
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(object)) => listed.push(object),
-            Ok(Event::InitDone) => listed.drain(..).for_each(|object| seen(Seen::There(&object))),
-            Ok(Event::Apply(object)) => seen(Seen::There(&object)),
-            Ok(Event::Delete(object)) => seen(Seen::Gone(&object)),
+            Ok(Event::InitDone) => listed.drain(..).for_each(|object| seen(&Seen::There(&object))),
+            Ok(Event::Apply(object)) => seen(&Seen::There(&object)),
+            Ok(Event::Delete(object)) => seen(&Seen::Gone(&object)),
             Err(error) => tracing::warn!(kind = %K::kind(&()), error = %words(&error), "watching fails"),
         }
     }
@@ -258,8 +258,8 @@ fn cause(package: &Package) -> Cause {
 
 type Causes = HashMap<ObjectRef<Package>, (Cause, Option<PackageState>)>;
 
-fn package_seen(world: &World, causes: &mut Causes, seen: Seen<'_, Package>) {
-    match seen {
+fn package_seen(world: &World, causes: &mut Causes, seen: &Seen<'_, Package>) {
+    match *seen {
         Seen::There(package) => {
             let key = ObjectRef::from_obj(package);
             let (cause, state) = (cause(package), package.status.as_ref().and_then(|status| status.state));
@@ -293,9 +293,9 @@ type Generation = (Option<String>, Option<i64>, Option<String>);
 fn bundle_seen(
     world: &World,
     causes: &mut HashMap<ObjectRef<PackageBundle>, Generation>,
-    seen: Seen<'_, PackageBundle>,
+    seen: &Seen<'_, PackageBundle>,
 ) {
-    let bundle = match seen {
+    let bundle = match *seen {
         Seen::There(bundle) => {
             let signature = bundle.annotation(package_api::bundle::SIGNATURE).map(str::to_owned);
             let generation = (bundle.uid(), bundle.metadata.generation, signature);
@@ -322,9 +322,9 @@ fn bundle_seen(
 fn settings_seen(
     world: &World,
     causes: &mut HashMap<ObjectRef<PackageBundleController>, Generation>,
-    seen: Seen<'_, PackageBundleController>,
+    seen: &Seen<'_, PackageBundleController>,
 ) {
-    match seen {
+    match *seen {
         Seen::There(settings) => {
             let generation = (settings.uid(), settings.metadata.generation, None);
             let key = ObjectRef::from_obj(settings);

@@ -69,12 +69,12 @@ impl Table {
         };
         let rows = self.rows.iter();
         let rows = rows.map(|row| shown.iter().map(|&column| cell(row.cells.get(column))).collect());
-        columns(std::iter::once(head).chain(rows).collect())
+        columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
     }
 }
 
 /// Columns three spaces apart; the last one ends with its text.
-fn columns(lines: Vec<Vec<String>>) -> String {
+fn columns(lines: &[Vec<String>]) -> String {
     let last = lines.iter().map(Vec::len).max().unwrap_or(0).saturating_sub(1);
     let widest = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

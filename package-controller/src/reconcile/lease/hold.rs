@@ -16,6 +16,9 @@ const NAME: &str = "airlock-controller";
 /// The API server answers within this, or counts as silent.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// The pause between two looks of those who wait.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// One replica's hold on the lease.
 pub(in crate::reconcile) struct Holder {
     api: Api<Lease>,
@@ -83,7 +86,7 @@ impl Holder {
             if self.leads() {
                 return;
             }
-            sleep(TERMS.renew).await;
+            sleep(LOOK).await;
         }
     }
 

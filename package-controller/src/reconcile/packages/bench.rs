@@ -2,10 +2,10 @@
 //! back. So a package that never gets ready delays no other.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Installations that render and apply at a time: their charts are in memory.
 const PLACES: usize = 8;
@@ -14,28 +14,25 @@ const LENT: Duration = Duration::from_secs(15);
 
 /// The places, and when each package was compared with the cluster last.
 pub(in crate::reconcile) struct Bench {
-    places: Arc<Semaphore>,
+    places: Semaphore,
+    lent: Duration,
     interval: Duration,
     compared: Mutex<HashMap<String, Instant>>,
 }
 
 impl Bench {
     pub(in crate::reconcile) fn new(interval: Duration) -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), interval, compared: Mutex::default() }
+        Self { places: Semaphore::new(PLACES), lent: LENT, interval, compared: Mutex::default() }
     }
 
-    /// A place, as soon as there is one.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// Works at a place, as soon as there is one, and gives it back while it still works after a while.
+    pub(super) async fn work<T>(&self, work: impl Future<Output = T>) -> T {
         // It is never closed.
-        Arc::clone(&self.places).acquire_owned().await.ok()
-    }
-
-    /// Works at a place, and gives it back while it still works after a while.
-    pub(super) async fn work<T>(place: Option<OwnedSemaphorePermit>, work: impl Future<Output = T>) -> T {
+        let place = self.places.acquire().await.ok();
         let mut work = std::pin::pin!(work);
         tokio::select! {
             done = &mut work => return done,
-            () = tokio::time::sleep(LENT) => drop(place),
+            () = tokio::time::sleep(self.lent) => drop(place),
         }
         work.await
     }
@@ -97,21 +94,15 @@ mod tests {
         assert!(most < 40, "{most} at once");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_waits_long_gives_the_place_back() {
-        let bench = Arc::new(Bench::new(Duration::from_mins(1)));
-        let stuck: Vec<_> = (0..PLACES)
-            .map(|_| {
-                let bench = Arc::clone(&bench);
-                tokio::spawn(
-                    async move { Bench::work(bench.place().await, std::future::pending::<()>()).await },
-                )
-            })
-            .collect();
-        tokio::task::yield_now().await;
-        let begun = tokio::time::Instant::now();
-        assert!(bench.place().await.is_some());
-        assert_eq!(begun.elapsed().as_secs(), LENT.as_secs());
-        stuck.iter().for_each(tokio::task::JoinHandle::abort);
+        let bench = Bench { lent: Duration::from_millis(50), ..Bench::new(Duration::from_mins(1)) };
+        let stuck = |_| async { bench.work(std::future::pending::<()>()).await };
+        let stuck = futures::future::join_all((0..PLACES).map(stuck));
+        let other = bench.work(std::future::ready(()));
+        tokio::select! {
+            _ = stuck => panic!("they never end"),
+            () = other => {}
+        }
     }
 }

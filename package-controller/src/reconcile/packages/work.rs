@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{GoDuration, Package, PackageStatus, SourceVersion};
 
-use super::{Bench, Next, Place, Work};
+use super::{Next, Place, Work};
 use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Record};
 use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
@@ -48,8 +48,7 @@ impl Work<'_> {
 
     async fn try_install(&self, plan: &Install, place: &Place, target: &Target) -> Result<Record, Fault> {
         let limits = limits(&self.package).map_err(Fault::Refused)?;
-        let at = self.shared.bench.place().await;
-        Bench::work(at, async {
+        let work = async {
             let prepared = target.engine.prepare(plan).await.map_err(Fault::Engine)?;
             let version = offered(place, plan);
             if let Some(version) = version {
@@ -58,8 +57,9 @@ impl Work<'_> {
                 guard::images(&prepared.manifest, version).map_err(Fault::Refused)?;
             }
             target.engine.install(&prepared, &limits).await.map_err(Fault::Engine)
-        })
-        .await
+        };
+        // It is large, and there are many.
+        Box::pin(self.shared.bench.work(work)).await
     }
 
     async fn finish(
@@ -99,10 +99,9 @@ impl Work<'_> {
         self.write(status).await?;
         self.tell(&Deed::Leaving).await?;
         let limits = limits(&self.package).unwrap_or_default();
-        let at = self.shared.bench.place().await;
         let release = self.package.name();
         let removal = target.engine.uninstall(PACKAGES_NAMESPACE, release, &limits);
-        match Bench::work(at, removal).await {
+        match Box::pin(self.shared.bench.work(removal)).await {
             Ok(()) => {
                 self.went_well("uninstall");
                 Ok(Next::Step)
@@ -118,7 +117,13 @@ impl Work<'_> {
     }
 
     /// Looks for what somebody changed, if it is time to, and puts it right or tells.
-    pub(super) async fn compare(&mut self, place: &Place, target: &Target, record: &Record) -> Result<()> {
+    pub(super) async fn compare(
+        &mut self,
+        plan: &Install,
+        place: &Place,
+        target: &Target,
+        record: &Record,
+    ) -> Result<()> {
         let key = self.key();
         if !self.shared.bench.is_due(&key, Instant::now()) {
             return Ok(());
@@ -130,31 +135,37 @@ impl Work<'_> {
                 return Ok(());
             }
         };
-        let objects = told(&found);
-        let repairs = self.package.annotation(DRIFT) != Some("tell");
-        if found.is_empty() || !repairs {
-            if !found.is_empty() {
-                self.tell(&Deed::Drifted { objects: &objects, repaired: false }).await?;
-            }
-            return self.write_drift(&objects, !found.is_empty()).await;
+        if found.is_empty() {
+            return self.write_drift(None).await;
         }
-        let limits = Limits {
-            conflicts: Conflicts::Take,
-            on_failure: OnFailure::Leave,
-            ..limits(&self.package).unwrap_or_default()
-        };
-        let _ = (place, limits);
-        self.write_drift(&objects, true).await
+        let objects = told(&found);
+        let repaired =
+            if repairs(&self.package) { Some(self.try_install(plan, place, target).await) } else { None };
+        match repaired {
+            Some(Ok(_)) => {
+                self.tell(&Deed::Drifted { objects: &objects, repaired: true }).await?;
+                self.write_drift(None).await
+            }
+            Some(Err(fault)) => {
+                let objects = format!("{objects}; it cannot be put right now: {}", fault.words());
+                self.tell(&Deed::Drifted { objects: &objects, repaired: false }).await?;
+                self.write_drift(Some(&objects)).await
+            }
+            None => {
+                self.tell(&Deed::Drifted { objects: &objects, repaired: false }).await?;
+                self.write_drift(Some(&objects)).await
+            }
+        }
     }
 
-    async fn write_drift(&mut self, objects: &str, drifted: bool) -> Result<()> {
+    async fn write_drift(&mut self, objects: Option<&str>) -> Result<()> {
         let status = self.package.status.clone().unwrap_or_default();
-        let status = package::drifted(&self.package, status, drifted.then_some(objects), &now());
+        let status = package::drifted(&self.package, status, objects, &now());
         self.write(status).await
     }
 
     /// The next look comes in time for the next comparison.
-    fn until_compared(&self, again: Again) -> Again {
+    pub(super) fn until_compared(&self, again: Again) -> Again {
         match again {
             Again::After(pause) => Again::After(pause.min(self.shared.bench.interval())),
             Again::Never => Again::Never,
@@ -211,7 +222,13 @@ fn limits(package: &Package) -> Result<Limits, String> {
             read.get().clamp(Duration::from_secs(1), LONGEST_TIMEOUT)
         }
     };
-    Ok(Limits { timeout, on_failure: OnFailure::RollBack, ..Limits::default() })
+    // Whoever wants his changes kept says so; else they give way, here as when they are found.
+    let conflicts = if repairs(package) { Conflicts::Take } else { Conflicts::Refuse };
+    Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ..Limits::default() })
+}
+
+fn repairs(package: &Package) -> bool {
+    package.annotation(DRIFT) != Some("tell")
 }
 
 /// The first few, and how many there are.

@@ -1,0 +1,117 @@
+//! Charts that ask for little, and charts that ask for too much.
+
+use serde_json::json;
+
+use super::*;
+
+fn find<'a>(derived: &'a Derived, resource: &str) -> Vec<&'a PolicyRule> {
+    let has = |rule: &&PolicyRule| rule.resources.iter().flatten().any(|known| known == resource);
+    derived.rules.iter().filter(has).collect()
+}
+
+fn object(group: &str, kind: &str, name: &str) -> Value {
+    json!({ "apiVersion": group, "kind": kind, "metadata": { "name": name } })
+}
+
+#[test]
+fn each_object_is_allowed_by_its_kind_and_name_and_no_other() {
+    let objects = [
+        object("v1", "ConfigMap", "a"),
+        object("v1", "ConfigMap", "b"),
+        object("apps/v1", "Deployment", "a"),
+        object("networking.k8s.io/v1", "NetworkPolicy", "n"),
+        object("networking.k8s.io/v1", "Ingress", "i"),
+        object("v1", "Endpoints", "e"),
+    ];
+    let derived = derive(&objects);
+    assert!(derived.excess.is_empty());
+    let maps = find(&derived, "configmaps");
+    assert_eq!(maps.len(), 1);
+    assert_eq!(maps[0].resource_names.as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));
+    assert_eq!(maps[0].api_groups.as_deref(), Some(&[String::new()][..]));
+    for resource in ["deployments", "networkpolicies", "ingresses", "endpoints"] {
+        assert_eq!(find(&derived, resource).len(), 1, "{resource}");
+    }
+    let wild = |rule: &PolicyRule| {
+        rule.verbs.iter().chain(rule.resources.iter().flatten()).any(|text| text == "*")
+            || rule.resource_names.as_ref().is_none_or(Vec::is_empty)
+    };
+    assert!(!derived.rules.iter().any(wild), "{:#?}", derived.rules);
+}
+
+#[test]
+fn a_kind_that_a_chart_defines_is_called_as_it_says() {
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "oxen.x.io" },
+        "spec": { "group": "x.io", "names": { "kind": "Ox", "plural": "oxen" } },
+    });
+    let objects = [object("x.io/v1", "Ox", "one"), definition];
+    let derived = derive(&objects);
+    assert_eq!(find(&derived, "oxen").len(), 1);
+    assert_eq!(find(&derived, "customresourcedefinitions").len(), 1);
+}
+
+#[test]
+fn what_a_chart_s_role_grants_is_held_and_nothing_is_escalated() {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "speaker" },
+        "rules": [{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"] }],
+    });
+    let binding = |name: &str, role: &str| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": name },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role }, "subjects": [],
+        })
+    };
+    let objects = [role, binding("own", "speaker"), binding("foreign", "system:auth-delegator")];
+    let derived = derive(&objects);
+    assert!(derived.excess.is_empty());
+    assert_eq!(find(&derived, "nodes")[0].verbs, ["list", "watch"]);
+    let bound: Vec<_> = derived.rules.iter().filter(|rule| rule.verbs == ["bind"]).collect();
+    assert_eq!(bound.len(), 1);
+    assert_eq!(bound[0].resource_names.as_deref(), Some(&["system:auth-delegator".to_owned()][..]));
+    assert!(!derived.rules.iter().any(|rule| rule.verbs.iter().any(|verb| verb == "escalate")));
+}
+
+#[test]
+fn what_is_as_good_as_everything_is_told_and_not_granted() {
+    let role = |rule: Value| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "r" }, "rules": [rule] });
+    let admin = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "b" },
+        "roleRef": { "kind": "ClusterRole", "name": "cluster-admin" },
+    });
+    let aggregated = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "r" },
+        "aggregationRule": { "clusterRoleSelectors": [] },
+    });
+    for too_much in [
+        role(json!({ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] })),
+        role(
+            json!({ "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["escalate"] }),
+        ),
+        role(json!({ "apiGroups": ["*"], "resources": ["clusterroles"], "verbs": ["bind"] })),
+        role(json!({ "apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"] })),
+        role(json!("not a rule")),
+        admin,
+        aggregated,
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "generateName": "x" } }),
+    ] {
+        let derived = derive([&too_much]);
+        assert_eq!(derived.excess.len(), 1, "{too_much}");
+        let wild = derived.rules.iter().flat_map(|rule| rule.verbs.iter());
+        assert!(
+            !wild.into_iter().any(|verb| ["*", "escalate", "bind", "impersonate"].contains(&verb.as_str()))
+        );
+    }
+}
+
+#[test]
+fn what_the_controller_always_needs_has_no_wildcard_and_no_secrets_of_others() {
+    for rule in fixed() {
+        let all = [&rule.verbs, rule.api_groups.as_ref().unwrap(), rule.resources.as_ref().unwrap()];
+        assert!(
+            !all.iter().any(|texts| texts.iter().any(|text| text == "*" || text == "secrets")),
+            "{rule:?}"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! Something between a controller and the API server: it counts requests, ends the controller at one of them, and
+//! shows it only what is of its own cluster, so that many controllers can be tried on one API server.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is between.
+pub(crate) struct Between {
+    pub(crate) port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The one cluster whose objects are shown.
+    cluster: String,
+    /// Requests of the controllers' own work, in their order.
+    seen: Vec<String>,
+    /// The process to end, and at which request.
+    victim: Option<(u32, usize)>,
+    /// How many were made in all.
+    all: usize,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Passes,
+    /// The controller is ended, and the request never arrives.
+    Lost,
+    /// The request arrives, and nobody gets the answer.
+    Unanswered,
+}
+
+impl Between {
+    /// Between controllers and `upstream`, which is plain HTTP.
+    pub(crate) fn new(upstream: u16, cluster: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State { cluster: cluster.to_owned(), ..State::default() }));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || relay(client, upstream, &state));
+            }
+        });
+        Self { port, state }
+    }
+
+    /// A kubeconfig that leads here.
+    pub(crate) fn kubeconfig(&self) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: t, cluster: {{server: 'http://127.0.0.1:{}'}}}}]\n\
+             users: [{{name: a, user: {{}}}}]\ncontexts: [{{name: t, context: {{cluster: t, user: a}}}}]\ncurrent-context: t\n",
+            self.port
+        )
+    }
+
+    /// Ends a process at the n-th request that comes from now on, the first being 1.
+    pub(crate) fn ends(&self, process: u32, at: usize) {
+        let mut state = self.lock();
+        state.seen.clear();
+        state.victim = Some((process, at));
+    }
+
+    /// Whether the process was ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().victim.is_none()
+    }
+
+    /// The requests of the controllers' own work since the last time, and how many there were in all.
+    pub(crate) fn take(&self) -> (Vec<String>, usize) {
+        let mut state = self.lock();
+        (std::mem::take(&mut state.seen), std::mem::take(&mut state.all))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn relay(mut client: TcpStream, upstream: u16, state: &Mutex<State>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", upstream)) else { return };
+    let (mut back, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let down = std::thread::spawn(move || {
+        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let mut rest = Vec::new();
+    while let Some((line, request)) = next(&mut client, &mut rest) {
+        let fate = judge(&line, state);
+        if fate == Fate::Lost {
+            break;
+        }
+        let request = shown(request, &state.lock().unwrap_or_else(PoisonError::into_inner).cluster);
+        if server.write_all(&request).is_err() || fate == Fate::Unanswered {
+            break;
+        }
+    }
+    let _ = server.shutdown(Shutdown::Write);
+    let _ = client.shutdown(Shutdown::Read);
+    let _ = down.join();
+}
+
+/// The next request: its first line, and all its bytes.
+fn next(client: &mut TcpStream, rest: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
+    let mut piece = [0; 16 << 10];
+    loop {
+        if let Some(head) = rest.windows(4).position(|window| window == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&rest[..head]).into_owned();
+            let length = text.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+            });
+            let whole = head + 4 + length.unwrap_or_default();
+            if rest.len() >= whole {
+                let request = rest.drain(..whole).collect();
+                return Some((text.lines().next()?.to_owned(), request));
+            }
+        }
+        let got = client.read(&mut piece).ok()?;
+        if got == 0 {
+            return None;
+        }
+        rest.extend_from_slice(&piece[..got]);
+    }
+}
+
+/// What every controller asks all the time, whatever it works on.
+fn is_work(line: &str) -> bool {
+    let quiet = [
+        "watch=true",
+        "/leases",
+        "limit=500",
+        "admissionregistration",
+        "airlock-webhook",
+        "trustpolicies",
+        "/version",
+        "/events",
+    ];
+    !quiet.iter().any(|quiet| line.contains(quiet))
+}
+
+fn judge(line: &str, state: &Mutex<State>) -> Fate {
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    state.all += 1;
+    if !is_work(line) {
+        return Fate::Passes;
+    }
+    state.seen.push(line.trim_end_matches(" HTTP/1.1").to_owned());
+    let Some((process, at)) = state.victim else { return Fate::Passes };
+    if state.seen.len() != at {
+        return Fate::Passes;
+    }
+    state.victim = None;
+    // Every other time the request is done all the same.
+    let arrives = at % 2 == 0;
+    if !arrives {
+        end(process);
+        return Fate::Lost;
+    }
+    // It is on its way when the process ends.
+    std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(15));
+        end(process);
+    });
+    Fate::Unanswered
+}
+
+fn end(process: u32) {
+    let _ = Command::new("kill").args(["-9", &process.to_string()]).status();
+}
+
+/// Lists and watches of what all clusters share are narrowed to one; webhooks are nobody's affair here.
+fn shown(request: Vec<u8>, cluster: &str) -> Vec<u8> {
+    const PACKAGES: &str = "/apis/packages.eks.amazonaws.com/v1alpha1/";
+    let end = request.iter().position(|byte| *byte == b'\n').unwrap();
+    let line = String::from_utf8_lossy(&request[..end]).into_owned();
+    let narrow = line
+        .replace(
+            &format!("GET {PACKAGES}packages?"),
+            &format!("GET {PACKAGES}namespaces/eksa-packages-{cluster}/packages?"),
+        )
+        .replace(
+            &format!("GET {PACKAGES}packagebundlecontrollers?"),
+            &format!("GET {PACKAGES}packagebundlecontrollers?fieldSelector=metadata.name%3D{cluster}&"),
+        )
+        .replace("/apis/admissionregistration.k8s.io/", "/apis/nothing.example/");
+    if narrow == line {
+        return request;
+    }
+    [narrow.as_bytes(), &request[end..]].concat()
+}

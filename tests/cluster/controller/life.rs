@@ -1,0 +1,100 @@
+//! A package's life, and what a stranger is told of it.
+
+use std::time::Duration;
+
+use super::{MINUTE, Shard, site};
+
+#[test]
+fn a_package_is_installed_with_what_it_needs_upgraded_and_taken_away() {
+    let Some(site) = site() else { return };
+    let shard = Shard::new(&site, "life", "v1-36-1");
+    let _controller = shard.start();
+    shard.package("life-web", "web", "1.0.0", "word: hello", "");
+    let package = shard.installed("life-web", "1.0.0");
+    // The dependency was made, and came first.
+    assert!(shard.found("base").unwrap()["status"]["state"] == "installed");
+    let ready = package["status"]["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Ready");
+    assert_eq!(ready.unwrap()["status"], "True");
+    let settings = site.get(&["configmap", "life-web", "-n", "at-life-web"]).unwrap();
+    assert_eq!(settings["data"]["word"], "hello");
+
+    // The bundle that is newer is known, and taken only when somebody says so.
+    let settings = site.get(&["packagebundlecontrollers", "life", "-n", "eksa-packages"]).unwrap();
+    assert_eq!(settings["status"]["state"], "upgrade available", "{settings:#}");
+    assert_eq!(settings["status"]["detail"], "v1-36-2 available");
+    let bundle = site.get(&["packagebundles", "v1-36-2", "-n", "eksa-packages"]).unwrap();
+    assert_eq!(bundle["status"]["state"], "available");
+    let patch = r#"{"spec":{"activeBundle":"v1-36-2"}}"#;
+    site.kubectl(&[
+        "patch",
+        "packagebundlecontrollers",
+        "life",
+        "-n",
+        "eksa-packages",
+        "--type=merge",
+        "-p",
+        patch,
+    ]);
+    let package = shard
+        .until("life-web", MINUTE, |package| package["status"]["upgradesAvailable"][0]["version"] == "2.0.0");
+    assert_eq!(package["status"]["currentVersion"], "1.0.0", "who holds to a version keeps it");
+    shard.package("life-web", "web", "2.0.0", "word: hello", "");
+    shard.installed("life-web", "2.0.0");
+    assert!(
+        site.get(&["configmap", "life-web-old", "-n", "at-life-web"]).is_none(),
+        "what is no longer in the chart goes"
+    );
+
+    let told = shard.events("life-web");
+    let reasons: Vec<_> = told.iter().map(|(reason, _)| reason.as_str()).collect();
+    assert_eq!(reasons, ["Waiting", "Installing", "Installed", "Upgrading", "Upgraded"], "{told:#?}");
+    assert_eq!(told[4].1, "version 2.0.0 took the place of 1.0.0: all its objects are ready");
+    let described = site.kubectl(&[
+        "describe",
+        "packages.packages.eks.amazonaws.com",
+        "life-web",
+        "-n",
+        &shard.namespace(),
+    ]);
+    assert!(described.contains("Waiting for dependencies: base"), "{described}");
+
+    let namespace = shard.namespace();
+    site.kubectl(&[
+        "delete",
+        "packages.packages.eks.amazonaws.com",
+        "life-web",
+        "-n",
+        &namespace,
+        "--wait=false",
+    ]);
+    shard.gone("life-web");
+    assert!(site.get(&["configmap", "life-web", "-n", "at-life-web"]).is_none());
+    assert!(shard.revisions("life-web").is_empty());
+    assert_eq!(shard.events("life-web").last().unwrap().0, "Uninstalled");
+}
+
+#[test]
+fn what_is_deleted_while_nobody_works_is_taken_away_later() {
+    let Some(site) = site() else { return };
+    let shard = Shard::new(&site, "down", "v1-36-2");
+    let controller = shard.start();
+    shard.package("down-plain", "plain", "1.0.0", "word: x", "");
+    shard.installed("down-plain", "1.0.0");
+    drop(controller);
+    let namespace = shard.namespace();
+    site.kubectl(&[
+        "delete",
+        "packages.packages.eks.amazonaws.com",
+        "down-plain",
+        "-n",
+        &namespace,
+        "--wait=false",
+    ]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(shard.found("down-plain").is_some(), "it is held until what it installed is gone");
+    shard.forget_lease();
+    let _controller = shard.start();
+    shard.gone("down-plain");
+    assert!(site.get(&["configmap", "down-plain", "-n", "at-down-plain"]).is_none());
+    assert!(shard.revisions("down-plain").is_empty());
+}
