@@ -21,8 +21,9 @@ pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
 pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
 pub(crate) use self::cluster::{
-    Apply, ChartsArg, Create, Delete, DeletePackages, Describe, FromFile, Get, InCluster, Install, InstallPackage, List,
-    ListPackages, OnePackage, PackageCommand, PackageRights, ReachArg, RollbackPackage, Uninstall, Upgrade, UpgradePackages,
+    Apply, ChartsArg, Create, Delete, DeletePackages, Describe, FromFile, Get, InCluster, Install,
+    InstallPackage, List, ListPackages, OnePackage, PackageCommand, PackageRights, ReachArg, RollbackPackage,
+    Uninstall, Upgrade, UpgradePackages,
 };
 pub(crate) use self::cluster_install::{InstallController, RegistryArg, UninstallController};
 pub(crate) use self::config::{Client, Config};

@@ -278,16 +278,22 @@ fn setting(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PackageCommand {
     /// Print what would be applied for a package, by the active bundle.
-    #[command(after_help = "Example: airlock package render harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt")]
+    #[command(
+        after_help = "Example: airlock package render harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
+    )]
     Render(OnePackage),
     /// Show how what would be applied differs from what is in the cluster. Ends with 3 when it does.
-    #[command(after_help = "Example: airlock package diff harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt")]
+    #[command(
+        after_help = "Example: airlock package diff harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
+    )]
     Diff(OnePackage),
     /// Bring a package back to an earlier revision: its version and its values.
     #[command(after_help = "Example: airlock package rollback harbor --cluster mgmt --revision 3")]
     Rollback(RollbackPackage),
     /// Print what the controller must be allowed for the packages of the active bundle, and allow it.
-    #[command(after_help = "Example: airlock package rights --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt --apply")]
+    #[command(
+        after_help = "Example: airlock package rights --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt --apply"
+    )]
     Rights(PackageRights),
 }
 

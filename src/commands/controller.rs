@@ -52,6 +52,6 @@ pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Sta
             _ = tokio::signal::ctrl_c() => (),
         }
     };
-    run_controller(settings, stop.boxed()).await?;
+    Box::pin(run_controller(settings, stop.boxed())).await?;
     Ok(Status::Done)
 }

@@ -211,6 +211,9 @@ async fn steps(
     steps::apply(client, &manifests.definitions, &mut lines).await?;
     steps::established(client, &manifests.definitions, end).await?;
     steps::apply(client, &manifests.controller, &mut lines).await?;
+    if steps::manages_others(client).await? {
+        steps::apply(client, &manifests.workload, &mut lines).await?;
+    }
     printer.say("waiting for the controller");
     steps::ready(client, end).await?;
     printer.say("waiting for the webhook to answer the API server");
@@ -291,8 +294,7 @@ async fn refuse_others(client: &Client) -> anyhow::Result<Vec<TrustPolicy>> {
             let mut value = serde_json::to_value(&configuration)?;
             let own = |webhook: &Value| {
                 let service = &webhook["clientConfig"]["service"];
-                service["namespace"] == PACKAGES_NAMESPACE
-                    && service["name"] == "airlock-webhook"
+                service["namespace"] == PACKAGES_NAMESPACE && service["name"] == "airlock-webhook"
             };
             if let Some(webhooks) = value["webhooks"].as_array_mut() {
                 webhooks.retain(own);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile, eksa};
 use serde_json::{Value, json};
 
-use crate::rig::{Cluster, free_port, possible, wait};
+use crate::rig::{Cluster, Running, free_port, possible, wait};
 
 /// Signed by `release`.
 const SIGNED: &str = "registry.example/team/app:v1";
@@ -39,21 +39,24 @@ struct Site {
     /// The key of bundles that the tests make.
     bundles: PrivateKey,
     registry: String,
+    /// The registry's process.
+    serving: Running,
     health: u16,
     runtime: tokio::runtime::Runtime,
     kube: kube::Client,
 }
 
-/// The site for one test among others; none, where programs are missing.
+/// The site for one test among others; none, where programs are missing. Who waits for a turn has it already, so that
+/// it does not end in between.
 fn shared() -> Option<(RwLockReadGuard<'static, ()>, Arc<Site>)> {
-    let turn = TURN.read().unwrap_or_else(PoisonError::into_inner);
-    Some((turn, site()?))
+    let site = site()?;
+    Some((TURN.read().unwrap_or_else(PoisonError::into_inner), site))
 }
 
 /// The site for one test alone.
 fn alone() -> Option<(RwLockWriteGuard<'static, ()>, Arc<Site>)> {
-    let turn = TURN.write().unwrap_or_else(PoisonError::into_inner);
-    Some((turn, site()?))
+    let site = site()?;
+    Some((TURN.write().unwrap_or_else(PoisonError::into_inner), site))
 }
 
 fn site() -> Option<Arc<Site>> {
@@ -76,7 +79,7 @@ impl Site {
         let pem = store(path);
         let mut cluster = Cluster::start(1);
         let registry = format!("127.0.0.1:{}", free_port());
-        cluster.serve(&path.join("store"), &registry, &[]);
+        let serving = serve(&cluster, path, &registry);
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds");
         cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]);
         for name in ["eksa-packages", "eksa-packages-cluster01"] {
@@ -95,7 +98,7 @@ impl Site {
             kube::Client::try_from(config).unwrap()
         });
         controller(&mut cluster, path, webhooks, health, &registry);
-        let site = Self { cluster, folder, bundles, registry, health, runtime, kube };
+        let site = Self { cluster, folder, bundles, registry, serving, health, runtime, kube };
         wait("the controller", MINUTE, || site.told("readyz"));
         let (good, said) = site.cluster.apply(
             &policy("release", &pem, "enforce", &json!({"matchLabels": {"judged": "yes"}})).to_string(),
@@ -187,6 +190,21 @@ impl Site {
     fn airlock(&self, words: &[&str]) {
         works(self.folder.path(), words);
     }
+}
+
+/// `airlock serve`, whose process the tests may halt.
+fn serve(cluster: &Cluster, folder: &Path, registry: &str) -> Running {
+    let log = std::fs::File::create(folder.join("serve.log")).unwrap();
+    let words = ["serve", "--store", "store", "--listen", registry];
+    let mut command = cluster.command(env!("CARGO_BIN_EXE_airlock"));
+    let child =
+        command.args(words).current_dir(folder).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let serving = Running(child);
+    let url = format!("http://{registry}/v2/");
+    wait("the registry", MINUTE, || {
+        cluster.command("curl").args(["-sf", &url]).status().ok()?.success().then_some(())
+    });
+    serving
 }
 
 fn controller(cluster: &mut Cluster, folder: &Path, webhooks: u16, health: u16, registry: &str) {

@@ -62,8 +62,7 @@ impl World {
 
     fn pulls(&self) -> Client {
         let host: oci::RegistryHost = self.registry.parse().unwrap();
-        let rule =
-            HostRule { endpoint: host.clone(), host, prefix: None, plain_http: true, ca_pem: None };
+        let rule = HostRule { endpoint: host.clone(), host, prefix: None, plain_http: true, ca_pem: None };
         Client::new(ClientConfig { hosts: vec![rule], ..ClientConfig::default() }).unwrap()
     }
 
@@ -75,7 +74,8 @@ impl World {
     fn push(&self, archive: &Path) -> Chart {
         let target = format!("oci://{}/charts", self.registry);
         let said = self.helm(&["push", archive.to_str().unwrap(), &target, "--plain-http"]);
-        let after = |word: &str| said.split(word).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        let after =
+            |word: &str| said.split(word).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         let pushed = after("Pushed:");
         let (name, version) = pushed.rsplit('/').next().unwrap().split_once(':').unwrap();
         Chart { name: name.to_owned(), version: version.replace('_', "+"), digest: after("Digest:") }
@@ -162,7 +162,8 @@ impl World {
     /// Objects of a namespace by kind and name, but for those that every namespace has and what others make.
     fn objects(&self, kinds: &str, namespace: &str) -> Vec<String> {
         let said = self.cluster.kubectl(&["get", kinds, "-n", namespace, "-o", "name"]);
-        let own = |line: &&str| !line.ends_with("/kube-root-ca.crt") && !line.ends_with("serviceaccount/default");
+        let own =
+            |line: &&str| !line.ends_with("/kube-root-ca.crt") && !line.ends_with("serviceaccount/default");
         said.lines().filter(own).filter(|line| line.contains('/')).map(str::to_owned).collect()
     }
 }

@@ -121,8 +121,10 @@ impl Answer {
     pub(super) fn write(self, uid: &str) -> Value {
         let mut response = json!({"uid": uid, "allowed": self.denied.is_none()});
         if let Some((code, message)) = self.denied {
+            // Upstream's reason is its message; what a policy forbids has Kubernetes' own word.
+            let reason = if code == 403 { "Forbidden" } else { message.as_str() };
             response["status"] =
-                json!({"status": "Failure", "code": code, "reason": message, "message": message});
+                json!({"status": "Failure", "code": code, "reason": reason, "message": message});
         }
         if !self.warnings.is_empty() {
             let warnings: Vec<_> =

@@ -171,7 +171,9 @@ fn differences(before: &[Value], wanted: &[Value]) -> Vec<Difference> {
         all.push(Difference { object: object.clone(), change });
     }
     let gone = before.keys().filter(|object| !wanted.contains_key(*object));
-    all.extend(gone.map(|object| Difference { object: object.clone(), change: "would be deleted".to_owned() }));
+    all.extend(
+        gone.map(|object| Difference { object: object.clone(), change: "would be deleted".to_owned() }),
+    );
     all
 }
 
@@ -209,7 +211,8 @@ async fn roll_back(
     let charts = ChartsArg { registry: None, registry_ca: None, plain_http: false };
     let cluster = Cluster::of(client, &settings.cluster.cluster, &charts).await?;
     let found = cluster.packages.iter().find(|package| package.name() == settings.name);
-    let package = found.ok_or_else(|| Answer::missing(format!("packages \"{}\" not found", settings.name), None))?;
+    let package =
+        found.ok_or_else(|| Answer::missing(format!("packages \"{}\" not found", settings.name), None))?;
     let history = cluster.engine.history(PACKAGES_NAMESPACE, &settings.name).await?;
     let record = earlier(&history, settings.revision)?;
     let spec = spec_of(package, record, &cluster.bundle)?;
@@ -234,7 +237,11 @@ async fn roll_back(
     });
     printer.result(&value, |_| {
         let (revision, version) = (record.revision, &record.chart_version);
-        format!("package/{} goes back to revision {revision}, chart {version}{}\n", settings.name, change.note())
+        format!(
+            "package/{} goes back to revision {revision}, chart {version}{}\n",
+            settings.name,
+            change.note()
+        )
     })?;
     Ok(Status::Done)
 }
@@ -347,8 +354,12 @@ mod tests {
     fn an_upgrade_is_told_by_objects_and_fields() {
         let object = |kind: &str, name: &str, replicas: u8| json!({ "kind": kind, "metadata": { "name": name, "namespace": "n" }, "spec": { "replicas": replicas, "a": [1] } });
         let before = [object("Deployment", "a", 1), object("Service", "b", 1), object("Job", "d", 1)];
-        let wanted = [object("Deployment", "a", 2), object("Service", "b", 1), object("Secret", "c", 1), Value::Null];
-        let told: Vec<_> = differences(&before, &wanted).into_iter().map(|one| format!("{} {}", one.object, one.change)).collect();
+        let wanted =
+            [object("Deployment", "a", 2), object("Service", "b", 1), object("Secret", "c", 1), Value::Null];
+        let told: Vec<_> = differences(&before, &wanted)
+            .into_iter()
+            .map(|one| format!("{} {}", one.object, one.change))
+            .collect();
         assert_eq!(
             told,
             [

@@ -151,3 +151,50 @@ fn what_a_policy_asks_for_is_what_it_gets() {
     site.in_force("rules", &|spec| spec["trust"]["revocations"] = revoked.clone());
     site.refuses(&pod(&space, "revoked", SIGNED), &["was revoked on 2026-01-01: lost"]);
 }
+
+/// What cannot be found out is refused, by the webhook's own word and in time; what is known passes.
+#[test]
+fn a_registry_that_hangs_stops_what_is_not_known_and_nothing_else() {
+    let Some((_turn, site)) = super::alone() else { return };
+    let space = site.judged("hanging");
+    let known = format!("{SIGNED}@{}", site.digest(SIGNED));
+    site.makes(&pod(&space, "before", &known));
+    let pid = site.serving.0.id().to_string();
+    let signal = |name: &str| {
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success())
+    };
+    signal("-STOP");
+    let begun = std::time::Instant::now();
+    let unknown = format!("registry.example/team/unknown@sha256:{}", "0".repeat(64));
+    let late = site.create(&pod(&space, "late", &unknown), true);
+    let took = begun.elapsed();
+    let tag = site.create(&pod(&space, "tag", "registry.example/team/unknown:v1"), true);
+    let known = site.create(&pod(&space, "known", &known), true);
+    signal("-CONT");
+    let words = format!("the registry `{}` did not answer within 4 s", site.registry);
+    assert!(
+        late.as_ref().is_err_and(|said| said.contains(&words) && said.contains("TrustPolicy `release`")),
+        "{late:?}"
+    );
+    assert!(tag.as_ref().is_err_and(|said| said.contains(&words)), "{tag:?}");
+    known.unwrap();
+    assert!(took < std::time::Duration::from_secs(7), "{took:?}");
+}
+
+/// Else nothing could start that judges, nor what the cluster needs to start it.
+#[test]
+fn the_cluster_s_own_pods_and_airlock_s_are_never_judged() {
+    let Some((_turn, site)) = shared() else { return };
+    let everywhere = |spec: &mut Value| {
+        spec.as_object_mut().unwrap().remove("namespaces");
+        spec["images"] = json!(["registry.example/exempt/*"]);
+    };
+    site.in_force("exempt", &everywhere);
+    let image = "registry.example/exempt/none:v1";
+    for space in ["kube-system", "eksa-packages"] {
+        let made = site.create(&pod(space, "own", image), true).unwrap();
+        assert_eq!(super::image_of(&made, "/spec/containers/0/image"), image);
+    }
+    site.refuses(&pod("default", "own", image), &["is refused by TrustPolicy `exempt`"]);
+    site.cluster.kubectl(&["delete", "trustpolicy", "exempt"]);
+}

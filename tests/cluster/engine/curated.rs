@@ -9,15 +9,15 @@ use super::{Chart, RECORDS, World, done, fixture};
 fn packages() -> Vec<(&'static str, &'static str, &'static str, Value, Value)> {
     vec![
         ("hello", "hello-eks-anywhere-0.1.0.tgz", "hello", json!({}), json!({"title": "again"})),
-        ("metallb", "metallb-0.0.0.tgz", "metallb-system", json!({}), json!({"speaker": {"logLevel": "debug"}})),
-        ("emissary-crds", "emissary-crds-0.0.0-dev.tgz", "emissary-system", json!({}), json!({})),
         (
-            "emissary",
-            "emissary-ingress-0.0.0-dev.tgz",
-            "emissary",
+            "metallb",
+            "metallb-0.0.0.tgz",
+            "metallb-system",
             json!({}),
-            json!({"replicaCount": 2}),
+            json!({"speaker": {"logLevel": "debug"}}),
         ),
+        ("emissary-crds", "emissary-crds-0.0.0-dev.tgz", "emissary-system", json!({}), json!({})),
+        ("emissary", "emissary-ingress-0.0.0-dev.tgz", "emissary", json!({}), json!({"replicaCount": 2})),
         ("cert-manager", "cert-manager-v0.0.0.tgz", "cert-manager", json!({}), json!({"replicaCount": 2})),
         ("metrics-server", "metrics-server-3.13.1.tgz", "metrics", json!({}), json!({"replicas": 2})),
         ("harbor", "harbor-1.4.0-dev.tgz", "harbor", json!({}), json!({"portal": {"replicas": 2}})),
@@ -50,7 +50,10 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
         let plan = world.plan(release, namespace, &chart, values);
         let (prepared, record) = done(&engine, &world, &plan, &Limits::default());
         println!("{release}: installed in {:.1} s", start.elapsed().as_secs_f32());
-        assert_eq!((record.revision, record.status, &record.manifest), (1, Status::Deployed, &prepared.manifest));
+        assert_eq!(
+            (record.revision, record.status, &record.manifest),
+            (1, Status::Deployed, &prepared.manifest)
+        );
         assert_eq!(world.is_as(&record.manifest, namespace), Ok(()), "{release}");
         installed.push((release, namespace, chart, plan, record, upgrade));
     }
@@ -72,21 +75,32 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
             let third = runtime.block_on(engine.rollback(RECORDS, release, Some(1), &limits)).unwrap();
             assert_eq!((third.revision, &third.manifest), (3, &first.manifest), "{release}");
             assert_eq!(world.is_as(&third.manifest, namespace), Ok(()), "{release}");
-            let states: Vec<_> = world.helm_json(&["history", release]).as_array().unwrap().iter()
-                .map(|one| one["status"].as_str().unwrap().to_owned()).collect();
+            let states: Vec<_> = world
+                .helm_json(&["history", release])
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["status"].as_str().unwrap().to_owned())
+                .collect();
             assert_eq!(states, ["superseded", "superseded", "deployed"], "{release}");
-            assert_eq!(world.helm(&["get", "manifest", release, "-n", RECORDS]).trim(), first.manifest.trim());
+            assert_eq!(
+                world.helm(&["get", "manifest", release, "-n", RECORDS]).trim(),
+                first.manifest.trim()
+            );
         }
         assert_eq!(runtime_drift(&world, &engine, release), []);
     }
     for release in names.iter().rev() {
         let (runtime, limits) = (&world.runtime, Limits::default());
-        runtime.block_on(engine.uninstall(RECORDS, release, &limits)).unwrap_or_else(|error| panic!("{}", error.words()));
+        runtime
+            .block_on(engine.uninstall(RECORDS, release, &limits))
+            .unwrap_or_else(|error| panic!("{}", error.words()));
         assert_eq!(world.runtime.block_on(engine.current(RECORDS, release)).unwrap(), None);
     }
     let kinds = "all,configmaps,secrets,ingresses,roles,rolebindings,serviceaccounts,clusterroles,clusterrolebindings,\
         mutatingwebhookconfigurations,validatingwebhookconfigurations,customresourcedefinitions,apiservices";
-    let ours = world.cluster.kubectl(&["get", kinds, "-A", "-l", "app.kubernetes.io/managed-by=Helm", "-o", "name"]);
+    let ours =
+        world.cluster.kubectl(&["get", kinds, "-A", "-l", "app.kubernetes.io/managed-by=Helm", "-o", "name"]);
     assert_eq!(ours.trim(), "");
     assert_eq!(world.helm_json(&["list"]), json!([]));
 }

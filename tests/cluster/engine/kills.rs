@@ -79,9 +79,12 @@ impl Step<'_> {
 /// Kinds that the charts make, with the UID of each object.
 async fn objects(kube: &kube::Client, namespace: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for path in ["api/v1/namespaces/N/configmaps", "api/v1/namespaces/N/services", "apis/apps/v1/namespaces/N/deployments",
-        "apis/batch/v1/namespaces/N/jobs"]
-    {
+    for path in [
+        "api/v1/namespaces/N/configmaps",
+        "api/v1/namespaces/N/services",
+        "apis/apps/v1/namespaces/N/deployments",
+        "apis/batch/v1/namespaces/N/jobs",
+    ] {
         let kind = path.rsplit('/').next().unwrap();
         let list: serde_json::Value = get(kube, &path.replace("/N/", &format!("/{namespace}/"))).await;
         for item in list["items"].as_array().unwrap() {
@@ -107,7 +110,8 @@ async fn get(kube: &kube::Client, path: &str) -> serde_json::Value {
         kind: String::new(),
         plural: plural.to_owned(),
     };
-    let api: kube::Api<kube::core::DynamicObject> = kube::Api::namespaced_with(kube.clone(), namespace, &resource);
+    let api: kube::Api<kube::core::DynamicObject> =
+        kube::Api::namespaced_with(kube.clone(), namespace, &resource);
     let list = api.list(&kube::api::ListParams::default()).await.unwrap();
     json!({ "items": list.items })
 }
@@ -162,7 +166,8 @@ fn a_kill_before_any_call_is_made_good_by_the_next_process() {
     let first = [("values.yaml", VALUES), ("templates/parts.yaml", PARTS), ("templates/old.yaml", OLD)];
     let first_hook = hook("first", "post-install");
     let second_hook = hook("second", "pre-upgrade");
-    let old = world.chart("app", "1.0.0", &[&first[..], &[("templates/hook.yaml", first_hook.as_str())]].concat());
+    let old =
+        world.chart("app", "1.0.0", &[&first[..], &[("templates/hook.yaml", first_hook.as_str())]].concat());
     let second = [
         ("values.yaml", VALUES),
         ("templates/parts.yaml", PARTS),
@@ -174,7 +179,8 @@ fn a_kill_before_any_call_is_made_good_by_the_next_process() {
     let plans = [&old, &new].map(|chart| world.plan("r", "r", chart, json!({})));
     let points = world.runtime.block_on(async {
         let kube = world.kube().await;
-        let mut lives = stream::iter(1..).map(|before| life(&world, &kube, &plans, before)).buffered(CHAINS_AT_ONCE);
+        let mut lives =
+            stream::iter(1..).map(|before| life(&world, &kube, &plans, before)).buffered(CHAINS_AT_ONCE);
         let mut points = 0;
         while let Some(killed) = lives.next().await {
             if killed == 0 {
