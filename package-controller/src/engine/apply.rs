@@ -19,19 +19,32 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// An object and what there is to do about it.
 pub(super) struct Planned {
     pub(super) object: Object,
-    /// The object in the cluster, when it is already as it should be.
-    same: Option<Value>,
+    act: Act,
 }
 
-/// Takes namespaces from objects of kinds that have none, as the cluster or the manifest's own definitions say.
-pub(super) async fn settle(cluster: &Cluster, mut objects: Vec<Object>) -> Result<Vec<Object>, Error> {
-    let definitions: Vec<Value> =
-        objects.iter().filter(|object| object.is_definition()).map(|object| object.value.clone()).collect();
+/// What there is to do about an object.
+enum Act {
+    /// Nothing: it is so already.
+    Nothing(Value),
+    /// Apply it.
+    Apply,
+    /// Apply it, but first another must be gone, or Helm's fields taken over.
+    Prepare,
+}
+
+/// Takes namespaces from objects of kinds that have none, as the cluster, the manifest or `definitions` say.
+pub(super) async fn settle(
+    cluster: &Cluster,
+    mut objects: Vec<Object>,
+    definitions: &[Object],
+) -> Result<Vec<Object>, Error> {
+    let defining = objects.iter().chain(definitions).filter(|object| object.is_definition());
+    let defining: Vec<Value> = defining.map(|object| object.value.clone()).collect();
     for object in &mut objects {
         let known = cluster.discovery().await?.resource(&object.api_version, &object.kind);
         let namespaced = match known {
             Some(resource) => resource.is_namespaced(),
-            None => match definitions.iter().find(|definition| defines(definition, object)) {
+            None => match defining.iter().find(|definition| defines(definition, object)) {
                 Some(definition) => definition.pointer("/spec/scope") == Some(&Value::from("Namespaced")),
                 None => true,
             },
@@ -77,22 +90,27 @@ async fn plan(
     owner: Owner<'_>,
     conflicts: Conflicts,
 ) -> Result<Planned, Error> {
-    let live = cluster.get(&object).await?.filter(|live| !is_leaving(live));
-    let Some(live) = live else { return Ok(Planned { object, same: None }) };
+    let Some(live) = cluster.get(&object).await? else { return Ok(Planned { object, act: Act::Apply }) };
+    if is_leaving(&live) {
+        return Ok(Planned { object, act: Act::Prepare });
+    }
     belongs(&live, owner).map_err(|reason| Error::Foreign { object: object.to_string(), reason })?;
     let adopted = adopt::patch(&live, cluster.manager()).is_some();
     let conflicts = if adopted { Conflicts::Take } else { conflicts };
-    let same = match cluster.apply(&object, Run::Dry, conflicts).await {
-        Ok(after) => {
-            let managed = adopt::is_managed(&live, cluster.manager()) && !adopted;
-            (managed && differences(&live, &after).is_empty()).then_some(after)
-        }
+    let after = match cluster.apply(&object, Run::Dry, conflicts).await {
+        Ok(after) => Some(after),
         Err(error @ Error::Conflict { .. }) => return Err(error),
         // What is wrong now may be right once the definitions that come along are there; if not, it is told then.
         Err(error) if code(&error).is_some() => None,
         Err(error) => return Err(error),
     };
-    Ok(Planned { object, same })
+    let managed = adopt::is_managed(&live, cluster.manager());
+    let act = match after {
+        _ if adopted => Act::Prepare,
+        Some(after) if managed && differences(&live, &after).is_empty() => Act::Nothing(after),
+        _ => Act::Apply,
+    };
+    Ok(Planned { object, act })
 }
 
 fn is_leaving(live: &Value) -> bool {
@@ -106,10 +124,12 @@ pub(super) async fn apply(
     conflicts: Conflicts,
     deadline: Instant,
 ) -> Result<Value, Error> {
-    if let Some(same) = &planned.same {
-        return Ok(same.clone());
-    }
     let object = &planned.object;
+    match &planned.act {
+        Act::Nothing(live) => return Ok(live.clone()),
+        Act::Apply => return cluster.apply(object, Run::Real, conflicts).await,
+        Act::Prepare => {}
+    }
     let mut tries = 0;
     loop {
         tries += 1;

@@ -55,7 +55,9 @@ pub(super) enum Run {
 /// What is no answer, or one that a moment later may be another.
 pub(super) fn is_transient(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
+        // A 500 without this reason is the server's answer to what was sent.
+        kube::Error::Api(status) if status.code == 500 => status.reason == "InternalError",
+        kube::Error::Api(status) => matches!(status.code, 429 | 502 | 503 | 504),
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }

@@ -17,7 +17,7 @@ pub(super) async fn drift(cluster: &Cluster, record: &Record) -> Result<Vec<Drif
     for object in &mut objects {
         object.own(owner);
     }
-    let objects = settle(cluster, objects).await?;
+    let objects = settle(cluster, objects, &[]).await?;
     let looks = objects.into_iter().map(|object| one(cluster, object));
     let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
     Ok(found.into_iter().flatten().collect())

@@ -219,7 +219,11 @@ impl Error {
         let mut words = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {
-            let text = error.to_string();
+            // What the API server says, without the structure it came in.
+            let text = match error.downcast_ref::<kube::Error>() {
+                Some(kube::Error::Api(status)) => status.message.clone(),
+                _ => error.to_string(),
+            };
             if !words.contains(&text) {
                 words.push_str(": ");
                 words.push_str(&text);

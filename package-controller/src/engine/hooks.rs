@@ -94,7 +94,7 @@ impl Runner<'_> {
             }
             let manifest = hook.get("manifest").and_then(Value::as_str).unwrap_or_default();
             let object = Object::new(parse(manifest)?, &stored.record.namespace)?;
-            let Some(object) = settle(self.cluster, vec![object]).await?.pop() else { continue };
+            let Some(object) = settle(self.cluster, vec![object], &[]).await?.pop() else { continue };
             let policies = words("delete_policies").filter_map(|word| word.as_str().map(str::to_owned));
             hooks.push(Hook {
                 index,
@@ -125,13 +125,16 @@ impl Runner<'_> {
         wait::ready(self.cluster, vec![(object, live)], of_hook, self.until).await
     }
 
-    /// Deletes a hook's object if its policy says so, and waits until it is gone.
+    /// Deletes a hook's object if its policy says so. Before another takes its name it must be gone.
     async fn clear(&self, hook: &Hook, policy: &str) -> Result<(), Error> {
         if !hook.is_deleted(policy) {
             return Ok(());
         }
         let Some(live) = self.cluster.get(&hook.object).await? else { return Ok(()) };
         self.cluster.delete(&hook.object, uid(&live)).await?;
+        if policy != BEFORE {
+            return Ok(());
+        }
         wait::gone(self.cluster, vec![(hook.object.clone(), uid(&live).to_owned())], self.until).await
     }
 }

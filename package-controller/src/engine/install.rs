@@ -103,11 +103,12 @@ struct Parts {
 
 impl Work<'_> {
     /// A revision that is done already: its objects are put back where they are not as they should be.
-    async fn keep(&self, stored: Stored) -> Result<Record, Error> {
-        let objects = self.objects(&stored).await?;
+    pub(super) async fn keep(&self, stored: Stored) -> Result<Record, Error> {
+        let objects = self.objects(&stored, &[]).await?;
         let planned =
             examine(&self.engine.cluster, objects, &[], owner(&stored), self.limits.conflicts).await?;
-        self.put(planned).await?;
+        let applied = self.apply(planned, self.limits.conflicts).await?;
+        wait::ready(&self.engine.cluster, applied, readiness::of, self.until).await?;
         self.tidy(stored.record.revision).await?;
         Ok(stored.record)
     }
@@ -146,7 +147,7 @@ impl Work<'_> {
             parts.definitions.clear();
         }
         tracing::info!(release = stored.record.name, revision = stored.record.revision, "going on with it");
-        self.run(stored, parts).await
+        self.run(stored, parts, None).await
     }
 
     fn parts(&self, prepared: &Prepared, earlier: Vec<String>) -> Result<Parts, Error> {
@@ -177,27 +178,40 @@ impl Work<'_> {
         mut stored: Stored,
         parts: Parts,
     ) -> Result<Record, Error> {
-        let objects = self.objects(&stored).await?;
-        let cluster = &self.engine.cluster;
-        examine(cluster, objects, &parts.definitions, owner(&stored), parts.conflicts).await?;
+        let planned = self.examine(&stored, &parts).await?;
         if let Some(mut newest) = newest.filter(|newest| newest.record.status.is_pending()) {
             newest.set(Status::Failed, "given up half-way");
             self.storage.update(&mut newest).await?;
         }
         self.storage.create(&mut stored).await?;
-        self.run(stored, parts).await
+        self.run(stored, parts, Some(planned)).await
+    }
+
+    async fn examine(&self, stored: &Stored, parts: &Parts) -> Result<Vec<Planned>, Error> {
+        let objects = self.objects(stored, &parts.definitions).await?;
+        examine(&self.engine.cluster, objects, &parts.definitions, owner(stored), parts.conflicts).await
     }
 
     /// Everything after the record is written. All of it may be done again.
-    async fn run(&self, mut stored: Stored, parts: Parts) -> Result<Record, Error> {
-        match self.go(&mut stored, &parts).await {
+    async fn run(
+        &self,
+        mut stored: Stored,
+        parts: Parts,
+        planned: Option<Vec<Planned>>,
+    ) -> Result<Record, Error> {
+        match self.go(&mut stored, &parts, planned).await {
             Ok(()) => Ok(stored.record),
             Err(error) if error.is_transient() => Err(error),
             Err(error) => self.fail(stored, error).await,
         }
     }
 
-    async fn go(&self, stored: &mut Stored, parts: &Parts) -> Result<(), Error> {
+    async fn go(
+        &self,
+        stored: &mut Stored,
+        parts: &Parts,
+        planned: Option<Vec<Planned>>,
+    ) -> Result<(), Error> {
         let cluster = &self.engine.cluster;
         self.define(stored, &parts.definitions).await?;
         if let Some(namespace) = &parts.namespace
@@ -208,8 +222,10 @@ impl Work<'_> {
         let (before, after) = events(stored.record.status);
         let hooks = Runner { cluster, storage: self.storage, until: self.until };
         hooks.run(stored, before).await?;
-        let objects = self.objects(stored).await?;
-        let planned = examine(cluster, objects, &parts.definitions, owner(stored), parts.conflicts).await?;
+        let planned = match planned {
+            Some(planned) => planned,
+            None => self.examine(stored, parts).await?,
+        };
         let staying: Vec<_> = planned.iter().map(|planned| planned.object.clone()).collect();
         let applied = self.apply(planned, parts.conflicts).await?;
         let left = leftovers(cluster, &parts.earlier, &stored.record.namespace, &staying).await?;
@@ -246,17 +262,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn objects(&self, stored: &Stored) -> Result<Vec<Object>, Error> {
+    async fn objects(&self, stored: &Stored, definitions: &[Object]) -> Result<Vec<Object>, Error> {
         let mut objects = read(&stored.record.manifest, &stored.record.namespace)?;
         for object in &mut objects {
             object.own(owner(stored));
         }
-        settle(&self.engine.cluster, objects).await
-    }
-
-    async fn put(&self, planned: Vec<Planned>) -> Result<(), Error> {
-        let applied = self.apply(planned, self.limits.conflicts).await?;
-        wait::ready(&self.engine.cluster, applied, readiness::of, self.until).await
+        settle(&self.engine.cluster, objects, definitions).await
     }
 
     /// Applies in the manifest's order, which is Helm's.
@@ -361,7 +372,7 @@ impl Work<'_> {
         let revisions = self.storage.list().await?;
         let earlier = self.earlier(&revisions, stored.record.revision).await?;
         let conflicts = self.limits.conflicts;
-        self.run(stored, Parts { definitions: Vec::new(), namespace: None, conflicts, earlier }).await
+        self.run(stored, Parts { definitions: Vec::new(), namespace: None, conflicts, earlier }, None).await
     }
 }
 

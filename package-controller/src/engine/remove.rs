@@ -17,7 +17,7 @@ pub(super) async fn leftovers(
 ) -> Result<Vec<Object>, Error> {
     let all = read_to_remove(&manifests.join("\n---\n"), namespace)?;
     let mut seen: HashSet<_> = staying.iter().map(Object::key).collect();
-    let mut objects = settle(cluster, all).await?;
+    let mut objects = settle(cluster, all, &[]).await?;
     objects.retain(|object| seen.insert(object.key()));
     Ok(objects)
 }

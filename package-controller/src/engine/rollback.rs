@@ -21,11 +21,13 @@ pub(super) async fn rollback(
     let newest = newest.filter(|newest| !gone(newest.record.status));
     let newest = newest.ok_or_else(|| missing("revision".to_owned()))?;
     let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
-    if newest.record.status == Status::PendingRollback {
-        let to = newest.document.pointer("/info/rollback_revision").and_then(serde_json::Value::as_u64);
-        if revision.is_none_or(|revision| to == Some(u64::from(revision))) {
-            return work.roll_on(newest).await;
-        }
+    let to = newest.document.pointer("/info/rollback_revision").and_then(serde_json::Value::as_u64);
+    let same = |revision| to == Some(u64::from(revision));
+    match newest.record.status {
+        Status::PendingRollback if revision.is_none_or(same) => return work.roll_on(newest).await,
+        // It was done already, perhaps by a process that was killed before it could say so.
+        Status::Deployed if revision.is_some_and(same) => return work.keep(newest).await,
+        _ => {}
     }
     let before = revisions.range(..newest.record.revision).map(|(revision, status)| (*revision, *status));
     let target = revision.or_else(|| last(&before.collect(), Status::was_good));

@@ -1,6 +1,6 @@
 //! The charts of the curated packages: installed, compared, upgraded, rolled back, taken away; and read by real Helm.
 
-use package_controller::engine::{Limits, Status};
+use package_controller::engine::{Drift, Engine, Limits, Status};
 use serde_json::{Value, json};
 
 use super::{Chart, RECORDS, World, done, fixture};
@@ -90,11 +90,14 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
         }
         assert_eq!(runtime_drift(&world, &engine, release), []);
     }
+    all_go_away(&world, &engine, &names);
+}
+
+fn all_go_away(world: &World, engine: &Engine, names: &[&str]) {
+    let limits = Limits::default();
     for release in names.iter().rev() {
-        let (runtime, limits) = (&world.runtime, Limits::default());
-        runtime
-            .block_on(engine.uninstall(RECORDS, release, &limits))
-            .unwrap_or_else(|error| panic!("{}", error.words()));
+        let gone = world.runtime.block_on(engine.uninstall(RECORDS, release, &limits));
+        gone.unwrap_or_else(|error| panic!("{release}: {}", error.words()));
         assert_eq!(world.runtime.block_on(engine.current(RECORDS, release)).unwrap(), None);
     }
     let kinds = "all,configmaps,secrets,ingresses,roles,rolebindings,serviceaccounts,clusterroles,clusterrolebindings,\
@@ -105,11 +108,7 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
     assert_eq!(world.helm_json(&["list"]), json!([]));
 }
 
-fn runtime_drift(
-    world: &World,
-    engine: &package_controller::engine::Engine,
-    release: &str,
-) -> Vec<package_controller::engine::Drift> {
+fn runtime_drift(world: &World, engine: &Engine, release: &str) -> Vec<Drift> {
     world.runtime.block_on(async {
         let record = engine.current(RECORDS, release).await.unwrap().unwrap();
         engine.drift(&record).await.unwrap()

@@ -1,11 +1,12 @@
-//! The process killed before its n-th call, for every n of an installation, an upgrade and a removal: the next process
+//! The process killed before its n-th call, for every n of an installation, an upgrade, a rollback and a removal: the next process
 //! finishes the same revision, runs no hook twice, and leaves nothing behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use package_controller::engine::{Engine, Error, Limits, Record};
+use package_controller::engine::{Engine, Error, Limits, Record, Status};
 use package_controller::package::Install;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -53,24 +54,34 @@ async fn interrupted(world: &World, before: usize, step: &Step<'_>) -> bool {
     let killed = Arc::new(Notify::new());
     let engine = Engine::new(doomed(world, before, Arc::clone(&killed)).await, world.pulls(), None, MANAGER);
     tokio::select! {
-        result = step.run(&engine) => { result.unwrap(); false }
+        result = step.run(&engine) => {
+            let failed = matches!(result, Err(Error::Failed { .. }));
+            assert_eq!(failed, matches!(step, Step::Fails(_)), "{result:?}");
+            false
+        }
         () = killed.notified() => true,
     }
 }
 
 enum Step<'a> {
     Install(&'a Install),
+    Fails(&'a Install),
+    Rollback(&'a str),
     Uninstall(&'a str),
 }
 
 impl Step<'_> {
     async fn run(&self, engine: &Engine) -> Result<Option<Record>, Error> {
-        let limits = Limits::default();
+        let mut limits = Limits::default();
+        if matches!(self, Self::Fails(_)) {
+            limits.timeout = Duration::from_secs(4);
+        }
         match self {
-            Self::Install(plan) => {
+            Self::Install(plan) | Self::Fails(plan) => {
                 let prepared = engine.prepare(plan).await?;
                 engine.install(&prepared, &limits).await.map(Some)
             }
+            Self::Rollback(release) => engine.rollback(RECORDS, release, Some(1), &limits).await.map(Some),
             Self::Uninstall(release) => engine.uninstall(RECORDS, release, &limits).await.map(|()| None),
         }
     }
@@ -116,7 +127,7 @@ async fn get(kube: &kube::Client, path: &str) -> serde_json::Value {
     json!({ "items": list.items })
 }
 
-/// One life of a release, killed once in each of its steps; how many of them were killed.
+/// One life of a release, killed once in each of its steps: installed, upgraded, rolled back, taken away; how many of them were killed.
 async fn life(world: &World, kube: &kube::Client, plans: &[Install; 2], before: usize) -> usize {
     let release = format!("r{before}");
     let plans = plans.clone().map(|plan| Install {
@@ -150,6 +161,15 @@ async fn life(world: &World, kube: &kube::Client, plans: &[Install; 2], before: 
         let found = record.manifest.split("password: ").nth(1).unwrap().split('}').next().unwrap().to_owned();
         assert_eq!(*password.get_or_insert_with(|| found.clone()), found, "{release}: another password");
     }
+    let back = Step::Rollback(&release);
+    killed += usize::from(interrupted(world, before, &back).await);
+    let record = back.run(&engine()).await.unwrap_or_else(|error| panic!("{release}: {}", error.words()));
+    let history = engine().history(RECORDS, &release).await.unwrap();
+    let states: Vec<_> = history.iter().map(|record| record.status.as_str()).collect();
+    assert_eq!(states, ["superseded", "superseded", "deployed"], "{release}");
+    let record = record.unwrap();
+    assert_eq!(record.manifest, history[0].manifest, "{release}");
+    assert_eq!(engine().drift(&record).await.unwrap(), [], "{release}");
     killed += usize::from(interrupted(world, before, &Step::Uninstall(&release)).await);
     Step::Uninstall(&release).run(&engine()).await.unwrap();
     let left = objects(kube, &release).await;
@@ -192,4 +212,48 @@ fn a_kill_before_any_call_is_made_good_by_the_next_process() {
     });
     println!("killed at {points} points");
     assert!(points >= 50, "{points}");
+}
+
+/// An upgrade that never gets ready, killed on its way there or back; whether it was.
+async fn failure(world: &World, kube: &kube::Client, plans: &[Install; 2], before: usize) -> bool {
+    let release = format!("f{before}");
+    let named = |plan: &Install| Install {
+        release: release.clone(),
+        target_namespace: Some(release.clone()),
+        ..plan.clone()
+    };
+    let engine = || Engine::new(kube.clone(), world.pulls(), None, MANAGER);
+    let first = Step::Install(&named(&plans[0])).run(&engine()).await.unwrap().unwrap();
+    let plan = named(&plans[1]);
+    let step = Step::Fails(&plan);
+    let killed = interrupted(world, before, &step).await;
+    let error = step.run(&engine()).await.unwrap_err();
+    let words = error.to_string();
+    assert!(words.contains("failed; the release is back at revision"), "{release}: {words}");
+    let current = engine().current(RECORDS, &release).await.unwrap().unwrap();
+    assert_eq!((current.status, &current.manifest), (Status::Deployed, &first.manifest), "{release}");
+    assert_eq!(engine().drift(&current).await.unwrap(), [], "{release}");
+    let history = engine().history(RECORDS, &release).await.unwrap();
+    let deployed =
+        history.iter().filter(|record| record.status == Status::Deployed || record.status.is_pending());
+    assert_eq!(deployed.count(), 1, "{release}");
+    killed
+}
+
+#[test]
+fn a_kill_on_the_way_back_from_a_failure_is_made_good_too() {
+    let Some(world) = World::start() else { return };
+    let parts = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: {{ .Values.replicas }}\n\
+        \x20 selector: {matchLabels: {app: x}}\n  template:\n    metadata: {labels: {app: x}}\n    spec:\n\
+        \x20     nodeSelector: {on: no-node}\n      containers: [{name: c, image: 'registry.example/x:1'}]\n";
+    let chart = world.chart("never", "1.0.0", &[("templates/d.yaml", parts)]);
+    let plans = [0, 1].map(|replicas| world.plan("f", "f", &chart, json!({"replicas": replicas})));
+    let killed: Vec<_> = world.runtime.block_on(async {
+        let kube = world.kube().await;
+        let points = (1..).step_by(4).take(14);
+        stream::iter(points.map(|before| failure(&world, &kube, &plans, before))).buffered(14).collect().await
+    });
+    let killed = killed.into_iter().filter(|killed| *killed).count();
+    println!("killed at {killed} points of a failure");
+    assert!(killed >= 8, "{killed}");
 }
