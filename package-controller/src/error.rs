@@ -55,6 +55,9 @@ pub enum Error {
     /// The serving certificate cannot be written down.
     #[error("cannot write the webhooks' certificate down")]
     CertificateJson(#[source] serde_json::Error),
+    /// The key of the index of verdicts cannot be made or used.
+    #[error("cannot use the key that signs verdicts")]
+    VerdictKey(#[source] bundle_signer::Error),
     /// The serving certificate cannot be used.
     #[error("cannot use the webhooks' certificate: {0}")]
     ServingCertificate(String),

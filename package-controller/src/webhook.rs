@@ -6,7 +6,7 @@
 //! - `review`: the API server's question and our answer
 //! - `packages`: EKS Anywhere's three webhooks; `verify`: the two for images; `policy_check`: the one for policies
 //! - `watched`: what is known of the cluster; `policies`: trust policies as they are used; `verdicts`: what is known
-//!   of images
+//!   of images; `remembered`: the same between two runs, signed
 
 mod certificate;
 mod configuration;
@@ -15,6 +15,7 @@ mod metrics;
 mod packages;
 mod policies;
 mod policy_check;
+mod remembered;
 mod review;
 mod server;
 mod verdicts;
@@ -64,11 +65,12 @@ pub async fn serve(context: Context, stop: BoxFuture<'static, ()>) -> Result<()>
     let keeper = keeper::Keeper::new(context.clone(), metrics.clone(), served.clone());
     let (watched, keeps) = Watched::new(&context);
     let judge = Judge::new(context.clone(), watched.clone(), metrics.clone());
-    let router = router(Webhooks { context, watched, judge, metrics });
+    let router = router(Webhooks { context: context.clone(), watched, judge: judge.clone(), metrics });
     tokio::select! {
         result = server::serve(address, served, router, stop) => result,
         () = keeper.keep() => Ok(()),
         () = keeps.watch() => Ok(()),
+        () = remembered::remember(&context, &judge) => Ok(()),
     }
 }
 

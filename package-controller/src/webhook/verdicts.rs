@@ -55,6 +55,18 @@ where
         until.is_none_or(|until| Instant::now() < until).then(|| value.clone())
     }
 
+    /// Puts an answer in that is good for good.
+    pub(super) fn put(&self, key: K, value: V) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keep(key, value, None);
+    }
+
+    /// All that is kept for good.
+    pub(super) fn lasting(&self) -> Vec<(K, V)> {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting = inner.known.iter().filter(|(_, (_, until))| until.is_none());
+        lasting.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+    }
+
     /// Asks. The question goes on when whoever asked first waits no longer, and the next one finds the answer. `keep`
     /// says for how long an answer is kept; for good, when it says none.
     pub(super) async fn ask<F>(

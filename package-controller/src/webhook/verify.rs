@@ -4,7 +4,7 @@
 //! Answers come from memory. What is not there is asked of the registry, within a time that ends before the API
 //! server's patience does, so that it is always this webhook that says no.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use super::configuration::SYSTEM;
 use super::metrics::Metrics;
 use super::policies::{Compiled, Effect, Rules};
+use super::remembered::Good;
 use super::review::{Answer, Request};
 use super::verdicts::Known;
 use super::watched::Watched;
@@ -245,6 +246,25 @@ impl Judge {
             _ => text.to_owned(),
         };
         self.judge(&pinned, policy).await.err()
+    }
+
+    /// Takes verdicts of before.
+    pub(super) fn recall(&self, good: &BTreeSet<Good>) {
+        for good in good {
+            let key = (good.image.clone(), good.name.clone(), good.policy.clone());
+            self.verdicts.put(key, Judged { why_not: None });
+        }
+    }
+
+    /// All images that were found good.
+    pub(super) fn good(&self) -> BTreeSet<Good> {
+        let good = self.verdicts.lasting().into_iter().filter(|(_, judged)| judged.why_not.is_none());
+        good.map(|((image, name, policy), _)| Good { image, name, policy }).collect()
+    }
+
+    /// What verdicts may depend on now.
+    pub(super) fn policies(&self) -> BTreeSet<Digest> {
+        self.watched.all().unwrap_or_default().iter().map(|policy| policy.digest.clone()).collect()
     }
 
     /// What refusals come to: each does what its policy says.

@@ -70,7 +70,8 @@ impl Watched {
         Ok(all.into_iter().filter(|policy| policy.is_for(namespace, &labels)).collect())
     }
 
-    fn all(&self) -> Option<Vec<Arc<Compiled>>> {
+    /// All policies; none while it is not known yet which there are.
+    pub(super) fn all(&self) -> Option<Vec<Arc<Compiled>>> {
         self.policies.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

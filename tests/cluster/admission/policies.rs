@@ -198,3 +198,50 @@ fn the_cluster_s_own_pods_and_airlock_s_are_never_judged() {
     site.refuses(&pod("default", "own", image), &["is refused by TrustPolicy `exempt`"]);
     site.cluster.kubectl(&["delete", "trustpolicy", "exempt"]);
 }
+
+/// After a power cut the controller may start before the registry.
+#[test]
+fn what_was_found_good_is_known_after_a_restart_without_the_registry_and_cannot_be_forged() {
+    let Some((_turn, site)) = super::alone() else { return };
+    let space = site.judged("remembered");
+    let (digest, other) = (site.digest(SIGNED), site.digest(UNSIGNED));
+    let (known, forged) = (format!("{SIGNED}@{digest}"), format!("{UNSIGNED}@{other}"));
+    site.makes(&pod(&space, "before", &known));
+    let map = ["configmap", "airlock-verdicts", "-n", "eksa-packages"];
+    let verdicts = || Some(super::image_of(&site.cluster.get(&map)?, "/data/verdicts.json"));
+    let text =
+        crate::rig::wait("the verdict", super::MINUTE, || verdicts().filter(|text| text.contains(&digest)));
+    let pid = site.serving.0.id().to_string();
+    let signal = |name: &str| {
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success())
+    };
+    signal("-STOP");
+    site.restart();
+    let asked = || site.metric("airlock_webhook_registry_calls_total");
+    let before = asked();
+    let passes = crate::rig::wait("the verdict of before", super::MINUTE, || {
+        site.create(&pod(&space, "after", &known), true).ok()
+    });
+    let calls = asked() - before;
+    signal("-CONT");
+    println!(
+        "{} passed after a restart, with {calls} calls to the registry",
+        super::image_of(&passes, "/metadata/name")
+    );
+    let text = text.replace(&digest, &other).replace("team/app", "team/other");
+    let patch = json!({"data": {"verdicts.json": text}}).to_string();
+    site.cluster.kubectl(&[
+        "patch",
+        "configmap",
+        "airlock-verdicts",
+        "-n",
+        "eksa-packages",
+        "--type=merge",
+        "-p",
+        &patch,
+    ]);
+    site.restart();
+    site.refuses(&pod(&space, "forged", &forged), &["is refused by TrustPolicy `release`"]);
+    let log = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
+    assert!(log.contains("verdicts of before are not airlock's"), "{log}");
+}
