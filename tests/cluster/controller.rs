@@ -14,6 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use kube::api::{DeleteParams, PatchParams};
+use kube::config::KubeConfigOptions;
 use serde_json::Value;
 
 use crate::between::Between;
@@ -68,9 +70,7 @@ impl Site {
         let file = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
         let kube = runtime.block_on(async {
             let config =
-                kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
-                    .await
-                    .unwrap();
+                kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
             kube::Client::try_from(config).unwrap()
         });
         Self { cluster: Mutex::new(cluster), folder, registry, upstream, runtime, kube }
@@ -204,8 +204,7 @@ impl Shard {
     fn forget_lease(&self) {
         use k8s_openapi::api::coordination::v1::Lease;
         let api = kube::Api::<Lease>::namespaced(self.site.kube.clone(), &format!("airlock-{}", self.name));
-        let _ =
-            self.site.runtime.block_on(api.delete("airlock-controller", &kube::api::DeleteParams::default()));
+        let _ = self.site.runtime.block_on(api.delete("airlock-controller", &DeleteParams::default()));
     }
 
     fn log_file(&self, identity: &str) -> PathBuf {
@@ -231,14 +230,14 @@ impl Shard {
     /// Asks for a package's deletion.
     fn delete(&self, name: &str) {
         let api = self.site.packages(&self.namespace());
-        drop(self.site.runtime.block_on(api.delete(name, &kube::api::DeleteParams::default())).unwrap());
+        drop(self.site.runtime.block_on(api.delete(name, &DeleteParams::default())).unwrap());
     }
 
     /// Changes what is wanted of a package.
     fn change(&self, name: &str, spec: &Value) {
         let api = self.site.packages(&self.namespace());
         let patch = kube::api::Patch::Merge(serde_json::json!({ "spec": spec }));
-        self.site.runtime.block_on(api.patch(name, &kube::api::PatchParams::default(), &patch)).unwrap();
+        self.site.runtime.block_on(api.patch(name, &PatchParams::default(), &patch)).unwrap();
     }
 
     /// Waits until a package is as wanted; tells how it is, when not.
@@ -398,7 +397,7 @@ fn image(path: &Path) {
     fs::write(path.join("layout/index.json"), index).unwrap();
 }
 
-/// A packed chart: `plain` is a `ConfigMap`, the others have a Deployment, too, which gets ready unless it shall not.
+/// A packed chart: `plain` is a few settings, the others have a Deployment, too, which gets ready unless it shall not.
 fn pack(path: &Path, name: &str, version: &str) {
     let file = fs::File::create(path).unwrap();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use kube::api::{ListParams, PostParams};
 use serde_json::json;
 
 use super::{Shard, site};
@@ -35,13 +36,13 @@ fn five_hundred_packages_take_little_memory_and_few_requests() {
                 config: None,
             };
             let package = package_api::Package::new(&format!("many-{number}"), spec);
-            api.create(&kube::api::PostParams::default(), &package).await.unwrap();
+            api.create(&PostParams::default(), &package).await.unwrap();
         }
     });
     let mut most = 0;
     loop {
         most = most.max(memory(process));
-        let found = site.runtime.block_on(api.list(&kube::api::ListParams::default())).unwrap();
+        let found = site.runtime.block_on(api.list(&ListParams::default())).unwrap();
         let installed = found.iter().filter(|package| {
             let state = package.status.as_ref().and_then(|status| status.state);
             state == Some(package_api::PackageState::Installed)
@@ -54,7 +55,7 @@ fn five_hundred_packages_take_little_memory_and_few_requests() {
     }
     let took = begun.elapsed().as_secs_f64();
     let requests = shard.between.take();
-    let each = requests.values().sum::<usize>().div_ceil(PACKAGES);
+    let each = requests.values().sum::<usize>() / PACKAGES;
     println!("{PACKAGES} packages in {took:.0} s, {most} MiB at most, {each} requests each: {requests:?}");
     std::thread::sleep(Duration::from_secs(10));
     let calm = shard.between.take();

@@ -19,8 +19,8 @@ fn the_derived_rights_suffice_for_what_they_were_derived_from_and_for_nothing_el
         .map(|name| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } }));
     let derived = rbac::derive(&objects);
     assert!(derived.excess.is_empty());
-    let own: Vec<_> = [rbac::fixed_in_own_namespace(), rbac::fixed_for_webhooks_in_own_namespace()].concat();
-    let everywhere = [rbac::fixed(), rbac::fixed_for_webhooks(), derived.rules].concat();
+    let own = rbac::fixed_in_own_namespace();
+    let everywhere = [rbac::fixed(), derived.rules].concat();
     site.apply(&grant("rights", None, &everywhere));
     site.apply(&grant("rights-own", Some("eksa-packages"), &own));
     site.apply(&grant("rights-own", Some("airlock-rights"), &own));
