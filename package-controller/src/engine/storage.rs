@@ -35,6 +35,10 @@ impl<'a> Storage<'a> {
 
     /// Which revisions there are; no more than that is read.
     pub(super) async fn list(&self) -> Result<Revisions, Error> {
+        // Helm takes 53 characters; a label, by which records are found, holds no more than this.
+        if self.release.len() > 63 {
+            return Ok(Revisions::new());
+        }
         let path = format!("{}?labelSelector=owner%3Dhelm%2Cname%3D{}", self.path(""), self.release);
         let ask = Ask { accept: METADATA_ONLY, ..Ask::get(self.action("list"), path) };
         let answer = self.cluster.ask(&ask).await?;
