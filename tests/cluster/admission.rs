@@ -97,7 +97,10 @@ impl Site {
         let kubeconfig = cluster.kubeconfig();
         let kube = runtime.block_on(async {
             let file = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-            let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
+            let config =
+                kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                    .await
+                    .unwrap();
             kube::Client::try_from(config).unwrap()
         });
         let controller = Mutex::new(None);
@@ -131,6 +134,13 @@ impl Site {
         command.args(["--registry", &self.registry]).current_dir(self.folder.path());
         *running = Some(Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
         wait("the controller", MINUTE, || self.told("readyz"));
+    }
+
+    /// Has the registry stand still, without ending it, or go on.
+    fn halt(&self, stands: bool) {
+        let (signal, pid) = (if stands { "-STOP" } else { "-CONT" }, self.serving.0.id().to_string());
+        let status = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(status.success());
     }
 
     /// What the controller tells, if it is well.
