@@ -40,7 +40,7 @@ use crate::printer::Printer;
 use crate::quickstart;
 
 pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
-    check_format(&command, printer.format())?;
+    fits(&command, printer)?;
     match command {
         Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
         Command::Pack(settings) => pack::run(&settings, logs, printer).await,
@@ -51,7 +51,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Return(settings) => returned::send(&settings, logs, printer),
         Command::Acknowledge(settings) => returned::heed(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
-        Command::Controller(settings) => Box::pin(controller::run(*settings, logs)).await,
+        Command::Controller(settings) => controller::run(*settings, logs).await,
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),
         Command::Generate(settings) => generate::run(&settings, printer),
@@ -90,21 +90,21 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
     }
 }
 
-/// Whether a command prints in the format that was asked for.
-fn check_format(command: &Command, format: Format) -> anyhow::Result<()> {
-    if format == Format::Html && !matches!(command, Command::Inspect(_)) {
-        let message = "only `inspect` makes a page: `--output html` means nothing here".to_owned();
-        return Err(Usage { message, hint: "use text or json" }.into());
-    }
-    if format == Format::Jsonl && !matches!(command, Command::Audit(Audit::Log(_))) {
-        let message = "only `audit log` prints line by line: `--output jsonl` means nothing here".to_owned();
-        return Err(Usage { message, hint: "use text or json" }.into());
-    }
-    if format == Format::Yaml && !cluster::prints_yaml(command) {
-        let message = "only commands that show what is in a cluster print YAML by `--output yaml`".to_owned();
-        return Err(Usage { message, hint: "use text or json" }.into());
-    }
-    Ok(())
+/// That the result can be printed as was asked.
+fn fits(command: &Command, printer: &Printer) -> anyhow::Result<()> {
+    let message = match printer.format() {
+        Format::Html if !matches!(command, Command::Inspect(_)) => {
+            "only `inspect` makes a page: `--output html` means nothing here"
+        }
+        Format::Jsonl if !matches!(command, Command::Audit(Audit::Log(_))) => {
+            "only `audit log` prints line by line: `--output jsonl` means nothing here"
+        }
+        Format::Yaml if !cluster::prints_yaml(command) => {
+            "only commands that show what is in a cluster print YAML by `--output yaml`"
+        }
+        _ => return Ok(()),
+    };
+    Err(Usage { message: message.to_owned(), hint: "use text or json" }.into())
 }
 
 /// Opens a store to write to it; where there is none, makes one and says so: the path may be mistyped.

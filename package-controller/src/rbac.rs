@@ -85,6 +85,29 @@ pub fn fixed_in_system_namespace() -> Vec<PolicyRule> {
     vec![rule(&[""], &["secrets"], &[], &["get"])]
 }
 
+/// What the webhooks need in whatever cluster: their own configurations, and to ask what a user may do.
+#[must_use]
+pub fn fixed_for_webhooks() -> Vec<PolicyRule> {
+    const GROUP: &str = "admissionregistration.k8s.io";
+    let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
+    vec![
+        // Nobody can be held to a name in what he makes.
+        rule(&[GROUP], &kinds, &[], &["create", "get", "list", "watch"]),
+        rule(&[GROUP], &kinds, &[crate::webhook::NAME], &["update"]),
+        rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &[], &["create"]),
+    ]
+}
+
+/// What the webhooks need in the controller's own namespace: the greatest sequences of trust policies that were in
+/// force, and their own image, which no policy may refuse.
+#[must_use]
+pub fn fixed_for_webhooks_in_own_namespace() -> Vec<PolicyRule> {
+    vec![
+        rule(&[""], &["configmaps"], &[], &["create", "get", "update"]),
+        rule(&[""], &["pods"], &[], &["get"]),
+    ]
+}
+
 /// What the objects of rendered manifests need, hooks and definitions among them.
 #[must_use]
 pub fn derive<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Derived {

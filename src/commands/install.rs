@@ -211,6 +211,9 @@ async fn steps(
     steps::apply(client, &manifests.definitions, &mut lines).await?;
     steps::established(client, &manifests.definitions, end).await?;
     steps::apply(client, &manifests.controller, &mut lines).await?;
+    if steps::manages_others(client).await? {
+        steps::apply(client, &manifests.workload, &mut lines).await?;
+    }
     printer.say("waiting for the controller");
     steps::ready(client, end).await?;
     printer.say("waiting for the webhook to answer the API server");

@@ -143,6 +143,10 @@ fn changes(cluster: &Cluster) {
     assert_eq!(works(cluster, &with("apply", &[])), "package/generated-metallb configured\n");
     assert_eq!(works(cluster, &with("apply", &[])), "package/generated-metallb unchanged\n");
 
+    installs(cluster);
+}
+
+fn installs(cluster: &Cluster) {
     let install = ["install", "package", "HELLO-eks-anywhere", "-n", "hello", "--cluster", "mgmt"];
     let set = ["--set", "title=Hi", "--set", "a.b=true", "--target-namespace", "hello"];
     assert_eq!(works(cluster, &[&install[..], &set].concat()), "package/hello created\n");

@@ -147,21 +147,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     rig.event("store-gc", "", "store.gc success");
     rig.event("store-rebuild", "", "store.rebuild success");
     rig.event("serve", "--listen 192.0.2.1:5000", "serve.start failed");
-    // Without a cluster they fail; what they leave when they do not is in `tests/cluster`.
-    let nowhere = "--kubeconfig none";
-    let controller =
-        format!("--cluster mgmt --registry registry.site --registry-ca ca.crt --store store {nowhere}");
-    rig.event("install-controller", &controller, "cluster.install failed");
-    rig.event("uninstall-controller", nowhere, "cluster.uninstall failed");
-    let package = format!("web -n web --cluster mgmt {nowhere}");
-    rig.event("install-package", &package, "package.change failed");
-    rig.event("create-packages", &format!("-f scan.json {nowhere}"), "package.change failed");
-    rig.event("apply-packages", &format!("-f scan.json {nowhere}"), "package.change failed");
-    let upgrade = format!("--bundle-version v1-36-7 --cluster mgmt {nowhere}");
-    rig.event("upgrade-packages", &upgrade, "package.change failed");
-    rig.event("delete-packages", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
-    rig.event("package-rollback", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
-    rig.event("package-rights", &format!("--apply --cluster mgmt {nowhere}"), "package.change failed");
+    in_clusters(&mut rig);
     quickstart(path);
     rig.seen.insert("quickstart".to_owned());
 
@@ -179,6 +165,24 @@ fn quickstart(path: &Path) {
     let kinds = log(path, &["--store", "airlock-quickstart/site"]);
     let kinds: Vec<_> = kinds.iter().map(|event| event["event"]["event"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["log.start", "policy.first-use", "import", "serve.start", "serve.stop"]);
+}
+
+/// Without a cluster they fail; what they leave when they do not is in `tests/cluster`.
+fn in_clusters(rig: &mut Rig<'_>) {
+    let nowhere = "--kubeconfig none";
+    let controller =
+        format!("--cluster mgmt --registry registry.site --registry-ca ca.crt --store store {nowhere}");
+    rig.event("install-controller", &controller, "cluster.install failed");
+    rig.event("uninstall-controller", nowhere, "cluster.uninstall failed");
+    let package = format!("web -n web --cluster mgmt {nowhere}");
+    rig.event("install-package", &package, "package.change failed");
+    rig.event("create-packages", &format!("-f scan.json {nowhere}"), "package.change failed");
+    rig.event("apply-packages", &format!("-f scan.json {nowhere}"), "package.change failed");
+    let upgrade = format!("--bundle-version v1-36-7 --cluster mgmt {nowhere}");
+    rig.event("upgrade-packages", &upgrade, "package.change failed");
+    rig.event("delete-packages", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
+    rig.event("package-rollback", &format!("web --cluster mgmt {nowhere}"), "package.change failed");
+    rig.event("package-rights", &format!("--apply --cluster mgmt {nowhere}"), "package.change failed");
 }
 
 /// Every command that does something itself, by its man page.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use helm::{Limits, yaml};
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use package_controller::rbac;
 use package_controller::webhook::{Reach, configurations};
 use serde_json::{Value, json};
 
@@ -35,6 +37,59 @@ fn the_webhook_configurations_are_those_that_the_controller_makes() {
         std::fs::write(&path, &text).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+/// A role and its binding to the controller.
+fn role(namespace: Option<&str>, rules: &[PolicyRule]) -> [Value; 2] {
+    let (kind, scope) = if namespace.is_some() { ("Role", "") } else { ("ClusterRole", "Cluster") };
+    let labels = json!({ "app.kubernetes.io/name": "airlock", "app.kubernetes.io/part-of": "airlock" });
+    let mut metadata = json!({ "name": "airlock-controller", "labels": labels });
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    [
+        json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules }),
+        json!({
+            "apiVersion": version, "kind": format!("{scope}RoleBinding"), "metadata": metadata,
+            "roleRef": { "apiGroup": group, "kind": kind, "name": "airlock-controller" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "airlock-controller", "namespace": "eksa-packages" }],
+        }),
+    ]
+}
+
+#[test]
+fn the_controllers_rights_are_those_that_its_code_names() {
+    let everywhere = [rbac::fixed(), rbac::fixed_for_webhooks()].concat();
+    let own = [rbac::fixed_in_own_namespace(), rbac::fixed_for_webhooks_in_own_namespace()].concat();
+    let inside = [role(None, &everywhere), role(Some("eksa-packages"), &own)].concat();
+    let outside = role(Some("eksa-system"), &rbac::fixed_in_system_namespace());
+    let head = "# From package-controller/src/rbac.rs; `AIRLOCK_TEST_BLESS=1 cargo test -p airlock --test it manifests` makes it anew.\n";
+    for (file, words, roles) in [
+        (
+            "controller/rbac.yaml",
+            "# What charts of packages need is not in here: `airlock package rights`.\n",
+            &inside[..],
+        ),
+        (
+            "workload-clusters.yaml",
+            "# For clusters that others are managed from: where Cluster API leaves their kubeconfigs.\n",
+            &outside,
+        ),
+    ] {
+        let text = roles.iter().map(yaml::write).collect::<Vec<_>>().join("---\n");
+        let (path, text) = (folder().join(file), format!("{head}{words}{text}"));
+        if std::env::var_os("AIRLOCK_TEST_BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{file}");
+    }
+    // Nobody who holds one of these needs any other.
+    let all = json!([inside, outside]).to_string();
+    for much in ["\"*\"", "escalate", "bind\"", "impersonate"] {
+        assert!(!all.contains(much), "{much}");
+    }
 }
 
 #[test]
@@ -126,7 +181,22 @@ fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody(
         "3",
     ];
     let text = works(path, &[&install[..], &more].concat());
-    let all = yaml::documents(&text, &Limits::default()).unwrap();
+    filled_in(&text);
+    // Nobody was asked, and the same is printed each time.
+    assert_eq!(works(path, &[&install[..], &more].concat()), text);
+    assert!(!works(path, &["store", "list", "--store", "store"]).contains("airlock/airlock"));
+    let plain = works(path, &[&install[..], &more[..2], &["--without-settings"]].concat());
+    assert!(
+        !plain.contains("config.json") && !plain.contains("PackageBundleController\nmetadata:\n  name: mgmt")
+    );
+
+    std::fs::write(path.join("program"), "#!/bin/sh\n").unwrap();
+    fails(path, &[&install[..], &more].concat(), 2, "no program for 64-bit Linux");
+}
+
+/// The site's values stand where they belong.
+fn filled_in(text: &str) {
+    let all = yaml::documents(text, &Limits::default()).unwrap();
     let find = |kind: &str, name: &str| {
         let found =
             all.iter().find(|manifest| manifest["kind"] == kind && manifest["metadata"]["name"] == name);
@@ -158,17 +228,6 @@ fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody(
         "registry.site:5001/site/all"
     );
     find("Namespace", "eksa-packages-mgmt");
-    // Nobody was asked, and the same is printed each time.
-    assert_eq!(works(path, &[&install[..], &more].concat()), text);
-    assert!(!works(path, &["store", "list", "--store", "store"]).contains("airlock/airlock"));
-    let plain = works(path, &[&install[..], &["--plain-http", "--without-settings"]].concat());
-    assert!(
-        plain.contains("- --plain-http\n")
-            && !plain.contains("PackageBundleController\nmetadata:\n  name: mgmt")
-    );
-
-    std::fs::write(path.join("program"), "#!/bin/sh\n").unwrap();
-    fails(path, &[&install[..], &more].concat(), 2, "no program for 64-bit Linux");
 }
 
 /// The head of a static program.

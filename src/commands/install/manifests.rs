@@ -31,6 +31,9 @@ const CONTROLLER: [&str; 6] = [
     include_str!("../../../manifests/controller/deployment.yaml"),
 ];
 
+/// The controller's rights where the kubeconfigs of other clusters are.
+const WORKLOAD_CLUSTERS: &str = include_str!("../../../manifests/workload-clusters.yaml");
+
 /// What a site fills in.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
@@ -60,6 +63,8 @@ pub(super) struct Manifests {
     /// What the controller makes by itself once it answers: before, it would stop what nobody could judge.
     pub(super) webhooks: Vec<Value>,
     pub(super) settings: Vec<Value>,
+    /// Only where other clusters are managed from this one.
+    pub(super) workload: Vec<Value>,
 }
 
 impl Manifests {
@@ -85,7 +90,8 @@ impl Manifests {
         if site.settings {
             settings = cluster_settings(site)?;
         }
-        Ok(Self { definitions, controller, webhooks: webhooks()?, settings })
+        let workload = yaml::documents(WORKLOAD_CLUSTERS, &Limits::default())?;
+        Ok(Self { definitions, controller, webhooks: webhooks()?, settings, workload })
     }
 
     /// What an installation made, in the order in which it goes; with definitions and namespace only if asked for.
@@ -95,6 +101,7 @@ impl Manifests {
         for text in CONTROLLER {
             gone.extend(yaml::documents(text, &Limits::default())?);
         }
+        gone.extend(yaml::documents(WORKLOAD_CLUSTERS, &Limits::default())?);
         gone.sort_by_key(|manifest| match manifest["kind"].as_str() {
             Some("ClusterRoleBinding") => 0,
             Some("Deployment") => 2,

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, PostParams};
-use package_api::name::PACKAGES_NAMESPACE;
+use package_api::name::{PACKAGES_NAMESPACE, SYSTEM_NAMESPACE};
 use package_api::{PackageBundle, PackageBundleSpec};
 use serde_json::Value;
 
@@ -35,6 +35,13 @@ pub(super) async fn apply(client: &Client, manifests: &[Value], lines: &mut Vec<
         lines.push(Line { object: called(&after), did });
     }
     Ok(())
+}
+
+/// Whether other clusters are managed from this one.
+pub(super) async fn manages_others(client: &Client) -> anyhow::Result<bool> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api.get_opt(SYSTEM_NAMESPACE).await;
+    Ok(found.map_err(|error| told("looking for other clusters", &error))?.is_some())
 }
 
 /// Waits until the API server serves what the definitions define.
