@@ -15,9 +15,8 @@ fn the_derived_rights_suffice_for_what_they_were_derived_from_and_for_nothing_el
         proxy(&mut cluster, "kubectl-proxy-somebody", &somebody)
     };
     let shard = Shard::by(&site, upstream, "rights", "v1-36-2");
-    let objects = ["may", "may-old"].map(|name| {
-        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } })
-    });
+    let objects = ["may", "may-old"]
+        .map(|name| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } }));
     let derived = rbac::derive(&objects);
     assert!(derived.excess.is_empty());
     let own: Vec<_> = [rbac::fixed_in_own_namespace(), rbac::fixed_for_webhooks_in_own_namespace()].concat();
