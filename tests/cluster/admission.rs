@@ -136,6 +136,13 @@ impl Site {
         wait("the controller", MINUTE, || self.told("readyz"));
     }
 
+    /// Has the registry stand still, without ending it, or go on.
+    fn halt(&self, stands: bool) {
+        let (signal, pid) = (if stands { "-STOP" } else { "-CONT" }, self.serving.0.id().to_string());
+        let status = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// What the controller tells, if it is well.
     fn told(&self, what: &str) -> Option<String> {
         let url = format!("http://127.0.0.1:{}/{what}", self.health);

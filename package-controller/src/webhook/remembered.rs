@@ -41,6 +41,7 @@ pub(super) struct Good {
 
 /// Remembers verdicts until it is dropped.
 pub(super) async fn remember(context: &Context, judge: &Judge) {
+    let part = context.telemetry.part("verdicts");
     let key = loop {
         match key(context).await {
             Ok(Some(key)) => break key,
@@ -59,6 +60,8 @@ pub(super) async fn remember(context: &Context, judge: &Judge) {
         }
         Err(error) => tracing::warn!(error = words(&error), "cannot read the verdicts of before"),
     }
+    // Without them every image is asked about again; that is slow, and no reason not to begin.
+    part.is_ready(true);
     loop {
         tokio::time::sleep(EVERY).await;
         let now = judge.good();

@@ -71,7 +71,9 @@ fn the_upstream_definitions_and_manifests_apply_unchanged() {
     let aws = file("v1-24-116-aws.yaml");
     let (good, said) = site.cluster.tries(&["apply", "-f", aws.to_str().unwrap()]);
     assert!(good, "{said}");
-    assert!(said.contains("Warning: the signature does not cover"), "{said}");
+    // Another test may have been faster.
+    let told = said.contains("Warning: the signature does not cover");
+    assert!(told || said.contains("unchanged"), "{said}");
     let valid = file("package_webhook_valid_config.yaml");
     site.cluster.kubectl(&["apply", "--dry-run=server", "-f", valid.to_str().unwrap()]);
 }

@@ -64,13 +64,16 @@ fn modes_warn_and_write_down_and_break_glass_is_told() {
     let (good, said) = site.warned(&pod(&space, "broken", UNSIGNED));
     assert!(good && said.contains("Warning: break-glass until"), "{said}");
     assert!(site.metric("airlock_webhook_break_glass_total") > broken);
-    let log = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
-    assert!(log.contains("break-glass: an image passes") && log.contains("the key's keeper is ill"), "{log}");
-    let mut beyond = policy("long", &site.key("release"), "enforce", &json!({"names": ["long"]}));
-    beyond["spec"]["breakGlass"] = glass(25, "x");
-    site.refuses(&beyond, &["more than 24 hours ahead"]);
-    beyond["spec"]["breakGlass"] = glass(1, " ");
-    site.refuses(&beyond, &["must say why"]);
+    let told = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
+    assert!(
+        told.contains("break-glass: an image passes") && told.contains("the key's keeper is ill"),
+        "{told}"
+    );
+    let mut long = policy("long", &site.key("release"), "enforce", &json!({"names": ["long"]}));
+    long["spec"]["breakGlass"] = glass(25, "x");
+    site.refuses(&long, &["more than 24 hours ahead"]);
+    long["spec"]["breakGlass"] = glass(1, " ");
+    site.refuses(&long, &["must say why"]);
 }
 
 #[test]
@@ -159,18 +162,14 @@ fn a_registry_that_hangs_stops_what_is_not_known_and_nothing_else() {
     let space = site.judged("hanging");
     let known = format!("{SIGNED}@{}", site.digest(SIGNED));
     site.makes(&pod(&space, "before", &known));
-    let pid = site.serving.0.id().to_string();
-    let signal = |name: &str| {
-        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
-    };
-    signal("-STOP");
+    site.halt(true);
     let begun = std::time::Instant::now();
     let unknown = format!("registry.example/team/unknown@sha256:{}", "0".repeat(64));
     let late = site.create(&pod(&space, "late", &unknown), true);
     let took = begun.elapsed();
     let tag = site.create(&pod(&space, "tag", "registry.example/team/unknown:v1"), true);
     let known = site.create(&pod(&space, "known", &known), true);
-    signal("-CONT");
+    site.halt(false);
     let words = format!("the registry `{}` did not answer within 4 s", site.registry);
     assert!(
         late.as_ref().is_err_and(|said| said.contains(&words) && said.contains("TrustPolicy `release`")),
@@ -211,11 +210,7 @@ fn what_was_found_good_is_known_after_a_restart_without_the_registry_and_cannot_
     let verdicts = || Some(super::image_of(&site.cluster.get(&map)?, "/data/verdicts.json"));
     let text =
         crate::rig::wait("the verdict", super::MINUTE, || verdicts().filter(|text| text.contains(&digest)));
-    let pid = site.serving.0.id().to_string();
-    let signal = |name: &str| {
-        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
-    };
-    signal("-STOP");
+    site.halt(true);
     site.restart();
     let asked = || site.metric("airlock_webhook_registry_calls_total");
     let before = asked();
@@ -223,7 +218,8 @@ fn what_was_found_good_is_known_after_a_restart_without_the_registry_and_cannot_
         site.create(&pod(&space, "after", &known), true).ok()
     });
     let calls = asked() - before;
-    signal("-CONT");
+    site.halt(false);
+    assert_eq!(calls, 0);
     println!(
         "{} passed after a restart, with {calls} calls to the registry",
         super::image_of(&passes, "/metadata/name")
