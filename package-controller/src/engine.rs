@@ -229,7 +229,8 @@ impl Engine {
     /// # Errors
     /// The chart is not there, is another, or cannot be rendered with these values for this cluster.
     pub async fn prepare(&self, plan: &Install) -> Result<Prepared, Error> {
-        prepare::prepare(self, plan).await
+        // The futures are large, and callers are not to carry them.
+        Box::pin(prepare::prepare(self, plan)).await
     }
 
     /// Installs or upgrades, and waits until all is ready. What was begun before, and what is there already, is
@@ -239,7 +240,7 @@ impl Engine {
     /// An object is refused, belongs to somebody else or does not get ready in time. By then the release is back
     /// at its last good revision, or gone if it had none, as `limits` want it.
     pub async fn install(&self, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
-        install::install(self, prepared, limits).await
+        Box::pin(install::install(self, prepared, limits)).await
     }
 
     /// Puts back the exact manifest of an earlier revision, by default of the last good one, as a new revision.
@@ -253,7 +254,7 @@ impl Engine {
         revision: Option<u32>,
         limits: &Limits,
     ) -> Result<Record, Error> {
-        rollback::rollback(self, namespace, release, revision, limits).await
+        Box::pin(rollback::rollback(self, namespace, release, revision, limits)).await
     }
 
     /// Takes a release away, with its records. One that is not there is no error.
@@ -261,7 +262,7 @@ impl Engine {
     /// # Errors
     /// A hook fails, or an object does not go in time.
     pub async fn uninstall(&self, namespace: &str, release: &str, limits: &Limits) -> Result<(), Error> {
-        uninstall::uninstall(self, namespace, release, limits).await
+        Box::pin(uninstall::uninstall(self, namespace, release, limits)).await
     }
 
     /// The objects of a revision that are gone or were changed in what the revision says of them.
@@ -269,6 +270,6 @@ impl Engine {
     /// # Errors
     /// The cluster does not answer.
     pub async fn drift(&self, record: &Record) -> Result<Vec<Drift>, Error> {
-        drift::drift(&self.cluster, record).await
+        Box::pin(drift::drift(&self.cluster, record)).await
     }
 }

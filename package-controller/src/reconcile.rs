@@ -126,11 +126,23 @@ async fn lead(context: Context, teller: Arc<Teller>) {
     });
     let Queues { packages, bundles, settings } = queues;
     let watched = world::keep(&world, writers, &context);
+    // Who does not know yet which bundles there are would tell of each package that its bundle is not there.
+    let bundles_known = async { world.bundles.wait_until_ready().await.is_ok() };
+    let settings_known = async { world.settings.wait_until_ready().await.is_ok() };
+    let settings_driven = async {
+        bundles_known.await;
+        drive(world.settings.clone(), settings, settings::reconcile, &shared).await;
+    };
+    let packages_driven = async {
+        settings_known.await;
+        let _ = world.bundles.wait_until_ready().await;
+        drive(world.packages.clone(), packages, packages::reconcile, &shared).await;
+    };
     futures::join!(
         watched,
         drive(world.bundles.clone(), bundles, bundles::reconcile, &shared),
-        drive(world.settings.clone(), settings, settings::reconcile, &shared),
-        drive(world.packages.clone(), packages, packages::reconcile, &shared),
+        settings_driven,
+        packages_driven,
     );
 }
 

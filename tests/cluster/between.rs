@@ -1,9 +1,10 @@
 //! Something between a controller and the API server: it counts requests, ends the controller at one of them, and
 //! shows it only what is of its own cluster, so that many controllers can be tried on one API server.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is between.
@@ -16,12 +17,12 @@ pub(crate) struct Between {
 struct State {
     /// The one cluster whose objects are shown.
     cluster: String,
-    /// Requests of the controllers' own work, in their order.
-    seen: Vec<String>,
-    /// The process to end, and at which request.
-    victim: Option<(u32, usize)>,
-    /// How many were made in all.
-    all: usize,
+    /// Requests by method and kind of path.
+    kinds: BTreeMap<String, usize>,
+    /// The process to end, and at which request that has this word.
+    victim: Option<(u32, usize, String)>,
+    /// How many of those there were.
+    counted: usize,
 }
 
 /// What becomes of a request.
@@ -59,11 +60,15 @@ impl Between {
         )
     }
 
-    /// Ends a process at the n-th request that comes from now on, the first being 1.
-    pub(crate) fn ends(&self, process: u32, at: usize) {
+    /// Ends a process at the n-th request with this word in its path that comes from now on, the first being 1.
+    pub(crate) fn ends(&self, process: u32, at: usize, word: &str) {
         let mut state = self.lock();
-        state.seen.clear();
-        state.victim = Some((process, at));
+        (state.counted, state.victim) = (0, Some((process, at, word.to_owned())));
+    }
+
+    /// Ends nothing any more.
+    pub(crate) fn spares(&self) {
+        self.lock().victim = None;
     }
 
     /// Whether the process was ended.
@@ -71,10 +76,9 @@ impl Between {
         self.lock().victim.is_none()
     }
 
-    /// The requests of the controllers' own work since the last time, and how many there were in all.
-    pub(crate) fn take(&self) -> (Vec<String>, usize) {
-        let mut state = self.lock();
-        (std::mem::take(&mut state.seen), std::mem::take(&mut state.all))
+    /// How many requests there were since the last time, by method and resource.
+    pub(crate) fn take(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut self.lock().kinds)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -144,15 +148,34 @@ fn is_work(line: &str) -> bool {
     !quiet.iter().any(|quiet| line.contains(quiet))
 }
 
+/// The method and the resource: the part of the path that is in the plural.
+fn kind(line: &str) -> String {
+    let (method, path) = line.split_once(' ').unwrap_or_default();
+    let (path, query) = path.split(' ').next().unwrap_or_default().split_once('?').unwrap_or((path, ""));
+    let mut parts = path.trim_end_matches(" HTTP/1.1").split('/').skip(1);
+    let skipped = if parts.next() == Some("api") { 1 } else { 2 };
+    let mut parts = parts.skip(skipped).peekable();
+    if parts.peek() == Some(&"namespaces") {
+        parts.next();
+        parts.next();
+    }
+    let resource = parts.next().unwrap_or("namespaces");
+    let watch = if query.contains("watch=true") { " watch" } else { "" };
+    format!("{method} {resource}{watch}")
+}
+
 fn judge(line: &str, state: &Mutex<State>) -> Fate {
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-    state.all += 1;
+    *state.kinds.entry(kind(line)).or_default() += 1;
     if !is_work(line) {
         return Fate::Passes;
     }
-    state.seen.push(line.trim_end_matches(" HTTP/1.1").to_owned());
-    let Some((process, at)) = state.victim else { return Fate::Passes };
-    if state.seen.len() != at {
+    let Some((process, at, word)) = state.victim.clone() else { return Fate::Passes };
+    if !line.contains(&word) {
+        return Fate::Passes;
+    }
+    state.counted += 1;
+    if state.counted != at {
         return Fate::Passes;
     }
     state.victim = None;
@@ -171,7 +194,7 @@ fn judge(line: &str, state: &Mutex<State>) -> Fate {
 }
 
 fn end(process: u32) {
-    let _ = Command::new("kill").args(["-9", &process.to_string()]).status();
+    let _ = Command::new("kill").args(["-9", &process.to_string()]).stderr(Stdio::null()).status();
 }
 
 /// Lists and watches of what all clusters share are narrowed to one; webhooks are nobody's affair here.

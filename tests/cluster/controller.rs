@@ -5,6 +5,8 @@
 
 mod faults;
 mod life;
+mod many;
+mod rights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,8 @@ struct Site {
     registry: String,
     /// kubectl's proxy to the API server.
     upstream: u16,
+    runtime: tokio::runtime::Runtime,
+    kube: kube::Client,
 }
 
 /// The site that all tests share; none, where programs are missing.
@@ -54,11 +58,19 @@ impl Site {
         let mut cluster = Cluster::start(2);
         let registry = format!("127.0.0.1:{}", free_port());
         cluster.serve(&path.join("store"), &registry, &[]);
-        let upstream = proxy(&mut cluster);
+        let config = cluster.kubeconfig();
+        let upstream = proxy(&mut cluster, "kubectl-proxy", &config);
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds");
         cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]);
         cluster.kubectl(&["create", "namespace", "eksa-packages"]);
-        Self { cluster: Mutex::new(cluster), folder, registry, upstream }
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let file = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+        let kube = runtime.block_on(async {
+            let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
+            kube::Client::try_from(config).unwrap()
+        });
+        Self { cluster: Mutex::new(cluster), folder, registry, upstream, runtime, kube }
     }
 
     fn kubectl(&self, arguments: &[&str]) -> String {
@@ -67,6 +79,11 @@ impl Site {
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "kubectl {}\n{said}", arguments.join(" "));
         said.into_owned()
+    }
+
+    /// The packages of a namespace.
+    fn packages(&self, namespace: &str) -> kube::Api<package_api::Package> {
+        kube::Api::namespaced(self.kube.clone(), namespace)
     }
 
     fn kubectl_command(&self) -> Command {
@@ -93,12 +110,13 @@ impl Site {
     }
 }
 
-fn proxy(cluster: &mut Cluster) -> u16 {
+/// A way to the API server in plain HTTP, with the rights of whoever the kubeconfig is of.
+fn proxy(cluster: &mut Cluster, name: &str, config: &Path) -> u16 {
     let port = free_port();
     let binary = crate::rig::program("kubectl").display().to_string();
-    let config = format!("--kubeconfig={}", cluster.kubeconfig().display());
+    let config = format!("--kubeconfig={}", config.display());
     let port_word = format!("--port={port}");
-    cluster.run_words("kubectl-proxy", &binary, &["proxy", &config, &port_word]);
+    cluster.run_words(name, &binary, &["proxy", &config, &port_word]);
     wait("kubectl's proxy", MINUTE, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
     port
 }
@@ -110,19 +128,27 @@ struct Shard {
     between: Between,
     health: u16,
     registry: String,
+    /// The controller's own cluster is another.
+    as_workload: bool,
     more: Vec<String>,
 }
 
 impl Shard {
     /// Its settings are made, and its namespace.
     fn new(site: &Arc<Site>, name: &str, bundle: &str) -> Self {
-        let between = Between::new(site.upstream, name);
+        Self::by(site, site.upstream, name, bundle)
+    }
+
+    /// The same by a way of its own to the API server.
+    fn by(site: &Arc<Site>, upstream: u16, name: &str, bundle: &str) -> Self {
+        let between = Between::new(upstream, name);
         let shard = Self {
             site: Arc::clone(site),
             name: name.to_owned(),
             between,
             health: free_port(),
             registry: site.registry.clone(),
+            as_workload: false,
             more: Vec::new(),
         };
         let registry = &site.registry;
@@ -149,7 +175,8 @@ impl Shard {
         let log = self.log_file(identity);
         let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
         let child: Child = Command::new(AIRLOCK)
-            .args(["controller", "--cluster-name", &self.name, "--identity", identity])
+            .args(["controller", "--cluster-name", if self.as_workload { "mgmt" } else { &self.name }])
+            .args(["--identity", identity])
             .args(["--namespace", &format!("airlock-{}", self.name), "--kubeconfig"])
             .arg(config)
             .args(["--webhook-listen", "127.0.0.1:0", "--webhook-url", "https://127.0.0.1:1"])
@@ -172,15 +199,9 @@ impl Shard {
 
     /// As a crashed pod's lease would lapse by itself, only sooner.
     fn forget_lease(&self) {
-        let namespace = format!("airlock-{}", self.name);
-        let _ = self.site.kubectl(&[
-            "delete",
-            "lease",
-            "airlock-controller",
-            "-n",
-            &namespace,
-            "--ignore-not-found",
-        ]);
+        use k8s_openapi::api::coordination::v1::Lease;
+        let api = kube::Api::<Lease>::namespaced(self.site.kube.clone(), &format!("airlock-{}", self.name));
+        let _ = self.site.runtime.block_on(api.delete("airlock-controller", &Default::default()));
     }
 
     fn log_file(&self, identity: &str) -> PathBuf {
@@ -197,7 +218,23 @@ impl Shard {
     }
 
     fn found(&self, name: &str) -> Option<Value> {
-        self.site.get(&["packages.packages.eks.amazonaws.com", name, "-n", &self.namespace()])
+        let api = self.site.packages(&self.namespace());
+        // The API server may be away: then it is asked again.
+        let found = self.site.runtime.block_on(api.get_opt(name)).ok()?;
+        found.map(|package| serde_json::to_value(package).unwrap())
+    }
+
+    /// Asks for a package's deletion.
+    fn delete(&self, name: &str) {
+        let api = self.site.packages(&self.namespace());
+        drop(self.site.runtime.block_on(api.delete(name, &Default::default())).unwrap());
+    }
+
+    /// Changes what is wanted of a package.
+    fn change(&self, name: &str, spec: &Value) {
+        let api = self.site.packages(&self.namespace());
+        let patch = kube::api::Patch::Merge(serde_json::json!({ "spec": spec }));
+        self.site.runtime.block_on(api.patch(name, &Default::default(), &patch)).unwrap();
     }
 
     /// Waits until a package is as wanted; tells how it is, when not.
@@ -214,7 +251,7 @@ impl Shard {
                 let log = fs::read_to_string(self.log_file("a")).unwrap_or_default();
                 panic!("{name} after {} s: {found:#?}\n{log}", most.as_secs());
             }
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
@@ -229,7 +266,7 @@ impl Shard {
                 let log = fs::read_to_string(self.log_file("a")).unwrap_or_default();
                 panic!("{name} is still there: {found:#?}\n{log}");
             }
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 

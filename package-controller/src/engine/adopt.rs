@@ -68,7 +68,7 @@ fn merge(into: &mut Value, from: &Value) {
 mod tests {
     use super::*;
 
-    fn live(entries: Value) -> Value {
+    fn live(entries: &Value) -> Value {
         json!({"apiVersion": "apps/v1", "metadata": {"resourceVersion": "7", "managedFields": entries}})
     }
 
@@ -76,7 +76,7 @@ mod tests {
     fn what_helm_owned_becomes_ours_and_others_keep_theirs() {
         let status = json!({"manager": "helm", "operation": "Update", "subresource": "status", "fieldsV1": {"f:s": {}}});
         let kubectl = json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:k": {}}});
-        let live = live(json!([
+        let live = live(&json!([
             {"manager": "helm", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
             {"manager": "airlock", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}},
             status, kubectl]));
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_helm_never_owned_is_left_alone() {
-        assert_eq!(patch(&live(json!([{"manager": "kubectl", "operation": "Update"}])), "airlock"), None);
+        assert_eq!(patch(&live(&json!([{"manager": "kubectl", "operation": "Update"}])), "airlock"), None);
         assert_eq!(patch(&json!({"metadata": {}}), "airlock"), None);
     }
 }

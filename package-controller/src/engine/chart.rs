@@ -18,7 +18,7 @@ use crate::package::Install;
 const MOST_BYTES: u64 = 32 << 20;
 /// Charts kept, and the bytes that their archives may have together.
 const KEPT: usize = 32;
-const KEPT_BYTES: usize = 16 << 20;
+const KEPT_BYTES: usize = 2 << 20;
 
 /// A chart and the size of its archive.
 type Kept = (Digest, usize, Arc<Chart>);

@@ -1,8 +1,11 @@
 //! Installing and upgrading: which revision is next, and how it gets there.
 
+mod next;
+
 use helm::HookEvent;
 use serde_json::json;
 
+use self::next::{Next, next};
 use super::apply::{Planned, apply, examine, settle};
 use super::hooks::{Runner, moment};
 use super::object::{Object, Owner, read};
@@ -12,45 +15,6 @@ use super::remove::{leftovers, remove};
 use super::storage::{Revisions, Storage, last, now};
 use super::wait::{self, Until};
 use super::{Conflicts, Engine, Error, Limits, OnFailure, Prepared, Record, Status, uninstall};
-
-/// What there is to do for a plan, by the newest revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Next {
-    /// A new revision.
-    Begin,
-    /// The newest revision is this very plan, and unfinished.
-    Resume,
-    /// The newest revision is this very plan, and done: what drifted is put back.
-    Keep,
-    /// The newest revision is on its way out, and goes first.
-    Clear,
-    /// Another program is at it, since so many seconds.
-    Busy(i64),
-}
-
-fn next(newest: Option<&Stored>, prepared: &Prepared, limits: &Limits, now: i64) -> Next {
-    let Some(newest) = newest else { return Next::Begin };
-    let record = &newest.record;
-    let same = record.chart_digest.as_ref() == Some(&prepared.digest)
-        && record.config == prepared.plan.values
-        && record.namespace == prepared.namespace;
-    match record.status {
-        Status::Uninstalling => Next::Clear,
-        Status::Deployed if same => Next::Keep,
-        status if status.is_pending() && same => Next::Resume,
-        // Ours without an owner is of a process that was killed: only who holds the lease gets here. Another
-        // program's may be alive.
-        status if status.is_pending() && record.chart_digest.is_none() => {
-            let age = now - newest.written;
-            if age < limits.timeout.as_secs().try_into().unwrap_or(i64::MAX) {
-                Next::Busy(age)
-            } else {
-                Next::Begin
-            }
-        }
-        _ => Next::Begin,
-    }
-}
 
 /// See [`Engine::install`].
 pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
@@ -92,13 +56,13 @@ pub(super) struct Work<'a> {
 }
 
 /// What a revision needs besides its record.
-struct Parts {
+pub(super) struct Parts {
     /// What goes before all else, and only where it is missing unless this is the first installation.
-    definitions: Vec<Object>,
-    namespace: Option<Object>,
-    conflicts: Conflicts,
+    pub(super) definitions: Vec<Object>,
+    pub(super) namespace: Option<Object>,
+    pub(super) conflicts: Conflicts,
     /// The manifests that are replaced.
-    earlier: Vec<String>,
+    pub(super) earlier: Vec<String>,
 }
 
 impl Work<'_> {
@@ -160,7 +124,7 @@ impl Work<'_> {
     }
 
     /// The manifests whose objects may still be in the cluster: from the last good revision on.
-    async fn earlier(&self, revisions: &Revisions, before: u32) -> Result<Vec<String>, Error> {
+    pub(super) async fn earlier(&self, revisions: &Revisions, before: u32) -> Result<Vec<String>, Error> {
         let older: Revisions =
             revisions.range(..before).map(|(revision, status)| (*revision, *status)).collect();
         let from = last(&older, Status::was_good).unwrap_or_default();
@@ -172,7 +136,7 @@ impl Work<'_> {
     }
 
     /// Writes a new revision's record and goes on with it. What is refused is refused before anything is written.
-    async fn create(
+    pub(super) async fn create(
         &self,
         newest: Option<Stored>,
         mut stored: Stored,
@@ -193,7 +157,7 @@ impl Work<'_> {
     }
 
     /// Everything after the record is written. All of it may be done again.
-    async fn run(
+    pub(super) async fn run(
         &self,
         mut stored: Stored,
         parts: Parts,
@@ -337,42 +301,6 @@ impl Work<'_> {
             }
         };
         Err(Error::Failed { revision, outcome, source: Box::new(error) })
-    }
-
-    /// Puts back a revision's manifest as a new one.
-    pub(super) async fn rollback(&self, target: u32, newest: Stored) -> Result<Record, Error> {
-        let release = || newest.record.name.clone();
-        let missing = || Error::NoRevision { release: release(), what: format!("revision {target}") };
-        let target_record = self.storage.read(target).await?.ok_or_else(missing)?;
-        let revision = newest.record.revision.saturating_add(1);
-        let mut document = target_record.document.clone();
-        document["version"] = json!(revision);
-        document["info"]["last_deployed"] = json!(moment());
-        document["info"]["rollback_revision"] = json!(target);
-        let hooks = document.get_mut("hooks").and_then(serde_json::Value::as_array_mut);
-        for hook in hooks.into_iter().flatten() {
-            hook["last_run"] = json!({ "phase": "" });
-        }
-        let mut stored = Stored::new(document, &target_record.record.release_namespace, now())?;
-        stored.seed = target_record.seed;
-        stored.record.chart_digest = target_record.record.chart_digest;
-        stored.set(Status::PendingRollback, &format!("Rollback to {target}"));
-        let revisions = self.storage.list().await?;
-        let parts = Parts {
-            definitions: Vec::new(),
-            namespace: None,
-            conflicts: self.limits.conflicts,
-            earlier: self.earlier(&revisions, revision).await?,
-        };
-        self.create(Some(newest), stored, parts).await
-    }
-
-    /// Goes on with a rollback.
-    pub(super) async fn roll_on(&self, stored: Stored) -> Result<Record, Error> {
-        let revisions = self.storage.list().await?;
-        let earlier = self.earlier(&revisions, stored.record.revision).await?;
-        let conflicts = self.limits.conflicts;
-        self.run(stored, Parts { definitions: Vec::new(), namespace: None, conflicts, earlier }, None).await
     }
 }
 

@@ -1,7 +1,11 @@
 //! Going back to an earlier revision.
 
-use super::install::Work;
-use super::storage::{Storage, last};
+use serde_json::{Value, json};
+
+use super::hooks::moment;
+use super::install::{Parts, Work};
+use super::record::Stored;
+use super::storage::{Storage, last, now};
 use super::wait::Until;
 use super::{Engine, Error, Limits, Record, Status};
 
@@ -21,7 +25,7 @@ pub(super) async fn rollback(
     let newest = newest.filter(|newest| !gone(newest.record.status));
     let newest = newest.ok_or_else(|| missing("revision".to_owned()))?;
     let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
-    let to = newest.document.pointer("/info/rollback_revision").and_then(serde_json::Value::as_u64);
+    let to = newest.document.pointer("/info/rollback_revision").and_then(Value::as_u64);
     let same = |revision| to == Some(u64::from(revision));
     match newest.record.status {
         Status::PendingRollback if revision.is_none_or(same) => return work.roll_on(newest).await,
@@ -33,4 +37,42 @@ pub(super) async fn rollback(
     let target = revision.or_else(|| last(&before.collect(), Status::was_good));
     let target = target.ok_or_else(|| missing("earlier revision".to_owned()))?;
     work.rollback(target, newest).await
+}
+
+impl Work<'_> {
+    /// Puts back a revision's manifest as a new one.
+    pub(super) async fn rollback(&self, target: u32, newest: Stored) -> Result<Record, Error> {
+        let release = || newest.record.name.clone();
+        let missing = || Error::NoRevision { release: release(), what: format!("revision {target}") };
+        let target_record = self.storage.read(target).await?.ok_or_else(missing)?;
+        let revision = newest.record.revision.saturating_add(1);
+        let mut document = target_record.document.clone();
+        document["version"] = json!(revision);
+        document["info"]["last_deployed"] = json!(moment());
+        document["info"]["rollback_revision"] = json!(target);
+        let hooks = document.get_mut("hooks").and_then(Value::as_array_mut);
+        for hook in hooks.into_iter().flatten() {
+            hook["last_run"] = json!({ "phase": "" });
+        }
+        let mut stored = Stored::new(document, &target_record.record.release_namespace, now())?;
+        stored.seed = target_record.seed;
+        stored.record.chart_digest = target_record.record.chart_digest;
+        stored.set(Status::PendingRollback, &format!("Rollback to {target}"));
+        let revisions = self.storage.list().await?;
+        let parts = Parts {
+            definitions: Vec::new(),
+            namespace: None,
+            conflicts: self.limits.conflicts,
+            earlier: self.earlier(&revisions, revision).await?,
+        };
+        self.create(Some(newest), stored, parts).await
+    }
+
+    /// Goes on with a rollback.
+    pub(super) async fn roll_on(&self, stored: Stored) -> Result<Record, Error> {
+        let revisions = self.storage.list().await?;
+        let earlier = self.earlier(&revisions, stored.record.revision).await?;
+        let conflicts = self.limits.conflicts;
+        self.run(stored, Parts { definitions: Vec::new(), namespace: None, conflicts, earlier }, None).await
+    }
 }

@@ -1,11 +1,12 @@
 //! What goes wrong, and that it comes right.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{MINUTE, Shard, is_installed, site};
-use crate::rig::wait;
+use crate::rig::{Running, wait};
 
 /// Kills that are tried at each of the three kinds of work.
 const POINTS: usize = 24;
@@ -23,27 +24,15 @@ enum Deed {
 #[test]
 fn a_controller_killed_at_any_request_leaves_nothing_half_done() {
     let Some(site) = site() else { return };
-    site.kubectl(&["create", "namespace", "at-kill"]);
-    let (next, hits) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let hits = AtomicUsize::new(0);
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for worker in 0..AT_ONCE {
-            let (site, next, hits) = (&site, &next, &hits);
+            let (site, hits) = (&site, &hits);
             scope.spawn(move || {
-                let shard = Shard::new(site, &format!("kill{worker}"), "v1-36-2");
-                loop {
-                    let number = next.fetch_add(1, Ordering::SeqCst);
-                    let deed = match number / POINTS {
-                        0 => Deed::Install,
-                        1 => Deed::Upgrade,
-                        2 => Deed::Delete,
-                        _ => break,
-                    };
-                    let at = number % POINTS + 1;
-                    if try_point(&shard, deed, at) {
-                        hits.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
+                let killer = Killer::new(Shard::new(site, &format!("kill{worker}"), "v1-36-2"));
+                let reached = killer.tries(worker);
+                hits.fetch_add(reached, Ordering::SeqCst);
             });
         }
     });
@@ -52,74 +41,70 @@ fn a_controller_killed_at_any_request_leaves_nothing_half_done() {
     assert!(hits >= 50, "only {hits} of the points were reached");
 }
 
-/// Kills the controller at its n-th request of a deed, starts another, and looks at what is there when all is done.
-/// Says whether there were so many requests.
-fn try_point(shard: &Shard, deed: Deed, at: usize) -> bool {
-    let name = format!("{}-{}-{at}", shard.name, format!("{deed:?}").to_lowercase());
-    let make = |version: &str| shard.package(&name, "plain", version, "word: x", "");
-    if deed != Deed::Install {
-        make("1.0.0");
-        let controller = shard.start();
-        shard.installed(&name, "1.0.0");
-        drop(controller);
-        shard.forget_lease();
-    }
-    match deed {
-        Deed::Install => make("1.0.0"),
-        Deed::Upgrade => {
-            let patch = r#"{"spec":{"packageVersion":"2.0.0"}}"#;
-            let namespace = shard.namespace();
-            shard.site.kubectl(&[
-                "patch",
-                "packages.packages.eks.amazonaws.com",
-                &name,
-                "-n",
-                &namespace,
-                "--type=merge",
-                "-p",
-                patch,
-            ]);
-        }
-        Deed::Delete => delete(shard, &name),
-    }
-    let done = |shard: &Shard| match deed {
-        Deed::Install => shard.found(&name).is_some_and(|package| is_installed(&package, "1.0.0")),
-        Deed::Upgrade => shard.found(&name).is_some_and(|package| is_installed(&package, "2.0.0")),
-        Deed::Delete => shard.found(&name).is_none(),
-    };
-    let victim = shard.start();
-    shard.between.ends(victim.0.id(), at);
-    wait("the kill, or the end", MINUTE, || (shard.between.has_ended() || done(shard)).then_some(()));
-    let reached = shard.between.has_ended();
-    shard.between.ends(0, usize::MAX);
-    drop(victim);
-    shard.forget_lease();
-    let second = shard.start();
-    match deed {
-        Deed::Install => drop(shard.installed(&name, "1.0.0")),
-        Deed::Upgrade => drop(shard.installed(&name, "2.0.0")),
-        Deed::Delete => shard.gone(&name),
-    }
-    check(shard, deed, &name, at);
-    if deed != Deed::Delete {
-        delete(shard, &name);
-        shard.gone(&name);
-    }
-    drop(second);
-    shard.forget_lease();
-    reached
+/// One controller after the other, each to be killed.
+struct Killer {
+    shard: Shard,
+    running: RefCell<Running>,
 }
 
-fn delete(shard: &Shard, name: &str) {
-    let namespace = shard.namespace();
-    shard.site.kubectl(&[
-        "delete",
-        "packages.packages.eks.amazonaws.com",
-        name,
-        "-n",
-        &namespace,
-        "--wait=false",
-    ]);
+impl Killer {
+    fn new(shard: Shard) -> Self {
+        let running = RefCell::new(shard.start());
+        Self { shard, running }
+    }
+
+    /// Every `AT_ONCE`-th point of each deed; says how many were reached.
+    fn tries(&self, worker: usize) -> usize {
+        let points: Vec<_> = (1..=POINTS).skip(worker).step_by(AT_ONCE).collect();
+        let deeds = [Deed::Install, Deed::Upgrade, Deed::Delete];
+        let name = |deed: Deed, at: usize| {
+            format!("{}-{}-{at}-", self.shard.name, format!("{deed:?}").to_lowercase()) + "x"
+        };
+        for deed in &deeds[1..] {
+            for at in &points {
+                self.shard.package(&name(*deed, *at), "plain", "1.0.0", "word: x", "");
+            }
+        }
+        for deed in &deeds[1..] {
+            for at in &points {
+                self.shard.installed(&name(*deed, *at), "1.0.0");
+            }
+        }
+        let tried = deeds.iter().flat_map(|deed| points.iter().map(move |at| (*deed, *at)));
+        tried.filter(|(deed, at)| self.try_point(*deed, &name(*deed, *at), *at)).count()
+    }
+
+    /// Kills the controller at its n-th request of a deed, starts another, and looks at what is there when all is
+    /// done. Says whether there were so many requests.
+    fn try_point(&self, deed: Deed, name: &str, at: usize) -> bool {
+        let shard = &self.shard;
+        shard.between.ends(self.running.borrow().0.id(), at, name);
+        match deed {
+            Deed::Install => shard.package(name, "plain", "1.0.0", "word: x", ""),
+            Deed::Upgrade => shard.change(name, &serde_json::json!({ "packageVersion": "2.0.0" })),
+            Deed::Delete => shard.delete(name),
+        }
+        let done = || match deed {
+            Deed::Install => shard.found(name).is_some_and(|package| is_installed(&package, "1.0.0")),
+            Deed::Upgrade => shard.found(name).is_some_and(|package| is_installed(&package, "2.0.0")),
+            Deed::Delete => shard.found(name).is_none(),
+        };
+        wait("the kill, or the end", MINUTE, || (shard.between.has_ended() || done()).then_some(()));
+        let reached = shard.between.has_ended();
+        shard.between.spares();
+        if reached {
+            let _ = self.running.borrow_mut().0.wait();
+            shard.forget_lease();
+            *self.running.borrow_mut() = shard.start();
+        }
+        match deed {
+            Deed::Install => drop(shard.installed(name, "1.0.0")),
+            Deed::Upgrade => drop(shard.installed(name, "2.0.0")),
+            Deed::Delete => shard.gone(name),
+        }
+        check(shard, deed, name, at);
+        reached
+    }
 }
 
 /// One revision for each change, no object that the chart does not have, none missing.
@@ -211,15 +196,7 @@ fn without_a_registry_what_is_installed_stays_in_order_and_what_is_not_waits_for
     shard.until("alone-base", MINUTE, |package| {
         package["status"]["detail"].as_str().is_some_and(|detail| detail.contains("cannot pull the chart"))
     });
-    let namespace = shard.namespace();
-    site.kubectl(&[
-        "delete",
-        "packages.packages.eks.amazonaws.com",
-        "alone-plain",
-        "-n",
-        &namespace,
-        "--wait=false",
-    ]);
+    shard.delete("alone-plain");
     shard.gone("alone-plain");
     drop(controller);
     shard.forget_lease();
@@ -284,4 +261,56 @@ fn what_somebody_changes_or_removes_is_put_right_or_told() {
         "{events:#?}"
     );
     assert!(shard.events("drift-plain").iter().any(|(reason, _)| reason == "DriftRepaired"));
+}
+
+#[test]
+fn an_api_server_that_goes_and_comes_back_is_gone_on_with() {
+    if !crate::rig::possible(false) {
+        return;
+    }
+    // A cluster of its own, because others would not like it.
+    let site = std::sync::Arc::new(super::Site::start());
+    let shard = Shard::new(&site, "again", "v1-36-2");
+    let _controller = shard.start();
+    for number in 0..6 {
+        shard.package(&format!("again-{number}"), "base", "1.0.0", "word: x", "");
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    {
+        let mut cluster = site.cluster.lock().unwrap();
+        cluster.kill("kube-apiserver");
+        std::thread::sleep(Duration::from_secs(3));
+        cluster.api_server();
+    }
+    for number in 0..6 {
+        let name = format!("again-{number}");
+        shard.installed(&name, "1.0.0");
+        assert_eq!(shard.revisions(&name), ["\"1\" \"deployed\""], "{name}");
+    }
+}
+
+#[test]
+fn packages_of_another_cluster_go_where_its_kubeconfig_leads() {
+    let Some(site) = site() else { return };
+    let mut shard = Shard::new(&site, "billy", "v1-36-2");
+    shard.as_workload = true;
+    let _controller = shard.start();
+    shard.package("far-plain", "plain", "1.0.0", "word: x", "");
+    let told = shard.until("far-plain", MINUTE, |package| {
+        let detail = package["status"]["detail"].as_str().unwrap_or_default();
+        detail.contains("getting kubeconfig for cluster \"billy\": secrets \"billy-kubeconfig\" not found")
+            || detail.contains("packagebundles")
+    });
+    assert!(told["status"]["state"] != "installed");
+    // The other cluster is this one, under another user's name.
+    let config = std::fs::read_to_string(site.cluster.lock().unwrap().kubeconfig()).unwrap();
+    let file = site.folder.path().join("billy-value");
+    std::fs::write(&file, config).unwrap();
+    site.kubectl(&["create", "namespace", "eksa-system"]);
+    let from = format!("--from-file=value={}", file.display());
+    site.kubectl(&["create", "secret", "generic", "billy-kubeconfig", "-n", "eksa-system", &from]);
+    shard.installed("far-plain", "1.0.0");
+    shard.delete("far-plain");
+    shard.gone("far-plain");
+    assert!(shard.revisions("far-plain").is_empty());
 }

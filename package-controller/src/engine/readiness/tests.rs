@@ -18,7 +18,7 @@ fn failed(words: &str) -> Readiness {
     Failed(words.to_owned())
 }
 
-fn deployment_of(spec: Value, status: Value) -> Value {
+fn deployment_of(spec: &Value, status: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"generation": 2}, "spec": spec, "status": status})
 }
 
@@ -28,7 +28,7 @@ fn a_deployment_is_ready_when_all_its_new_pods_are_available() {
     let conditions = json!([
         {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
         {"type": "Available", "status": "True"}]);
-    let of = |status: Value| deployment_of(spec.clone(), status);
+    let of = |status: Value| deployment_of(&spec, &status);
     let counts = |replicas, updated, ready, available| {
         of(json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated,
             "readyReplicas": ready, "availableReplicas": available, "conditions": conditions}))
@@ -50,7 +50,7 @@ fn a_deployment_is_ready_when_all_its_new_pods_are_available() {
         (counts(2, 2, 2, 2), Ready),
         (full(&progressing), waiting("the new replica set is not available")),
         (full(&exceeded), failed("ProgressDeadlineExceeded: too slow")),
-        (deployment_of(json!({"replicas": 5, "paused": true}), json!({})), Ready),
+        (deployment_of(&json!({"replicas": 5, "paused": true}), &json!({})), Ready),
     ]);
     let unavailable = json!([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]);
     check(&[(full(&unavailable), waiting("not available"))]);

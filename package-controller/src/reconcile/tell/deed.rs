@@ -58,8 +58,11 @@ impl Deed<'_> {
             Self::Begins { from: None, to, bundle } => {
                 format!("installing version {to} of the bundle {bundle}")
             }
+            Self::Begins { from: Some(from), to, .. } if from == to => {
+                format!("applying version {to} again, with its values and objects as they should be")
+            }
             Self::Begins { from: Some(from), to, bundle } => {
-                format!("changing from version {from} to {to} of the bundle {bundle}, or to other values")
+                format!("changing from version {from} to {to} of the bundle {bundle}")
             }
             Self::Done { from: None, to } => format!("version {to} is installed: all its objects are ready"),
             Self::Done { from: Some(from), to } if from == to => {

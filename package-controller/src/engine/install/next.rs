@@ -1,0 +1,120 @@
+//! What there is to do for a plan: a pure decision by the newest revision.
+
+use crate::engine::record::Stored;
+use crate::engine::{Limits, Prepared, Status};
+
+/// What there is to do for a plan, by the newest revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A new revision.
+    Begin,
+    /// The newest revision is this very plan, and unfinished.
+    Resume,
+    /// The newest revision is this very plan, and done: what drifted is put back.
+    Keep,
+    /// The newest revision is on its way out, and goes first.
+    Clear,
+    /// Another program is at it, since so many seconds.
+    Busy(i64),
+}
+
+/// Decides what there is to do.
+pub(super) fn next(newest: Option<&Stored>, prepared: &Prepared, limits: &Limits, now: i64) -> Next {
+    let Some(newest) = newest else { return Next::Begin };
+    let record = &newest.record;
+    let same = record.chart_digest.as_ref() == Some(&prepared.digest)
+        && record.config == prepared.plan.values
+        && record.namespace == prepared.namespace;
+    match record.status {
+        Status::Uninstalling => Next::Clear,
+        Status::Deployed if same => Next::Keep,
+        status if status.is_pending() && same => Next::Resume,
+        // Ours without an owner is of a process that was killed: only who holds the lease gets here. Another
+        // program's may be alive.
+        status if status.is_pending() && record.chart_digest.is_none() => {
+            let age = now - newest.written;
+            if age < limits.timeout.as_secs().try_into().unwrap_or(i64::MAX) {
+                Next::Busy(age)
+            } else {
+                Next::Begin
+            }
+        }
+        _ => Next::Begin,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::Digest;
+    use package_api::PackageSource;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::record::Seed;
+    use crate::package::Install;
+
+    fn prepared(values: &Value) -> Prepared {
+        let plan = Install {
+            release: "web".to_owned(),
+            release_namespace: "records",
+            target_namespace: None,
+            create_namespace: false,
+            chart_registry: "registry.example".to_owned(),
+            source: PackageSource::default(),
+            target_version: String::new(),
+            values: values.clone(),
+            dependencies: Vec::new(),
+        };
+        Prepared {
+            plan,
+            namespace: "shop".to_owned(),
+            manifest: String::new(),
+            definitions: String::new(),
+            notes: String::new(),
+            revision: 1,
+            chart: String::new(),
+            chart_version: String::new(),
+            is_upgrade: false,
+            digest: Digest::sha256(b"chart"),
+            seed: Seed { bytes: [0; 32], now: 0 },
+            document: Value::Null,
+        }
+    }
+
+    /// The newest revision: its state, its values, and whether this engine made it.
+    fn newest(status: Status, values: &Value, ours: bool) -> Stored {
+        let document = json!({"name": "web", "namespace": "shop", "version": 1, "config": values,
+            "info": {"status": status.as_str()}});
+        let mut stored = Stored::new(document, "records", 1000).unwrap();
+        stored.record.chart_digest = ours.then(|| Digest::sha256(b"chart"));
+        stored
+    }
+
+    #[test]
+    fn what_is_there_decides_what_is_done() {
+        let (same, other) = (json!({"a": 1}), json!({"a": 2}));
+        let limits = Limits::default();
+        let cases = [
+            (Status::Deployed, &same, true, Next::Keep),
+            (Status::Deployed, &other, true, Next::Begin),
+            // Nothing says which chart it was.
+            (Status::Deployed, &same, false, Next::Begin),
+            (Status::PendingInstall, &same, true, Next::Resume),
+            (Status::PendingUpgrade, &same, true, Next::Resume),
+            (Status::PendingRollback, &same, true, Next::Resume),
+            (Status::PendingUpgrade, &other, true, Next::Begin),
+            (Status::PendingUpgrade, &same, false, Next::Busy(60)),
+            (Status::Failed, &same, true, Next::Begin),
+            (Status::Superseded, &same, true, Next::Begin),
+            (Status::Uninstalled, &same, true, Next::Begin),
+            (Status::Uninstalling, &same, true, Next::Clear),
+        ];
+        for (status, values, ours, expected) in cases {
+            let newest = newest(status, values, ours);
+            assert_eq!(next(Some(&newest), &prepared(&same), &limits, 1060), expected, "{status:?} {ours}");
+        }
+        assert_eq!(next(None, &prepared(&same), &limits, 0), Next::Begin);
+        let old = newest(Status::PendingUpgrade, &same, false);
+        assert_eq!(next(Some(&old), &prepared(&same), &limits, 1000 + 300), Next::Begin);
+    }
+}
