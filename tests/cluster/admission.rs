@@ -97,7 +97,10 @@ impl Site {
         let kubeconfig = cluster.kubeconfig();
         let kube = runtime.block_on(async {
             let file = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-            let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
+            let config =
+                kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                    .await
+                    .unwrap();
             kube::Client::try_from(config).unwrap()
         });
         let controller = Mutex::new(None);

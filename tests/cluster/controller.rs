@@ -67,7 +67,10 @@ impl Site {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let file = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
         let kube = runtime.block_on(async {
-            let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
+            let config =
+                kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+                    .await
+                    .unwrap();
             kube::Client::try_from(config).unwrap()
         });
         Self { cluster: Mutex::new(cluster), folder, registry, upstream, runtime, kube }
@@ -201,7 +204,8 @@ impl Shard {
     fn forget_lease(&self) {
         use k8s_openapi::api::coordination::v1::Lease;
         let api = kube::Api::<Lease>::namespaced(self.site.kube.clone(), &format!("airlock-{}", self.name));
-        let _ = self.site.runtime.block_on(api.delete("airlock-controller", &Default::default()));
+        let _ =
+            self.site.runtime.block_on(api.delete("airlock-controller", &kube::api::DeleteParams::default()));
     }
 
     fn log_file(&self, identity: &str) -> PathBuf {
@@ -227,14 +231,14 @@ impl Shard {
     /// Asks for a package's deletion.
     fn delete(&self, name: &str) {
         let api = self.site.packages(&self.namespace());
-        drop(self.site.runtime.block_on(api.delete(name, &Default::default())).unwrap());
+        drop(self.site.runtime.block_on(api.delete(name, &kube::api::DeleteParams::default())).unwrap());
     }
 
     /// Changes what is wanted of a package.
     fn change(&self, name: &str, spec: &Value) {
         let api = self.site.packages(&self.namespace());
         let patch = kube::api::Patch::Merge(serde_json::json!({ "spec": spec }));
-        self.site.runtime.block_on(api.patch(name, &Default::default(), &patch)).unwrap();
+        self.site.runtime.block_on(api.patch(name, &kube::api::PatchParams::default(), &patch)).unwrap();
     }
 
     /// Waits until a package is as wanted; tells how it is, when not.
@@ -394,7 +398,7 @@ fn image(path: &Path) {
     fs::write(path.join("layout/index.json"), index).unwrap();
 }
 
-/// A packed chart: `plain` is a ConfigMap, the others have a Deployment, too, which gets ready unless it shall not.
+/// A packed chart: `plain` is a `ConfigMap`, the others have a Deployment, too, which gets ready unless it shall not.
 fn pack(path: &Path, name: &str, version: &str) {
     let file = fs::File::create(path).unwrap();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));

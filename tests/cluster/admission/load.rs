@@ -19,10 +19,7 @@ impl Site {
             let lines = text
                 .lines()
                 .filter(|line| line.starts_with(begin) && line.contains(&name) && line.contains(with));
-            lines
-                .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-                .map(|number| number as u64)
-                .sum()
+            lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
         };
         let metric = "apiserver_admission_webhook_admission_duration_seconds";
         (sum(&format!("{metric}_count"), ""), sum(&format!("{metric}_bucket"), &format!("le=\"{most}\"")))

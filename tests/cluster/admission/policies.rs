@@ -66,11 +66,11 @@ fn modes_warn_and_write_down_and_break_glass_is_told() {
     assert!(site.metric("airlock_webhook_break_glass_total") > broken);
     let log = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
     assert!(log.contains("break-glass: an image passes") && log.contains("the key's keeper is ill"), "{log}");
-    let mut long = policy("long", &site.key("release"), "enforce", &json!({"names": ["long"]}));
-    long["spec"]["breakGlass"] = glass(25, "x");
-    site.refuses(&long, &["more than 24 hours ahead"]);
-    long["spec"]["breakGlass"] = glass(1, " ");
-    site.refuses(&long, &["must say why"]);
+    let mut beyond = policy("long", &site.key("release"), "enforce", &json!({"names": ["long"]}));
+    beyond["spec"]["breakGlass"] = glass(25, "x");
+    site.refuses(&beyond, &["more than 24 hours ahead"]);
+    beyond["spec"]["breakGlass"] = glass(1, " ");
+    site.refuses(&beyond, &["must say why"]);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_registry_that_hangs_stops_what_is_not_known_and_nothing_else() {
     site.makes(&pod(&space, "before", &known));
     let pid = site.serving.0.id().to_string();
     let signal = |name: &str| {
-        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success())
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
     };
     signal("-STOP");
     let begun = std::time::Instant::now();
@@ -213,7 +213,7 @@ fn what_was_found_good_is_known_after_a_restart_without_the_registry_and_cannot_
         crate::rig::wait("the verdict", super::MINUTE, || verdicts().filter(|text| text.contains(&digest)));
     let pid = site.serving.0.id().to_string();
     let signal = |name: &str| {
-        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success())
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
     };
     signal("-STOP");
     site.restart();
