@@ -224,25 +224,28 @@ fn kustomized(cluster: &Cluster) {
     assert!(!good && said.contains("violates PodSecurity \"restricted:latest\""), "{said}");
 }
 
-fn pods(cluster: &Cluster) -> Vec<String> {
+/// The controller's pods, but for those that are on their way out.
+fn running(cluster: &Cluster) -> Vec<Value> {
     let own = ["pods", "-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
     let found = cluster.get(&own).unwrap();
-    let mut all: Vec<_> =
-        found["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["uid"].to_string()).collect();
+    let stays =
+        |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null() && pod["status"]["phase"] == "Running";
+    found["items"].as_array().unwrap().iter().filter(stays).cloned().collect()
+}
+
+fn pods(cluster: &Cluster) -> Vec<String> {
+    let mut all: Vec<_> = running(cluster).iter().map(|pod| pod["metadata"]["uid"].to_string()).collect();
     all.sort();
     all
 }
 
 /// The pods run the image by its digest, and the API server gets the webhook's answers.
 fn own_image_runs(cluster: &Cluster) {
-    let own = ["pods", "-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
-    let found = cluster.get(&own).unwrap();
-    let pods = found["items"].as_array().unwrap();
-    let ready: Vec<&Value> = pods.iter().filter(|pod| pod["status"]["phase"] == "Running").collect();
+    let ready = running(cluster);
     assert_eq!(ready.len(), 2);
     for pod in ready {
         let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
-        assert!(image.starts_with("10.99.0.1:5000/airlock/airlock@sha256:"), "{image}");
+        assert!(image.starts_with(&format!("{REGISTRY}/airlock/airlock@sha256:")), "{image}");
         assert_eq!(pod["spec"]["nodeName"], "n1");
     }
     let bundle = json!({
