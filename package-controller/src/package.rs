@@ -200,7 +200,7 @@ fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step 
 }
 
 /// Whether all is still as it should be.
-fn watch(observed: &Observed<'_>, plan: &Install, status: PackageStatus) -> Step {
+fn watch(observed: &Observed<'_>, plan: &Install, mut status: PackageStatus) -> Step {
     let changed = match observed.release {
         Release::Unknown(reason) => return waits(status, reason.to_owned(), LONG),
         Release::Absent => true,
@@ -209,6 +209,8 @@ fn watch(observed: &Observed<'_>, plan: &Install, status: PackageStatus) -> Step
     if changed || status.source != plan.source {
         moves(status, PackageState::Updating, SHORT)
     } else {
+        // What was in the way is over; what upstream says of the bare namespace is not.
+        status.detail = status.detail.filter(|detail| detail.starts_with(status::DEPRECATED));
         moves(status, PackageState::Installed, VERY_LONG)
     }
 }

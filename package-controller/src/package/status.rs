@@ -6,6 +6,9 @@ use package_api::{Package, PackageState, PackageStatus};
 
 use super::{Action, Again, Install, LONG, Step, VERY_LONG};
 
+/// What a package in the bare namespace is told.
+pub(super) const DEPRECATED: &str = "Deprecated package namespace.";
+
 /// How an installation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -93,7 +96,7 @@ pub fn has_failed(package: &Package) -> bool {
 
 fn deprecated(package: &Package, management: &str) -> Option<String> {
     (Cluster::of(package.namespace()) == Some(Cluster::Unnamed))
-        .then(|| format!("Deprecated package namespace. Move to {PACKAGES_NAMESPACE}-{management}"))
+        .then(|| format!("{DEPRECATED} Move to {PACKAGES_NAMESPACE}-{management}"))
 }
 
 fn condition(

@@ -107,6 +107,9 @@ fn what_is_installed_is_updated_when_chart_values_or_release_are_others() {
     assert_eq!(step(&installed, &same, &[], Release::Present(&added)).again, VERY_LONG);
     let unknown = step(&installed, &same, &[], Release::Unknown("timed out"));
     assert_eq!((unknown.status.state, detail(&unknown)), (Some(PackageState::Installed), "timed out"));
+    // And what was in the way is not told for ever.
+    let after = Package { status: Some(unknown.status), ..installed };
+    assert_eq!(step(&after, &same, &[], Release::Present(&values())).status.detail, None);
 }
 
 #[test]

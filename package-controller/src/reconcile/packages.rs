@@ -259,6 +259,7 @@ impl Work<'_> {
         let status = self.package.status.as_ref();
         let detail = status.and_then(|status| status.detail.as_deref()).filter(|detail| !detail.is_empty());
         match detail {
+            Some(_) if status.and_then(|status| status.state) == Some(PackageState::Installed) => Ok(()),
             Some(detail) if !package::has_failed(&self.package) => self.tell(&Deed::Waiting(detail)).await,
             _ => Ok(()),
         }

@@ -58,7 +58,6 @@ pub(super) async fn reconcile(settings: Arc<PackageBundleController>, shared: Ar
     };
     make_namespace(&shared, settings.name()).await?;
     write(&shared, &settings, &settled).await?;
-    shared.world.wake_cluster(settings.name());
     let all_well = version.is_ok() && latest.is_ok();
     Ok(Action::requeue(pause(&shared, &settings, all_well)))
 }

@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Packages that wait for others, in a namespace, are to look again.
-    pub(super) fn wake_waiting(&self, namespace: &str) {
+    fn wake_waiting(&self, namespace: &str) {
         let waits = |package: &Package| {
             let state = package.status.as_ref().and_then(|status| status.state);
             package.namespace() == namespace && state == Some(PackageState::InstallingDependencies)
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// A cluster's packages are to look again.
-    pub(super) fn wake_cluster(&self, cluster: &str) {
+    fn wake_cluster(&self, cluster: &str) {
         let of = |package: &Package| {
             Cluster::of(package.namespace()).is_some_and(|of| of.name(&self.management) == cluster)
         };
