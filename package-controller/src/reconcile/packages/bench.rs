@@ -45,8 +45,9 @@ impl Bench {
         match compared.get(key) {
             None => {
                 let first = now.checked_sub(self.interval).map_or(now, |past| past + spread);
-                compared.insert(key.to_owned(), first);
-                first + self.interval <= now
+                let due = first + self.interval <= now;
+                compared.insert(key.to_owned(), if due { now } else { first });
+                due
             }
             Some(last) if *last + self.interval <= now => {
                 compared.insert(key.to_owned(), now);
