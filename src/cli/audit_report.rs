@@ -35,7 +35,7 @@ pub(crate) struct AuditReport {
     #[arg(long, value_enum)]
     pub(crate) format: Option<ReportFormat>,
     /// The file to write, which is replaced; standard output unless given.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Events not before this: a date, or a date and time as in 2026-11-21T10:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time_of)]

@@ -1,0 +1,57 @@
+//! What a person does about packages that a controller installs: look, compare, go back, grant.
+
+use super::{AIRLOCK, Shard, Site, site};
+
+/// Runs airlock beside the cluster: its exit code, and all that it printed.
+fn airlock(site: &Site, arguments: &[&str]) -> (i32, String) {
+    let mut command = site.cluster.lock().unwrap_or_else(std::sync::PoisonError::into_inner).command(AIRLOCK);
+    let output = command.args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap(), said.into_owned())
+}
+
+#[test]
+fn a_package_is_rendered_compared_and_brought_back_and_its_rights_are_named() {
+    let Some(site) = site() else { return };
+    let shard = Shard::new(&site, "hand", "v1-36-2");
+    let _controller = shard.start();
+    let charts = ["--cluster", "hand", "--registry", &site.registry, "--plain-http"];
+    let package = |verb: &str| airlock(&site, &[&["package", verb, "hand-plain"], &charts[..]].concat());
+    let word = || {
+        let found = site.get(&["configmap", "hand-plain", "-n", "at-hand-plain"]).unwrap();
+        (found["data"]["version"].clone(), found["data"]["word"].clone())
+    };
+    shard.package("hand-plain", "plain", "1.0.0", "word: one", "");
+    shard.installed("hand-plain", "1.0.0");
+    let (code, said) = package("diff");
+    assert!(code == 0 && said.starts_with("no difference\n"), "{said}");
+    shard.package("hand-plain", "plain", "2.0.0", "word: two", "");
+    shard.installed("hand-plain", "2.0.0");
+    let (code, said) = package("render");
+    assert!(code == 0 && said.contains("kind: ConfigMap") && said.contains("word: 'two'"), "{said}");
+
+    let patch = r#"{"data":{"word":"tampered"}}"#;
+    site.kubectl(&["patch", "configmap", "hand-plain", "-n", "at-hand-plain", "--type=merge", "-p", patch]);
+    let (code, said) = package("diff");
+    assert!(code == 3 && said.contains("was changed in the cluster: .data.word"), "{code}: {said}");
+
+    let rollback = ["package", "rollback", "hand-plain", "--cluster", "hand"];
+    let (code, said) = airlock(&site, &[&rollback[..], &["--revision", "9"]].concat());
+    assert!(code == 4 && said.contains("kept are: 1, 2"), "{code}: {said}");
+    let (code, said) = airlock(&site, &[&rollback[..], &["--dry-run"]].concat());
+    assert!(code == 0 && said.contains("goes back to revision 1, chart 1.0.0 (dry run)"), "{said}");
+    assert_eq!(airlock(&site, &rollback).0, 0);
+    shard.installed("hand-plain", "1.0.0");
+    assert_eq!(word(), ("1.0.0".into(), "one".into()));
+
+    let rights = [&["package", "rights"], &charts[..]].concat();
+    let (code, said) = airlock(&site, &rights);
+    assert!(
+        code == 0 && said.contains("name: airlock-packages-hand") && said.contains("- hand-plain\n"),
+        "{said}"
+    );
+    assert!(site.get(&["clusterrole", "airlock-packages-hand"]).is_none());
+    assert_eq!(airlock(&site, &[&rights[..], &["--apply"]].concat()).0, 0);
+    let role = site.get(&["clusterrole", "airlock-packages-hand"]).unwrap()["rules"].to_string();
+    assert!(role.contains("configmaps") && !role.contains("\"*\""), "{role}");
+}
