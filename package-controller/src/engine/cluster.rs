@@ -55,8 +55,11 @@ pub(super) enum Run {
 /// What is no answer, or one that a moment later may be another.
 pub(super) fn is_transient(error: &kube::Error) -> bool {
     match error {
-        // A 500 without this reason is the server's answer to what was sent.
-        kube::Error::Api(status) if status.code == 500 => status.reason == "InternalError",
+        // A 500 without these reasons is the server's answer to what was sent. The second is kube's for a body that is no
+        // `Status`: a request that was dropped on its way, and nobody's judgement of it.
+        kube::Error::Api(status) if status.code == 500 => {
+            matches!(status.reason.as_str(), "InternalError" | "Failed to parse error data")
+        }
         kube::Error::Api(status) => matches!(status.code, 429 | 502 | 503 | 504),
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
