@@ -311,7 +311,7 @@ pub(crate) struct OnePackage {
 /// Where charts come from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChartsArg {
-    /// The registry that serves everything, as HOST[:PORT]; those that the bundle names unless given.
+    /// The registry that serves everything, as HOST or HOST:PORT; those that the bundle names unless given.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry: Option<oci::RegistryHost>,
     /// The authority of the registry's certificate, PEM.

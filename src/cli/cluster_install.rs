@@ -60,7 +60,7 @@ pub(crate) struct ControllerImage {
 /// The registry that serves the cluster.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegistryArg {
-    /// The registry that nodes and the controller pull from, as HOST[:PORT].
+    /// The registry that nodes and the controller pull from, as HOST or HOST:PORT.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry: oci::RegistryHost,
     /// Put the image into this store, which the registry serves, instead of pushing it.

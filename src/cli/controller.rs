@@ -32,7 +32,7 @@ pub(crate) struct Controller {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
     pub(crate) health_listen: SocketAddr,
-    /// The registry that serves everything, as HOST[:PORT].
+    /// The registry that serves everything, as HOST or HOST:PORT.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry: Option<oci::RegistryHost>,
     /// The authority of the registry's certificate, as PEM.

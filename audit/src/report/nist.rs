@@ -39,6 +39,11 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::ClusterInstall,
     K::ClusterUninstall,
     K::PackageChange,
+    K::PackageInstall,
+    K::PackageUpgrade,
+    K::PackageRollback,
+    K::PackageRepair,
+    K::PackageUninstall,
 ];
 
 /// What a registry's content comes from and goes by.
@@ -64,7 +69,7 @@ pub(super) const CONTROLS: &[Control] = &[
         "That there is no other way across, and who approved the crossing.",
     ),
     Control::new("AC-6(9)", "Use of privileges is logged", Rows::Of(PRIVILEGED), &[C::Attributed]).says(
-        "Keys, trust files, imports, deletions and repairs of the store, each with who did it.",
+        "Keys, trust files, imports, deletions and repairs of the store, what is installed in clusters, each with who did it.",
         "What was done on the machine by other programs.",
     ),
     Control::new("AU-2", "Which events are logged", Rows::All, &[C::Gapless, C::FirstLeaf]).says(
