@@ -216,20 +216,6 @@ impl Error {
     /// What failed and why, in one line for people: the error with all that it comes from.
     #[must_use]
     pub fn words(&self) -> String {
-        let mut words = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            // What the API server says, without the structure it came in.
-            let text = match error.downcast_ref::<kube::Error>() {
-                Some(kube::Error::Api(status)) => status.message.clone(),
-                _ => error.to_string(),
-            };
-            if !words.contains(&text) {
-                words.push_str(": ");
-                words.push_str(&text);
-            }
-            source = error.source();
-        }
-        words
+        crate::words(self)
     }
 }
