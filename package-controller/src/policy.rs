@@ -26,17 +26,18 @@ pub fn trust_file(policy: &TrustPolicySpec) -> bundle_signer::Result<TrustFile> 
     TrustFile::parse(&helm::yaml::write(&document))
 }
 
+/// AWS's published key for package bundles, for tests.
+#[cfg(test)]
+pub(crate) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnP0Yo+ZxzPUEfohcG3bbJ8987UT4\n\
+    f0tj+XVBjS/s35wkfjrxTKrVZQpz3ta3zi5ZlgXzd7a20B1U1Py/TtPsxw==\n\
+    -----END PUBLIC KEY-----\n";
+
 #[cfg(test)]
 mod tests {
     use package_api::trust_policy::{KeyGroup, KeyRole, PolicyKey, PolicyTrust, Revocation, Rule};
 
     use super::*;
-
-    /// AWS's published key for package bundles.
-    const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
-        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnP0Yo+ZxzPUEfohcG3bbJ8987UT4\n\
-        f0tj+XVBjS/s35wkfjrxTKrVZQpz3ta3zi5ZlgXzd7a20B1U1Py/TtPsxw==\n\
-        -----END PUBLIC KEY-----\n";
 
     fn policy() -> TrustPolicySpec {
         let role = KeyRole {

@@ -154,11 +154,7 @@ mod tests {
     use package_api::trust_policy::{BreakGlass, NamespaceChoice, PolicyKey, PolicyTrust};
 
     use super::*;
-
-    const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
-        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnP0Yo+ZxzPUEfohcG3bbJ8987UT4\n\
-        f0tj+XVBjS/s35wkfjrxTKrVZQpz3ta3zi5ZlgXzd7a20B1U1Py/TtPsxw==\n\
-        -----END PUBLIC KEY-----\n";
+    use crate::policy::KEY;
 
     fn compiled(change: &dyn Fn(&mut TrustPolicySpec)) -> Compiled {
         let key = PolicyKey { name: "release".to_owned(), public_key: KEY.to_owned(), roles: None };
