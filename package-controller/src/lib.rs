@@ -29,6 +29,7 @@ pub mod telemetry;
 pub mod values;
 pub mod version;
 pub mod webhook;
+mod workload;
 
 pub(crate) use error::words;
 pub use error::{Error, Result};

@@ -4,8 +4,7 @@
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use package_api::name::{Cluster, INTERNAL, PACKAGES_NAMESPACE, SYSTEM_NAMESPACE};
 use package_api::{EKS_GROUP, Package, PackageBundle, PackageBundleController};
 use serde::de::DeserializeOwned;
@@ -15,7 +14,7 @@ use super::review::{Answer, Request};
 use crate::admission::{bundle, bundle_controller, package};
 use crate::keys::BundleKeys;
 use crate::run::Context;
-use crate::words;
+use crate::{words, workload};
 
 /// Who may do this with packages may have them pass unchecked.
 pub(super) const BYPASS: &str = "bypass";
@@ -106,27 +105,21 @@ async fn version(context: &Context, cluster: &str) -> Result<(String, String), S
     let client = if cluster == context.settings.cluster {
         context.kube.clone()
     } else {
-        workload(context, cluster).await?
+        client_of(context, cluster).await?
     };
     let version = client.apiserver_version().await.map_err(|error| words(&error))?;
     Ok((version.major, version.minor))
 }
 
 /// Another cluster, by the secret that the Cluster API keeps for it.
-async fn workload(context: &Context, cluster: &str) -> Result<Client, String> {
+async fn client_of(context: &Context, cluster: &str) -> Result<Client, String> {
     let failed = |why: String| {
         format!("initializing target client: getting kubeconfig for cluster \"{cluster}\": {why}")
     };
     let secrets = Api::<Secret>::namespaced(context.kube.clone(), SYSTEM_NAMESPACE);
     let secret = secrets.get(&format!("{cluster}-kubeconfig")).await;
     let secret = secret.map_err(|error| failed(words(&error)))?;
-    let value = secret.data.as_ref().and_then(|data| data.get("value"));
-    let text = value.and_then(|value| std::str::from_utf8(&value.0).ok());
-    let text = text.ok_or_else(|| failed("the secret has no text in `value`".to_owned()))?;
-    let file = Kubeconfig::from_yaml(text).map_err(|error| failed(words(&error)))?;
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-    let config = config.map_err(|error| failed(words(&error)))?;
-    Client::try_from(config).map_err(|error| failed(words(&error)))
+    workload::client(&secret).await.map_err(failed)
 }
 
 /// Whether the cluster's rights let whoever asks make packages that are not checked. Who cannot be asked about may
