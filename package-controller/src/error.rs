@@ -27,6 +27,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A socket that was listened on failed.
+    #[error(transparent)]
+    Serve(#[from] registry::Error),
     /// The trust file for bundles cannot be read.
     #[error("cannot read the trust file `{path}`")]
     BundleTrust {

@@ -19,6 +19,7 @@ mod range;
 mod refusal;
 mod route;
 mod serve;
+mod sockets;
 mod uploads;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use auth::{Auth, Htpasswd};
 pub use gate::{Gate, Pull, Push, Stop};
 pub use observe::{Changed, Deed, Observer, Refused, Visitor};
 pub use serve::serve;
+pub use sockets::Sockets;
 
 use auth::Authenticator;
 use refusal::Refusal;

@@ -8,7 +8,7 @@ mod discovery;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::http::{Method, Request, header};
+use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 
 pub(super) use self::discovery::{Discovery, Resource};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hyper::http::Method;
+use axum::http::Method;
 use serde_json::Value;
 use time::OffsetDateTime;
 

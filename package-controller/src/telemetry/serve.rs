@@ -1,15 +1,14 @@
 //! `/healthz`, `/readyz` and `/metrics`, in the clear.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
+use registry::server::Sockets;
 use tokio::net::TcpListener;
 
 use super::Telemetry;
@@ -17,6 +16,15 @@ use crate::{Error, Result};
 
 /// What Prometheus calls the form of `encode`.
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Probes and scrapes are few and short.
+const SOCKETS: Sockets = Sockets {
+    connections: 32,
+    streams: 8,
+    handshake: Duration::ZERO,
+    headers: Duration::from_mins(1),
+    drain: Duration::ZERO,
+};
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<()> {
@@ -29,23 +37,7 @@ pub(crate) async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(telemetry);
-    loop {
-        let (stream, _) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::debug!(%error, "a connection could not be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let builder = Builder::new(TokioExecutor::new());
-            let served = builder.serve_connection(TokioIo::new(stream), service);
-            // Probes and scrapes are short; what hangs is cut off.
-            let _ = tokio::time::timeout(std::time::Duration::from_mins(1), served).await;
-        });
-    }
+    Ok(SOCKETS.serve(listener, None, |_| router.clone(), std::future::pending()).await?)
 }
 
 async fn ready(State(telemetry): State<Telemetry>) -> impl IntoResponse {

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::Method;
 use helm::{Capabilities, KubeVersion};
-use hyper::http::Method;
 use serde_json::Value;
 
 use super::{Ask, Cluster, JSON};
