@@ -10,9 +10,9 @@ mod controller;
 mod drive;
 mod keys;
 mod package;
+mod serve;
 mod trust;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,6 +33,7 @@ pub(crate) use self::keys::{
     Add as AddKeys, ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
 };
 pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
+pub(crate) use self::serve::{Quickstart, Serve, Tls};
 pub(crate) use self::trust::{
     Attest, GateArg, GateArgs, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage,
     VerifyManifest,
@@ -271,62 +272,6 @@ pub(crate) struct Import {
     pub(crate) dry_run: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example: airlock serve --store store --listen 0.0.0.0:5000 --self-signed --htpasswd users"
-)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
-pub(crate) struct Serve {
-    #[command(flatten)]
-    pub(crate) store: StoreArg,
-    /// Make an empty store where there is none.
-    #[arg(long, conflicts_with = "read_only")]
-    pub(crate) create: bool,
-    /// Address and port; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
-    pub(crate) listen: SocketAddr,
-    #[command(flatten)]
-    pub(crate) tls: Tls,
-    /// A password file (`htpasswd -B`); without it everybody may pull and push.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) htpasswd: Option<PathBuf>,
-    /// With a password file: pull without a password.
-    #[arg(long)]
-    pub(crate) anonymous_pull: bool,
-    /// Refuse pushes and deletes.
-    #[arg(long)]
-    pub(crate) read_only: bool,
-    /// Serve plain HTTP on an address that others can reach.
-    #[arg(long)]
-    pub(crate) allow_plain_http: bool,
-    /// Write the served URL to this file once listening.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) address_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) trust: TrustArg,
-    #[command(flatten)]
-    pub(crate) gate: GateArgs,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Tls {
-    /// A certificate chain, PEM.
-    #[arg(long, requires = "tls_key", conflicts_with = "self_signed", value_name = "FILE")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Its private key, PEM.
-    #[arg(long, requires = "tls_cert", value_name = "FILE")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Make a certificate authority once, and a certificate by it.
-    #[arg(long)]
-    pub(crate) self_signed: bool,
-    /// Where the authority is kept; `tls` in the store's folder unless given.
-    #[arg(long, value_name = "DIR", requires = "self_signed")]
-    pub(crate) tls_dir: Option<PathBuf>,
-    /// Names or addresses under which clients reach the registry, beside localhost.
-    #[arg(long, value_name = "NAME", requires = "self_signed")]
-    pub(crate) tls_name: Vec<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Store {
     /// List repositories and tags.
@@ -349,22 +294,6 @@ pub(crate) enum Store {
         #[arg(long)]
         dry_run: bool,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Quickstart {
-    /// Where everything is made.
-    #[arg(long, default_value = "airlock-quickstart", value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-    /// Address and port; the next free port is taken if this one is not free.
-    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
-    pub(crate) listen: SocketAddr,
-    /// End after everything was checked, for scripts.
-    #[arg(long)]
-    pub(crate) exit: bool,
-    /// Write the served URL to this file once listening.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) address_file: Option<PathBuf>,
 }
 
 /// `4096`, `2MiB`, `4.5GB`.
