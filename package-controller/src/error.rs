@@ -67,18 +67,43 @@ pub enum Error {
 }
 
 /// An error and what it came from, in one line.
-pub(crate) fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
+pub(crate) fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = causes(error).into_iter();
+    let mut words = causes.next().unwrap_or_default();
+    for more in causes {
         // Some errors tell their source themselves.
         if !words.contains(&more) {
             words = format!("{words}: {more}");
         }
-        source = error.source();
     }
     words
+}
+
+/// An error and what it came from, each in its words. Of an API server's answer these are its message, not all of its
+/// fields.
+#[must_use]
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(answer) = answer(error) {
+            causes.push(answer);
+            break;
+        }
+        causes.push(error.to_string());
+        next = error.source();
+    }
+    causes
+}
+
+/// What an API server answered.
+fn answer(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    match error.downcast_ref::<kube::Error>().or_else(boxed) {
+        Some(kube::Error::Api(status)) if !status.message.is_empty() => Some(status.message.clone()),
+        Some(kube::Error::Api(status)) => Some(format!("{} ({})", status.reason, status.code)),
+        _ => None,
+    }
 }
 
 impl Error {
@@ -86,5 +111,23 @@ impl Error {
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
         Self::Kube(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn of_an_api_server_s_answer_only_the_message_is_told() {
+        let answer = || kube::Error::Api(Box::new(Status::failure("pods \"a\" is forbidden", "Forbidden")));
+        assert_eq!(words(&answer()), "pods \"a\" is forbidden");
+        assert_eq!(words(&Error::kube(answer())), "the API server: pods \"a\" is forbidden");
+        let engine = crate::engine::Error::Kube { action: "apply it".to_owned(), source: Box::new(answer()) };
+        assert_eq!(words(&engine), "cannot apply it: pods \"a\" is forbidden");
+        let silent = kube::Error::Api(Box::new(Status::failure("", "Timeout").with_code(504)));
+        assert_eq!(words(&Error::kube(silent)), "the API server: Timeout (504)");
     }
 }

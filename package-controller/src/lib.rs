@@ -9,7 +9,7 @@
 //! - [`policy`]: the cluster's trust policies as trust files
 //! - [`webhook`]: the webhooks served; [`reconcile`]: the controllers; [`engine`]: charts installed as Helm does;
 //!   [`run`]: the process; [`telemetry`]: what it tells about itself; [`keys`]: whose bundles count
-//! - [`rbac`]: what the controller may do, by what is installed
+//! - [`rbac`]: what the controller may do, by what is installed; [`workload`]: other clusters
 //! - [`values`]: a package's values against the bundle's schema; [`version`]: Go's semantic versions
 //!
 //! `AdmissionReview -> Verdict`, `Observed -> Step`
@@ -29,7 +29,7 @@ pub mod telemetry;
 pub mod values;
 pub mod version;
 pub mod webhook;
-mod workload;
+pub mod workload;
 
 pub(crate) use error::words;
-pub use error::{Error, Result};
+pub use error::{Error, Result, causes};

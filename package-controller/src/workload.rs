@@ -13,7 +13,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// A client for the cluster.
-pub(crate) async fn client(secret: &Secret) -> Result<Client, String> {
+///
+/// # Errors
+/// What is wrong with the Secret, for people.
+pub async fn client(secret: &Secret) -> Result<Client, String> {
     let data = secret.data.as_ref().and_then(|data| data.get("value"));
     let data = data.ok_or("the secret has no key \"value\"")?;
     let text = std::str::from_utf8(&data.0).map_err(|error| words(&error))?;

@@ -2,6 +2,7 @@
 //!
 //! - `reach`: the API server; `table`, `describe`: how things are printed
 //! - `show`: commands that look; `change`: commands that change something, each of which is an event
+//! - `target`: the cluster that packages are installed in, where it is another
 //! - `release`: what a package comes to as a chart: rendered, compared, rolled back, and the rights it needs
 
 mod change;
@@ -10,6 +11,7 @@ pub(super) mod reach;
 mod release;
 mod show;
 mod table;
+mod target;
 
 use super::install as controller;
 use crate::cli::{Apply, Command, Create, Delete, InCluster, Install, Uninstall, Upgrade};

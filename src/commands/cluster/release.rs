@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::reach::{Answer, Change, MANAGER, applied, connect, told};
 use super::show::{active_bundle, listed, settings as settings_of};
+use super::target::Target;
 use crate::cli::{ChartsArg, OnePackage, PackageCommand, PackageRights, RollbackPackage};
 use crate::commands::image::docker_config;
 use crate::failure::{Status, Usage};
@@ -47,7 +48,9 @@ pub(super) async fn run(settings: &PackageCommand, logs: &Logs, printer: &Printe
 
 /// What decides about a cluster's packages.
 struct Cluster {
+    /// The one that manages it.
     client: Client,
+    target: Target,
     engine: Engine,
     bundle: PackageBundle,
     settings: PackageBundleControllerSpec,
@@ -56,11 +59,12 @@ struct Cluster {
 
 impl Cluster {
     async fn of(client: Client, cluster: &str, charts: &ChartsArg) -> anyhow::Result<Self> {
-        let engine = Engine::new(client.clone(), registry(charts)?, charts.registry.clone(), MANAGER);
+        let target = Target::of(&client, cluster).await?;
+        let engine = Engine::new(target.client.clone(), registry(charts)?, charts.registry.clone(), MANAGER);
         let bundle = active_bundle(&client, cluster).await?;
         let settings = settings_of(&client, cluster).await?.spec;
         let packages = listed::<Package>(&client, &[], &cluster_namespace(cluster)).await?;
-        Ok(Self { client, engine, bundle, settings, packages })
+        Ok(Self { client, target, engine, bundle, settings, packages })
     }
 
     fn plan(&self, package: &Package) -> anyhow::Result<Install> {
@@ -292,19 +296,28 @@ async fn rights(
 ) -> anyhow::Result<Status> {
     let client = connect(&settings.cluster.reach).await?;
     let cluster = Cluster::of(client, &settings.cluster.cluster, &settings.charts).await?;
+    if cluster.target.is_workload && work.is_some() {
+        let message = format!("nobody here may grant rights in cluster `{}`", settings.cluster.cluster);
+        let hint = "without --apply they are printed for whoever the controller is there; apply them in that cluster";
+        return Err(Usage { message, hint }.into());
+    }
     let mut objects = Vec::new();
     for package in wanted(&cluster) {
         match cluster.prepare(&package).await {
             Ok(prepared) => objects.extend(prepared.objects()?),
             // A chart that needs values before it renders brings its rights once there is a package with them.
-            Err(error) => printer.complain(&format!("warning: {error:#}; its rights are not among these")),
+            Err(error) => {
+                let words = package_controller::causes(error.as_ref()).join(": ");
+                printer.complain(&format!("warning: {words}; its rights are not among these"));
+            }
         }
     }
     let derived = rbac::derive(&objects);
     for excess in &derived.excess {
         printer.complain(&format!("warning: {} is not covered: {}", excess.object, excess.reason));
     }
-    let manifests = granted(&settings.cluster.cluster, &derived.rules);
+    let subject = cluster.target.subject().await?;
+    let manifests = granted(&settings.cluster.cluster, &derived.rules, &subject);
     if let Some(work) = work {
         for manifest in &manifests {
             applied(&cluster.client, manifest, MANAGER, Change::Made).await?;
@@ -330,7 +343,7 @@ fn wanted(cluster: &Cluster) -> Vec<Package> {
     all
 }
 
-fn granted(cluster: &str, rules: &[k8s_openapi::api::rbac::v1::PolicyRule]) -> Vec<Value> {
+fn granted(cluster: &str, rules: &[k8s_openapi::api::rbac::v1::PolicyRule], subject: &Value) -> Vec<Value> {
     let name = format!("airlock-packages-{cluster}");
     let labels = json!({ "app.kubernetes.io/name": "airlock", "app.kubernetes.io/part-of": "airlock" });
     let metadata = json!({ "name": name, "labels": labels });
@@ -341,7 +354,7 @@ fn granted(cluster: &str, rules: &[k8s_openapi::api::rbac::v1::PolicyRule]) -> V
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata,
             "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
-            "subjects": [{ "kind": "ServiceAccount", "name": "airlock-controller", "namespace": PACKAGES_NAMESPACE }],
+            "subjects": [subject],
         }),
     ]
 }
