@@ -59,8 +59,9 @@ pub fn fixed() -> Vec<PolicyRule> {
         all(AIRLOCK_GROUP, &["trustpolicies"], &["get", "list", "watch"]),
         all(AIRLOCK_GROUP, &["trustpolicies/status"], &["patch"]),
         all("events.k8s.io", &["events"], &["create", "patch"]),
-        // Where packages go; objects in them are named by the packages' own rules.
-        all("", &["namespaces"], &["create", "get", "list", "patch", "watch"]),
+        // Where packages go; objects in them are named by the packages' own rules. What is there is left as it is: who
+        // may patch a namespace may take its labels off, and with them what admission holds it to.
+        all("", &["namespaces"], &["create", "get", "list", "watch"]),
         // What tells whether an object is ready.
         all("", &["persistentvolumeclaims", "pods", "services"], &["get", "list"]),
         all("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], &["get", "list"]),
@@ -99,12 +100,13 @@ pub fn fixed_for_webhooks() -> Vec<PolicyRule> {
 }
 
 /// What the webhooks need in the controller's own namespace: the greatest sequences of trust policies that were in
-/// force, and their own image, which no policy may refuse.
+/// force, their own image, which no policy may refuse, and whether their service leads to them.
 #[must_use]
 pub fn fixed_for_webhooks_in_own_namespace() -> Vec<PolicyRule> {
     vec![
         rule(&[""], &["configmaps"], &[], &["create", "get", "update"]),
         rule(&[""], &["pods"], &[], &["get"]),
+        rule(&["discovery.k8s.io"], &["endpointslices"], &[], &["list"]),
     ]
 }
 

@@ -204,6 +204,18 @@ impl Cluster {
         self.ask(&ask).await.map_err(|error| conflict(object, error))
     }
 
+    /// Makes a namespace, unless somebody was faster. Applying it would take the right to patch every namespace.
+    pub(super) async fn make_namespace(&self, namespace: &Object) -> Result<(), Error> {
+        let body = namespace.value.to_string().into_bytes();
+        let action = format!("make {namespace}");
+        let path = format!("/api/v1/namespaces?fieldManager={}", self.manager);
+        let ask = Ask { action, method: Method::POST, path, content: JSON, accept: JSON, body: &body };
+        match self.ask(&ask).await {
+            Err(error) if code(&error) == Some(409) => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    }
+
     /// Changes an object by a JSON patch.
     pub(super) async fn rewrite(&self, object: &Object, changes: &Value) -> Result<Value, Error> {
         let path = self.resource(object).await?.path(&object.namespace, &object.name);

@@ -33,7 +33,7 @@ pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limit
             Err(Error::Busy { release, status, seconds })
         }
         (Next::Keep, Some(newest)) => work.keep(newest).await,
-        (Next::Resume, Some(newest)) => work.resume(newest, prepared, &revisions).await,
+        (Next::Resume, Some(newest)) => work.begun(&newest).resume(newest, prepared, &revisions).await,
         (_, newest) => {
             let basis = super::prepare::basis(&revisions);
             // The cluster went on since the plan was prepared, so the manifest might be another now.
@@ -66,6 +66,11 @@ pub(super) struct Parts {
 }
 
 impl Work<'_> {
+    /// The time of a revision counts from its beginning, whoever began it.
+    pub(super) fn begun(self, stored: &Stored) -> Self {
+        Self { until: Until::since(stored.created, now(), self.limits.timeout), ..self }
+    }
+
     /// A revision that is done already: its objects are put back where they are not as they should be.
     pub(super) async fn keep(&self, stored: Stored) -> Result<Record, Error> {
         let objects = self.objects(&stored, &[]).await?;
@@ -181,7 +186,7 @@ impl Work<'_> {
         if let Some(namespace) = &parts.namespace
             && cluster.get(namespace).await?.is_none()
         {
-            cluster.apply(namespace, super::cluster::Run::Real, Conflicts::Take).await?;
+            cluster.make_namespace(namespace).await?;
         }
         let (before, after) = events(stored.record.status);
         let hooks = Runner { cluster, storage: self.storage, until: self.until };

@@ -41,7 +41,8 @@ pub(super) struct Stored {
     pub(super) version: String,
     /// When the Secret was written, in seconds since 1970.
     pub(super) written: i64,
-    created: i64,
+    /// When the revision was begun, in seconds since 1970.
+    pub(super) created: i64,
 }
 
 /// What a render's randomness and clock come from. The same seed gives the same passwords and certificates.

@@ -28,7 +28,9 @@ pub(super) async fn rollback(
     let to = newest.document.pointer("/info/rollback_revision").and_then(Value::as_u64);
     let same = |revision| to == Some(u64::from(revision));
     match newest.record.status {
-        Status::PendingRollback if revision.is_none_or(same) => return work.roll_on(newest).await,
+        Status::PendingRollback if revision.is_none_or(same) => {
+            return work.begun(&newest).roll_on(newest).await;
+        }
         // It was done already, perhaps by a process that was killed before it could say so.
         Status::Deployed if revision.is_some_and(same) => return work.keep(newest).await,
         _ => {}

@@ -12,6 +12,8 @@ use super::readiness::Readiness;
 /// The first pause between two looks, and the longest.
 const SOON: Duration = Duration::from_millis(200);
 const LATER: Duration = Duration::from_secs(2);
+/// What is gone on with has at least this long, or a quarter of its timeout: who only was away is not too late.
+const MOMENT: Duration = Duration::from_secs(30);
 
 /// Waits until all are ready, beginning with what is known of them.
 pub(super) async fn ready(
@@ -97,9 +99,35 @@ impl Until {
     pub(super) fn after(timeout: Duration) -> Self {
         Self { deadline: Instant::now() + timeout, timeout }
     }
+
+    /// As [`Self::after`], for what was begun `begun`, by another process perhaps, and is gone on with `now`, both in
+    /// seconds since 1970. What nobody worked on meanwhile gets a moment all the same.
+    pub(super) fn since(begun: i64, now: i64, timeout: Duration) -> Self {
+        let gone = Duration::from_secs(u64::try_from(now.saturating_sub(begun)).unwrap_or_default());
+        let left = timeout.saturating_sub(gone).max(MOMENT.min(timeout / 4));
+        Self { deadline: Instant::now() + left, timeout }
+    }
 }
 
 /// What tells an object from another of the same name.
 pub(super) fn uid(live: &Value) -> &str {
     live.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_on_with_ends_when_it_would_have_ended_but_for_a_moment() {
+        let left = |gone: i64, timeout: u64| {
+            let timeout = Duration::from_secs(timeout);
+            let until = Until::since(1_000, 1_000 + gone, timeout);
+            assert_eq!(until.timeout, timeout);
+            until.deadline.duration_since(Instant::now()).as_secs_f64().round()
+        };
+        assert_eq!([left(0, 300), left(100, 300), left(290, 300), left(9_000, 300)], [300., 200., 30., 30.]);
+        // A clock that is behind the other process's gives no more than the whole.
+        assert_eq!([left(-500, 300), left(60, 40)], [300., 10.]);
+    }
 }

@@ -115,3 +115,15 @@ fn what_the_controller_always_needs_has_no_wildcard_and_no_secrets_of_others() {
         );
     }
 }
+
+#[test]
+fn nothing_of_namespaces_that_are_there_may_be_changed() {
+    let of_namespaces = |rule: &PolicyRule| rule.resources.iter().flatten().any(|name| name == "namespaces");
+    let all = [fixed(), fixed_in_own_namespace(), fixed_for_webhooks()].concat();
+    let verbs: BTreeSet<_> =
+        all.iter().filter(|rule| of_namespaces(rule)).flat_map(|rule| &rule.verbs).collect();
+    assert!(
+        verbs.iter().all(|verb| ["create", "get", "list", "watch"].contains(&verb.as_str())),
+        "{verbs:?}"
+    );
+}
