@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use dependencies::Dependencies;
 pub use plan::{CHART_REGISTRY, IMAGE_REGISTRY, Install};
-pub use status::{Outcome, drifted, finish, has_failed};
+pub use status::{GIVEN_UP, Outcome, drifted, finish, given_up, has_failed};
 
 /// Keeps a package until what it installed is gone.
 pub const FINALIZER: &str = "airlock.dev/uninstall";
@@ -41,7 +41,7 @@ pub struct Observed<'a> {
     pub bundle: Result<&'a PackageBundle, &'a str>,
     /// Its cluster's settings.
     pub settings: &'a PackageBundleControllerSpec,
-    /// All packages of its namespace.
+    /// All packages of its cluster, whose namespaces may be two where it manages others.
     pub siblings: &'a [Package],
     /// What is installed under its name.
     pub release: Release<'a>,
@@ -101,8 +101,9 @@ pub fn next(observed: &Observed<'_>) -> Step {
     let package = observed.package;
     let mut status = package.status.clone().unwrap_or_default();
     status.observed_generation = package.metadata.generation;
+    let first = first(package, observed.siblings);
     if package.metadata.deletion_timestamp.is_some() {
-        return leave(observed, status);
+        return if first.is_some() { let_go(package, status) } else { leave(observed, status) };
     }
     if Cluster::of(package.namespace()).is_none() {
         status.state = Some(PackageState::Unknown);
@@ -111,6 +112,14 @@ pub fn next(observed: &Observed<'_>) -> Step {
     }
     if !is_held(package) {
         return Step { action: Action::Hold, status, again: NOW };
+    }
+    if let Some(first) = first {
+        let (release, at) = (package.name(), first.namespace());
+        let detail = format!(
+            "the release \"{release}\" is that of the package {at}/{release}, whose namespace is of the same cluster: give \
+             one of the two another name"
+        );
+        return waits(status, detail, LONG);
     }
     let plan = match plan::plan(observed) {
         Ok(plan) => plan,
@@ -142,6 +151,22 @@ pub fn planned(observed: &Observed<'_>) -> Result<Install, String> {
     plan::plan(observed)
 }
 
+/// The package of the same name and cluster that came before, in the namespace with the cluster's name or the one
+/// without. A release has one name in a cluster, so it is that one's.
+fn first<'a>(package: &Package, siblings: &'a [Package]) -> Option<&'a Package> {
+    let age = |package: &Package| {
+        let made = package.metadata.creation_timestamp.as_ref().map(|made| made.0);
+        (made, package.namespace().to_owned())
+    };
+    let same = |other: &&Package| other.name() == package.name() && other.namespace() != package.namespace();
+    siblings.iter().filter(same).find(|other| are_together(package, other) && age(other) < age(package))
+}
+
+/// Whether two packages are for the same cluster, of which the bare namespace is one more for the managing one.
+fn are_together(one: &Package, other: &Package) -> bool {
+    one.namespace() == other.namespace() || [one, other].iter().any(|it| it.namespace() == PACKAGES_NAMESPACE)
+}
+
 fn is_held(package: &Package) -> bool {
     package.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
@@ -154,6 +179,12 @@ fn moves(mut status: PackageStatus, state: PackageState, again: Again) -> Step {
 fn waits(mut status: PackageStatus, detail: String, again: Again) -> Step {
     status.detail = Some(detail);
     Step { action: Action::None, status, again }
+}
+
+/// A package that never had its release goes without it.
+fn let_go(package: &Package, status: PackageStatus) -> Step {
+    let action = if is_held(package) { Action::Release } else { Action::None };
+    Step { action, status, again: Again::Never }
 }
 
 /// A package that is deleted: what it installed goes first, then the finalizer, and then it is gone.
@@ -196,6 +227,8 @@ fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step 
     }
     status.source.clone_from(&plan.source);
     status.spec = Some(package.spec.clone());
+    // What is begun anew is not given up; else a first failure that a moment mends would end it.
+    status::forget_failure(&mut status);
     Step { action: Action::Install(Box::new(plan)), status, again: LONG }
 }
 

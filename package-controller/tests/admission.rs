@@ -164,7 +164,13 @@ mod tests {
     }
 
     fn decided(object: &Package, bundle: &PackageBundle) -> Verdict {
-        let facts = package::Facts { old: None, bundle: Ok(bundle), management: "mgmt", may_bypass: false };
+        let facts = package::Facts {
+            old: None,
+            bundle: Ok(bundle),
+            management: "mgmt",
+            namesake: None,
+            may_bypass: false,
+        };
         package::decide(object, &facts)
     }
 
@@ -229,8 +235,13 @@ mod tests {
             told(&|object| object.spec.config = Some("a: [".to_owned()))
                 .starts_with(&format!("{BEGINS}error converting package configurations to yaml "))
         );
-        let facts =
-            package::Facts { old: None, bundle: Err("not found"), management: "mgmt", may_bypass: false };
+        let facts = package::Facts {
+            old: None,
+            bundle: Err("not found"),
+            management: "mgmt",
+            namesake: None,
+            may_bypass: false,
+        };
         let unknown = package::decide(&manifest(VALID), &facts);
         assert_eq!(message(unknown), (500, "getting PackageBundle: not found".to_owned()));
     }
@@ -251,6 +262,30 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn a_release_that_another_package_of_the_cluster_has_is_not_given_twice() {
+        let bundle = offered(Some(schema()));
+        let mut namesake = manifest(VALID);
+        namesake.metadata.namespace = Some("eksa-packages".to_owned());
+        let mut object = manifest(VALID);
+        object.metadata.namespace = Some("eksa-packages-mgmt".to_owned());
+        let facts = package::Facts {
+            old: None,
+            bundle: Ok(&bundle),
+            management: "mgmt",
+            namesake: Some(&namesake),
+            may_bypass: false,
+        };
+        let (code, told) = message(package::decide(&object, &facts));
+        let expected = "the release my-hello-eks-anywhere of cluster mgmt is that of package \
+                        eksa-packages/my-hello-eks-anywhere already; choose another name";
+        assert_eq!((code, told), (400, format!("{BEGINS}{expected}")));
+        // Those that are there already can be changed; the controller lets the older one have it.
+        let mut old = object.clone();
+        old.spec.config = None;
+        assert!(package::decide(&object, &package::Facts { old: Some(&old), ..facts }).is_allowed());
     }
 
     #[test]
@@ -279,7 +314,13 @@ mod tests {
         object.metadata.annotations =
             Some([("anywhere.eks.aws.com/internal".to_owned(), "true".to_owned())].into());
         assert!(!decided(&object, &bundle).is_allowed());
-        let facts = package::Facts { old: None, bundle: Err("none"), management: "mgmt", may_bypass: true };
+        let facts = package::Facts {
+            old: None,
+            bundle: Err("none"),
+            management: "mgmt",
+            namesake: None,
+            may_bypass: true,
+        };
         assert!(package::decide(&object, &facts).is_allowed());
         object.metadata.annotations = None;
         assert!(!package::decide(&object, &facts).is_allowed());
@@ -290,8 +331,13 @@ mod tests {
         let old = manifest(INVALID);
         let mut new = old.clone();
         new.metadata.finalizers = Some(vec!["airlock.dev/uninstall".to_owned()]);
-        let facts =
-            package::Facts { old: Some(&old), bundle: Err("none"), management: "mgmt", may_bypass: false };
+        let facts = package::Facts {
+            old: Some(&old),
+            bundle: Err("none"),
+            management: "mgmt",
+            namesake: None,
+            may_bypass: false,
+        };
         assert!(package::decide(&new, &facts).is_allowed());
         new.spec.config = None;
         assert!(!package::decide(&new, &facts).is_allowed());

@@ -15,6 +15,8 @@ pub struct Facts<'a> {
     pub bundle: Result<&'a PackageBundle, &'a str>,
     /// The cluster that manages others.
     pub management: &'a str,
+    /// The package that has the release of this name already, in the other namespace of its cluster.
+    pub namesake: Option<&'a Package>,
     /// Whether the cluster's rights let whoever asks make packages that are not checked.
     pub may_bypass: bool,
 }
@@ -34,7 +36,7 @@ pub fn decide(object: &Package, facts: &Facts<'_>) -> Verdict {
         Ok(bundle) => bundle,
         Err(reason) => return Verdict::unknown(format!("getting PackageBundle: {reason}")),
     };
-    match fault(object, bundle, facts.management) {
+    match fault(object, bundle, facts.management).or_else(|| taken(object, facts)) {
         Some(fault) => failed(object.name(), &fault),
         None => Verdict::Allowed { warnings: warnings(object, bundle, internal) },
     }
@@ -66,6 +68,15 @@ fn fault(object: &Package, bundle: &PackageBundle, management: &str) -> Option<S
         Ok(_) => {}
     }
     None
+}
+
+/// A release has one name in a cluster, and the managing one has two namespaces of packages.
+fn taken(object: &Package, facts: &Facts<'_>) -> Option<String> {
+    let namesake = facts.namesake.filter(|_| facts.old.is_none())?;
+    let (name, at, cluster) = (object.name(), namesake.namespace(), facts.management);
+    Some(format!(
+        "the release {name} of cluster {cluster} is that of package {at}/{name} already; choose another name"
+    ))
 }
 
 /// Whether what is installed would have to go elsewhere.

@@ -2,6 +2,8 @@
 
 use package_api::{Package, PackageBundle, PackageSpec, PackageState};
 
+use super::are_together;
+
 /// A chain of dependencies is not longer than this.
 const MOST: usize = 32;
 
@@ -36,7 +38,7 @@ pub(super) fn resolve(
     let (mut create, mut waiting) = (Vec::new(), Vec::new());
     for name in names {
         let same = |sibling: &&Package| {
-            sibling.spec.package_name.eq_ignore_ascii_case(name) && sibling.namespace() == package.namespace()
+            sibling.spec.package_name.eq_ignore_ascii_case(name) && are_together(sibling, package)
         };
         let mut found = siblings.iter().filter(same).peekable();
         if found.peek().is_none() {

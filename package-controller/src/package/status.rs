@@ -3,11 +3,16 @@
 use package_api::conditions::{self, Condition, ConditionStatus};
 use package_api::name::{Cluster, PACKAGES_NAMESPACE};
 use package_api::{Package, PackageState, PackageStatus};
+use serde_json::json;
 
 use super::{Action, Again, Install, LONG, Step, VERY_LONG};
 
 /// What a package in the bare namespace is told.
 pub(super) const DEPRECATED: &str = "Deprecated package namespace.";
+
+/// The annotation that remembers what was given up, where a cluster's definitions drop conditions, as EKS Anywhere's
+/// do.
+pub const GIVEN_UP: &str = "airlock.dev/given-up";
 
 /// How an installation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +92,28 @@ pub fn drifted(
 #[must_use]
 pub fn has_failed(package: &Package) -> bool {
     let conditions = package.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| {
+    let told = conditions.into_iter().flatten().any(|condition| {
         condition.kind == conditions::FAILED
             && condition.status == ConditionStatus::True
             && condition.observed_generation == package.metadata.generation
-    })
+    });
+    told || package.annotation(GIVEN_UP).is_some_and(|noted| noted == given_up(package))
+}
+
+/// What [`GIVEN_UP`] says of a package that is given up as it is now: neither its generation nor its chart may be
+/// another.
+#[must_use]
+pub fn given_up(package: &Package) -> String {
+    let source = package.status.as_ref().map(|status| &status.source);
+    json!({ "generation": package.metadata.generation, "source": source }).to_string()
+}
+
+/// That it failed is over.
+pub(super) fn forget_failure(status: &mut PackageStatus) {
+    let over = |known: &Condition| known.kind == conditions::FAILED && known.status == ConditionStatus::True;
+    if let Some(conditions) = &mut status.conditions {
+        conditions.retain(|known| !over(known));
+    }
 }
 
 fn deprecated(package: &Package, management: &str) -> Option<String> {

@@ -201,6 +201,82 @@ fn an_error_is_tried_again_and_what_was_given_up_is_not_until_something_changes(
 }
 
 #[test]
+fn what_was_given_up_is_remembered_where_definitions_drop_conditions() {
+    let bundle = bundle(vec![offer("a", &["1"], &[])]);
+    let mut package = in_state("a", PackageState::Installing);
+    let Action::Install(install) = step(&package, &bundle, &[], Release::Absent).action else { panic!() };
+    package.status =
+        Some(finish(&package, &install, Outcome::GaveUp("not ready".to_owned()), "m", "t").status);
+    let note = given_up(&package);
+    package.status.as_mut().unwrap().conditions = None;
+    assert!(matches!(step(&package, &bundle, &[], Release::Absent).action, Action::Install(_)));
+    package.metadata.annotations = Some([(GIVEN_UP.to_owned(), note)].into());
+    let rests = step(&package, &bundle, &[], Release::Absent);
+    assert_eq!((&rests.action, detail(&rests)), (&Action::None, "not ready"));
+    let newer = super::tests::bundle(vec![offer("a", &["2"], &[])]);
+    assert!(matches!(step(&package, &newer, &[], Release::Absent).action, Action::Install(_)));
+    package.metadata.generation = Some(2);
+    assert!(matches!(step(&package, &bundle, &[], Release::Absent).action, Action::Install(_)));
+}
+
+#[test]
+fn what_is_begun_anew_after_a_failure_is_tried_again_when_it_does_not_succeed_at_once() {
+    let bundle = bundle(vec![offer("a", &["2"], &[])]);
+    let mut package = in_state("a", PackageState::Installing);
+    let failed = json!([{"type": "Failed", "status": "True", "reason": "RolledBack", "message": "",
+        "lastTransitionTime": "t", "observedGeneration": 1}]);
+    package.status.as_mut().unwrap().conditions = serde_json::from_value(failed).unwrap();
+    assert!(has_failed(&package));
+    let begun = step(&package, &bundle, &[], Release::Absent);
+    let Action::Install(install) = begun.action else { panic!("{begun:?}") };
+    // The process may end here, or the registry be away.
+    package.status = Some(begun.status);
+    assert!(matches!(step(&package, &bundle, &[], Release::Absent).action, Action::Install(_)));
+    package.status = Some(finish(&package, &install, Outcome::Retry("away".to_owned()), "m", "t").status);
+    assert!(matches!(step(&package, &bundle, &[], Release::Absent).action, Action::Install(_)));
+}
+
+#[test]
+fn of_two_packages_of_one_release_the_older_has_it_and_the_other_never_touches_it() {
+    let bundle = bundle(vec![offer("a", &["1"], &[])]);
+    let made = |state, namespace: &str, second: &str| {
+        let mut package = in_state("a", state);
+        package.metadata.namespace = Some(namespace.to_owned());
+        package.metadata.creation_timestamp =
+            serde_json::from_value(json!(format!("2026-01-01T00:00:{second}Z"))).unwrap();
+        package
+    };
+    let older = made(PackageState::Installing, NAMESPACE, "01");
+    for (state, second) in [("installing", "02"), ("installed", "02"), ("installing", "01")] {
+        let state = serde_json::from_value(json!(state)).unwrap();
+        let mut newer = made(state, "eksa-packages", second);
+        let (first, mut last) =
+            if second == "01" { (newer.clone(), older.clone()) } else { (older.clone(), newer.clone()) };
+        let both = [newer.clone(), older.clone()];
+        assert!(matches!(
+            step(&first, &bundle, &both, Release::Absent).action,
+            Action::Install(_) | Action::None
+        ));
+        let waits = step(&last, &bundle, &both, Release::Present(&values()));
+        assert_eq!((waits.action, waits.again), (Action::None, LONG));
+        assert!(
+            waits.status.detail.unwrap().contains(&format!("that of the package {}/a", first.namespace()))
+        );
+        last.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:09Z")).unwrap();
+        assert_eq!(step(&last, &bundle, &both, Release::Present(&values())).action, Action::Release);
+        // Alone again it is its own.
+        newer.metadata.deletion_timestamp = last.metadata.deletion_timestamp.clone();
+        assert_eq!(
+            step(&newer, &bundle, &[newer.clone()], Release::Present(&values())).action,
+            Action::Uninstall
+        );
+    }
+    // In the same namespace, or on another cluster, are no namesakes.
+    let elsewhere = made(PackageState::Installing, "eksa-packages-other", "00");
+    assert!(matches!(step(&older, &bundle, &[elsewhere], Release::Absent).action, Action::Install(_)));
+}
+
+#[test]
 fn a_deleted_package_stays_until_what_it_installed_is_gone() {
     let bundle = bundle(vec![]);
     let mut package = in_state("a", PackageState::Installed);

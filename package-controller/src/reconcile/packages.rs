@@ -24,7 +24,7 @@ use super::tell::Deed;
 use super::world::Worker;
 use super::{Shared, bundles, status};
 use crate::engine::{Record, Status};
-use crate::package::{self, Action, Again, FINALIZER, Install, Observed, Release, Step};
+use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Install, Observed, Release, Step};
 use crate::{Error, Result, words};
 
 pub(super) use bench::Bench;
@@ -38,9 +38,19 @@ pub(super) async fn reconcile(seen: Arc<Package>, shared: Arc<Shared>) -> Result
     let worker = shared.world.worker(&package);
     let stored = json!(package.status.clone().unwrap_or_default());
     let stored = if package.status.is_some() { stored } else { json!({}) };
-    let mut work = Work { shared: &shared, worker: &worker, package, stored, record: None, plan: None };
+    let (record, plan) = (None, None);
+    let mut work =
+        Work { shared: &shared, worker: &worker, package, stored, drops_conditions: false, record, plan };
     for _ in 0..STEPS {
-        if let Next::Rest(again) = work.step().await? {
+        let next = match work.step().await {
+            // What cannot be logged does not pass for done, and whoever waits for it should know why.
+            Err(error @ Error::Audit(_)) => {
+                work.write_detail(words(&error)).await?;
+                return Err(error);
+            }
+            next => next?,
+        };
+        if let Next::Rest(again) = next {
             return Ok(match again {
                 Again::Never => Requeue::await_change(),
                 Again::After(pause) => Requeue::requeue(pause),
@@ -57,6 +67,8 @@ struct Work<'a> {
     package: Package,
     /// The status as the API server has it.
     stored: Value,
+    /// Whether the API server took conditions and kept none: EKS Anywhere's definitions know of no such field.
+    drops_conditions: bool,
     /// What is installed, as far as it was asked for.
     record: Option<Record>,
     /// What should be installed, if something is.
@@ -205,6 +217,8 @@ impl Work<'_> {
         self.package.status = Some(new);
         let written = status::write(&self.api(), &self.package, &self.stored, &value).await;
         if let Some(written) = written.map_err(Error::kube)? {
+            let kept = written.status.as_ref().is_some_and(|status| status.conditions.is_some());
+            self.drops_conditions = !kept && value.get("conditions").is_some();
             self.shared.world.wrote(&written);
             self.package.metadata = written.metadata;
             self.stored = value;
@@ -212,10 +226,19 @@ impl Work<'_> {
         Ok(())
     }
 
+    async fn write_detail(&mut self, detail: String) -> Result<()> {
+        let status = self.package.status.clone().unwrap_or_default();
+        self.write(PackageStatus { detail: Some(detail), ..status }).await
+    }
+
     async fn set_finalizers(&mut self, finalizers: Vec<String>) -> Result<()> {
+        self.write_metadata("finalizers", &json!(finalizers)).await
+    }
+
+    async fn write_metadata(&mut self, field: &str, value: &Value) -> Result<()> {
         let meta = &self.package.metadata;
         let patch = json!({ "metadata": {
-            "resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": finalizers,
+            "resourceVersion": meta.resource_version, "uid": meta.uid, field: value,
         } });
         let patched =
             self.api().patch(self.package.name(), &PatchParams::default(), &Patch::Merge(&patch)).await;
@@ -223,6 +246,16 @@ impl Work<'_> {
         self.shared.world.wrote(&patched);
         self.package.metadata = patched.metadata;
         Ok(())
+    }
+
+    /// Notes where it survives that the package was given up, or that this is over.
+    async fn note_failure(&mut self, gave_up: bool) -> Result<()> {
+        let noted = self.package.annotation(GIVEN_UP);
+        let note = (gave_up && self.drops_conditions).then(|| package::given_up(&self.package));
+        if noted == note.as_deref() {
+            return Ok(());
+        }
+        self.write_metadata("annotations", &json!({ GIVEN_UP: note })).await
     }
 
     /// Whoever needs the same may have made it already.

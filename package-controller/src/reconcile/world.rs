@@ -17,7 +17,7 @@ use package_api::name::{Cluster, PACKAGES_NAMESPACE};
 use package_api::{AIRLOCK_GROUP, Package, PackageBundle, PackageBundleController, PackageState};
 use tokio::sync::Notify;
 
-use crate::package::FINALIZER;
+use crate::package::{FINALIZER, GIVEN_UP};
 use crate::run::Context;
 use crate::words;
 
@@ -101,10 +101,16 @@ impl World {
         }
     }
 
-    /// All packages of a namespace.
+    /// All packages of a namespace's cluster.
     pub(super) fn siblings(&self, namespace: &str) -> Vec<Package> {
-        let there = |package: &Package| package.namespace() == namespace;
+        let there = |package: &Package| self.are_together(package.namespace(), namespace);
         self.packages.state_filter(there).iter().map(|seen| self.newest(seen)).collect()
+    }
+
+    /// Whether two namespaces are of one cluster.
+    fn are_together(&self, one: &str, other: &str) -> bool {
+        let cluster = |namespace| Cluster::of(namespace).map(|of| of.name(&self.management).to_owned());
+        one == other || cluster(one).is_some_and(|one| cluster(other) == Some(one))
     }
 
     /// A worker's ear: told when the package changes while it is worked on.
@@ -115,13 +121,24 @@ impl World {
         Worker { world: Arc::clone(self), key, changed }
     }
 
-    /// Packages that wait for others, in a namespace, are to look again.
+    /// Packages of a namespace's cluster that wait for others are to look again.
     fn wake_waiting(&self, namespace: &str) {
         let waits = |package: &Package| {
             let state = package.status.as_ref().and_then(|status| status.state);
-            package.namespace() == namespace && state == Some(PackageState::InstallingDependencies)
+            state == Some(PackageState::InstallingDependencies)
+                && self.are_together(package.namespace(), namespace)
         };
         for package in self.packages.state_filter(waits) {
+            self.wake_package(ObjectRef::from_obj(package.as_ref()));
+        }
+    }
+
+    /// A release is free: who waits for its name is to look again.
+    fn wake_namesakes(&self, gone: &Package) {
+        let same = |package: &Package| {
+            package.name() == gone.name() && self.are_together(package.namespace(), gone.namespace())
+        };
+        for package in self.packages.state_filter(same) {
             self.wake_package(ObjectRef::from_obj(package.as_ref()));
         }
     }
@@ -246,7 +263,9 @@ struct Cause {
 
 fn cause(package: &Package) -> Cause {
     let ours = format!("{AIRLOCK_GROUP}/");
-    let annotations = package.annotations().iter().filter(|(name, _)| name.starts_with(&ours));
+    // What this process notes is nobody's change.
+    let ours = |name: &str| name.starts_with(&ours) && name != GIVEN_UP;
+    let annotations = package.annotations().iter().filter(|(name, _)| ours(name));
     Cause {
         uid: package.uid(),
         generation: package.metadata.generation,
@@ -284,6 +303,7 @@ fn package_seen(world: &World, causes: &mut Causes, seen: &Seen<'_, Package>) {
             causes.remove(&key);
             lock(&world.written).remove(&key);
             world.wake_waiting(package.namespace());
+            world.wake_namesakes(package);
         }
     }
 }

@@ -88,6 +88,9 @@ impl Work<'_> {
             }
         }
         self.write(done.status).await?;
+        if !matches!(outcome, Outcome::Retry(_)) {
+            self.note_failure(matches!(outcome, Outcome::GaveUp(_))).await?;
+        }
         Ok(Next::Rest(match outcome {
             Outcome::Ready => self.until_compared(done.again),
             Outcome::Retry(_) => self.later("install"),
@@ -109,8 +112,7 @@ impl Work<'_> {
             Err(error) => {
                 let reason = words(&error);
                 self.tell(&Deed::Stays(&reason)).await?;
-                let status = self.package.status.clone().unwrap_or_default();
-                self.write(PackageStatus { detail: Some(reason), ..status }).await?;
+                self.write_detail(reason).await?;
                 Ok(Next::Rest(self.later("uninstall")))
             }
         }
