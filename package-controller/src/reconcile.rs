@@ -25,6 +25,7 @@ mod world;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::hash::Hash;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ use self::world::{Queues, World};
 use crate::run::Context;
 use crate::{Error, Result, words};
 
+/// How often a log that cannot be opened is tried again.
+const LOG_AGAIN: Duration = Duration::from_secs(5);
 /// The longest pause after an unforeseen failure.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -75,13 +78,16 @@ impl Namespaces {
 /// Runs the controllers while this replica holds the lease, until `stop` comes.
 ///
 /// # Errors
-/// When there shall be an audit log and cannot be.
-pub async fn run(context: Context, stop: BoxFuture<'static, ()>) -> Result<()> {
+/// None by itself: what it cannot do now it tries again.
+pub async fn run(context: Context, mut stop: BoxFuture<'static, ()>) -> Result<()> {
     let started = k8s_openapi::jiff::Timestamp::now().as_microsecond();
     let settings = &context.settings;
     let identity = format!("{}_{started:x}", settings.identity);
     let mut holder = lease::Holder::new(context.kube.clone(), &settings.namespace, identity);
-    let teller = Arc::new(Teller::new(&context)?);
+    let teller = tokio::select! {
+        teller = teller(&context) => Arc::new(teller),
+        () = &mut stop => return Ok(()),
+    };
     let leader = Gauge::default();
     context.telemetry.register(|registry| {
         registry.register("airlock_leader", "Whether this replica leads", leader.clone());
@@ -94,11 +100,25 @@ pub async fn run(context: Context, stop: BoxFuture<'static, ()>) -> Result<()> {
     Ok(())
 }
 
+/// Nothing is done that could not be logged; webhooks are served meanwhile.
+async fn teller(context: &Context) -> Teller {
+    loop {
+        match Teller::new(context) {
+            Ok(teller) => return teller,
+            Err(error) => {
+                tracing::warn!(error = %words(&error), "packages wait: what is done to them cannot be logged");
+                tokio::time::sleep(LOG_AGAIN).await;
+            }
+        }
+    }
+}
+
 async fn take_turns(context: &Context, holder: &mut lease::Holder, teller: &Arc<Teller>, leader: &Gauge) {
     let identity = &context.settings.identity;
     loop {
         holder.win().await;
         leader.set(1);
+        context.leads.store(true, Ordering::Relaxed);
         tracing::info!(identity, "this replica leads");
         // A task of its own, so that no work keeps the lease from being renewed; it ends where it is dropped.
         let mut work = tokio::task::JoinSet::new();
@@ -106,6 +126,7 @@ async fn take_turns(context: &Context, holder: &mut lease::Holder, teller: &Arc<
         lease::while_leading(holder, async { work.join_next().await }).await;
         work.shutdown().await;
         leader.set(0);
+        context.leads.store(false, Ordering::Relaxed);
         tracing::warn!(identity, "this replica leads no longer");
     }
 }

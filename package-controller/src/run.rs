@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -58,6 +59,8 @@ pub struct Context {
     pub registry: registry::client::Client,
     /// Health, readiness and metrics.
     pub telemetry: Telemetry,
+    /// Whether this replica holds the lease.
+    pub leads: Arc<AtomicBool>,
 }
 
 /// Runs webhooks and controllers until `stop` comes.
@@ -68,7 +71,8 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     let kube = client(&settings).await?;
     let registry = registry::client::Client::new(settings.registry.clone())?;
     let health = settings.health;
-    let context = Context { settings: Arc::new(settings), kube, registry, telemetry: Telemetry::default() };
+    let (settings, telemetry) = (Arc::new(settings), Telemetry::default());
+    let context = Context { settings, kube, registry, telemetry, leads: Arc::default() };
     let stop = stop.shared();
     // They end after `stop`: requests under way, and then the lease is given up.
     let parts = futures::future::try_join(

@@ -1,22 +1,25 @@
 //! Keeps what the API server trusts and what is served in step: the secret with the certificate, and the webhook
 //! configurations, which are put right when somebody changes or deletes them.
 //!
-//! Every replica does this by itself. What is written names the version that it was decided on, so that of two that
+//! Every replica does this by itself, but for one thing: where replicas are told different services, the one that leads
+//! decides which the API server is told. What is written names the version that it was decided on, so that of two that
 //! decide at once one is refused and looks again. Configurations are read before the secret: what is read of the
 //! secret is then never older than what another replica put into a configuration because of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Resource, ResourceExt as _};
@@ -42,6 +45,10 @@ pub(super) const ROTATE: &str = "airlock.dev/rotate";
 /// However far the next step is, all is looked at so often.
 const AT_LEAST: Duration = Duration::from_mins(5);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How often a replica that stands back looks whether it leads.
+const AWAY: Duration = Duration::from_secs(2);
+/// How long API servers, and what forwards to services, take to know of an endpoint.
+const KNOWN: Duration = Duration::from_secs(2);
 
 /// Keeps certificate and configurations.
 pub(super) struct Keeper {
@@ -55,6 +62,10 @@ pub(super) struct Keeper {
     serving: String,
     /// What this replica wrote last into each configuration.
     written: BTreeMap<&'static str, Value>,
+    /// Since when this replica is behind the service.
+    behind: Option<Instant>,
+    /// What was said last of what is waited for.
+    said: &'static str,
 }
 
 impl Keeper {
@@ -62,8 +73,8 @@ impl Keeper {
         let part = context.telemetry.part("webhook certificate");
         let names = names(&context);
         let timing = Timing::default();
-        let (serving, written) = (String::new(), BTreeMap::new());
-        Self { context, metrics, served, part, timing, names, serving, written }
+        let (serving, written, behind, said) = (String::new(), BTreeMap::new(), None, "");
+        Self { context, metrics, served, part, timing, names, serving, written, behind, said }
     }
 
     /// Keeps them until it is dropped.
@@ -112,6 +123,22 @@ impl Keeper {
         };
         self.serve(&kept)?;
         let (wanted_validating, wanted_mutating) = self.wanted(&kept).await?;
+        let reaches = found_validating.as_ref().and_then(reach);
+        if reaches.is_some_and(|reaches| Some(reaches) != reach(&wanted_validating))
+            && !self.context.leads.load(Ordering::Relaxed)
+        {
+            self.say("the webhook configurations name another service, and who leads decides on that");
+            self.part.is_ready(true);
+            return Ok(AWAY);
+        }
+        let missing = found_validating.is_none() || found_mutating.is_none();
+        if missing && !self.is_behind_the_service().await? {
+            self.say("the webhook configurations wait until the service has this pod as a ready endpoint");
+            // Which it has only when the pod is.
+            self.part.is_ready(true);
+            return Ok(AFTER_ERROR);
+        }
+        self.say("");
         let hold = [
             self.ensure(&validating, "validating", found_validating, wanted_validating).await?,
             self.ensure(&mutating, "mutating", found_mutating, wanted_mutating).await?,
@@ -128,6 +155,38 @@ impl Keeper {
                 Ok(Duration::ZERO)
             }
         }
+    }
+
+    /// Whether the API server finds this replica by the service, and has had the time to know. Configurations that
+    /// come sooner refuse every pod of the cluster, with nobody there to ask.
+    async fn is_behind_the_service(&mut self) -> Result<bool> {
+        let settings = &self.context.settings;
+        if settings.webhook_url.is_some() {
+            return Ok(true);
+        }
+        let slices = Api::<EndpointSlice>::namespaced(self.context.kube.clone(), &settings.namespace);
+        let label = format!("kubernetes.io/service-name={}", settings.service);
+        let slices = slices.list(&ListParams::default().labels(&label)).await.map_err(Error::kube)?;
+        let endpoints = slices.items.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+        let ready = endpoints.filter(|endpoint| {
+            let target = endpoint.target_ref.as_ref().and_then(|target| target.name.as_deref());
+            let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
+            target == Some(&settings.identity) && ready != Some(false)
+        });
+        if ready.count() == 0 {
+            self.behind = None;
+            return Ok(false);
+        }
+        Ok(self.behind.get_or_insert_with(Instant::now).elapsed() >= KNOWN)
+    }
+
+    /// Says once what is waited for.
+    fn say(&mut self, what: &'static str) {
+        if self.said != what && !what.is_empty() {
+            let service = &self.context.settings.service;
+            tracing::warn!(service, "{what}");
+        }
+        self.said = what;
     }
 
     fn serve(&mut self, kept: &Kept) -> Result<()> {
@@ -205,6 +264,12 @@ impl Keeper {
             Err(error) => Err(Error::kube(error)),
         }
     }
+}
+
+/// Where the API server is told to go, whatever it trusts there.
+fn reach(configuration: &ValidatingWebhookConfiguration) -> Option<WebhookClientConfig> {
+    let first = configuration.webhooks.iter().flatten().next()?;
+    Some(WebhookClientConfig { ca_bundle: None, ..first.client_config.clone() })
 }
 
 /// The names by which the API server calls.
