@@ -76,6 +76,11 @@ impl Between {
         self.lock().victim.is_none()
     }
 
+    /// Shows all clusters' objects from now on.
+    pub(crate) fn shows_all(&self) {
+        self.lock().cluster.clear();
+    }
+
     /// How many requests there were since the last time, by method and resource.
     pub(crate) fn take(&self) -> BTreeMap<String, usize> {
         std::mem::take(&mut self.lock().kinds)
@@ -202,16 +207,15 @@ fn shown(request: Vec<u8>, cluster: &str) -> Vec<u8> {
     const PACKAGES: &str = "/apis/packages.eks.amazonaws.com/v1alpha1/";
     let end = request.iter().position(|byte| *byte == b'\n').unwrap();
     let line = String::from_utf8_lossy(&request[..end]).into_owned();
-    let narrow = line
-        .replace(
-            &format!("GET {PACKAGES}packages?"),
-            &format!("GET {PACKAGES}namespaces/eksa-packages-{cluster}/packages?"),
-        )
-        .replace(
-            &format!("GET {PACKAGES}packagebundlecontrollers?"),
-            &format!("GET {PACKAGES}packagebundlecontrollers?fieldSelector=metadata.name%3D{cluster}&"),
-        )
-        .replace("/apis/admissionregistration.k8s.io/", "/apis/nothing.example/");
+    let mut narrow = line.replace("/apis/admissionregistration.k8s.io/", "/apis/nothing.example/");
+    if !cluster.is_empty() {
+        let packages = format!("GET {PACKAGES}namespaces/eksa-packages-{cluster}/packages?");
+        let settings =
+            format!("GET {PACKAGES}packagebundlecontrollers?fieldSelector=metadata.name%3D{cluster}&");
+        narrow = narrow
+            .replace(&format!("GET {PACKAGES}packages?"), &packages)
+            .replace(&format!("GET {PACKAGES}packagebundlecontrollers?"), &settings);
+    }
     if narrow == line {
         return request;
     }

@@ -6,8 +6,10 @@
 mod by_hand;
 mod faults;
 mod life;
+mod logged;
 mod many;
 mod rights;
+mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,6 +57,11 @@ fn site() -> Option<Arc<Site>> {
 
 impl Site {
     fn start() -> Self {
+        Self::with(&[&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds")])
+    }
+
+    /// With other definitions.
+    fn with(definitions: &[&Path]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         store(path);
@@ -63,8 +70,9 @@ impl Site {
         cluster.serve(&path.join("store"), &registry, &[]);
         let config = cluster.kubeconfig();
         let upstream = proxy(&mut cluster, "kubectl-proxy", &config);
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds");
-        cluster.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]);
+        for definitions in definitions {
+            cluster.kubectl(&["apply", "--server-side", "-f", definitions.to_str().unwrap()]);
+        }
         cluster.kubectl(&["create", "namespace", "eksa-packages"]);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

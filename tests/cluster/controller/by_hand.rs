@@ -3,7 +3,7 @@
 use super::{AIRLOCK, Shard, Site, site};
 
 /// Runs airlock beside the cluster: its exit code, and all that it printed.
-fn airlock(site: &Site, arguments: &[&str]) -> (i32, String) {
+pub(super) fn airlock(site: &Site, arguments: &[&str]) -> (i32, String) {
     let mut command = site.cluster.lock().unwrap_or_else(std::sync::PoisonError::into_inner).command(AIRLOCK);
     let output = command.args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
