@@ -4,6 +4,7 @@
 //! same time; those that disturb others have it for themselves.
 
 mod bypass;
+mod gone;
 mod load;
 mod packages;
 mod policies;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile, eksa};
 use serde_json::{Value, json};
 
-use crate::rig::{Cluster, Running, free_port, possible, wait};
+use crate::rig::{Cluster, Running, free_port, halt, possible, wait};
 
 /// Signed by `release`.
 const SIGNED: &str = "registry.example/team/app:v1";
@@ -123,7 +124,7 @@ impl Site {
             (format!("https://127.0.0.1:{}", self.webhooks), format!("127.0.0.1:{}", self.webhooks));
         let (health, log) = (format!("127.0.0.1:{}", self.health), self.cluster.path("controller.log"));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let mut command = self.cluster.command(env!("CARGO_BIN_EXE_airlock"));
+        let mut command = self.cluster.command(&controller());
         command.args([
             "controller",
             "--cluster-name=cluster01",
@@ -138,9 +139,7 @@ impl Site {
 
     /// Has the registry stand still, without ending it, or go on.
     fn halt(&self, stands: bool) {
-        let (signal, pid) = (if stands { "-STOP" } else { "-CONT" }, self.serving.0.id().to_string());
-        let status = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(status.success());
+        halt(self.serving.0.id(), stands);
     }
 
     /// What the controller tells, if it is well.
@@ -225,6 +224,11 @@ impl Site {
     fn airlock(&self, words: &[&str]) {
         works(self.folder.path(), words);
     }
+}
+
+/// The program that answers: benchmarks measure a release.
+fn controller() -> String {
+    std::env::var("AIRLOCK_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_airlock").to_owned())
 }
 
 /// `airlock serve`, whose process the tests may halt.

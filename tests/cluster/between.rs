@@ -17,6 +17,8 @@ pub(crate) struct Between {
 struct State {
     /// The one cluster whose objects are shown.
     cluster: String,
+    /// Instead, objects with a label of that name are shown, of many clusters.
+    by_label: bool,
     /// Requests by method and kind of path.
     kinds: BTreeMap<String, usize>,
     /// The process to end, and at which request that has this word.
@@ -38,9 +40,18 @@ enum Fate {
 impl Between {
     /// Between controllers and `upstream`, which is plain HTTP.
     pub(crate) fn new(upstream: u16, cluster: &str) -> Self {
+        Self::of(upstream, State { cluster: cluster.to_owned(), ..State::default() })
+    }
+
+    /// The same for all clusters whose objects have this label.
+    pub(crate) fn labelled(upstream: u16, label: &str) -> Self {
+        Self::of(upstream, State { cluster: label.to_owned(), by_label: true, ..State::default() })
+    }
+
+    fn of(upstream: u16, state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State { cluster: cluster.to_owned(), ..State::default() }));
+        let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -104,7 +115,7 @@ fn relay(mut client: TcpStream, upstream: u16, state: &Mutex<State>) {
         if fate == Fate::Lost {
             break;
         }
-        let request = shown(request, &state.lock().unwrap_or_else(PoisonError::into_inner).cluster);
+        let request = shown(request, &state.lock().unwrap_or_else(PoisonError::into_inner));
         if server.write_all(&request).is_err() || fate == Fate::Unanswered {
             break;
         }
@@ -203,18 +214,25 @@ fn end(process: u32) {
 }
 
 /// Lists and watches of what all clusters share are narrowed to one; webhooks are nobody's affair here.
-fn shown(request: Vec<u8>, cluster: &str) -> Vec<u8> {
+fn shown(request: Vec<u8>, state: &State) -> Vec<u8> {
     const PACKAGES: &str = "/apis/packages.eks.amazonaws.com/v1alpha1/";
     let end = request.iter().position(|byte| *byte == b'\n').unwrap();
     let line = String::from_utf8_lossy(&request[..end]).into_owned();
     let mut narrow = line.replace("/apis/admissionregistration.k8s.io/", "/apis/nothing.example/");
+    let cluster = &state.cluster;
     if !cluster.is_empty() {
-        let packages = format!("GET {PACKAGES}namespaces/eksa-packages-{cluster}/packages?");
-        let settings =
-            format!("GET {PACKAGES}packagebundlecontrollers?fieldSelector=metadata.name%3D{cluster}&");
+        let (packages, settings) = if state.by_label {
+            let selector = format!("labelSelector={cluster}");
+            (format!("packages?{selector}&"), format!("packagebundlecontrollers?{selector}&"))
+        } else {
+            (
+                format!("namespaces/eksa-packages-{cluster}/packages?"),
+                format!("packagebundlecontrollers?fieldSelector=metadata.name%3D{cluster}&"),
+            )
+        };
         narrow = narrow
-            .replace(&format!("GET {PACKAGES}packages?"), &packages)
-            .replace(&format!("GET {PACKAGES}packagebundlecontrollers?"), &settings);
+            .replace(&format!("GET {PACKAGES}packages?"), &format!("GET {PACKAGES}{packages}"))
+            .replace(&format!("GET {PACKAGES}packagebundlecontrollers?"), &format!("GET {PACKAGES}{settings}"));
     }
     if narrow == line {
         return request;

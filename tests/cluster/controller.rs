@@ -230,10 +230,15 @@ impl Shard {
     }
 
     fn found(&self, name: &str) -> Option<Value> {
-        let api = self.site.packages(&self.namespace());
         // The API server may be away: then it is asked again.
-        let found = self.site.runtime.block_on(api.get_opt(name)).ok()?;
-        found.map(|package| serde_json::to_value(package).unwrap())
+        self.looked(name).ok()?
+    }
+
+    /// The package, if it is there.
+    fn looked(&self, name: &str) -> kube::Result<Option<Value>> {
+        let api = self.site.packages(&self.namespace());
+        let found = self.site.runtime.block_on(api.get_opt(name))?;
+        Ok(found.map(|package| serde_json::to_value(package).unwrap()))
     }
 
     /// Asks for a package's deletion.

@@ -20,6 +20,8 @@ mod install;
 #[path = "../peers/programs.rs"]
 mod programs;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 #[expect(dead_code, reason = "the suites that come use the rest")]
 mod rig;
 

@@ -48,6 +48,8 @@ pub(crate) struct Cluster {
     net: Net,
     port: u16,
     etcd: u16,
+    /// The API server's patience with etcd, instead of its own.
+    pub(crate) patience: Option<&'static str>,
 }
 
 impl Cluster {
@@ -76,7 +78,8 @@ impl Cluster {
             Net::Host => free_port(),
             Net::Own(_) => 2379,
         };
-        Self { processes: Vec::new(), folder: tempfile::tempdir().unwrap(), net, port, etcd }
+        let folder = tempfile::tempdir().unwrap();
+        Self { processes: Vec::new(), folder, net, port, etcd, patience: None }
     }
 
     /// A path in the cluster's folder.
@@ -149,6 +152,11 @@ impl Cluster {
         self.processes.retain(|(known, _)| known != name);
     }
 
+    /// The process of a program that runs on.
+    pub(crate) fn process(&self, name: &str) -> u32 {
+        self.processes.iter().find(|(known, _)| known == name).unwrap().1.0.id()
+    }
+
     /// Starts the API server, again after [`Self::kill`], and waits until it is ready.
     pub(crate) fn api_server(&mut self) {
         let address = match self.net {
@@ -176,6 +184,7 @@ impl Cluster {
         if matches!(self.net, Net::Host) {
             arguments.extend([("bind-address", "127.0.0.1"), ("endpoint-reconciler-type", "none")]);
         }
+        arguments.extend(self.patience.map(|patience| ("request-timeout", patience)));
         self.run("kube-apiserver", &arguments);
         wait("the API server", Duration::from_mins(1), || {
             self.tries(&["get", "--raw", "/readyz"]).0.then_some(())
@@ -427,6 +436,12 @@ pub(crate) fn wait<T>(what: &str, most: Duration, mut ready: impl FnMut() -> Opt
         assert!(start.elapsed() < most, "waited {} s for {what}", most.as_secs());
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Has a process stand still, without ending it, or go on.
+pub(crate) fn halt(process: u32, stands: bool) {
+    let signal = if stands { "-STOP" } else { "-CONT" };
+    done(Command::new("kill").args([signal, &process.to_string()]));
 }
 
 /// A port that nobody listens on now.

@@ -9,29 +9,117 @@ use super::{MINUTE, SIGNED, Site, alone, pod};
 use crate::rig::wait;
 
 const PODS: usize = 1000;
+const AT_ONCE: usize = 2;
+const WEBHOOKS: [&str; 2] = ["mutate-images", "verify-images"];
 
-impl Site {
-    /// The API server's own measure of a webhook: how many calls, and how many took at most so long.
-    fn measured(&self, webhook: &str, most: &str) -> (u64, u64) {
-        let text = self.cluster.kubectl(&["get", "--raw", "/metrics"]);
-        let sum = |begin: &str, with: &str| -> u64 {
-            let name = format!("name=\"{webhook}\"");
-            let lines = text
-                .lines()
-                .filter(|line| line.starts_with(begin) && line.contains(&name) && line.contains(with));
-            lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
-        };
-        let metric = "apiserver_admission_webhook_admission_duration_seconds";
-        (sum(&format!("{metric}_count"), ""), sum(&format!("{metric}_bucket"), &format!("le=\"{most}\"")))
+/// A histogram: how many took at most so many seconds, and the sum of all.
+#[derive(Clone, Default)]
+struct Histogram {
+    within: Vec<(f64, f64)>,
+    seconds: f64,
+}
+
+impl Histogram {
+    /// Of all series of this name with this label.
+    fn read(text: &str, metric: &str, label: &str) -> Self {
+        let mut found = Self::default();
+        for line in text.lines().filter(|line| line.starts_with(metric) && line.contains(label)) {
+            let value: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+            if line.starts_with(&format!("{metric}_sum")) {
+                found.seconds += value;
+            }
+            let Some((_, bound)) = line.split_once("le=\"") else { continue };
+            let bound: f64 = bound.split('"').next().unwrap().replace('+', "").parse().unwrap();
+            match found.within.iter_mut().find(|(known, _)| known.total_cmp(&bound).is_eq()) {
+                Some((_, sum)) => *sum += value,
+                None => found.within.push((bound, value)),
+            }
+        }
+        found.within.sort_by(|one, other| one.0.total_cmp(&other.0));
+        found
     }
 
-    /// The share of answers of a webhook that took at most so long, by the controller's own measure.
-    fn quick(&self, webhook: &str, most: &str) -> (u64, u64) {
-        let labels = format!("webhook=\"{webhook}\"");
-        (
-            self.metric(&format!("airlock_webhook_seconds_count{{{labels}}}")),
-            self.metric(&format!("airlock_webhook_seconds_bucket{{le=\"{most}\",{labels}}}")),
+    fn since(&self, before: &Self) -> Self {
+        let known = |bound: f64| before.within.iter().find(|(known, _)| known.total_cmp(&bound).is_eq());
+        let less = |(bound, sum): &(f64, f64)| (*bound, sum - known(*bound).map_or(0.0, |(_, sum)| *sum));
+        let within = self.within.iter().map(less).collect();
+        Self { within, seconds: self.seconds - before.seconds }
+    }
+
+    fn count(&self) -> f64 {
+        self.within.last().map_or(0.0, |(_, sum)| *sum)
+    }
+
+    /// The time in ms that such a share took at most, by a straight line through the bucket.
+    fn quantile(&self, share: f64) -> f64 {
+        let (rank, mut low) = (share * self.count(), (0.0, 0.0));
+        for (bound, sum) in &self.within {
+            if *sum >= rank {
+                return 1e3 * (low.0 + (bound - low.0) * (rank - low.1) / (sum - low.1));
+            }
+            low = (*bound, *sum);
+        }
+        f64::NAN
+    }
+
+    fn told(&self) -> String {
+        let buckets: Vec<_> = self
+            .within
+            .iter()
+            .filter(|(_, sum)| *sum > 0.0)
+            .take_while(|(bound, _)| bound.is_finite())
+            .map(|(bound, sum)| format!("{sum} <= {} ms", bound * 1e3))
+            .take(4)
+            .collect();
+        format!(
+            "{} calls, mean {:.2} ms, p50 {:.2} ms, p99 {:.2} ms ({})",
+            self.count(),
+            1e3 * self.seconds / self.count(),
+            self.quantile(0.5),
+            self.quantile(0.99),
+            buckets.join(", ")
         )
+    }
+}
+
+impl Site {
+    /// For each webhook, the API server's measure and the webhook's own.
+    fn measured(&self) -> [(Histogram, Histogram); 2] {
+        let theirs = self.cluster.kubectl(&["get", "--raw", "/metrics"]);
+        let ours = self.told("metrics").unwrap();
+        WEBHOOKS.map(|webhook| {
+            let metric = "apiserver_admission_webhook_admission_duration_seconds";
+            (
+                Histogram::read(&theirs, metric, &format!("name=\"{webhook}.airlock.dev\"")),
+                Histogram::read(&ours, "airlock_webhook_seconds", &format!("webhook=\"{webhook}\"")),
+            )
+        })
+    }
+
+    /// Makes pods in turn here and there, and gives how long each took, sorted.
+    async fn pods(&self, image: &str, spaces: [&str; 2]) -> [Vec<Duration>; 2] {
+        let pods = (0..2 * PODS).map(|number| {
+            let mut pod = pod(spaces[number % 2], &format!("p{number}"), image);
+            // Admission alone is measured: nobody is to schedule them meanwhile.
+            pod["spec"]["schedulingGates"] = serde_json::json!([{"name": "test.example/never"}]);
+            (number % 2, pod)
+        });
+        let made = futures::stream::iter(pods).map(|(space, pod)| async move {
+            let begun = Instant::now();
+            self.created(&pod, false).await.unwrap();
+            (space, begun.elapsed())
+        });
+        let mut took = [Vec::new(), Vec::new()];
+        made.buffer_unordered(AT_ONCE)
+            .for_each(|(space, time)| {
+                took[space].push(time);
+                futures::future::ready(())
+            })
+            .await;
+        took.each_mut().map(|times| {
+            times.sort_unstable();
+            std::mem::take(times)
+        })
     }
 }
 
@@ -43,37 +131,32 @@ fn a_thousand_pods_are_admitted_without_asking_the_registry() {
     site.makes(&pod(&space, "first", &image));
     let asked = site.metric("airlock_webhook_registry_calls_total");
     let hits = || site.metric("airlock_webhook_verdicts_total{what=\"hit\"}");
-    let (before, begun) = (hits(), Instant::now());
-    let webhooks = ["mutate-images", "verify-images"];
-    let name = |webhook: &str| format!("{webhook}.airlock.dev");
-    let start =
-        webhooks.map(|webhook| (site.measured(&name(webhook), "0.005"), site.quick(webhook, "0.005")));
-    site.runtime.block_on(async {
-        let pods = (0..PODS).map(|number| {
-            let mut pod = pod(&space, &format!("p{number}"), &image);
-            // Admission alone is measured: nobody is to schedule them meanwhile.
-            pod["spec"]["schedulingGates"] = serde_json::json!([{"name": "test.example/never"}]);
-            pod
-        });
-        let made = futures::stream::iter(pods).map(|pod| {
-            let site = &site;
-            async move { site.created(&pod, false).await.unwrap() }
-        });
-        assert_eq!(made.buffer_unordered(2).count().await, PODS);
-    });
-    println!("{PODS} pods admitted in {:.1} s", begun.elapsed().as_secs_f64());
-    for (webhook, (seen, own)) in webhooks.into_iter().zip(start) {
-        let ((calls, within), (answers, quick)) =
-            (site.measured(&name(webhook), "0.005"), site.quick(webhook, "0.005"));
-        let (calls, within) = (calls - seen.0, within - seen.1);
-        let (answers, quick) = (answers - own.0, quick - own.1);
-        println!(
-            "{webhook}: {within} of {calls} calls within 5 ms as the API server measures, {quick} of {answers} as the webhook does"
-        );
-        assert!(calls >= PODS as u64 && answers >= PODS as u64);
-        // Machines that test have other work; benchmarks hold the 99th in a hundred to it.
-        assert!(quick * 2 >= answers, "half of the answers of {webhook} take more than 5 ms");
+    let (before, begun, start) = (hits(), Instant::now(), site.measured());
+    // No webhook is asked about the same pods in kube-system: what they take is what the others are compared with.
+    let took = site.runtime.block_on(site.pods(&image, [&space, "kube-system"]));
+    println!(
+        "{PODS} pods admitted beside {PODS} that nobody judges, in {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    let at = |times: &[Duration], share: usize| times[times.len() * share / 100].as_secs_f64() * 1e3;
+    for share in [50, 99] {
+        let (judged, free) = (at(&took[0], share), at(&took[1], share));
+        println!("p{share} of a request: {judged:.2} ms, {free:.2} ms unjudged, {:+.2} ms", judged - free);
     }
+    let (mut sums, now) = ([0.0; 3], site.measured());
+    for ((webhook, before), now) in WEBHOOKS.iter().zip(&start).zip(&now) {
+        let (theirs, ours) = (now.0.since(&before.0), now.1.since(&before.1));
+        println!("{webhook}, as the API server measures: {}", theirs.told());
+        println!("{webhook}, as the webhook does: {}", ours.told());
+        let mean = 1e3 * theirs.seconds / theirs.count();
+        sums = [sums[0] + mean, sums[1] + theirs.quantile(0.5), sums[2] + theirs.quantile(0.99)];
+        #[expect(clippy::cast_precision_loss, reason = "a thousand")]
+        let pods = PODS as f64;
+        assert!(theirs.count() >= pods && ours.count() >= pods);
+        // Machines that test have other work; benchmarks hold the 99th in a hundred to it.
+        assert!(ours.quantile(0.5) <= 5.0, "half of the answers of {webhook} take more than 5 ms");
+    }
+    println!("both: mean {:.2} ms, p50 {:.2} ms, p99 {:.2} ms", sums[0], sums[1], sums[2]);
     assert_eq!(site.metric("airlock_webhook_registry_calls_total"), asked);
     assert!(hits() - before >= PODS as u64);
 }

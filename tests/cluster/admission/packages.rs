@@ -45,7 +45,7 @@ fn of_kind(kind: &str, name: &str, namespace: &str, spec: &Value) -> Value {
 
 impl Site {
     /// A bundle of ours for this API server, active.
-    fn active(&self) -> String {
+    pub(super) fn active(&self) -> String {
         let version = self.cluster.get(&["--raw", "/version"]);
         let minor =
             version.map_or("36".to_owned(), |version| version["minor"].as_str().unwrap().replace('+', ""));

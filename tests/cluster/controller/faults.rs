@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 
 use super::{MINUTE, Shard, is_installed, site};
 use crate::rig::{Running, wait};
@@ -102,13 +104,13 @@ impl Killer {
             Deed::Upgrade => drop(shard.installed(name, "2.0.0")),
             Deed::Delete => shard.gone(name),
         }
-        check(shard, deed, name, at);
+        check(shard, deed, name, &format!("killed at request {at}"));
         reached
     }
 }
 
 /// One revision for each change, no object that the chart does not have, none missing.
-fn check(shard: &Shard, deed: Deed, name: &str, at: usize) {
+fn check(shard: &Shard, deed: Deed, name: &str, when: &str) {
     let objects: BTreeSet<_> = shard
         .site
         .get(&["configmaps", "-n", &format!("at-{name}")])
@@ -124,14 +126,14 @@ fn check(shard: &Shard, deed: Deed, name: &str, at: usize) {
         Deed::Upgrade => [name.to_owned()].into(),
         Deed::Delete => BTreeSet::new(),
     };
-    assert_eq!(objects, wanted, "{deed:?} killed at request {at}");
+    assert_eq!(objects, wanted, "{deed:?} of {name} {when}");
     let revisions = shard.revisions(name);
     let wanted: &[&str] = match deed {
         Deed::Install => &["\"1\" \"deployed\""],
         Deed::Upgrade => &["\"1\" \"superseded\"", "\"2\" \"deployed\""],
         Deed::Delete => &[],
     };
-    assert_eq!(revisions, wanted, "{deed:?} killed at request {at}");
+    assert_eq!(revisions, wanted, "{deed:?} of {name} {when}");
 }
 
 #[test]
@@ -290,6 +292,122 @@ fn an_api_server_that_goes_and_comes_back_is_gone_on_with() {
 }
 
 #[test]
+fn a_slow_etcd_leaves_neither_orphans_nor_two_installations() {
+    if !crate::rig::possible(false) {
+        return;
+    }
+    // A cluster of its own, because others would not like it.
+    let site = std::sync::Arc::new(super::Site::start());
+    let shard = Shard::new(&site, "slow", "v1-36-2");
+    let etcd = {
+        let mut cluster = site.cluster.lock().unwrap();
+        // It tells who waits longer that there is no answer, and the write may come to pass all the same.
+        cluster.patience = Some("5s");
+        cluster.kill("kube-apiserver");
+        cluster.api_server();
+        cluster.process("etcd")
+    };
+    // Two, so that each may think that it leads.
+    let _replicas = [shard.start(), shard.controller("b", crate::rig::free_port())];
+    shard.package("slow-first", "plain", "1.0.0", "word: x", "");
+    shard.installed("slow-first", "1.0.0");
+    let begun = Instant::now();
+    let names: Vec<_> = (0..6).map(|number| format!("slow-{number}")).collect();
+    let mut stood = Duration::ZERO;
+    for (deed, version) in [(Deed::Install, "1.0.0"), (Deed::Upgrade, "2.0.0"), (Deed::Delete, "")] {
+        stood += while_slow(etcd, || {
+            for name in &names {
+                wait("the API server", 2 * MINUTE, || asks(&shard, deed, name).then_some(()));
+            }
+            for name in &names {
+                let done = || match (shard.looked(name).ok()?, deed) {
+                    (package, Deed::Delete) => package.is_none().then_some(()),
+                    (package, _) => is_installed(&package?, version).then_some(()),
+                };
+                wait(&format!("{deed:?} of {name}"), 3 * MINUTE, done);
+            }
+        });
+        for name in &names {
+            check(&shard, deed, name, "while etcd was slow");
+        }
+    }
+    let led = site.get(&["lease", "airlock-controller", "-n", "airlock-slow"]).unwrap();
+    println!(
+        "etcd stood still for {:.0} s of {:.0}; the lease changed hands {} times",
+        stood.as_secs_f64(),
+        begun.elapsed().as_secs_f64(),
+        led["spec"]["leaseTransitions"]
+    );
+}
+
+/// Says that a thing is over when it ends, in whatever way.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Does some work while etcd stands still for 3 s of every 5, and now and then for longer than a lease holds and than
+/// the API server waits. Says for how long it stood.
+fn while_slow(etcd: u32, work: impl FnOnce()) -> Duration {
+    let over = AtomicBool::new(false);
+    let halts = || {
+        let mut stood = Duration::ZERO;
+        std::thread::sleep(Duration::from_secs(1));
+        for seconds in [12, 3, 3].into_iter().cycle() {
+            crate::rig::halt(etcd, true);
+            std::thread::sleep(Duration::from_secs(seconds));
+            crate::rig::halt(etcd, false);
+            stood += Duration::from_secs(seconds);
+            std::thread::sleep(Duration::from_secs(2));
+            if over.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        stood
+    };
+    std::thread::scope(|scope| {
+        let halts = scope.spawn(halts);
+        let end = Over(&over);
+        work();
+        drop(end);
+        halts.join().unwrap()
+    })
+}
+
+/// Asks the API server for a deed; whether it is asked for now.
+fn asks(shard: &Shard, deed: Deed, name: &str) -> bool {
+    let api = shard.site.packages(&shard.namespace());
+    let spec = package_api::PackageSpec {
+        package_name: "base".to_owned(),
+        package_version: Some("1.0.0".to_owned()),
+        target_namespace: Some(format!("at-{name}")),
+        config: None,
+    };
+    let patch = Patch::Merge(serde_json::json!({ "spec": { "packageVersion": "2.0.0" } }));
+    let answer = shard.site.runtime.block_on(async {
+        match deed {
+            Deed::Install => {
+                api.create(&PostParams::default(), &package_api::Package::new(name, spec)).await.map(drop)
+            }
+            Deed::Upgrade => api.patch(name, &PatchParams::default(), &patch).await.map(drop),
+            Deed::Delete => api.delete(name, &DeleteParams::default()).await.map(drop),
+        }
+    });
+    match answer {
+        Ok(()) => true,
+        Err(kube::Error::Api(status)) => match deed {
+            Deed::Install => status.is_already_exists(),
+            Deed::Upgrade => false,
+            Deed::Delete => status.is_not_found(),
+        },
+        Err(_) => false,
+    }
+}
+
+#[test]
 fn packages_of_another_cluster_go_where_its_kubeconfig_leads() {
     let Some(site) = site() else { return };
     let mut shard = Shard::new(&site, "billy", "v1-36-2");
@@ -306,7 +424,7 @@ fn packages_of_another_cluster_go_where_its_kubeconfig_leads() {
     let config = std::fs::read_to_string(site.cluster.lock().unwrap().kubeconfig()).unwrap();
     let file = site.folder.path().join("billy-value");
     std::fs::write(&file, config).unwrap();
-    site.kubectl(&["create", "namespace", "eksa-system"]);
+    site.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: eksa-system}\n");
     let from = format!("--from-file=value={}", file.display());
     site.kubectl(&["create", "secret", "generic", "billy-kubeconfig", "-n", "eksa-system", &from]);
     shard.installed("far-plain", "1.0.0");

@@ -1,4 +1,4 @@
-//! Five hundred packages, and what they cost.
+//! Five hundred packages of twenty clusters, and what they cost.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use kube::api::{ListParams, PostParams};
 use serde_json::json;
 
-use super::{Shard, site};
+use super::{MINUTE, Shard, Site, site};
+use crate::between::Between;
+use crate::rig::wait;
 
-/// Packages in all, and namespaces that they go to.
+/// Packages in all, and clusters, each with a namespace for its packages and a kubeconfig.
 const PACKAGES: usize = 500;
-const NAMESPACES: usize = 20;
+const CLUSTERS: usize = 20;
+/// What the objects of all these clusters are known by.
+const LABEL: &str = "many";
 /// The most that the process may have in memory.
 const RSS_MIB: u64 = 150;
 /// The most requests that one installation of a chart of two objects may take.
@@ -19,35 +23,41 @@ const REQUESTS: usize = 40;
 #[test]
 fn five_hundred_packages_take_little_memory_and_few_requests() {
     let Some(site) = site() else { return };
-    let shard = Shard::new(&site, "many", "v1-36-2");
+    let mut shard = Shard::new(&site, "many", "v1-36-2");
+    shard.between = Between::labelled(site.upstream, LABEL);
+    let own = ["packagebundlecontrollers", "many", "-n", "eksa-packages", "many=yes"];
+    site.kubectl(&[&["label"], &own[..]].concat());
+    clusters(&shard);
     let controller = shard.start();
     let process = controller.0.id();
-    shard.package("first", "plain", "1.0.0", "word: x", "");
-    shard.installed("first", "1.0.0");
+    wait("all clusters", MINUTE, || are_active(&site).then_some(()));
+    println!("{CLUSTERS} clusters and no package: {} MiB", memory(process));
     shard.between.take();
     let begun = Instant::now();
-    let api = site.packages(&shard.namespace());
     site.runtime.block_on(async {
         for number in 0..PACKAGES {
             let spec = package_api::PackageSpec {
                 package_name: "plain".to_owned(),
                 package_version: Some("1.0.0".to_owned()),
-                target_namespace: Some(format!("many-{}", number % NAMESPACES)),
+                target_namespace: Some(format!("many-{}", number % CLUSTERS)),
                 config: None,
             };
-            let package = package_api::Package::new(&format!("many-{number}"), spec);
+            let mut package = package_api::Package::new(&format!("many-{number}"), spec);
+            package.metadata.labels = Some(BTreeMap::from([(LABEL.to_owned(), "yes".to_owned())]));
+            let api = site.packages(&format!("eksa-packages-many-{}", number % CLUSTERS));
             api.create(&PostParams::default(), &package).await.unwrap();
         }
     });
+    let api = kube::Api::<package_api::Package>::all(site.kube.clone());
     let mut most = 0;
     loop {
         most = most.max(memory(process));
-        let found = site.runtime.block_on(api.list(&ListParams::default())).unwrap();
+        let found = site.runtime.block_on(api.list(&ListParams::default().labels(LABEL))).unwrap();
         let installed = found.iter().filter(|package| {
             let state = package.status.as_ref().and_then(|status| status.state);
             state == Some(package_api::PackageState::Installed)
         });
-        if installed.count() == PACKAGES + 1 {
+        if installed.count() == PACKAGES {
             break;
         }
         assert!(begun.elapsed() < Duration::from_mins(5), "{:?}", shard.between.take());
@@ -56,7 +66,9 @@ fn five_hundred_packages_take_little_memory_and_few_requests() {
     let took = begun.elapsed().as_secs_f64();
     let requests = shard.between.take();
     let each = requests.values().sum::<usize>() / PACKAGES;
-    println!("{PACKAGES} packages in {took:.0} s, {most} MiB at most, {each} requests each: {requests:?}");
+    println!(
+        "{PACKAGES} packages of {CLUSTERS} clusters in {took:.0} s, {most} MiB at most, {each} requests each: {requests:?}"
+    );
     std::thread::sleep(Duration::from_secs(10));
     let calm = shard.between.take();
     println!("10 s of rest: {calm:?}");
@@ -65,6 +77,32 @@ fn five_hundred_packages_take_little_memory_and_few_requests() {
     let writes: BTreeMap<_, _> =
         calm.iter().filter(|(kind, _)| !kind.starts_with("GET") && !kind.contains("leases")).collect();
     assert!(writes.is_empty(), "who is calm writes nothing: {}", json!(calm));
+}
+
+/// Whether the settings of all clusters are read, and their bundle is there.
+fn are_active(site: &Site) -> bool {
+    let own = ["packagebundlecontrollers", "-n", "eksa-packages", "-l", LABEL];
+    let found = site.get(&own).unwrap();
+    let items = found["items"].as_array().unwrap().iter();
+    items.filter(|one| one["status"]["state"] == "active").count() == CLUSTERS + 1
+}
+
+/// Clusters, each with its settings, its namespace and a kubeconfig; all of them are this one, by the same way that is
+/// counted.
+fn clusters(shard: &Shard) {
+    let config = json!(shard.between.kubeconfig());
+    let mut all = "apiVersion: v1\nkind: Namespace\nmetadata: {name: eksa-system}\n".to_owned();
+    for name in (0..CLUSTERS).map(|number| format!("many-{number}")) {
+        all += &format!(
+            "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: eksa-packages-{name}}}\n---\n\
+             apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}-kubeconfig, namespace: eksa-system}}\nstringData: {{value: {config}}}\n---\n\
+             apiVersion: packages.eks.amazonaws.com/v1alpha1\nkind: PackageBundleController\n\
+             metadata: {{name: {name}, namespace: eksa-packages, labels: {{many: 'yes'}}}}\n\
+             spec: {{defaultRegistry: '{}', defaultImageRegistry: disk.example, activeBundle: v1-36-2, createNamespace: true}}\n",
+            shard.site.registry
+        );
+    }
+    shard.site.apply(&all);
 }
 
 /// What a process has in memory, in MiB.

@@ -1,0 +1,213 @@
+//! Two replicas as real pods: pods are admitted without a pause while replicas are replaced, and what it costs when one
+//! is killed.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::install::Site;
+use crate::rig::{Cluster, wait};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const DEPLOYMENT: &str = "deployment/airlock-controller";
+/// Who asks at the same time.
+const CLIENTS: usize = 4;
+/// How often the leader is killed.
+const KILLS: usize = 3;
+
+/// Pods that are admitted one after the other, by a few at a time.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    asked: AtomicUsize,
+    failed: Mutex<Vec<(Instant, String)>>,
+}
+
+impl Load {
+    /// Asks the API server to admit pods until it is told to stop; the way is kubectl's proxy on a socket, because
+    /// the cluster is in another network.
+    fn run(&self, socket: &Path, client: usize) {
+        while !self.stop.load(Ordering::SeqCst) {
+            let number = self.asked.fetch_add(1, Ordering::SeqCst);
+            if let Err(said) = admitted(socket, &format!("load-{client}-{number}")) {
+                self.failed.lock().unwrap().push((Instant::now(), said));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// How many were asked for since the last time, and those that failed, with the seconds since `begun`.
+    fn take(&self, begun: Instant) -> (usize, Vec<(f64, String)>) {
+        let failed = std::mem::take(&mut *self.failed.lock().unwrap());
+        let since = |at: Instant| at.saturating_duration_since(begun).as_secs_f64();
+        (
+            self.asked.swap(0, Ordering::SeqCst),
+            failed.into_iter().map(|(at, said)| (since(at), said)).collect(),
+        )
+    }
+}
+
+/// Whether a pod is admitted; what was said, when not.
+fn admitted(socket: &Path, name: &str) -> Result<(), String> {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
+        "containers": [{"name": "main", "image": "registry.example/load:1"}]}});
+    let body = pod.to_string();
+    let mut stream = UnixStream::connect(socket).map_err(|error| error.to_string())?;
+    let head =
+        "POST /api/v1/namespaces/default/pods?dryRun=All HTTP/1.1\r\nHost: localhost\r\nConnection: close";
+    let request =
+        format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut answer = String::new();
+    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
+    asked.map_err(|error| error.to_string())?;
+    if answer.starts_with("HTTP/1.1 201") {
+        return Ok(());
+    }
+    let said = answer.split("\"message\":\"").nth(1).and_then(|rest| rest.split("\",\"").next());
+    Err(said.unwrap_or(&answer).to_owned())
+}
+
+fn leader(cluster: &Cluster) -> String {
+    let lease = cluster.get(&["lease", "airlock-controller", "-n", "eksa-packages"]);
+    lease.map_or(String::new(), |lease| {
+        lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+    })
+}
+
+/// Ends the program of a pod at once.
+fn kill(pod: &str) {
+    let named = format!("POD_NAME={pod}\0");
+    let is_it = |folder: &Path| {
+        let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment).into_owned() + "\0";
+        environment.contains(&named)
+    };
+    let found = std::fs::read_dir("/proc").unwrap().flatten().find(|process| is_it(&process.path()));
+    let process = found.unwrap_or_else(|| panic!("no process of {pod}")).file_name();
+    let killed = std::process::Command::new("kill").arg("-9").arg(process).status().unwrap();
+    assert!(killed.success());
+}
+
+fn both_are_ready(cluster: &Cluster) {
+    wait("both replicas", 2 * MINUTE, || {
+        let found = cluster.get(&[DEPLOYMENT, "-n", "eksa-packages"])?;
+        let status = &found["status"];
+        (status["readyReplicas"] == 2 && status["replicas"] == 2 && status["updatedReplicas"] == 2)
+            .then_some(())
+    });
+}
+
+#[test]
+fn pods_are_admitted_while_replicas_come_and_go() {
+    if !Site::possible() {
+        return;
+    }
+    let mut site = Site::new();
+    site.installs(&["--key", "release.key", "--bundle-key", "release.pub"]);
+    let socket = site.path("load.sock");
+    let word = format!("--unix-socket={}", socket.display());
+    site.cluster.run_words("load", "kubectl", &["proxy", &word]);
+    wait("a pod that is admitted", MINUTE, || admitted(&socket, "first").ok());
+    let load = Load::default();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (load, socket) = (&load, &socket);
+            scope.spawn(move || load.run(socket, client));
+        }
+        let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            replaced(&site.cluster, &load);
+            for _ in 0..KILLS {
+                killed(&site.cluster, &load);
+            }
+            all_killed(&site.cluster, &load, &socket);
+        }));
+        load.stop.store(true, Ordering::SeqCst);
+        if let Err(panic) = tried {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// A rolling update, and pods that are deleted: whoever is told to end leaves nobody without an answer.
+fn replaced(cluster: &Cluster, load: &Load) {
+    load.take(Instant::now());
+    let begun = Instant::now();
+    cluster.kubectl(&["rollout", "restart", DEPLOYMENT, "-n", "eksa-packages"]);
+    cluster.kubectl(&["rollout", "status", DEPLOYMENT, "-n", "eksa-packages", "--timeout=120s"]);
+    let pod = leader(cluster);
+    let pod = pod.split('_').next().unwrap_or_default();
+    cluster.tries(&["delete", "pod", pod, "-n", "eksa-packages"]);
+    both_are_ready(cluster);
+    // The last to go may still be about it.
+    std::thread::sleep(Duration::from_secs(12));
+    let (asked, failed) = load.take(begun);
+    println!("{asked} pods admitted while replicas were replaced: {} failed", failed.len());
+    assert!(asked > 500, "{asked}");
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// The leader is killed: another leads in time, and only who had asked it, or asks where it was, gets no answer.
+fn killed(cluster: &Cluster, load: &Load) {
+    both_are_ready(cluster);
+    std::thread::sleep(Duration::from_secs(2));
+    load.take(Instant::now());
+    let before = wait("a leader", MINUTE, || Some(leader(cluster)).filter(|leader| !leader.is_empty()));
+    let begun = Instant::now();
+    kill(before.split('_').next().unwrap());
+    wait("another leader", Duration::from_secs(20), || {
+        (![String::new(), before.clone()].contains(&leader(cluster))).then_some(())
+    });
+    let taken = begun.elapsed();
+    both_are_ready(cluster);
+    let (asked, failed) = load.take(begun);
+    println!(
+        "the leader was killed: another led after {:.1} s; {}",
+        taken.as_secs_f64(),
+        told(asked, &failed)
+    );
+    assert!(failed.iter().all(|(_, said)| said.contains("failed calling webhook")), "{failed:#?}");
+}
+
+/// Nobody is left: nothing passes, until the kubelet has started them again.
+fn all_killed(cluster: &Cluster, load: &Load, socket: &Path) {
+    both_are_ready(cluster);
+    load.take(Instant::now());
+    let pods = ["pods", "-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
+    let pods = cluster.get(&pods).unwrap();
+    let begun = Instant::now();
+    for pod in pods["items"].as_array().unwrap() {
+        kill(pod["metadata"]["name"].as_str().unwrap());
+    }
+    let refused = wait("a refusal", Duration::from_secs(10), || admitted(socket, "closed").err());
+    assert!(refused.contains("failed calling webhook"), "{refused}");
+    assert!(
+        refused.contains("airlock-webhook.eksa-packages.svc"),
+        "it is told who did not answer: {refused}"
+    );
+    wait("a pod that is admitted", 2 * MINUTE, || admitted(socket, "again").ok());
+    let back = begun.elapsed();
+    both_are_ready(cluster);
+    let (asked, failed) = load.take(begun);
+    println!("both were killed: one answered after {:.1} s; {}", back.as_secs_f64(), told(asked, &failed));
+}
+
+/// How many failed, why, and when the last of each kind did.
+fn told(asked: usize, failed: &[(f64, String)]) -> String {
+    let mut kinds = BTreeMap::<&str, (usize, f64)>::new();
+    for (at, said) in failed {
+        let kind = said.split("timeout=8s\\\": ").nth(1).unwrap_or(said);
+        let entry = kinds.entry(kind.rsplit("->").next().unwrap_or(kind)).or_default();
+        *entry = (entry.0 + 1, entry.1.max(*at));
+    }
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(kind, (count, last))| format!("{count} {kind:?}, the last after {last:.1} s"))
+        .collect();
+    format!("{} of {asked} failed: {}", failed.len(), kinds.join("; "))
+}
