@@ -27,7 +27,7 @@ pub(crate) use self::cluster::{
 };
 pub(crate) use self::cluster_install::{InstallController, RegistryArg, UninstallController};
 pub(crate) use self::config::{Client, Config};
-pub(crate) use self::controller::Controller;
+pub(crate) use self::controller::{Controller, Part};
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
     Add as AddKeys, ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,

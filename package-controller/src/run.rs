@@ -15,6 +15,19 @@ use crate::keys::KeySource;
 use crate::telemetry::{self, Telemetry};
 use crate::{Error, Result, reconcile, webhook};
 
+/// What the process is for. In the cluster each part has a process of its own, so that admission does not pause when
+/// the one that installs packages ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duty {
+    /// Both.
+    #[default]
+    All,
+    /// Webhooks.
+    Webhooks,
+    /// Packages, by turns with other replicas.
+    Packages,
+}
+
 /// What the process is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -46,6 +59,8 @@ pub struct Settings {
     pub audit: Option<PathBuf>,
     /// How often what is installed is compared with what was applied.
     pub drift: Duration,
+    /// What the process is for.
+    pub duty: Duty,
 }
 
 /// What all parts of the process share.
@@ -63,7 +78,7 @@ pub struct Context {
     pub leads: Arc<AtomicBool>,
 }
 
-/// Runs webhooks and controllers until `stop` comes.
+/// Runs webhooks and controllers, or one of them, until `stop` comes.
 ///
 /// # Errors
 /// When the cluster cannot be reached at the start, an address is taken, or a part of the process ends by itself.
@@ -75,10 +90,22 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     let context = Context { settings, kube, registry, telemetry, leads: Arc::default() };
     let stop = stop.shared();
     // They end after `stop`: requests under way, and then the lease is given up.
-    let parts = futures::future::try_join(
-        webhook::serve(context.clone(), stop.clone().boxed()),
-        reconcile::run(context.clone(), stop.boxed()),
-    );
+    let duty = context.settings.duty;
+    let webhooks = async {
+        match duty {
+            Duty::All | Duty::Webhooks => {
+                Box::pin(webhook::serve(context.clone(), stop.clone().boxed())).await
+            }
+            Duty::Packages => Ok(()),
+        }
+    };
+    let packages = async {
+        match duty {
+            Duty::All | Duty::Packages => reconcile::run(context.clone(), stop.clone().boxed()).await,
+            Duty::Webhooks => Ok(()),
+        }
+    };
+    let parts = futures::future::try_join(webhooks, packages);
     tokio::select! {
         result = telemetry::serve(context.telemetry.clone(), health) => result,
         result = parts => result.map(|((), ())| ()),

@@ -22,14 +22,17 @@ mod verdicts;
 mod verify;
 mod watched;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 pub use configuration::{NAME, Reach, configurations};
@@ -52,6 +55,8 @@ struct Webhooks {
     watched: Watched,
     judge: Judge,
     metrics: Metrics,
+    /// Whoever asks is to ask another replica from now on.
+    ending: Arc<AtomicBool>,
 }
 
 /// Serves the webhooks until `stop` comes, and lets requests under way end.
@@ -65,9 +70,22 @@ pub async fn serve(context: Context, stop: BoxFuture<'static, ()>) -> Result<()>
     let keeper = keeper::Keeper::new(context.clone(), metrics.clone(), served.clone());
     let (watched, keeps) = Watched::new(&context);
     let judge = Judge::new(context.clone(), watched.clone(), metrics.clone());
-    let router = router(Webhooks { context: context.clone(), watched, judge: judge.clone(), metrics });
+    let (stop, ending) = (stop.shared(), Arc::<AtomicBool>::default());
+    let told = async {
+        stop.clone().await;
+        ending.store(true, Ordering::Relaxed);
+        std::future::pending::<()>().await;
+    };
+    let router = router(Webhooks {
+        context: context.clone(),
+        watched,
+        judge: judge.clone(),
+        metrics,
+        ending: Arc::clone(&ending),
+    });
     tokio::select! {
-        result = server::serve(address, served, router, stop) => result,
+        result = server::serve(address, served, router, stop.clone().boxed()) => result,
+        () = told => Ok(()),
         () = keeper.keep() => Ok(()),
         () = keeps.watch() => Ok(()),
         () = remembered::remember(&context, &judge) => Ok(()),
@@ -81,7 +99,7 @@ fn router(webhooks: Webhooks) -> Router {
     router.layer(DefaultBodyLimit::max(MOST_BYTES)).with_state(webhooks)
 }
 
-async fn answer(State(webhooks): State<Webhooks>, uri: Uri, body: Bytes) -> Response {
+async fn answer(State(webhooks): State<Webhooks>, version: Version, uri: Uri, body: Bytes) -> Response {
     let begun = Instant::now();
     let request = match Request::read(&body) {
         Ok(request) => request,
@@ -91,7 +109,13 @@ async fn answer(State(webhooks): State<Webhooks>, uri: Uri, body: Bytes) -> Resp
     let (webhook, answer) = webhooks.decide(uri.path(), &request).await;
     webhooks.metrics.decided(webhook, answer.word(), begun.elapsed());
     let review = answer.write(&request.uid).to_string();
-    ([(header::CONTENT_TYPE, "application/json")], review).into_response()
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], review).into_response();
+    // The API server gives its connections up by itself then; one that is closed here while it sends a request would
+    // cost that request.
+    if version == Version::HTTP_11 && webhooks.ending.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl Webhooks {

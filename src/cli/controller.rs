@@ -3,7 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+/// What a controller can be for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Part {
+    /// Admission
+    Webhooks,
+    /// Installing packages
+    Packages,
+}
 
 /// How the controller runs. In its pod the defaults are right.
 #[derive(Debug, Args)]
@@ -53,4 +62,7 @@ pub(crate) struct Controller {
     /// How often what is installed is compared with what was applied, as 10m.
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     pub(crate) drift_interval: package_api::GoDuration,
+    /// Do this alone; both unless given. In the cluster each has a container of its own.
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<Part>,
 }

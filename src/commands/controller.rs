@@ -2,11 +2,11 @@
 
 use futures::FutureExt as _;
 use package_controller::keys::KeySource;
-use package_controller::run::{Settings, run as run_controller};
+use package_controller::run::{Duty, Settings, run as run_controller};
 use registry::client::{ClientConfig, HostRule};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::Controller;
+use crate::cli::{Controller, Part};
 use crate::commands::read;
 use crate::failure::Status;
 use crate::logged::Logs;
@@ -44,6 +44,11 @@ pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Sta
         },
         audit: logs.named.clone(),
         drift: settings.drift_interval.get(),
+        duty: match settings.only {
+            None => Duty::All,
+            Some(Part::Webhooks) => Duty::Webhooks,
+            Some(Part::Packages) => Duty::Packages,
+        },
     };
     let mut terminated = signal(SignalKind::terminate())?;
     let stop = async move {

@@ -165,7 +165,7 @@ impl Site {
     pub(crate) fn controller(&self) -> String {
         let own = ["-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
         let (_, pods) = self.cluster.tries(&[&["get", "pods", "-o", "wide"][..], &own].concat());
-        let logs = "tail -n 30 $(ls -t /var/log/pods/eksa-packages_airlock-controller-*/controller/*.log | head -n 2)";
+        let logs = "tail -n 30 $(ls -t /var/log/pods/eksa-packages_airlock-controller-*/*/*.log | head -n 2)";
         let logs = Command::new("sh").args(["-c", logs]).output().unwrap();
         format!("{pods}\n{}", String::from_utf8_lossy(&logs.stdout))
     }

@@ -127,7 +127,6 @@ fn the_controllers_pod_is_restricted_and_found_by_what_stands_around_it() {
             assert_eq!(&labels[key], value, "{file}");
         }
     }
-    let container = &pod["spec"]["containers"][0];
     for (at, expected) in [
         ("/securityContext/runAsNonRoot", json!(true)),
         ("/securityContext/seccompProfile/type", json!("RuntimeDefault")),
@@ -135,15 +134,20 @@ fn the_controllers_pod_is_restricted_and_found_by_what_stands_around_it() {
     ] {
         assert_eq!(pod["spec"].pointer(at), Some(&expected), "{at}");
     }
-    for (at, expected) in [
-        ("/securityContext/readOnlyRootFilesystem", json!(true)),
-        ("/securityContext/allowPrivilegeEscalation", json!(false)),
-        ("/securityContext/capabilities/drop", json!(["ALL"])),
-        ("/readinessProbe/httpGet/path", json!("/readyz")),
-        ("/livenessProbe/httpGet/path", json!("/healthz")),
-    ] {
-        assert_eq!(container.pointer(at), Some(&expected), "{at}");
+    let containers = pod["spec"]["containers"].as_array().unwrap();
+    let parts: Vec<_> = containers.iter().map(|container| &container["args"][1]).collect();
+    assert_eq!(parts, ["--only=webhooks", "--only=packages"]);
+    for container in containers {
+        for (at, expected) in [
+            ("/securityContext/readOnlyRootFilesystem", json!(true)),
+            ("/securityContext/allowPrivilegeEscalation", json!(false)),
+            ("/securityContext/capabilities/drop", json!(["ALL"])),
+            ("/livenessProbe/httpGet/path", json!("/healthz")),
+        ] {
+            assert_eq!(container.pointer(at), Some(&expected), "{at}");
+        }
     }
+    assert_eq!(containers[0]["readinessProbe"]["httpGet"]["path"], "/readyz");
     let namespace = documents(&folder().join("namespace.yaml")).remove(0);
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
 }
@@ -204,22 +208,23 @@ fn filled_in(text: &str) {
     };
     assert_eq!(all[0]["kind"], "Namespace");
     let deployment = find("Deployment", "airlock-controller");
-    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let image = container["image"].as_str().unwrap();
-    assert!(image.starts_with("registry.site:5001/airlock/airlock@sha256:"), "{image}");
     assert_eq!(deployment["spec"]["replicas"], 3);
-    assert_eq!(
-        container["args"],
-        json!([
-            "controller",
+    let parts = [&["--only=webhooks"][..], &["--only=packages", "--health-listen=0.0.0.0:8082"]];
+    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), parts.len());
+    for (container, part) in containers.iter().zip(parts) {
+        let image = container["image"].as_str().unwrap();
+        assert!(image.starts_with("registry.site:5001/airlock/airlock@sha256:"), "{image}");
+        let site = [
             "--registry=registry.site:5001",
             "--registry-ca=/etc/airlock/registry/ca.crt",
-            "--docker-config=/etc/airlock/registry/config.json"
-        ])
-    );
-    let environment = container["env"].to_string();
-    assert!(environment.contains(r#"{"name":"CLUSTER_NAME","value":"mgmt"}"#), "{environment}");
-    assert!(environment.contains(r#""EKSA_PUBLIC_KEY","value":"MFkw"#), "{environment}");
+            "--docker-config=/etc/airlock/registry/config.json",
+        ];
+        assert_eq!(container["args"], json!([&["controller"], part, &site].concat()));
+        let environment = container["env"].to_string();
+        assert!(environment.contains(r#"{"name":"CLUSTER_NAME","value":"mgmt"}"#), "{environment}");
+        assert!(environment.contains(r#""EKSA_PUBLIC_KEY","value":"MFkw"#), "{environment}");
+    }
     assert!(find("NetworkPolicy", "airlock-controller")["spec"]["egress"].to_string().contains("5001"));
     assert_eq!(find("Secret", "airlock-registry")["data"]["ca.crt"], "UEVNCg==");
     find("Secret", "airlock-registry-pull");

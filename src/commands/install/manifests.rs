@@ -149,14 +149,20 @@ fn fill_deployment(deployment: &mut Value, site: &Site) {
     if site.docker_config.is_some() {
         pod["imagePullSecrets"] = json!([{ "name": PULL_SECRET }]);
     }
-    let container = &mut pod["containers"][0];
-    container["image"] = json!(site.image);
-    let mut arguments = vec!["controller".to_owned(), format!("--registry={}", site.registry)];
-    arguments.push(format!("--registry-ca={REGISTRY_FOLDER}/ca.crt"));
-    if site.docker_config.is_some() {
-        arguments.push(format!("--docker-config={REGISTRY_FOLDER}/config.json"));
+    for container in pod["containers"].as_array_mut().into_iter().flatten() {
+        fill_container(container, site);
     }
-    container["args"] = json!(arguments);
+}
+
+fn fill_container(container: &mut Value, site: &Site) {
+    container["image"] = json!(site.image);
+    if let Some(arguments) = container["args"].as_array_mut() {
+        arguments.push(json!(format!("--registry={}", site.registry)));
+        arguments.push(json!(format!("--registry-ca={REGISTRY_FOLDER}/ca.crt")));
+        if site.docker_config.is_some() {
+            arguments.push(json!(format!("--docker-config={REGISTRY_FOLDER}/config.json")));
+        }
+    }
     let Some(environment) = container["env"].as_array_mut() else { return };
     for variable in environment.iter_mut().filter(|variable| variable["name"] == "CLUSTER_NAME") {
         variable["value"] = json!(site.cluster);
