@@ -25,7 +25,6 @@ mod world;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::hash::Hash;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,9 +79,8 @@ impl Namespaces {
 /// # Errors
 /// None by itself: what it cannot do now it tries again.
 pub async fn run(context: Context, mut stop: BoxFuture<'static, ()>) -> Result<()> {
-    let started = k8s_openapi::jiff::Timestamp::now().as_microsecond();
     let settings = &context.settings;
-    let identity = format!("{}_{started:x}", settings.identity);
+    let identity = lease::identity(&settings.identity);
     let mut holder = lease::Holder::new(context.kube.clone(), &settings.namespace, identity);
     let teller = tokio::select! {
         teller = teller(&context) => Arc::new(teller),
@@ -98,6 +96,15 @@ pub async fn run(context: Context, mut stop: BoxFuture<'static, ()>) -> Result<(
     }
     holder.give_up().await;
     Ok(())
+}
+
+/// Whether this replica leads, in this process or in another container of its pod.
+///
+/// # Errors
+/// When the API server does not tell.
+pub(crate) async fn leads(context: &Context) -> Result<bool> {
+    let settings = &context.settings;
+    lease::holds(context.kube.clone(), &settings.namespace, &settings.identity).await.map_err(Error::kube)
 }
 
 /// Nothing is done that could not be logged; webhooks are served meanwhile.
@@ -118,7 +125,6 @@ async fn take_turns(context: &Context, holder: &mut lease::Holder, teller: &Arc<
     loop {
         holder.win().await;
         leader.set(1);
-        context.leads.store(true, Ordering::Relaxed);
         tracing::info!(identity, "this replica leads");
         // A task of its own, so that no work keeps the lease from being renewed; it ends where it is dropped.
         let mut work = tokio::task::JoinSet::new();
@@ -126,7 +132,6 @@ async fn take_turns(context: &Context, holder: &mut lease::Holder, teller: &Arc<
         lease::while_leading(holder, async { work.join_next().await }).await;
         work.shutdown().await;
         leader.set(0);
-        context.leads.store(false, Ordering::Relaxed);
         tracing::warn!(identity, "this replica leads no longer");
     }
 }

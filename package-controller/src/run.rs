@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -74,8 +73,6 @@ pub struct Context {
     pub registry: registry::client::Client,
     /// Health, readiness and metrics.
     pub telemetry: Telemetry,
-    /// Whether this replica holds the lease.
-    pub leads: Arc<AtomicBool>,
 }
 
 /// Runs webhooks and controllers, or one of them, until `stop` comes.
@@ -87,7 +84,7 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     let registry = registry::client::Client::new(settings.registry.clone())?;
     let health = settings.health;
     let (settings, telemetry) = (Arc::new(settings), Telemetry::default());
-    let context = Context { settings, kube, registry, telemetry, leads: Arc::default() };
+    let context = Context { settings, kube, registry, telemetry };
     let stop = stop.shared();
     // They end after `stop`: requests under way, and then the lease is given up.
     let duty = context.settings.duty;

@@ -232,7 +232,10 @@ fn shown(request: Vec<u8>, state: &State) -> Vec<u8> {
         };
         narrow = narrow
             .replace(&format!("GET {PACKAGES}packages?"), &format!("GET {PACKAGES}{packages}"))
-            .replace(&format!("GET {PACKAGES}packagebundlecontrollers?"), &format!("GET {PACKAGES}{settings}"));
+            .replace(
+                &format!("GET {PACKAGES}packagebundlecontrollers?"),
+                &format!("GET {PACKAGES}{settings}"),
+            );
     }
     if narrow == line {
         return request;

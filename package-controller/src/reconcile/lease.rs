@@ -14,7 +14,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 
-pub(super) use hold::{Holder, while_leading};
+pub(super) use hold::{Holder, holds, identity, while_leading};
 
 /// How long a lease holds, and how it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -35,7 +34,7 @@ use super::metrics::Metrics;
 use super::server::Served;
 use crate::run::Context;
 use crate::telemetry::Part;
-use crate::{Error, Result, words};
+use crate::{Error, Result, reconcile, words};
 
 /// The secret with the certificate.
 const SECRET: &str = "airlock-webhook-certificate";
@@ -125,7 +124,7 @@ impl Keeper {
         let (wanted_validating, wanted_mutating) = self.wanted(&kept).await?;
         let reaches = found_validating.as_ref().and_then(reach);
         if reaches.is_some_and(|reaches| Some(reaches) != reach(&wanted_validating))
-            && !self.context.leads.load(Ordering::Relaxed)
+            && !reconcile::leads(&self.context).await?
         {
             self.say("the webhook configurations name another service, and who leads decides on that");
             self.part.is_ready(true);

@@ -19,6 +19,22 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// The pause between two looks of those who wait.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A process's name in the lease: its replica's, and when it began.
+pub(in crate::reconcile) fn identity(replica: &str) -> String {
+    format!("{replica}_{:x}", Timestamp::now().as_microsecond())
+}
+
+/// Whether a process of this replica holds the lease, or held it last.
+pub(in crate::reconcile) async fn holds(
+    client: Client,
+    namespace: &str,
+    replica: &str,
+) -> kube::Result<bool> {
+    let lease = Api::<Lease>::namespaced(client, namespace).get_opt(NAME).await?;
+    let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+    Ok(holder.is_some_and(|holder| holder.rsplit_once('_').is_some_and(|(name, _)| name == replica)))
+}
+
 /// One replica's hold on the lease.
 pub(in crate::reconcile) struct Holder {
     api: Api<Lease>,
