@@ -148,7 +148,7 @@ fn package_bundle_code(error: &packager::package_bundle::Error) -> Option<u8> {
         | E::Package { .. }
         | E::Dependency { .. }
         | E::ChartName(_) => Some(2),
-        E::NoChart(_) | E::NoImages { .. } => Some(4),
+        E::NoChart(_) | E::NoImages { .. } | E::NoBundle(_) => Some(4),
         E::Schema(_) | E::Artifact(_) => Some(3),
         _ => None,
     }

@@ -20,6 +20,7 @@ use store::Store;
 
 pub use self::closure::stored_chart;
 pub use self::error::Error;
+pub(crate) use self::fetch::write_durably;
 pub use self::plan::{Download, MirrorPlan, Origin};
 use crate::config::MirrorConfig;
 use crate::lock::Lock;

@@ -6,6 +6,7 @@
 //!
 //! `BundleConfig + [store] -> PackageBundle`, then signed: `-> [store]`
 
+mod carry;
 mod publish;
 
 use std::collections::BTreeSet;
@@ -26,8 +27,10 @@ use serde::Deserialize;
 use store::Store;
 
 use crate::mirror::{self, stored_chart};
+use crate::reporter::Reporter;
 use crate::source::ChartImages;
 
+pub use carry::carry;
 pub use publish::{Published, REPOSITORY, listed, publish};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
@@ -93,6 +96,12 @@ pub enum Error {
     /// A chart is not in the store.
     #[error("chart `{0}` is not in the store")]
     NoChart(String),
+    /// The lock cannot be written.
+    #[error("the bundle cannot be added to the lock")]
+    Lock(#[source] Box<mirror::Error>),
+    /// A bundle is not in the store any more.
+    #[error("the bundle {0} is not in the store")]
+    NoBundle(oci::Digest),
     /// Images that a chart renders to are not in the store.
     #[error("chart `{chart}` renders to images that are not in the store: {}", images.join(", "))]
     NoImages {
@@ -242,12 +251,14 @@ impl BundleConfig {
     }
 }
 
-/// Makes the bundle, unsigned.
+/// Makes the bundle, unsigned. A field that should name an image and does not is told to `reporter`: the controller
+/// would install no such object.
 ///
 /// # Errors
 /// When a chart or an image of one is not in the store, or a chart does not render.
-pub fn make(config: &BundleConfig, store: &Store) -> Result<PackageBundle, Error> {
-    let packages = config.packages.iter().map(|offer| package(offer, &config.base, store));
+pub fn make(config: &BundleConfig, store: &Store, reporter: &dyn Reporter) -> Result<PackageBundle, Error> {
+    let site = Site { base: &config.base, store, reporter };
+    let packages = config.packages.iter().map(|offer| package(offer, &site));
     let spec = PackageBundleSpec {
         packages: packages.collect::<Result<_, _>>()?,
         min_controller_version: config.min_controller_version.clone(),
@@ -257,10 +268,18 @@ pub fn make(config: &BundleConfig, store: &Store) -> Result<PackageBundle, Error
     Ok(bundle)
 }
 
-fn package(offer: &OfferText, base: &Path, store: &Store) -> Result<BundlePackage, Error> {
+/// What a package is made from.
+struct Site<'a> {
+    /// Paths are from here.
+    base: &'a Path,
+    store: &'a Store,
+    reporter: &'a dyn Reporter,
+}
+
+fn package(offer: &OfferText, site: &Site<'_>) -> Result<BundlePackage, Error> {
     let (mut versions, mut repositories) = (Vec::new(), BTreeSet::new());
     for chart in &offer.charts {
-        let (repository, version) = version(offer, chart, base, store)?;
+        let (repository, version) = version(offer, chart, site)?;
         versions.push(version);
         repositories.insert(repository);
     }
@@ -277,12 +296,8 @@ fn package(offer: &OfferText, base: &Path, store: &Store) -> Result<BundlePackag
     }
 }
 
-fn version(
-    offer: &OfferText,
-    name: &str,
-    base: &Path,
-    store: &Store,
-) -> Result<(RepositoryName, SourceVersion), Error> {
+fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(RepositoryName, SourceVersion), Error> {
+    let store = site.store;
     let failed = |source| Error::Chart { chart: name.to_owned(), source: Box::new(source) };
     let (repository, tag) = named(name).ok_or_else(|| Error::ChartName(name.to_owned()))?;
     let row = store.resolve(&repository, &Selector::Tag(tag.clone()))?;
@@ -293,12 +308,12 @@ fn version(
     let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(|source| {
         failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
     })?;
-    let images = images(offer, name, &loaded, base, store)?;
+    let images = images(offer, name, &loaded, site)?;
     let version = SourceVersion {
         name: tag.to_string(),
         digest: row.digest.to_string(),
         images: (!images.is_empty()).then_some(images),
-        schema: Some(schema(offer, name, &loaded, base)?),
+        schema: Some(schema(offer, name, &loaded, site.base)?),
         dependencies: (!offer.dependencies.is_empty()).then(|| offer.dependencies.clone()),
     };
     Ok((repository, version))
@@ -310,23 +325,24 @@ fn named(name: &str) -> Option<(RepositoryName, Tag)> {
 }
 
 /// Every image that the chart renders to, by its digest in the store.
-fn images(
-    offer: &OfferText,
-    name: &str,
-    chart: &Chart,
-    base: &Path,
-    store: &Store,
-) -> Result<Vec<VersionImage>, Error> {
+fn images(offer: &OfferText, name: &str, chart: &Chart, site: &Site<'_>) -> Result<Vec<VersionImage>, Error> {
     let render = ChartImages {
-        values: offer.values.iter().map(|path| base.join(path)).collect(),
+        values: offer.values.iter().map(|path| site.base.join(path)).collect(),
         set: offer.set.clone(),
         ..ChartImages::default()
     };
     let found = render.find(chart, name);
     let found = found.map_err(|source| Error::Chart { chart: name.to_owned(), source: Box::new(source) })?;
+    for (place, text) in &found.unusable {
+        let (object, field) = (&place.object, &place.field);
+        site.reporter.warn(&format!(
+            "chart `{name}`: {object} {field}: `{text}` is not an image reference, so the bundle has no image for it; \
+             `values` and `set` say what it is to be"
+        ));
+    }
     let (mut images, mut missing) = (BTreeSet::new(), Vec::new());
     for image in &found.images {
-        match in_store(&image.reference, store)? {
+        match in_store(&image.reference, site.store)? {
             Some(found) => {
                 images.insert(found);
             }

@@ -40,6 +40,9 @@ pub(crate) struct CreateBundle {
         default_value = "eks-anywhere-packages-bundles"
     )]
     pub(crate) repository: oci::RepositoryName,
+    /// A lock of `airlock mirror` to add it to, so that `airlock pack` takes it along.
+    #[arg(long, value_name = "FILE", requires = "publish")]
+    pub(crate) lock: Option<PathBuf>,
     /// Where to write it; standard output unless given or published.
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,

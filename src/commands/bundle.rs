@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use audit::Kind;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle};
-use oci::{Digest, RepositoryName};
-use packager::package_bundle::{BundleConfig, Published, listed, make, publish};
+use oci::Digest;
+use packager::lock::Lock;
+use packager::package_bundle::{BundleConfig, Published, carry, listed, make, publish};
 use serde_json::json;
 use store::Store;
 
@@ -15,6 +16,7 @@ use crate::cli::{Bundle, CreateBundle};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
+use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -36,7 +38,8 @@ pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::
 fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let config = BundleConfig::read(&settings.file)?;
     let store = Store::open_existing(&settings.store.store)?;
-    let draft = serde_json::to_vec(&make(&config, &store)?)?;
+    let lock = settings.lock.as_deref().map(Lock::read).transpose()?;
+    let draft = serde_json::to_vec(&make(&config, &store, &Progress::new(printer))?)?;
     let coverage = if settings.without_source { Coverage::WithoutSource } else { Coverage::Full };
     let key = private(&settings.key, printer)?;
     let signed = sign_bundle(&draft, coverage, &key)?;
@@ -45,24 +48,26 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     for uncovered in signed.uncovered() {
         printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.why()));
     }
-    let into = settings.publish.then_some((&store, &settings.repository));
-    created(&config, &signed, into, settings.to.as_deref(), (work, printer))
-}
-
-fn created(
-    config: &BundleConfig,
-    signed: &SignedBundle,
-    into: Option<(&Store, &RepositoryName)>,
-    to: Option<&Path>,
-    (work, printer): (&mut Work<'_>, &Printer),
-) -> anyhow::Result<Status> {
+    let to = settings.to.as_deref();
     if let Some(path) = to {
         std::fs::write(path, signed.yaml()).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
-    let published = into.map(|(store, repository)| publish(store, repository, config.name(), signed.yaml()));
-    let published = published.transpose()?;
+    let publish = || publish(&store, &settings.repository, config.name(), signed.yaml());
+    let published = settings.publish.then(publish).transpose()?;
+    if let (Some(path), Some(lock), Some(published)) = (&settings.lock, lock, &published) {
+        carry(path, lock, &store, published)?;
+    }
     work.digests(published.iter().map(|published| published.digest.to_string()));
     work.done()?;
+    told(&signed, to, published.as_ref(), printer)
+}
+
+fn told(
+    signed: &SignedBundle,
+    to: Option<&Path>,
+    published: Option<&Published>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
     if to.is_none() && published.is_none() {
         printer.data(signed.yaml())?;
         return Ok(Status::Done);
@@ -70,7 +75,7 @@ fn created(
     let value = json!({ "file": to, "published": published, "notCovered": signed.uncovered() });
     printer.result(&value, |_| {
         let mut text = to.map(|path| format!("wrote {}\n", path.display())).unwrap_or_default();
-        text.extend(published.iter().map(|published| table(std::slice::from_ref(published))));
+        text.extend(published.map(|published| table(std::slice::from_ref(published))));
         text
     })?;
     Ok(Status::Done)

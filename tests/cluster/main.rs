@@ -10,6 +10,8 @@ mod commands;
 #[cfg(test)]
 mod controller;
 #[cfg(test)]
+mod curated;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod images;

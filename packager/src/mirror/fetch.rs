@@ -372,7 +372,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// Temporary file, flush, rename, flush of the folder.
-pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |source| Error::File { path: path.display().to_string(), source };
     let temporary = path.with_extension("lock.new");
     let mut file = File::create(&temporary).map_err(failed)?;

@@ -134,7 +134,7 @@ fn read(store: &Store, digest: &Digest) -> Result<Option<PackageBundle>, Error> 
     Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }
 
-fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+pub(super) fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
     let Some(blob) = store.blob(digest)? else { return Ok(None) };
     let mut bytes = Vec::new();
     let read = blob.file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
