@@ -52,8 +52,9 @@ pub(super) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
     let known = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| stored.record.namespace.as_str());
     let namespace = namespace(plan, known, &chart);
     let seed = seed(newest.as_ref())?;
-    let rendered =
-        render(engine, plan, &chart, &Facts { basis: &basis, namespace: &namespace, seed }).await?;
+    let facts = Facts { basis: &basis, namespace: &namespace, seed };
+    let (plan, rendered) = fitting(engine, plan, &chart, &facts).await?;
+    let plan = &plan;
     let definitions = rendered.crds.iter().map(|definition| definition.content.as_str());
     let definitions = definitions.collect::<Vec<_>>().join("\n---\n");
     let revision = basis.revision;
@@ -114,6 +115,24 @@ fn seed(newest: Option<&Stored>) -> Result<Seed, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
     Ok(Seed { bytes, now })
+}
+
+/// Renders; a chart whose schema does not take what EKS Anywhere adds to every package's values is rendered without.
+async fn fitting(
+    engine: &Engine,
+    plan: &Install,
+    chart: &Arc<Chart>,
+    facts: &Facts<'_>,
+) -> Result<(Install, Rendered), Error> {
+    match render(engine, plan, chart, facts).await {
+        Ok(rendered) => Ok((plan.clone(), rendered)),
+        Err(Error::Chart(helm::Error::Schema { violations })) => {
+            let without = plan.without_registry().ok_or(helm::Error::Schema { violations })?;
+            let rendered = render(engine, &without, chart, facts).await?;
+            Ok((without, rendered))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 struct Facts<'a> {

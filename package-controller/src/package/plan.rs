@@ -12,6 +12,9 @@ pub const IMAGE_REGISTRY: &str = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
 /// Where charts are, unless the bundle or the cluster's settings say otherwise.
 pub const CHART_REGISTRY: &str = "public.ecr.aws/eks-anywhere";
 
+/// The value by which charts of EKS Anywhere take their images from a registry.
+const SOURCE_REGISTRY: &str = "sourceRegistry";
+
 /// An installation, planned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Install {
@@ -33,6 +36,15 @@ pub struct Install {
     pub values: Value,
     /// Names of packages that must be there before.
     pub dependencies: Vec<String>,
+}
+
+impl Install {
+    /// The same without [`SOURCE_REGISTRY`], if it has that.
+    pub(crate) fn without_registry(&self) -> Option<Self> {
+        let mut without = self.clone();
+        without.values.as_object_mut()?.remove(SOURCE_REGISTRY)?;
+        Some(without)
+    }
 }
 
 /// Plans by the active bundle.
@@ -83,27 +95,30 @@ fn given(text: Option<&str>) -> Option<&str> {
 
 /// Charts of EKS Anywhere take their images from `sourceRegistry`; what the user says goes before.
 fn with_registry(mut values: Map<String, Value>, registry: Option<&str>) -> Value {
-    let own = values.get("sourceRegistry").and_then(Value::as_str).is_some_and(|own| !own.is_empty());
+    let own = values.get(SOURCE_REGISTRY).and_then(Value::as_str).is_some_and(|own| !own.is_empty());
     if !own {
-        values.insert("sourceRegistry".to_owned(), json!(registry.unwrap_or(IMAGE_REGISTRY)));
+        values.insert(SOURCE_REGISTRY.to_owned(), json!(registry.unwrap_or(IMAGE_REGISTRY)));
     }
     Value::Object(values)
 }
 
 /// Whether what is installed has other values than are wanted. Secrets for pulling that upstream's controller added
-/// are no difference.
+/// are no difference, nor is the registry where the chart did not take it.
 pub(super) fn differs(wanted: &Value, found: &Value) -> bool {
     const ADDED: &str = "imagePullSecrets";
     if wanted == found {
         return false;
     }
-    let mut found = found.clone();
-    if let Some(table) = found.as_object_mut()
-        && wanted.get(ADDED).is_none()
-    {
-        table.remove(ADDED);
+    let (mut wanted, mut found) = (wanted.clone(), found.clone());
+    if let (Some(wanted), Some(found)) = (wanted.as_object_mut(), found.as_object_mut()) {
+        if !wanted.contains_key(ADDED) {
+            found.remove(ADDED);
+        }
+        if !found.contains_key(SOURCE_REGISTRY) {
+            wanted.remove(SOURCE_REGISTRY);
+        }
     }
-    *wanted != found
+    wanted != found
 }
 
 /// The versions that the bundle lists before this one: its order is from new to old.

@@ -105,6 +105,8 @@ fn what_is_installed_is_updated_when_chart_values_or_release_are_others() {
     // Secrets that upstream's controller added are no change; an unknown release is none either.
     let added = json!({ "sourceRegistry": IMAGE_REGISTRY, "imagePullSecrets": [{"name": "ecr-token"}] });
     assert_eq!(step(&installed, &same, &[], Release::Present(&added)).again, VERY_LONG);
+    // A chart that takes no other values than its own was installed without the registry.
+    assert_eq!(step(&installed, &same, &[], Release::Present(&json!({}))).again, VERY_LONG);
     let unknown = step(&installed, &same, &[], Release::Unknown("timed out"));
     assert_eq!((unknown.status.state, detail(&unknown)), (Some(PackageState::Installed), "timed out"));
     // And what was in the way is not told for ever.
