@@ -8,14 +8,11 @@
 
 mod carry;
 mod publish;
+mod schema;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use flate2::{Compression, GzBuilder};
 use helm::{Chart, Limits};
 use oci::{Reference, RepositoryName, Selector, Tag};
 use package_api::name::PACKAGES_NAMESPACE;
@@ -35,9 +32,6 @@ pub use publish::{Published, REPOSITORY, listed, publish};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
 const KIND: &str = "BundleConfig";
-/// A chart without a schema takes any map.
-const ANY_MAP: &[u8] = br#"{"type":"object"}"#;
-const MOST_SCHEMA_BYTES: usize = 8 << 20;
 
 /// Why a bundle cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +177,7 @@ struct OfferText {
     /// Not for the cluster that manages others.
     #[serde(default)]
     workload_only: bool,
-    /// The JSON Schema of the values; the chart's own when absent.
+    /// The JSON Schema of a package's values; when absent the chart's own, without what it requires.
     schema: Option<PathBuf>,
     /// Values files with which the chart is rendered to learn its images.
     #[serde(default)]
@@ -313,7 +307,7 @@ fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(Repository
         name: tag.to_string(),
         digest: row.digest.to_string(),
         images: (!images.is_empty()).then_some(images),
-        schema: Some(schema(offer, name, &loaded, site.base)?),
+        schema: Some(schema::packed(offer, name, &loaded, site.base)?),
         dependencies: (!offer.dependencies.is_empty()).then(|| offer.dependencies.clone()),
     };
     Ok((repository, version))
@@ -361,22 +355,4 @@ fn in_store(text: &str, store: &Store) -> Result<Option<(String, String)>, Error
     let Ok(repository) = below else { return Ok(None) };
     let row = store.resolve(&repository, &reference.selector())?;
     Ok(row.map(|row| (repository.to_string(), row.digest.to_string())))
-}
-
-/// gzip without a time, and base64: as upstream's generator packs it.
-fn schema(offer: &OfferText, name: &str, chart: &Chart, base: &Path) -> Result<String, Error> {
-    let text = match &offer.schema {
-        Some(path) => {
-            let path = base.join(path);
-            std::fs::read(&path).map_err(|source| Error::Read { path, source })?
-        }
-        None => chart.schema().unwrap_or(ANY_MAP).to_vec(),
-    };
-    let refused = || Error::Schema(name.to_owned());
-    if text.len() > MOST_SCHEMA_BYTES || serde_json::from_slice::<serde_json::Value>(&text).is_err() {
-        return Err(refused());
-    }
-    let mut writer = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
-    writer.write_all(&text).map_err(|_| refused())?;
-    Ok(STANDARD.encode(writer.finish().map_err(|_| refused())?))
 }

@@ -98,6 +98,43 @@ fn a_bundle_made_from_the_store_is_signed_whole_and_found_by_its_tags() {
     works(path, &["store", "check", "--store", "store"]);
 }
 
+/// A drive carries what its lock names, and far from here the bundle is found by its tags.
+#[test]
+fn a_bundle_travels_with_what_it_names() {
+    let folder = with_charts();
+    let path = folder.path();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    for (name, more) in [("v1-35-7", "charts.lock"), ("v1-35-6", "charts.lock"), ("v1-35-7", "charts.lock")] {
+        fs::write(path.join("packages.yaml"), config(name, WEB)).unwrap();
+        works(path, &[&create[..], &["--publish", "--lock", more]].concat());
+    }
+    works(
+        path,
+        &["pack", "--store", "store", "--lock", "charts.lock", "--to", "carried", "--key", "release.key"],
+    );
+    works(path, &["import", "carried", "--trust", "release.yaml", "--store", "away"]);
+    let here = works(path, &["bundle", "list", "--store", "store"]);
+    let away = works(path, &["bundle", "list", "--store", "away"]);
+    assert!(away.contains("v1-35-7, v1-35-latest") && away.contains("v1-35-6"), "{away}");
+    assert_eq!(away, here);
+    works(path, &["store", "check", "--store", "away"]);
+    fails(path, &[&create[..], &["--lock", "charts.lock"]].concat(), 2, "--publish");
+}
+
+/// The controller would install no object with such an image, so whoever makes the bundle should know.
+#[test]
+fn what_should_name_an_image_and_does_not_is_told() {
+    let folder = with_charts();
+    let path = folder.path();
+    let packages = "  - {name: web, charts: ['charts/web:1.0.0'], set: ['tag={{web}}']}\n";
+    fs::write(path.join("packages.yaml"), config("v1-35-7", packages)).unwrap();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    let output = airlock(path, &create);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let words = "Pod/web spec.containers[0].image: `disk.example/team/app:{{web}}` is not an image reference";
+    assert!(output.status.success() && said.contains(words), "{said}");
+}
+
 fn fails_verification(path: &Path) {
     let output = airlock(path, &["verify-manifest", "bundle.yaml", "--trust", "release.yaml"]);
     assert_eq!(output.status.code(), Some(3));
