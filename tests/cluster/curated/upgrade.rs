@@ -1,0 +1,486 @@
+//! The curated packages in a cluster: installed by the controller from the store alone, brought to the next bundle,
+//! where only what changed changes, and back.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use helm::Limits;
+use serde_json::{Value, json};
+
+use super::{BUNDLE, OFFERS, Offer, airlock, bundle, charts, layout, mirror, publish};
+use crate::commands::{AIRLOCK, fails, works};
+use crate::engine;
+use crate::images;
+use crate::rig::{Cluster, Running, free_port, possible, program, require, wait};
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// The bundle after [`BUNDLE`].
+const NEXT: &str = "v1-36-2";
+const METRICS: &str = "registry.k8s.io/metrics-server/metrics-server";
+/// Kinds whose status others write whenever they like.
+const LIVELY: [&str; 5] = ["Deployment", "DaemonSet", "StatefulSet", "APIService", "PersistentVolumeClaim"];
+
+/// A cluster whose images must be signed, its registry, and the controller.
+struct Site {
+    cluster: Cluster,
+    folder: tempfile::TempDir,
+    _controller: Running,
+}
+
+impl Site {
+    fn start() -> Option<Self> {
+        if !possible(false) || !images::possible() || !require(&["helm"]) {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        if !publish(path) {
+            return None;
+        }
+        airlock(path, &["keys", "trust", "release.pub", "--to", "release.yaml"]);
+        let begun = Instant::now();
+        sign(&folder, OFFERS.iter().flat_map(|offer| offer.images).copied());
+        println!("signed in {:.1} s", begun.elapsed().as_secs_f32());
+        let mut cluster = Cluster::start(2);
+        let registry = format!("127.0.0.1:{}", free_port());
+        cluster.serve(&path.join("store"), &registry, &[]);
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/crds");
+        cluster.kubectl(&["apply", "--server-side", "-f", crds]);
+        for name in ["eksa-packages", "eksa-packages-mgmt"] {
+            cluster.kubectl(&["create", "namespace", name]);
+        }
+        let controller = controller(&cluster, &folder, &registry);
+        let settings = json!({
+            "apiVersion": "packages.eks.amazonaws.com/v1alpha1", "kind": "PackageBundleController",
+            "metadata": { "name": "mgmt", "namespace": "eksa-packages" },
+            "spec": { "defaultRegistry": registry, "defaultImageRegistry": registry, "createNamespace": true,
+                "upgradeCheckInterval": "2s", "upgradeCheckShortInterval": "2s" },
+        });
+        let policy = json!({
+            "apiVersion": "airlock.dev/v1alpha1", "kind": "TrustPolicy", "metadata": { "name": "release" },
+            "spec": { "trust": { "keys": [{ "name": "release",
+                "publicKey": fs::read_to_string(path.join("release.pub")).unwrap() }] } },
+        });
+        let site = Self { cluster, folder, _controller: controller };
+        site.applies(&[settings.to_string(), policy.to_string(), volumes()].join("\n---\n"));
+        site.cluster.kubectl(&["wait", "--for=condition=Ready", "trustpolicy/release"]);
+        Some(site)
+    }
+
+    fn applies(&self, yaml: &str) {
+        let (good, said) = self.cluster.apply(yaml);
+        assert!(good, "{said}");
+    }
+
+    fn settings(&self) -> Value {
+        self.cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"]).unwrap()
+    }
+
+    /// Waits until the cluster's settings are in a state.
+    fn until(&self, state: &str, detail: &str) {
+        let begun = Instant::now();
+        loop {
+            let status = self.settings()["status"].take();
+            if status["state"] == state && status["detail"].as_str().unwrap_or_default() == detail {
+                return;
+            }
+            assert!(begun.elapsed() < MINUTE, "{status:#}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("controller.log")).unwrap_or_default()
+    }
+
+    /// Waits until every package is installed, in the revision that is told.
+    fn installed(&self, revisions: &BTreeMap<&str, u32>) {
+        let begun = Instant::now();
+        loop {
+            let found =
+                self.cluster.get(&["packages.packages.eks.amazonaws.com", "-n", "eksa-packages-mgmt"]);
+            let found = found.unwrap();
+            let all = found["items"].as_array().unwrap();
+            let is_done = |package: &Value| {
+                let name = package["metadata"]["name"].as_str().unwrap();
+                package["status"]["state"] == "installed"
+                    && package["status"]["observedGeneration"] == package["metadata"]["generation"]
+                    && self.revisions(name).last() == Some(&(revisions[name], "deployed".to_owned()))
+            };
+            if all.len() == OFFERS.len() && all.iter().all(is_done) {
+                return;
+            }
+            if begun.elapsed() > 2 * MINUTE {
+                let states = self.cluster.kubectl(&["get", "packages", "-A", "-o", "wide"]);
+                panic!("{states}\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Revisions of a package's release, the oldest first, with their states.
+    fn revisions(&self, name: &str) -> Vec<(u32, String)> {
+        let label = format!("owner=helm,name={name}");
+        let found = self.cluster.get(&["secrets", "-n", "eksa-packages", "-l", &label]).unwrap();
+        let label = |item: &Value, name: &str| item["metadata"]["labels"][name].as_str().unwrap().to_owned();
+        let items = found["items"].as_array().unwrap().iter();
+        let mut all: Vec<_> =
+            items.map(|item| (label(item, "version").parse().unwrap(), label(item, "status"))).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The manifest that a record holds.
+    fn manifest(&self, name: &str, revision: u32) -> String {
+        let secret = format!("sh.helm.release.v1.{name}.v{revision}");
+        let secret = self.cluster.get(&["secret", &secret, "-n", "eksa-packages"]).unwrap();
+        let packed = STANDARD.decode(secret["data"]["release"].as_str().unwrap()).unwrap();
+        let packed = STANDARD.decode(packed).unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["manifest"].as_str().unwrap().to_owned()
+    }
+
+    /// The newest manifest of a package.
+    fn newest(&self, name: &str) -> String {
+        self.manifest(name, self.revisions(name).last().unwrap().0)
+    }
+
+    /// Every object of every package, by package and name: what its manifest says, and its mark in the cluster.
+    fn objects(&self) -> BTreeMap<(&'static str, String), (Value, Value)> {
+        let mut all = BTreeMap::new();
+        for offer in &OFFERS {
+            let manifest = self.newest(offer.name);
+            let live = engine::live(&self.cluster, self.folder.path(), &manifest, offer.namespace);
+            let documents = helm::yaml::documents(&manifest, &Limits::default()).unwrap();
+            let said: BTreeMap<_, _> = documents.into_iter().map(|value| (called(&value), value)).collect();
+            assert_eq!(said.len(), live.len(), "{}", offer.name);
+            for object in live {
+                let name = called(&object);
+                all.insert((offer.name, name.clone()), (said[&name].clone(), mark(&object)));
+            }
+        }
+        all
+    }
+
+    /// The same, when nobody works on anything any more.
+    fn calm(&self) -> BTreeMap<(&'static str, String), (Value, Value)> {
+        let mut before = self.objects();
+        wait("the objects to be left alone", MINUTE, || {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = self.objects();
+            let same = now == before;
+            before = now;
+            same.then_some(())
+        });
+        before
+    }
+
+    fn helm(&self, arguments: &[&str]) -> String {
+        let output = Command::new(program("helm"))
+            .args(arguments)
+            .args(["-n", "eksa-packages"])
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            .env("HOME", self.folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn helm_json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.helm(&[arguments, &["-o", "json"]].concat())).unwrap()
+    }
+}
+
+/// An object's kind and name.
+fn called(object: &Value) -> String {
+    format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap())
+}
+
+/// What changes with every write to an object; for kinds of which others write the status, with every other write.
+fn mark(object: &Value) -> Value {
+    let meta = &object["metadata"];
+    if !LIVELY.contains(&object["kind"].as_str().unwrap()) {
+        return json!([meta["uid"], meta["resourceVersion"]]);
+    }
+    let writes = meta["managedFields"].as_array().unwrap();
+    let writes: Vec<_> = writes.iter().filter(|write| write["subresource"] != "status").collect();
+    let annotations: BTreeMap<_, _> = meta["annotations"].as_object().into_iter().flatten().collect();
+    json!([meta["uid"], meta["generation"], writes.len(), annotations, ours(&writes)])
+}
+
+/// When airlock wrote last.
+fn ours(writes: &[&Value]) -> Vec<Value> {
+    let ours = writes.iter().filter(|write| write["operation"] == "Apply");
+    ours.map(|write| json!([write["manager"], write["time"]])).collect()
+}
+
+fn controller(cluster: &Cluster, folder: &tempfile::TempDir, registry: &str) -> Running {
+    let (webhooks, health) = (free_port(), free_port());
+    let log = fs::File::create(folder.path().join("controller.log")).unwrap();
+    let mut command = cluster.command(AIRLOCK);
+    command
+        .args(["controller", "--cluster-name", "mgmt", "--plain-http", "--bundle-trust", "release.yaml"])
+        .args(["--webhook-url", &format!("https://127.0.0.1:{webhooks}")])
+        .args(["--webhook-listen", &format!("127.0.0.1:{webhooks}")])
+        .args(["--health-listen", &format!("127.0.0.1:{health}"), "--registry", registry])
+        .current_dir(folder.path());
+    let running = Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+    wait("the controller", MINUTE, || {
+        let url = format!("http://127.0.0.1:{health}/readyz");
+        let asked = cluster.command("curl").args(["-sf", "-o", "/dev/null", &url]).status();
+        asked.unwrap().success().then_some(())
+    });
+    running
+}
+
+/// Signs images in the store, some at a time.
+fn sign(folder: &tempfile::TempDir, all: impl Iterator<Item = &'static str>) {
+    let all: Vec<_> = all.collect();
+    std::thread::scope(|scope| {
+        for some in all.chunks(all.len().div_ceil(4)) {
+            scope.spawn(move || {
+                for image in some {
+                    airlock(
+                        folder.path(),
+                        &["sign", image, "--store", "store", "--key", "release.key", "--quiet"],
+                    );
+                }
+            });
+        }
+    });
+}
+
+/// Volumes for Harbor's claims, which no provisioner makes here.
+fn volumes() -> String {
+    let volume = |number: usize| {
+        format!(
+            "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: v{number}}}\nspec: {{capacity: {{storage: 10Gi}}, \
+             accessModes: [ReadWriteOnce], hostPath: {{path: /v{number}}}}}\n"
+        )
+    };
+    (0..6).map(volume).collect::<Vec<_>>().join("---\n")
+}
+
+/// Packs a fixture's chart again, with texts of its files replaced; gives the archive's name in the folder.
+fn repack(folder: &Path, offer: &Offer, changes: &[(&str, &str, &str)]) -> String {
+    let read = fs::File::open(charts().unwrap().join(offer.archive)).unwrap();
+    let name = format!("next-{}.tgz", offer.chart);
+    let written = fs::File::create(folder.join(&name)).unwrap();
+    let mut out = tar::Builder::new(flate2::write::GzEncoder::new(written, flate2::Compression::fast()));
+    let mut done = 0;
+    for entry in tar::Archive::new(flate2::read::GzDecoder::new(read)).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let (path, mut header) = (entry.path().unwrap().into_owned(), entry.header().clone());
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        for (file, old, new) in changes {
+            if path.components().skip(1).collect::<PathBuf>() == Path::new(file) {
+                let text = String::from_utf8(bytes).unwrap();
+                assert!(text.contains(old), "{file} has no `{old}`:\n{text}");
+                (bytes, done) = (text.replacen(old, new, 1).into_bytes(), done + 1);
+            }
+        }
+        header.set_size(bytes.len() as u64);
+        out.append_data(&mut header, &path, bytes.as_slice()).unwrap();
+    }
+    out.into_inner().unwrap().finish().unwrap();
+    assert_eq!(done, changes.len());
+    name
+}
+
+/// The bundle after the first: hello in another version with another title, and the chart of metrics-server anew under
+/// its version, with another image by its digest. All else is as it was.
+fn publish_next(folder: &tempfile::TempDir) {
+    let path = folder.path();
+    let offer = |name: &str| OFFERS.iter().find(|offer| offer.name == name).unwrap();
+    let metrics_next = layout(path, METRICS, &format!("{METRICS}:next"));
+    let index = fs::read(path.join(&metrics_next).join("index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let tag = format!("v0.8.1@{}", index["manifests"][0]["digest"].as_str().unwrap());
+    let hello = repack(
+        path,
+        offer("hello-eks-anywhere"),
+        &[
+            ("Chart.yaml", "\nversion: 0.1.0", "\nversion: 0.2.0"),
+            ("values.yaml", "\"Amazon EKS Anywhere\"", "\"Amazon EKS Anywhere, again\""),
+        ],
+    );
+    let metrics = repack(
+        path,
+        offer("metrics-server"),
+        &[("values.yaml", "  tag: \"\"", &format!("  tag: \"{tag}\""))],
+    );
+    mirror(
+        path,
+        &[
+            format!("ociLayout: {{path: {metrics_next}, reference: '{METRICS}:next'}}"),
+            format!("charts: [{{file: {hello}, images: false}}, {{file: {metrics}, images: false}}]"),
+        ],
+    );
+    sign(folder, std::iter::once("registry.k8s.io/metrics-server/metrics-server:next"));
+    let versions = |offer: &'static Offer| match offer.name {
+        "hello-eks-anywhere" => (offer, vec!["0.2.0", offer.version]),
+        _ => (offer, vec![offer.version]),
+    };
+    let offers: Vec<_> = OFFERS.iter().map(versions).collect();
+    bundle(path, NEXT, &offers);
+}
+
+#[test]
+fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and_brought_back() {
+    let begun = Instant::now();
+    let Some(site) = Site::start() else { return };
+    println!("the site took {:.1} s", begun.elapsed().as_secs_f32());
+    let mut revisions: BTreeMap<_, _> = OFFERS.iter().map(|offer| (offer.name, 1)).collect();
+    let begun = Instant::now();
+    site.until("active", "");
+    // `emissary-crds` is for `emissary` to ask for.
+    let wanted: Vec<_> = OFFERS
+        .iter()
+        .filter(|offer| offer.name != "emissary-crds")
+        .map(|offer| offer.package("mgmt"))
+        .collect();
+    site.applies(&wanted.join("---\n"));
+    site.installed(&revisions);
+    println!("{} packages installed in {:.1} s", OFFERS.len(), begun.elapsed().as_secs_f32());
+    is_as_the_bundle_says(&site);
+
+    publish_next(&site.folder);
+    site.until("upgrade available", &format!("{NEXT} available"));
+    let before = site.calm();
+    let upgrade = ["upgrade", "packages", "--cluster", "mgmt", "--bundle-version"];
+    works(&site.cluster, &[&upgrade[..], &[NEXT]].concat());
+    revisions.insert("hello-eks-anywhere", 2);
+    revisions.insert("metrics-server", 2);
+    site.installed(&revisions);
+    println!("upgraded after {:.1} s", begun.elapsed().as_secs_f32());
+    site.until("active", "");
+    let after = site.calm();
+    let expected = ["Deployment/hello-eks-anywhere", "Deployment/metrics-server"];
+    assert_eq!(only_what_changed(&before, &after), expected);
+    is_as_the_bundle_says(&site);
+
+    back(&site, &mut revisions, &after);
+    println!("back after {:.1} s", begun.elapsed().as_secs_f32());
+    read_by_helm(&site, &revisions);
+}
+
+/// The active bundle is usable, objects are as rendered, and pods run the bundle's images by their digests.
+fn is_as_the_bundle_says(site: &Site) {
+    let active = site.settings()["spec"]["activeBundle"].as_str().unwrap().to_owned();
+    let bundle = site.cluster.get(&["packagebundle", &active, "-n", "eksa-packages"]).unwrap();
+    assert_eq!(bundle["status"]["state"], "available");
+    for offer in &OFFERS {
+        let manifest = site.newest(offer.name);
+        let same = engine::is_as(&site.cluster, site.folder.path(), &manifest, offer.namespace);
+        assert_eq!(same, Ok(()), "{}", offer.name);
+    }
+    let packages = bundle["spec"]["packages"].as_array().unwrap().iter();
+    let versions = packages.flat_map(|package| package["source"]["versions"].as_array().unwrap());
+    let images: Vec<_> =
+        versions.flat_map(|version| version["images"].as_array().into_iter().flatten()).collect();
+    let pods = site.cluster.get(&["pods", "-A"]).unwrap();
+    let mut used = 0;
+    for pod in pods["items"].as_array().unwrap() {
+        let containers = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
+        for container in containers.into_iter().flatten().flatten() {
+            let image = container["image"].as_str().unwrap();
+            let (name, digest) = image.split_once('@').unwrap_or_else(|| panic!("{image} of {pod:#}"));
+            let repository = name.rsplit_once(':').unwrap().0;
+            let listed =
+                images.iter().any(|image| image["repository"] == repository && image["digest"] == digest);
+            assert!(listed, "{image} of {}", pod["metadata"]["name"]);
+            used += 1;
+        }
+    }
+    assert!(used > 25, "{used}");
+}
+
+/// The objects that are others by now: exactly those of which the manifest says something else.
+fn only_what_changed(
+    before: &BTreeMap<(&'static str, String), (Value, Value)>,
+    after: &BTreeMap<(&'static str, String), (Value, Value)>,
+) -> Vec<String> {
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    assert!(before.len() > 120, "{}", before.len());
+    let mut changed = Vec::new();
+    for ((package, name), (said, mark)) in before {
+        let (now_said, now_mark) = &after[&(*package, name.clone())];
+        assert_eq!(said == now_said, mark == now_mark, "{package}: {name}\n{mark:#}\n{now_mark:#}");
+        if said != now_said {
+            changed.push(name.clone());
+        }
+    }
+    changed
+}
+
+/// A package's way back, and a cluster's.
+fn back(
+    site: &Site,
+    revisions: &mut BTreeMap<&str, u32>,
+    upgraded: &BTreeMap<(&'static str, String), (Value, Value)>,
+) {
+    let rollback = |name: &str| {
+        works(&site.cluster, &["package", "rollback", name, "--cluster", "mgmt"]);
+    };
+    // hello goes back within the newer bundle, which offers both charts; Harbor's values were changed by mistake.
+    let portal = json!({ "spec": { "config": "portal: {replicas: 2}\n" } }).to_string();
+    let harbor = ["packages.packages.eks.amazonaws.com", "harbor", "-n", "eksa-packages-mgmt"];
+    site.cluster.kubectl(&[&["patch"], &harbor[..], &["--type", "merge", "-p", &portal]].concat());
+    revisions.insert("harbor", 2);
+    site.installed(revisions);
+    assert_ne!(site.manifest("harbor", 2), site.manifest("harbor", 1));
+    for name in ["harbor", "hello-eks-anywhere"] {
+        rollback(name);
+        revisions.insert(name, 3);
+    }
+    site.installed(revisions);
+    for name in ["harbor", "hello-eks-anywhere"] {
+        assert_eq!(site.manifest(name, 3), site.manifest(name, 1), "{name}");
+    }
+
+    let upgrade = ["upgrade", "packages", "--cluster", "mgmt", "--bundle-version", BUNDLE];
+    fails(&site.cluster, &upgrade, 2, &format!("`{BUNDLE}` is older than the active bundle `{NEXT}`"));
+    assert_eq!(site.settings()["spec"]["activeBundle"], NEXT);
+    works(&site.cluster, &[&upgrade[..], &["--allow-downgrade"]].concat());
+    revisions.insert("metrics-server", 3);
+    site.installed(revisions);
+    site.until("upgrade available", &format!("{NEXT} available"));
+    assert_eq!(site.manifest("metrics-server", 3), site.manifest("metrics-server", 1));
+    let others = |name: &str| !["harbor", "hello-eks-anywhere", "metrics-server"].contains(&name);
+    for ((package, name), (_, mark)) in site.calm() {
+        let was = &upgraded[&(package, name.clone())].1;
+        assert!(!others(package) || *was == mark, "{package}: {name}\n{was:#}\n{mark:#}");
+    }
+    is_as_the_bundle_says(site);
+}
+
+fn read_by_helm(site: &Site, revisions: &BTreeMap<&str, u32>) {
+    let listed = site.helm_json(&["list"]);
+    let listed: BTreeMap<_, _> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["name"].as_str().unwrap(), one["revision"].as_str().unwrap().parse().unwrap()))
+        .collect();
+    assert_eq!(listed, *revisions);
+    for (name, revision) in revisions {
+        let history = site.helm_json(&["history", name]);
+        let states = history.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap());
+        let mut expected = vec!["superseded"; *revision as usize - 1];
+        expected.push("deployed");
+        assert_eq!(states.collect::<Vec<_>>(), expected, "{name}");
+        for revision in 1..=*revision {
+            let read = site.helm(&["get", "manifest", name, "--revision", &revision.to_string()]);
+            assert_eq!(read.trim(), site.manifest(name, revision).trim(), "{name}");
+        }
+    }
+}
