@@ -135,7 +135,7 @@ impl World {
     }
 
     fn is_as(&self, manifest: &str, namespace: &str) -> Result<(), String> {
-        is_as(&self.cluster, self.folder.path(), manifest, namespace)
+        self.cluster.is_as(manifest, namespace)
     }
 
     /// Objects of a namespace by kind and name, but for those that every namespace has and what others make.
@@ -147,50 +147,6 @@ impl World {
     }
 }
 
-/// Whether kubectl finds the cluster as a manifest has it, told by the API server itself.
-pub(crate) fn is_as(cluster: &Cluster, folder: &Path, manifest: &str, namespace: &str) -> Result<(), String> {
-    let mut objects = helm::yaml::documents(manifest, &helm::Limits::default()).unwrap();
-    // Kubernetes itself fills in the rules of roles that are the sum of others.
-    for role in objects.iter_mut().filter(|object| object.get("aggregationRule").is_some()) {
-        role.as_object_mut().unwrap().remove("rules");
-    }
-    let objects: Vec<_> = objects.iter().map(helm::yaml::write).collect();
-    let words = ["diff", "--server-side", "--force-conflicts", "--field-manager", "judge"];
-    let (same, said) = about(cluster, folder, &words, &objects.join("---\n"), namespace);
-    if same { Ok(()) } else { Err(said) }
-}
-
-/// What the cluster has of a manifest's objects.
-pub(crate) fn live(cluster: &Cluster, folder: &Path, manifest: &str, namespace: &str) -> Vec<Value> {
-    let (good, said) =
-        about(cluster, folder, &["get", "-o", "json", "--show-managed-fields"], manifest, namespace);
-    assert!(good, "{said}");
-    let found: Value = serde_json::from_str(&said).unwrap();
-    found.get("items").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![found])
-}
-
-/// kubectl about the objects of a manifest: whether it succeeded, and all that it printed.
-fn about(
-    cluster: &Cluster,
-    folder: &Path,
-    words: &[&str],
-    manifest: &str,
-    namespace: &str,
-) -> (bool, String) {
-    let (file, config) =
-        (folder.join(format!("{namespace}.yaml")), folder.join(format!("{namespace}.config")));
-    std::fs::write(&file, manifest).unwrap();
-    // With a namespace as an argument, kubectl refuses objects of another.
-    std::fs::copy(cluster.kubeconfig(), &config).unwrap();
-    let kubectl = |words: &[&str]| {
-        let output = cluster.command("kubectl").env("KUBECONFIG", &config).args(words).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        (output.status.success(), said.into_owned())
-    };
-    kubectl(&["config", "set-context", "--current", "--namespace", namespace]);
-    kubectl(&[words, &["-f", file.to_str().unwrap()]].concat())
-}
-
 fn done(engine: &Engine, world: &World, plan: &Install, limits: &Limits) -> (Prepared, Record) {
     world.runtime.block_on(async {
         let prepared = engine.prepare(plan).await.unwrap_or_else(|error| panic!("{}", error.words()));
@@ -200,7 +156,7 @@ fn done(engine: &Engine, world: &World, plan: &Install, limits: &Limits) -> (Pre
 }
 
 /// Charts of the curated packages, which lie outside of the repository.
-fn fixture(name: &str) -> Option<PathBuf> {
+pub(crate) fn fixture(name: &str) -> Option<PathBuf> {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let shared = std::env::var_os("AIRLOCK_SHARED").map_or_else(default, PathBuf::from);
     let file = shared.join("fixtures/charts").join(name);

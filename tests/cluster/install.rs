@@ -27,8 +27,17 @@ impl Site {
 
     /// A cluster apart, the registry in it, keys, and a real node that pulls from it alone.
     pub(crate) fn new() -> Self {
-        let mut cluster = Cluster::apart(1);
-        let folder = tempfile::tempdir().unwrap();
+        let site = Self::serving(Cluster::apart(1), tempfile::tempdir().unwrap());
+        let pause = site.path("pause");
+        images::busybox(&pause, &["sleep", "100000"]);
+        site.push(&pause, "pause:1");
+        works(&site.cluster, &["keys", "generate", "release"]);
+        works(&site.cluster, &["keys", "generate", "other"]);
+        site.with_node(&["--mirror", "registry.example"], &format!("{REGISTRY}/pause:1"))
+    }
+
+    /// The registry of the folder's `store`, which is made if it is not there.
+    pub(crate) fn serving(mut cluster: Cluster, folder: tempfile::TempDir) -> Self {
         let store = folder.path().join("store").display().to_string();
         let serve = [
             "serve",
@@ -42,27 +51,27 @@ impl Site {
             NODE,
         ];
         cluster.run_words("registry", AIRLOCK, &serve);
-        let ca = folder.path().join("store/tls/ca.crt");
-        wait("the registry", Duration::from_secs(30), || {
-            let url = format!("https://{REGISTRY}/v2/");
-            let ca = ca.display().to_string();
-            cluster
-                .command("curl")
-                .args(["-sf", "--cacert", &ca, &url])
-                .output()
-                .ok()?
-                .status
-                .success()
-                .then_some(())
-        });
         let site = Self { cluster, folder };
-        let pause = site.path("pause");
-        images::busybox(&pause, &["sleep", "100000"]);
-        site.push(&pause, "pause:1");
-        works(&site.cluster, &["keys", "generate", "release"]);
-        works(&site.cluster, &["keys", "generate", "other"]);
-        let certs = site.certs();
-        site_node(site, &certs)
+        wait("the registry", Duration::from_secs(30), || site.asks("").then_some(()));
+        site
+    }
+
+    /// Whether the registry has something, by its path below `/v2/`.
+    pub(crate) fn asks(&self, path: &str) -> bool {
+        let ca = self.path("store/tls/ca.crt").display().to_string();
+        let url = format!("https://{REGISTRY}/v2/{path}");
+        let answer =
+            self.cluster.command("curl").args(["-sf", "-o", "/dev/null", "--cacert", &ca, &url]).output();
+        answer.unwrap().status.success()
+    }
+
+    /// A real node that pulls from the registry alone; `mirrors` says for which others it stands. Pods of airlock
+    /// must not go to the node that runs nothing.
+    pub(crate) fn with_node(mut self, mirrors: &[&str], sandbox: &str) -> Self {
+        let certs = self.certs(mirrors);
+        self.cluster.start_node(&certs, sandbox);
+        self.cordon(true);
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -70,23 +79,12 @@ impl Site {
     }
 
     /// What `airlock config` prints for containerd, where this test's containerd looks.
-    fn certs(&self) -> PathBuf {
+    fn certs(&self, mirrors: &[&str]) -> PathBuf {
         let (ca, to) =
             (self.path("store/tls/ca.crt").display().to_string(), self.path("node").display().to_string());
         let registry = format!("https://{REGISTRY}");
-        let config = [
-            "config",
-            "containerd",
-            "--registry",
-            &registry,
-            "--ca-file",
-            &ca,
-            "--mirror",
-            "registry.example",
-            "--output-dir",
-            &to,
-        ];
-        works(&self.cluster, &config);
+        let config = ["config", "containerd", "--registry", &registry, "--ca-file", &ca, "--output-dir", &to];
+        works(&self.cluster, &[&config[..], mirrors].concat());
         let certs = self.path("node/etc/containerd/certs.d");
         for entry in std::fs::read_dir(&certs).unwrap().flatten() {
             let hosts = entry.path().join("hosts.toml");
@@ -170,16 +168,9 @@ impl Site {
         format!("{pods}\n{}", String::from_utf8_lossy(&logs.stdout))
     }
 
-    fn cordon(&self, on: bool) {
+    pub(crate) fn cordon(&self, on: bool) {
         self.cluster.kubectl(&[if on { "cordon" } else { "uncordon" }, "fake-0"]);
     }
-}
-
-/// Pods of airlock must not go to the node that runs nothing.
-fn site_node(mut site: Site, certs: &Path) -> Site {
-    site.cluster.start_node(certs, &format!("{REGISTRY}/pause:1"));
-    site.cordon(true);
-    site
 }
 
 #[test]

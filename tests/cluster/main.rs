@@ -8,15 +8,21 @@ mod between;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod compare;
+#[cfg(test)]
 mod controller;
 #[cfg(test)]
 mod curated;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod fence;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod install;
+#[cfg(test)]
+mod journey;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]

@@ -63,11 +63,17 @@ impl Cluster {
 
     /// A control plane in a network namespace with no way out, where [`Self::start_node`] adds a real node.
     pub(crate) fn apart(nodes: usize) -> Self {
+        Self::fenced(nodes, |_| ())
+    }
+
+    /// The same; `fence` is put up before anything runs.
+    pub(crate) fn fenced(nodes: usize, fence: impl FnOnce(&Self)) -> Self {
         let name = format!("airlock-{}-{}", std::process::id(), free_port());
         done(Command::new("ip").args(["netns", "add", &name]));
         let mut cluster = Self::empty(Net::Own(name), 6443);
         done(cluster.command("ip").args(["link", "set", "lo", "up"]));
         done(cluster.command("ip").args(["address", "add", &format!("{NODE}/32"), "dev", "lo"]));
+        fence(&cluster);
         cluster.control_plane();
         cluster.kwok(nodes);
         cluster
@@ -449,7 +455,7 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn done(command: &mut Command) {
+pub(crate) fn done(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
 }

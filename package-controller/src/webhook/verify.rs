@@ -188,11 +188,11 @@ impl Judge {
         if let Some(judged) = known {
             return judged.why_not.map_or(Ok(()), |why| Err(why.to_string()));
         }
-        let place = place(&self.context, &reference);
+        let (place, names) = (place(&self.context, &reference), names(&self.context, &reference));
         let (digest, policy, metrics) = (digest.clone(), Arc::clone(policy), self.metrics.clone());
         let ask = || async move {
             metrics.asked_registry();
-            check(&place?, &digest, &name, &policy).await
+            check(&place?, &digest, &names, &policy).await
         };
         let keep = |judged: &Judged| judged.why_not.as_ref().map(|_| REFUSED);
         match tokio::time::timeout(DEADLINE, self.verdicts.ask(key, keep, ask)).await {
@@ -318,11 +318,19 @@ fn place(context: &Context, reference: &Reference) -> Result<Place, String> {
     Ok(Place::Registry(context.registry.clone(), host, repository))
 }
 
+/// The names under which an image may be signed: its own and, in the mirror that stands for all, that of its upstream.
+fn names(context: &Context, reference: &Reference) -> Vec<ImageName> {
+    match context.settings.mirror.as_ref().filter(|mirror| *mirror == reference.host()) {
+        Some(mirror) => evidence::gate::names(reference.repository(), Some(mirror)),
+        None => vec![ImageName::from(reference)],
+    }
+}
+
 /// Asks the registry, and judges what it has.
 async fn check(
     place: &Place,
     digest: &Digest,
-    name: &ImageName,
+    names: &[ImageName],
     policy: &Compiled,
 ) -> Result<Judged, String> {
     let Rules { trust, predicates, .. } = policy.rules.as_ref().map_err(Clone::clone)?;
@@ -334,22 +342,21 @@ async fn check(
         }
     };
     for predicate_type in predicates {
-        let question = Question {
-            digest,
-            name,
-            name_rule: NameRule::Required,
-            predicate_type,
-            gate: Gate::Pull,
-            newest_policy: policy.newest,
+        let verdict = |name| {
+            let (name_rule, gate, newest_policy) = (NameRule::Required, Gate::Pull, policy.newest);
+            let question = Question { digest, name, name_rule, predicate_type, gate, newest_policy };
+            judge(collected.clone(), trust, &question)
         };
-        let verdict = judge(collected.clone(), trust, &question);
-        if verdict.decision.satisfied {
+        let verdicts: Vec<_> = names.iter().map(verdict).collect();
+        if verdicts.iter().any(|verdict| verdict.decision.satisfied) {
             continue;
         }
         good = false;
-        verdict.decision.why_not.iter().for_each(|reason| add(reason.to_string()));
-        verdict.refused.into_iter().for_each(|refused| add(refused.why));
-        verdict.skipped.into_iter().for_each(|skipped| add(format!("{}: {}", skipped.at, skipped.why)));
+        for verdict in verdicts {
+            verdict.decision.why_not.iter().for_each(|reason| add(reason.to_string()));
+            verdict.refused.into_iter().for_each(|refused| add(refused.why));
+            verdict.skipped.into_iter().for_each(|skipped| add(format!("{}: {}", skipped.at, skipped.why)));
+        }
     }
     why.truncate(MOST_REASONS);
     let why_not = (!good).then(|| Arc::from(why.join(", ")));

@@ -120,7 +120,8 @@ fn unmet(verdict: Option<&Verdict>, predicate_type: &str, asking: &Asking<'_>) -
 
 /// The names under which an image of a repository may be signed: that of its upstream, where the repository is named
 /// after one (`HOST/PATH`, a port after a hyphen), and that in this registry.
-fn names(repository: &RepositoryName, host: Option<&RegistryHost>) -> Vec<ImageName> {
+#[must_use]
+pub fn names(repository: &RepositoryName, host: Option<&RegistryHost>) -> Vec<ImageName> {
     let mut names = Vec::new();
     if let Some((first, path)) = repository.as_str().split_once('/')
         && (first.contains('.') || first == "localhost" || first.starts_with("localhost-"))

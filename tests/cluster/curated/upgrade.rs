@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use super::{BUNDLE, OFFERS, Offer, airlock, bundle, charts, layout, mirror, publish};
 use crate::commands::{AIRLOCK, fails, works};
-use crate::engine;
 use crate::images;
 use crate::rig::{Cluster, Running, free_port, possible, program, require, wait};
 
@@ -157,7 +156,7 @@ impl Site {
         let mut all = BTreeMap::new();
         for offer in &OFFERS {
             let manifest = self.newest(offer.name);
-            let live = engine::live(&self.cluster, self.folder.path(), &manifest, offer.namespace);
+            let live = self.cluster.live(&manifest, offer.namespace);
             let documents = helm::yaml::documents(&manifest, &Limits::default()).unwrap();
             let said: BTreeMap<_, _> = documents.into_iter().map(|value| (called(&value), value)).collect();
             assert_eq!(said.len(), live.len(), "{}", offer.name);
@@ -380,7 +379,7 @@ fn is_as_the_bundle_says(site: &Site) {
     assert_eq!(bundle["status"]["state"], "available");
     for offer in &OFFERS {
         let manifest = site.newest(offer.name);
-        let same = engine::is_as(&site.cluster, site.folder.path(), &manifest, offer.namespace);
+        let same = site.cluster.is_as(&manifest, offer.namespace);
         assert_eq!(same, Ok(()), "{}", offer.name);
     }
     let packages = bundle["spec"]["packages"].as_array().unwrap().iter();
