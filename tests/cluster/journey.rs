@@ -85,7 +85,6 @@ fn arrives(source: &Source) -> Site {
 /// With a policy by which nothing runs that neither the source nor the site has signed, and never by a tag alone.
 fn installs_the_controller(site: &Site) {
     let cluster = &site.cluster;
-    works(cluster, &["keys", "generate", "site"]);
     let key = |name: &str| json!({ "name": name, "publicKey": std::fs::read_to_string(cluster.path(&format!("{name}.pub"))).unwrap() });
     let policy = json!({
         "apiVersion": "airlock.dev/v1alpha1", "kind": "TrustPolicy", "metadata": { "name": "site" },
@@ -111,10 +110,7 @@ fn asks_for_packages(site: &Site) {
     let set = ["--target-namespace", "hello", "--set", "tag=v1", "--set", "title=Hello out there", "--set"];
     works(cluster, &[&install[..], &set, &[own.as_str()]].concat());
     works(cluster, &by_charts(&["rights", "--apply"]));
-    wait("hello's pod", Duration::from_mins(1), || {
-        let pods = cluster.get(&["pods", "-n", "hello"])?;
-        (pods["items"][0]["spec"]["nodeName"] == "n1").then_some(())
-    });
+    installed(site, "hello");
     cluster.kubectl(&["taint", "node", "n1", "site.example/real=:NoSchedule"]);
     site.cordon(false);
     volumes(cluster);
@@ -203,8 +199,8 @@ fn installed(site: &Site, name: &str) {
                 "-n",
                 NAMESPACE,
             ]);
-            let (_, pods) = site.cluster.tries(&["get", "pods", "-A", "-o", "wide"]);
-            panic!("{name} is not installed: {told}\n{pods}\n{}", site.controller());
+            let (_, all) = site.cluster.tries(&["get", "pods,events", "-A", "-o", "wide"]);
+            panic!("{name} is not installed: {told}\n{all}\n{}", site.controller());
         }
         std::thread::sleep(Duration::from_millis(200));
     }

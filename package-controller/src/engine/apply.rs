@@ -90,7 +90,10 @@ async fn plan(
     owner: Owner<'_>,
     conflicts: Conflicts,
 ) -> Result<Planned, Error> {
-    let Some(live) = cluster.get(&object).await? else { return Ok(Planned { object, act: Act::Apply }) };
+    let Some(live) = cluster.get(&object).await? else {
+        may(cluster, &object, conflicts).await?;
+        return Ok(Planned { object, act: Act::Apply });
+    };
     if is_leaving(&live) {
         return Ok(Planned { object, act: Act::Prepare });
     }
@@ -99,7 +102,7 @@ async fn plan(
     let conflicts = if adopted { Conflicts::Take } else { conflicts };
     let after = match cluster.apply(&object, Run::Dry, conflicts).await {
         Ok(after) => Some(after),
-        Err(error @ Error::Conflict { .. }) => return Err(error),
+        Err(error @ (Error::Conflict { .. } | Error::Rights { .. })) => return Err(error),
         // What is wrong now may be right once the definitions that come along are there; if not, it is told then.
         Err(error) if code(&error).is_some() => None,
         Err(error) => return Err(error),
@@ -111,6 +114,18 @@ async fn plan(
         _ => Act::Apply,
     };
     Ok(Planned { object, act })
+}
+
+/// Whether an object that is not there may be made. What else is wrong is told when it is made: the namespace or a
+/// definition may be missing that comes before.
+async fn may(cluster: &Cluster, object: &Object, conflicts: Conflicts) -> Result<(), Error> {
+    if cluster.discovery().await?.resource(&object.api_version, &object.kind).is_none() {
+        return Ok(());
+    }
+    match cluster.apply(object, Run::Dry, conflicts).await {
+        Err(error @ Error::Rights { .. }) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn is_leaving(live: &Value) -> bool {

@@ -201,7 +201,7 @@ impl Cluster {
         let body = value.to_string().into_bytes();
         let action = format!("apply {object}");
         let ask = Ask { action, method: Method::PATCH, path, content: APPLY, accept: JSON, body: &body };
-        self.ask(&ask).await.map_err(|error| conflict(object, error))
+        self.ask(&ask).await.map_err(|error| rights(object, conflict(object, error)))
     }
 
     /// Makes a namespace, unless somebody was faster. Applying it would take the right to patch every namespace.
@@ -268,4 +268,24 @@ fn conflict(object: &Object, error: Error) -> Error {
     } else {
         error
     }
+}
+
+/// What the API server's authorizer refuses, told as a lack of rights; what admission refuses stays as it is.
+fn rights(object: &Object, error: Error) -> Error {
+    match error {
+        Error::Kube { source, .. } if is_lack_of_rights(&source) => {
+            Error::Rights { object: object.to_string(), source }
+        }
+        error => error,
+    }
+}
+
+/// The refusals of RBAC have no reason of their own: that somebody may not do it, that he may not grant what he does
+/// not hold, and that only who may do everything may make a role that is the sum of others.
+fn is_lack_of_rights(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let text = &status.message;
+    let refused = text.contains(" cannot ") && text.contains(" resource \"");
+    status.code == 403
+        && (refused || text.contains("attempting to grant RBAC permissions not currently held"))
 }

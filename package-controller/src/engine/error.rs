@@ -17,6 +17,17 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The controller has no right to an object.
+    #[error(
+        "no right to apply {object}: a person grants what packages need by `airlock package rights --apply`"
+    )]
+    Rights {
+        /// The object.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
     /// The API server took too long.
     #[error("cannot {action}: the API server sent no answer in {seconds} s")]
     Silent {

@@ -10,6 +10,7 @@ use oci::Digest;
 use serde_json::Value;
 
 use super::lookup::Asking;
+use super::object::{Owner, read};
 use super::record::{Seed, Stored};
 use super::storage::{Revisions, Storage, last, now};
 use super::{Engine, Error, Prepared, Status};
@@ -95,6 +96,19 @@ impl Prepared {
             all.extend(found.into_iter().filter(|object| !object.is_null()));
         }
         Ok(all)
+    }
+
+    /// The roles that are the sum of others, as the release has them. Kubernetes lets only those make or change them
+    /// who may do everything.
+    ///
+    /// # Errors
+    /// When what was rendered is no YAML, or no object.
+    pub fn sums(&self) -> Result<Vec<Value>, Error> {
+        let owner = Owner { release: &self.plan.release, namespace: &self.namespace };
+        let mut sums = read(&self.manifest, &self.namespace)?;
+        sums.retain(|object| object.value.get("aggregationRule").is_some_and(Value::is_object));
+        sums.iter_mut().for_each(|role| role.own(owner));
+        Ok(sums.into_iter().map(|role| role.value).collect())
     }
 }
 

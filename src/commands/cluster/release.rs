@@ -301,10 +301,16 @@ async fn rights(
         let hint = "without --apply they are printed for whoever the controller is there; apply them in that cluster";
         return Err(Usage { message, hint }.into());
     }
-    let mut objects = Vec::new();
+    let (mut objects, mut sums) = (Vec::new(), Vec::new());
     for package in wanted(&cluster) {
         match cluster.prepare(&package).await {
-            Ok(prepared) => objects.extend(prepared.objects()?),
+            Ok(prepared) => {
+                objects.extend(prepared.objects()?);
+                // What belongs to a release is not made for a package that nobody asked for.
+                if cluster.packages.iter().any(|asked| asked.name() == package.name()) {
+                    sums.extend(prepared.sums()?);
+                }
+            }
             // A chart that needs values before it renders brings its rights once there is a package with them.
             Err(error) => {
                 let words = package_controller::causes(error.as_ref()).join(": ");
@@ -317,7 +323,14 @@ async fn rights(
         printer.complain(&format!("warning: {} is not covered: {}", excess.object, excess.reason));
     }
     let subject = cluster.target.subject().await?;
-    let manifests = granted(&settings.cluster.cluster, &derived.rules, &subject);
+    let mut manifests = granted(&settings.cluster.cluster, &derived.rules, &subject);
+    for role in sums {
+        printer.complain(&format!(
+            "note: {} is among these, because the controller may not make it",
+            called(&role)
+        ));
+        manifests.push(role);
+    }
     if let Some(work) = work {
         for manifest in &manifests {
             applied(&cluster.client, manifest, MANAGER, Change::Made).await?;
