@@ -200,6 +200,12 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// Why another process saw it fail.
+    #[error("{reason}")]
+    Earlier {
+        /// What it wrote down.
+        reason: String,
+    },
     /// No randomness.
     #[error("the system gives no random numbers")]
     Random,

@@ -1,6 +1,7 @@
 //! Installing and upgrading: which revision is next, and how it gets there.
 
 mod next;
+mod undo;
 
 use helm::HookEvent;
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::record::Stored;
 use super::remove::{leftovers, remove};
 use super::storage::{Revisions, Storage, last, now};
 use super::wait::{self, Until};
-use super::{Conflicts, Engine, Error, Limits, OnFailure, Prepared, Record, Status, uninstall};
+use super::{Conflicts, Engine, Error, Limits, Prepared, Record, Status, uninstall};
 
 /// See [`Engine::install`].
 pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
@@ -22,6 +23,10 @@ pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limit
     let storage = Storage::new(&engine.cluster, plan.release_namespace, &plan.release);
     let mut revisions = storage.list().await?;
     let mut newest = storage.newest().await?;
+    if let Some(failed) = undo::unfinished(&storage, newest.as_ref(), prepared).await? {
+        let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
+        return work.undo_on(failed, newest).await;
+    }
     if next(newest.as_ref(), prepared, limits, now()) == Next::Clear {
         uninstall::uninstall(engine, plan.release_namespace, &plan.release, limits).await?;
         (revisions, newest) = (Revisions::new(), None);
@@ -275,37 +280,6 @@ impl Work<'_> {
             }
         }
         self.storage.trim(self.limits.history).await
-    }
-
-    /// A revision that failed is written down as such; then the release goes back, or away.
-    async fn fail(&self, mut stored: Stored, error: Error) -> Result<Record, Error> {
-        let was = stored.record.status;
-        let revision = stored.record.revision;
-        stored.set(Status::Failed, &error.words());
-        self.storage.update(&mut stored).await?;
-        let name = &stored.record.name;
-        let outcome = if self.limits.on_failure == OnFailure::Leave || was == Status::PendingRollback {
-            "it was left as it is".to_owned()
-        } else {
-            let revisions = self.storage.list().await?;
-            let good = last(&revisions, Status::was_good);
-            let again =
-                Limits { on_failure: OnFailure::Leave, conflicts: Conflicts::Take, ..self.limits.clone() };
-            let (done, result) = if let Some(good) = good {
-                let work = Work { limits: &again, until: Until::after(again.timeout), ..*self };
-                let result = Box::pin(work.rollback(good, stored.clone())).await.map(|_| ());
-                (format!("the release is back at revision {good}"), result)
-            } else {
-                let namespace = &stored.record.release_namespace;
-                let result = uninstall::uninstall(self.engine, namespace, name, &again).await;
-                ("what was installed is gone again".to_owned(), result)
-            };
-            match result {
-                Ok(()) => done,
-                Err(error) => format!("and the way back failed: {}", error.words()),
-            }
-        };
-        Err(Error::Failed { revision, outcome, source: Box::new(error) })
     }
 }
 

@@ -227,6 +227,13 @@ fn packages_are_refused_in_the_contract_s_words() {
     refuses(&package(&version), &words);
     let words = "package my-hello-eks-anywhere should only be installed on a workload cluster";
     refuses(&package(&json!({"packageName": "away"})), words);
+    // One release is one package's, though the cluster has two namespaces of packages.
+    let plain = read("package_webhook_valid_config.yaml")["spec"].clone();
+    let twin = |namespace: &str| of_kind("Package", "twin", namespace, &plain);
+    site.create(&twin("eksa-packages-cluster01"), false).unwrap();
+    let taken = "package twin failed validation with error: the release twin of cluster cluster01 is that of package \
+                 eksa-packages-cluster01/twin already; choose another name";
+    site.refuses(&twin("eksa-packages"), &["vpackage.kb.io", taken]);
     let words = "error validating configurations - (root): Additional property fakeConfig is not allowed";
     refuses(&read("package_webhook_invalid_config.yaml"), words);
     refuses(

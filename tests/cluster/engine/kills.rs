@@ -227,6 +227,7 @@ async fn failure(world: &World, kube: &kube::Client, plans: &[Install; 2], befor
     let plan = named(&plans[1]);
     let step = Step::Fails(&plan);
     let killed = interrupted(world, before, &step).await;
+    let then = engine().current(RECORDS, &release).await.unwrap().unwrap();
     let error = step.run(&engine()).await.unwrap_err();
     let words = error.to_string();
     assert!(words.contains("failed; the release is back at revision"), "{release}: {words}");
@@ -237,6 +238,10 @@ async fn failure(world: &World, kube: &kube::Client, plans: &[Install; 2], befor
     let deployed =
         history.iter().filter(|record| record.status == Status::Deployed || record.status.is_pending());
     assert_eq!(deployed.count(), 1, "{release}");
+    // What failed is not begun anew before it is undone.
+    let undone = then.status == Status::Deployed && then.revision == 3;
+    let states: Vec<_> = history.iter().map(|record| record.status).collect();
+    assert_eq!(states.len(), if undone { 5 } else { 3 }, "{release}: {states:?}");
     killed
 }
 
