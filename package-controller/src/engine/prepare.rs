@@ -107,7 +107,9 @@ impl Prepared {
         let owner = Owner { release: &self.plan.release, namespace: &self.namespace };
         let mut sums = read(&self.manifest, &self.namespace)?;
         sums.retain(|object| object.value.get("aggregationRule").is_some_and(Value::is_object));
-        sums.iter_mut().for_each(|role| role.own(owner));
+        for role in &mut sums {
+            role.own(owner);
+        }
         Ok(sums.into_iter().map(|role| role.value).collect())
     }
 }

@@ -74,19 +74,16 @@ impl Work<'_> {
         let again =
             Limits { on_failure: OnFailure::Leave, conflicts: Conflicts::Take, ..self.limits.clone() };
         let work = Work { limits: &again, until: Until::after(again.timeout), ..*self };
-        let (done, result) = match (good, back) {
-            (Some(good), back) => {
-                let result = match back {
-                    Some(back) => Box::pin(work.begun(&back).roll_on(back)).await,
-                    None => Box::pin(work.rollback(good, failed.clone())).await,
-                };
-                (format!("the release is back at revision {good}"), result.map(drop))
-            }
-            (None, _) => {
-                let (namespace, name) = (&failed.record.release_namespace, &failed.record.name);
-                let result = uninstall::uninstall(self.engine, namespace, name, &again).await;
-                ("what was installed is gone again".to_owned(), result)
-            }
+        let (done, result) = if let Some(good) = good {
+            let result = match back {
+                Some(back) => Box::pin(work.begun(&back).roll_on(back)).await,
+                None => Box::pin(work.rollback(good, failed.clone())).await,
+            };
+            (format!("the release is back at revision {good}"), result.map(drop))
+        } else {
+            let (namespace, name) = (&failed.record.release_namespace, &failed.record.name);
+            let result = uninstall::uninstall(self.engine, namespace, name, &again).await;
+            ("what was installed is gone again".to_owned(), result)
         };
         match result {
             Ok(()) => Ok(done),
