@@ -3,6 +3,7 @@
 //! One cluster serves all tests: each test has a management cluster of its own name, and its controller sees that one
 //! only, by what stands between it and the API server.
 
+mod adverse;
 mod by_hand;
 mod faults;
 mod life;

@@ -152,8 +152,7 @@ fn replaced(cluster: &Cluster, load: &Load) {
     let pod = pod.split('_').next().unwrap_or_default();
     cluster.tries(&["delete", "pod", pod, "-n", "eksa-packages"]);
     both_are_ready(cluster);
-    // The last to go may still be about it.
-    std::thread::sleep(Duration::from_secs(12));
+    wait("the end of those that were replaced", MINUTE, || (pods(cluster).len() == 2).then_some(()));
     let (asked, failed) = load.take(begun);
     println!("{asked} pods admitted while replicas were replaced: {} failed", failed.len());
     assert!(asked > 500, "{asked}");
@@ -187,7 +186,8 @@ fn webhooks_killed(cluster: &Cluster, load: &Load) {
         load.take(Instant::now());
         let begun = Instant::now();
         kill(&pod, WEBHOOKS);
-        std::thread::sleep(Duration::from_secs(8));
+        std::thread::sleep(Duration::from_secs(4));
+        both_are_ready(cluster);
         let (asked, failed) = load.take(begun);
         println!("a replica's webhooks were killed: {}", told(asked, &failed));
         assert!(failed.iter().all(|(_, said)| said.contains("failed calling webhook")), "{failed:#?}");
@@ -219,6 +219,9 @@ fn all_killed(cluster: &Cluster, load: &Load, socket: &Path) {
 
 /// How many failed, why, and when the last of each kind did.
 fn told(asked: usize, failed: &[(f64, String)]) -> String {
+    if failed.is_empty() {
+        return format!("none of {asked} failed");
+    }
     let mut kinds = BTreeMap::<&str, (usize, f64)>::new();
     for (at, said) in failed {
         // Without the addresses.

@@ -219,12 +219,23 @@ fn list(fields: &[(String, String)]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
+/// Whether somebody deletes the namespace: once it is gone, who tries again makes it again.
+fn is_namespace_going(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let Some(details) = &status.details else { return false };
+    match status.code {
+        403 => details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"),
+        404 => details.kind == "namespaces",
+        _ => false,
+    }
+}
+
 impl Error {
     /// Whether trying again without any change may help: the cluster or the registry is not well.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Kube { source, .. } => super::cluster::is_transient(source),
+            Self::Kube { source, .. } => super::cluster::is_transient(source) || is_namespace_going(source),
             Self::Silent { .. } | Self::Changed { .. } | Self::Busy { .. } | Self::Pull { .. } => true,
             _ => false,
         }
