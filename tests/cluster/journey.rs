@@ -19,7 +19,7 @@ const NAMESPACE: &str = "eksa-packages-mgmt";
 
 #[test]
 fn packages_go_from_a_connected_side_over_a_drive_into_a_cluster_without_a_way_out() {
-    if !Site::possible() || !require(&["nft"]) {
+    if !Site::possible() || !require(&["nft", "helm"]) {
         return;
     }
     let mut clock = Clock(Instant::now());
@@ -33,8 +33,7 @@ fn packages_go_from_a_connected_side_over_a_drive_into_a_cluster_without_a_way_o
     for (package, namespace, _) in PACKAGES_AT {
         installed(&site, package);
         clock.tells(package);
-        let rendered = works(&site.cluster, &by_charts(&["render", package]));
-        assert_eq!(site.cluster.is_as(&rendered, namespace), Ok(()), "{package}");
+        assert_eq!(site.cluster.is_as(&rendered(&site.cluster, package), namespace), Ok(()), "{package}");
     }
     clock.tells("every object is as rendered");
     answers(&site.cluster);
@@ -204,6 +203,18 @@ fn installed(site: &Site, name: &str) {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// What the chart comes to. Harbor's looks its own secrets up, and has other checksums of them the second time, under
+/// Helm as here: of that the release's own manifest is taken, by Helm.
+fn rendered(cluster: &Cluster, name: &str) -> String {
+    if name != "harbor" {
+        return works(cluster, &by_charts(&["render", name]));
+    }
+    let output =
+        cluster.command("helm").args(["get", "manifest", name, "-n", "eksa-packages"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The page has what the package's settings say; it comes by the pod's address and by the service's.
