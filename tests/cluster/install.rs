@@ -178,7 +178,7 @@ fn the_controller_is_installed_answers_is_upgraded_and_goes_again() {
     if !Site::possible() {
         return;
     }
-    let site = Site::new();
+    let mut site = Site::new();
     let cluster = &site.cluster;
     kustomized(cluster);
     let key = ["--key", "release.key", "--bundle-key", "release.pub"];
@@ -191,6 +191,7 @@ fn the_controller_is_installed_answers_is_upgraded_and_goes_again() {
     assert!(said.lines().all(|line| line.ends_with(" unchanged")), "{said}");
     assert_eq!(pods(cluster), before);
     refused(&site);
+    upgraded(&mut site);
     goes(&site);
 }
 
@@ -268,6 +269,45 @@ fn refused(site: &Site) {
     site.installs(&["-f", "policy.yaml", "--bundle-key", "release.pub"]);
     assert!(site.cluster.get(&["trustpolicy", "site"]).is_some());
     site.cluster.kubectl(&["delete", "trustpolicy", "site"]);
+}
+
+/// Another program, put into the store of a registry that asks for a password: pods that run it take the others' place.
+fn upgraded(site: &mut Site) {
+    const USERS: &str = "alice:$2y$05$DNTZIRj6ATkCh9at1M0IfuZCGpbfhnahBQzJ8/zltIw1bV9Bya8xe\n";
+    let (before, old) = (pods(&site.cluster), image(&site.cluster));
+    // What stands behind a program's own bytes changes nothing but its digest.
+    let mut program = std::fs::read(site.program()).unwrap();
+    program.extend_from_slice(b"newer");
+    std::fs::write(site.program(), program).unwrap();
+    let [users, alice, store] = ["users", "alice", "store"].map(|name| site.path(name).display().to_string());
+    std::fs::write(&users, USERS).unwrap();
+    std::fs::write(&alice, "alice:open sesame\n").unwrap();
+    site.cluster.kill("registry");
+    let serve = ["serve", "--store", &store, "--listen", REGISTRY, "--self-signed", "--tls-name", NODE];
+    site.cluster.run_words("registry", AIRLOCK, &[&serve[..], &["--htpasswd", &users]].concat());
+    wait("a registry that asks for a password", Duration::from_secs(30), || {
+        let url = format!("https://{REGISTRY}/v2/");
+        let words = ["-sk", "-o", "/dev/null", "-w", "%{http_code}", &url];
+        let answer = site.cluster.command("curl").args(words).output().unwrap();
+        (answer.stdout == b"401").then_some(())
+    });
+    site.installs(&["--bundle-key", "release.pub", "--store", &store, "--registry-credentials", &alice]);
+    own_image_runs(&site.cluster);
+    assert_ne!(image(&site.cluster), old);
+    assert!(pods(&site.cluster).iter().all(|pod| !before.contains(pod)));
+    // The controller itself gets in, too: it learns that there is no bundle.
+    wait("the registry's answer", Duration::from_mins(2), || {
+        let settings = site.cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"])?;
+        let detail = settings["status"]["detail"].as_str()?;
+        assert!(!detail.contains("401"), "{detail}");
+        detail.contains("the registry does not have it").then_some(())
+    });
+}
+
+/// What the controller's Deployment runs.
+fn image(cluster: &Cluster) -> String {
+    let found = cluster.get(&["deployment", "airlock-controller", "-n", "eksa-packages"]).unwrap();
+    found["spec"]["template"]["spec"]["containers"][0]["image"].to_string()
 }
 
 fn goes(site: &Site) {
