@@ -32,13 +32,13 @@ impl Cluster {
             (self.path(&format!("{namespace}.yaml")), self.path(&format!("{namespace}.config")));
         std::fs::write(&file, manifest).unwrap();
         // With a namespace as an argument, kubectl refuses objects of another.
-        std::fs::copy(self.kubeconfig(), &config).unwrap();
-        let kubectl = |words: &[&str]| {
-            let output = self.command("kubectl").env("KUBECONFIG", &config).args(words).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-            (output.status.success(), said.into_owned())
-        };
-        kubectl(&["config", "set-context", "--current", "--namespace", namespace]);
-        kubectl(&[words, &["-f", file.to_str().unwrap()]].concat())
+        let own = std::fs::read_to_string(self.kubeconfig()).unwrap();
+        let there = own.replace("context: {", &format!("context: {{namespace: {namespace}, "));
+        assert_ne!(there, own);
+        std::fs::write(&config, there).unwrap();
+        let mut command = self.command("kubectl");
+        let output = command.env("KUBECONFIG", &config).args(words).arg("-f").arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said.into_owned())
     }
 }

@@ -25,6 +25,9 @@ const METRICS: &str = "registry.k8s.io/metrics-server/metrics-server";
 /// Kinds whose status others write whenever they like.
 const LIVELY: [&str; 5] = ["Deployment", "DaemonSet", "StatefulSet", "APIService", "PersistentVolumeClaim"];
 
+/// By package and name: what the manifest says of an object, and the object's mark in the cluster.
+type Objects = BTreeMap<(&'static str, String), (Value, Value)>;
+
 /// A cluster whose images must be signed, its registry, and the controller.
 struct Site {
     cluster: Cluster,
@@ -105,12 +108,15 @@ impl Site {
             let found =
                 self.cluster.get(&["packages.packages.eks.amazonaws.com", "-n", "eksa-packages-mgmt"]);
             let found = found.unwrap();
-            let all = found["items"].as_array().unwrap();
+            let (all, records) = (found["items"].as_array().unwrap(), self.records());
             let is_done = |package: &Value| {
                 let name = package["metadata"]["name"].as_str().unwrap();
+                let newest = records.get(name).and_then(|records| records.last());
                 package["status"]["state"] == "installed"
                     && package["status"]["observedGeneration"] == package["metadata"]["generation"]
-                    && self.revisions(name).last() == Some(&(revisions[name], "deployed".to_owned()))
+                    && newest.is_some_and(|newest| {
+                        newest.revision == revisions[name] && newest.status == "deployed"
+                    })
             };
             if all.len() == OFFERS.len() && all.iter().all(is_done) {
                 return;
@@ -123,39 +129,28 @@ impl Site {
         }
     }
 
-    /// Revisions of a package's release, the oldest first, with their states.
-    fn revisions(&self, name: &str) -> Vec<(u32, String)> {
-        let label = format!("owner=helm,name={name}");
-        let found = self.cluster.get(&["secrets", "-n", "eksa-packages", "-l", &label]).unwrap();
-        let label = |item: &Value, name: &str| item["metadata"]["labels"][name].as_str().unwrap().to_owned();
-        let items = found["items"].as_array().unwrap().iter();
-        let mut all: Vec<_> =
-            items.map(|item| (label(item, "version").parse().unwrap(), label(item, "status"))).collect();
-        all.sort_unstable();
+    /// The records of all releases, the oldest first.
+    fn records(&self) -> BTreeMap<String, Vec<Revision>> {
+        let found = self.cluster.get(&["secrets", "-n", "eksa-packages", "-l", "owner=helm"]).unwrap();
+        let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for item in found["items"].as_array().unwrap() {
+            let label = |name: &str| item["metadata"]["labels"][name].as_str().unwrap().to_owned();
+            let revision = Revision {
+                revision: label("version").parse().unwrap(),
+                status: label("status"),
+                packed: item["data"]["release"].as_str().unwrap().to_owned(),
+            };
+            all.entry(label("name")).or_default().push(revision);
+        }
+        all.values_mut().for_each(|revisions| revisions.sort_by_key(|revision| revision.revision));
         all
     }
 
-    /// The manifest that a record holds.
-    fn manifest(&self, name: &str, revision: u32) -> String {
-        let secret = format!("sh.helm.release.v1.{name}.v{revision}");
-        let secret = self.cluster.get(&["secret", &secret, "-n", "eksa-packages"]).unwrap();
-        let packed = STANDARD.decode(secret["data"]["release"].as_str().unwrap()).unwrap();
-        let packed = STANDARD.decode(packed).unwrap();
-        let mut text = String::new();
-        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
-        serde_json::from_str::<Value>(&text).unwrap()["manifest"].as_str().unwrap().to_owned()
-    }
-
-    /// The newest manifest of a package.
-    fn newest(&self, name: &str) -> String {
-        self.manifest(name, self.revisions(name).last().unwrap().0)
-    }
-
     /// Every object of every package, by package and name: what its manifest says, and its mark in the cluster.
-    fn objects(&self) -> BTreeMap<(&'static str, String), (Value, Value)> {
-        let mut all = BTreeMap::new();
+    fn objects(&self) -> Objects {
+        let (mut all, records) = (BTreeMap::new(), self.records());
         for offer in &OFFERS {
-            let manifest = self.newest(offer.name);
+            let manifest = records[offer.name].last().unwrap().manifest();
             let live = self.cluster.live(&manifest, offer.namespace);
             let documents = helm::yaml::documents(&manifest, &Limits::default()).unwrap();
             let said: BTreeMap<_, _> = documents.into_iter().map(|value| (called(&value), value)).collect();
@@ -169,7 +164,7 @@ impl Site {
     }
 
     /// The same, when nobody works on anything any more.
-    fn calm(&self) -> BTreeMap<(&'static str, String), (Value, Value)> {
+    fn calm(&self) -> Objects {
         let mut before = self.objects();
         wait("the objects to be left alone", MINUTE, || {
             std::thread::sleep(Duration::from_secs(1));
@@ -195,6 +190,23 @@ impl Site {
 
     fn helm_json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.helm(&[arguments, &["-o", "json"]].concat())).unwrap()
+    }
+}
+
+/// A record of Helm's.
+struct Revision {
+    revision: u32,
+    status: String,
+    packed: String,
+}
+
+impl Revision {
+    /// The manifest that it holds.
+    fn manifest(&self) -> String {
+        let packed = STANDARD.decode(STANDARD.decode(&self.packed).unwrap()).unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["manifest"].as_str().unwrap().to_owned()
     }
 }
 
@@ -350,7 +362,7 @@ fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and
     site.applies(&wanted.join("---\n"));
     site.installed(&revisions);
     println!("{} packages installed in {:.1} s", OFFERS.len(), begun.elapsed().as_secs_f32());
-    is_as_the_bundle_says(&site);
+    is_as_the_bundle_says(&site, &OFFERS.map(|offer| offer.name));
 
     publish_next(&site.folder);
     site.until("upgrade available", &format!("{NEXT} available"));
@@ -365,7 +377,7 @@ fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and
     let after = site.calm();
     let expected = ["Deployment/hello-eks-anywhere", "Deployment/metrics-server"];
     assert_eq!(only_what_changed(&before, &after), expected);
-    is_as_the_bundle_says(&site);
+    is_as_the_bundle_says(&site, &["hello-eks-anywhere", "metrics-server"]);
 
     back(&site, &mut revisions, &after);
     println!("back after {:.1} s", begun.elapsed().as_secs_f32());
@@ -373,17 +385,18 @@ fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and
 }
 
 /// The active bundle is usable, objects are as rendered, and pods run the bundle's images by their digests.
-fn is_as_the_bundle_says(site: &Site) {
+fn is_as_the_bundle_says(site: &Site, packages: &[&str]) {
     let active = site.settings()["spec"]["activeBundle"].as_str().unwrap().to_owned();
     let bundle = site.cluster.get(&["packagebundle", &active, "-n", "eksa-packages"]).unwrap();
     assert_eq!(bundle["status"]["state"], "available");
-    for offer in &OFFERS {
-        let manifest = site.newest(offer.name);
+    let records = site.records();
+    for offer in OFFERS.iter().filter(|offer| packages.contains(&offer.name)) {
+        let manifest = records[offer.name].last().unwrap().manifest();
         let same = site.cluster.is_as(&manifest, offer.namespace);
         assert_eq!(same, Ok(()), "{}", offer.name);
     }
-    let packages = bundle["spec"]["packages"].as_array().unwrap().iter();
-    let versions = packages.flat_map(|package| package["source"]["versions"].as_array().unwrap());
+    let offered = bundle["spec"]["packages"].as_array().unwrap().iter();
+    let versions = offered.flat_map(|package| package["source"]["versions"].as_array().unwrap());
     let images: Vec<_> =
         versions.flat_map(|version| version["images"].as_array().into_iter().flatten()).collect();
     let pods = site.cluster.get(&["pods", "-A"]).unwrap();
@@ -404,10 +417,7 @@ fn is_as_the_bundle_says(site: &Site) {
 }
 
 /// The objects that are others by now: exactly those of which the manifest says something else.
-fn only_what_changed(
-    before: &BTreeMap<(&'static str, String), (Value, Value)>,
-    after: &BTreeMap<(&'static str, String), (Value, Value)>,
-) -> Vec<String> {
+fn only_what_changed(before: &Objects, after: &Objects) -> Vec<String> {
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
     assert!(before.len() > 120, "{}", before.len());
     let mut changed = Vec::new();
@@ -422,11 +432,7 @@ fn only_what_changed(
 }
 
 /// A package's way back, and a cluster's.
-fn back(
-    site: &Site,
-    revisions: &mut BTreeMap<&str, u32>,
-    upgraded: &BTreeMap<(&'static str, String), (Value, Value)>,
-) {
+fn back(site: &Site, revisions: &mut BTreeMap<&str, u32>, upgraded: &Objects) {
     let rollback = |name: &str| {
         works(&site.cluster, &["package", "rollback", name, "--cluster", "mgmt"]);
     };
@@ -436,14 +442,18 @@ fn back(
     site.cluster.kubectl(&[&["patch"], &harbor[..], &["--type", "merge", "-p", &portal]].concat());
     revisions.insert("harbor", 2);
     site.installed(revisions);
-    assert_ne!(site.manifest("harbor", 2), site.manifest("harbor", 1));
+    let same = |name: &str, one: usize, other: usize| {
+        let records = site.records();
+        records[name][one - 1].manifest() == records[name][other - 1].manifest()
+    };
+    assert!(!same("harbor", 1, 2));
     for name in ["harbor", "hello-eks-anywhere"] {
         rollback(name);
         revisions.insert(name, 3);
     }
     site.installed(revisions);
     for name in ["harbor", "hello-eks-anywhere"] {
-        assert_eq!(site.manifest(name, 3), site.manifest(name, 1), "{name}");
+        assert!(same(name, 1, 3), "{name}");
     }
 
     let upgrade = ["upgrade", "packages", "--cluster", "mgmt", "--bundle-version", BUNDLE];
@@ -453,13 +463,14 @@ fn back(
     revisions.insert("metrics-server", 3);
     site.installed(revisions);
     site.until("upgrade available", &format!("{NEXT} available"));
-    assert_eq!(site.manifest("metrics-server", 3), site.manifest("metrics-server", 1));
-    let others = |name: &str| !["harbor", "hello-eks-anywhere", "metrics-server"].contains(&name);
+    assert!(same("metrics-server", 1, 3));
+    let brought_back = ["harbor", "hello-eks-anywhere", "metrics-server"];
+    let others = |name: &str| !brought_back.contains(&name);
     for ((package, name), (_, mark)) in site.calm() {
         let was = &upgraded[&(package, name.clone())].1;
         assert!(!others(package) || *was == mark, "{package}: {name}\n{was:#}\n{mark:#}");
     }
-    is_as_the_bundle_says(site);
+    is_as_the_bundle_says(site, &brought_back);
 }
 
 fn read_by_helm(site: &Site, revisions: &BTreeMap<&str, u32>) {
@@ -471,15 +482,17 @@ fn read_by_helm(site: &Site, revisions: &BTreeMap<&str, u32>) {
         .map(|one| (one["name"].as_str().unwrap(), one["revision"].as_str().unwrap().parse().unwrap()))
         .collect();
     assert_eq!(listed, *revisions);
+    let records = site.records();
     for (name, revision) in revisions {
         let history = site.helm_json(&["history", name]);
         let states = history.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap());
         let mut expected = vec!["superseded"; *revision as usize - 1];
         expected.push("deployed");
         assert_eq!(states.collect::<Vec<_>>(), expected, "{name}");
-        for revision in 1..=*revision {
-            let read = site.helm(&["get", "manifest", name, "--revision", &revision.to_string()]);
-            assert_eq!(read.trim(), site.manifest(name, revision).trim(), "{name}");
+        for record in &records[*name] {
+            let revision = record.revision.to_string();
+            let read = site.helm(&["get", "manifest", name, "--revision", &revision]);
+            assert!(read.trim() == record.manifest().trim(), "{name} {revision}");
         }
     }
 }
