@@ -24,6 +24,9 @@ pub use status::{GIVEN_UP, Outcome, drifted, finish, given_up, has_failed};
 
 /// Keeps a package until what it installed is gone.
 pub const FINALIZER: &str = "airlock.dev/uninstall";
+/// The revision of a package's release whose manifest is to be put back as it was, as long as chart and values are that
+/// revision's.
+pub const ROLLBACK: &str = "airlock.dev/rollback";
 
 /// Pauses, as upstream has them.
 const NOW: Again = Again::After(Duration::from_nanos(1));

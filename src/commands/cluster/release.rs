@@ -10,7 +10,7 @@ use kube::api::{Api, Patch, PatchParams};
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
 use package_api::{Package, PackageBundle, PackageBundleControllerSpec, PackageSpec};
 use package_controller::engine::{Change as Differs, Engine, Prepared, Record, Status as Release};
-use package_controller::package::{Install, Observed, Release as Found, planned};
+use package_controller::package::{Install, Observed, ROLLBACK, Release as Found, planned};
 use package_controller::rbac;
 use registry::client::{Client as Registry, ClientConfig, HostRule};
 use serde_json::{Value, json};
@@ -227,7 +227,11 @@ async fn roll_back(
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let patch = json!({ "spec": { "packageVersion": spec.package_version, "config": spec.config } });
+    // Chart and values bring the revision back; by its number the controller puts back its very manifest.
+    let patch = json!({
+        "metadata": { "annotations": { ROLLBACK: record.revision.to_string() } },
+        "spec": { "packageVersion": spec.package_version, "config": spec.config },
+    });
     let doing = format!("bringing package/{} back", settings.name);
     api.patch(&settings.name, &params, &Patch::Merge(patch)).await.map_err(|error| told(&doing, &error))?;
     if let Some(work) = work {

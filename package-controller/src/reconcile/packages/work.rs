@@ -6,7 +6,7 @@ use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{GoDuration, Package, PackageStatus, SourceVersion};
 
 use super::{Next, Place, Work};
-use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Record};
+use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Prepared, Record, Status};
 use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
 use crate::reconcile::tell::Deed;
@@ -56,10 +56,41 @@ impl Work<'_> {
                 check(config, version).map_err(Fault::Refused)?;
                 guard::images(&prepared.manifest, version).map_err(Fault::Refused)?;
             }
-            target.engine.install(&prepared, &limits).await.map_err(Fault::Engine)
+            let done = match self.asked_back(&prepared, target).await.map_err(Fault::Engine)? {
+                Some(record) => {
+                    if let Some(version) = version {
+                        guard::images(&record.manifest, version).map_err(Fault::Refused)?;
+                    }
+                    let (release, revision) = (&plan.release, Some(record.revision));
+                    target.engine.rollback(PACKAGES_NAMESPACE, release, revision, &limits).await
+                }
+                None => target.engine.install(&prepared, &limits).await,
+            };
+            done.map_err(Fault::Engine)
         };
         // It is large, and there are many.
         Box::pin(self.shared.bench.work(work)).await
+    }
+
+    /// The revision that `airlock package rollback` asks for, if it is of this very plan. A chart that looks at what is
+    /// installed, as Harbor's does, would render to something else now.
+    async fn asked_back(
+        &self,
+        prepared: &Prepared,
+        target: &Target,
+    ) -> Result<Option<Record>, engine::Error> {
+        let wanted = self.package.annotation(package::ROLLBACK).and_then(|text| text.parse::<u32>().ok());
+        let Some(wanted) = wanted else { return Ok(None) };
+        let mut history = target.engine.history(PACKAGES_NAMESPACE, &prepared.plan.release).await?;
+        // The newest is put right as it is.
+        history.pop();
+        Ok(history.into_iter().find(|record| {
+            record.revision == wanted
+                && matches!(record.status, Status::Superseded | Status::Deployed)
+                && record.chart_digest.as_ref() == Some(prepared.chart_digest())
+                && record.config == prepared.plan.values
+                && record.namespace == prepared.namespace
+        }))
     }
 
     async fn finish(
