@@ -142,7 +142,9 @@ impl Site {
             };
             all.entry(label("name")).or_default().push(revision);
         }
-        all.values_mut().for_each(|revisions| revisions.sort_by_key(|revision| revision.revision));
+        for revisions in all.values_mut() {
+            revisions.sort_by_key(|revision| revision.revision);
+        }
         all
     }
 
@@ -455,6 +457,9 @@ fn back(site: &Site, revisions: &mut BTreeMap<&str, u32>, upgraded: &Objects) {
     for name in ["harbor", "hello-eks-anywhere"] {
         assert!(same(name, 1, 3), "{name}");
     }
+    let held = [&["packages.packages.eks.amazonaws.com", "hello-eks-anywhere"][..], &harbor[2..]].concat();
+    let newer = site.cluster.get(&held).unwrap()["status"]["upgradesAvailable"].take();
+    assert_eq!(newer, json!([{ "version": "0.2.0", "tag": "0.2.0" }]));
 
     let upgrade = ["upgrade", "packages", "--cluster", "mgmt", "--bundle-version", BUNDLE];
     fails(&site.cluster, &upgrade, 2, &format!("`{BUNDLE}` is older than the active bundle `{NEXT}`"));
