@@ -126,12 +126,12 @@ fn a_bundle_travels_with_what_it_names() {
 fn what_should_name_an_image_and_does_not_is_told() {
     let folder = with_charts();
     let path = folder.path();
-    let packages = "  - {name: web, charts: ['charts/web:1.0.0'], set: ['tag={{web}}']}\n";
+    let packages = "  - {name: web, charts: ['charts/web:1.0.0'], set: ['tag=<web>']}\n";
     fs::write(path.join("packages.yaml"), config("v1-35-7", packages)).unwrap();
     let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
     let output = airlock(path, &create);
     let said = String::from_utf8_lossy(&output.stderr);
-    let words = "Pod/web spec.containers[0].image: `disk.example/team/app:{{web}}` is not an image reference";
+    let words = "Pod/web spec.containers[0].image: `disk.example/team/app:<web>` is not an image reference";
     assert!(output.status.success() && said.contains(words), "{said}");
 }
 
