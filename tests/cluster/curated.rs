@@ -18,16 +18,16 @@ pub(crate) struct Offer {
     /// The chart's archive among the fixtures.
     archive: &'static str,
     /// Where `airlock mirror` puts the chart: by the name in its `Chart.yaml`.
-    chart: &'static str,
-    version: &'static str,
+    pub(crate) chart: &'static str,
+    pub(crate) version: &'static str,
     needs: &'static [&'static str],
     /// What a site must say so that the chart comes to usable images, as `--set` has it and as a package does.
-    set: &'static str,
+    pub(crate) set: &'static str,
     config: &'static str,
     /// Where it goes.
     pub(crate) namespace: &'static str,
     /// What it renders to, as `airlock chart images` tells.
-    images: &'static [&'static str],
+    pub(crate) images: &'static [&'static str],
 }
 
 /// What EKS Anywhere's bundle has, but for `metallb-crds`: that is a chart which AWS's build cuts out of upstream's.

@@ -176,7 +176,7 @@ fn done(engine: &Engine, world: &World, plan: &Install, limits: &Limits) -> (Pre
 }
 
 /// Charts of the curated packages, which lie outside of the repository.
-pub(crate) fn fixture(name: &str) -> Option<PathBuf> {
+fn fixture(name: &str) -> Option<PathBuf> {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let shared = std::env::var_os("AIRLOCK_SHARED").map_or_else(default, PathBuf::from);
     let file = shared.join("fixtures/charts").join(name);

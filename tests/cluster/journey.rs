@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use oci::Reference;
 use serde_json::{Value, json};
 
-use self::source::{HELLO, PACKAGES, SANDBOX, Source};
+use self::source::{PACKAGES, SANDBOX, Source};
 use crate::commands::works;
+use crate::curated::{BUNDLE, HELLO};
 use crate::fence;
 use crate::install::{REGISTRY, Site};
 use crate::rig::{Cluster, require, wait};
@@ -23,7 +24,7 @@ fn packages_go_from_a_connected_side_over_a_drive_into_a_cluster_without_a_way_o
         return;
     }
     let mut clock = Clock(Instant::now());
-    let Some(source) = Source::make() else { return };
+    let Some(source) = Source::make(&OFFERED) else { return };
     clock.tells("the drive is packed, and its source gone");
     let site = arrives(&source);
     clock.tells("the cluster runs, the drive is imported and served");
@@ -56,12 +57,14 @@ impl Clock {
     }
 }
 
+/// What the bundle offers, and is asked for.
+const OFFERED: [&str; 5] = ["hello-eks-anywhere", "metallb", "emissary-crds", "emissary", "harbor"];
 /// Packages, where they go, and how many pods they come to at least.
 const PACKAGES_AT: [(&str, &str, usize); 5] = [
     ("hello", "hello", 1),
     ("metallb", "metallb-system", 3),
     ("emissary-crds", "emissary-system", 0),
-    ("emissary", "emissary", 3),
+    ("emissary", "emissary-system", 3),
     ("harbor", "harbor", 7),
 ];
 
@@ -69,9 +72,8 @@ const PACKAGES_AT: [(&str, &str, usize); 5] = [
 fn arrives(source: &Source) -> Site {
     let cluster = Cluster::fenced(1, fence::put_up);
     let folder = tempfile::tempdir().unwrap();
-    for name in ["trust.yaml", "release.pub"] {
-        std::fs::copy(source.path(name), cluster.path(name)).unwrap();
-    }
+    std::fs::copy(source.path("trust.yaml"), cluster.path("trust.yaml")).unwrap();
+    std::fs::copy(source.path("made/release.pub"), cluster.path("release.pub")).unwrap();
     let (drive, store) = (source.path("drive"), folder.path().join("store").display().to_string());
     let drive = drive.display().to_string();
     works(&cluster, &["import", &drive, "--trust", "trust.yaml", "--store", &store]);
@@ -96,18 +98,22 @@ fn installs_the_controller(site: &Site) {
         let settings = cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"])?;
         (settings["status"]["state"] == "active").then_some(())
     });
-    let bundle = cluster.get(&["packagebundle", "v1-36-1", "-n", "eksa-packages"]).unwrap();
+    let bundle = cluster.get(&["packagebundle", BUNDLE, "-n", "eksa-packages"]).unwrap();
     assert_eq!(bundle["status"]["state"], "available");
+    let stranger = format!("{REGISTRY}/{SANDBOX}");
+    let (good, said) = cluster.tries(&["run", "stranger", "--image", &stranger]);
+    assert!(!good && said.contains("is refused by TrustPolicy `site`"), "{said}");
 }
 
 /// First for what the real node runs; then that node takes no more, and the rest goes where nothing is run.
 fn asks_for_packages(site: &Site) {
     let cluster = &site.cluster;
-    let own = format!("sourceRegistry={REGISTRY}/{}", HELLO.rsplit_once('/').unwrap().0);
+    let (place, tag) = (HELLO.rsplit_once('/').unwrap().0, HELLO.rsplit_once(':').unwrap().1);
+    let (place, tag) = (format!("sourceRegistry={REGISTRY}/{place}"), format!("tag={tag}"));
     let install =
         ["install", "package", "hello-eks-anywhere", "--package-name", "hello", "--cluster", "mgmt"];
-    let set = ["--target-namespace", "hello", "--set", "tag=v1", "--set", "title=Hello out there", "--set"];
-    works(cluster, &[&install[..], &set, &[own.as_str()]].concat());
+    let set = ["--set", "title=Hello out there", "--set", &tag, "--set", &place];
+    works(cluster, &[&install[..], &["--target-namespace", "hello"], &set].concat());
     works(cluster, &by_charts(&["rights", "--apply"]));
     installed(site, "hello");
     cluster.kubectl(&["taint", "node", "n1", "site.example/real=:NoSchedule"]);
@@ -116,7 +122,7 @@ fn asks_for_packages(site: &Site) {
     let packages: Vec<_> = [
         package("metallb", "metallb-system", &metallb()),
         package("emissary-crds", "emissary-system", &json!({})),
-        package("emissary", "emissary", &json!({ "image": at("ghcr.io/emissary-ingress/emissary") })),
+        package("emissary", "emissary-system", &json!({ "image": at("ghcr.io/emissary-ingress/emissary") })),
         package("harbor", "harbor", &harbor()),
     ]
     .iter()

@@ -35,6 +35,13 @@ fn the_derived_rights_suffice_for_what_they_were_derived_from_and_for_nothing_el
         package["status"]["detail"].as_str().is_some_and(|detail| detail.contains("forbidden"))
     });
     assert!(refused["status"]["state"] != "installed");
+    assert!(refused["status"]["detail"].as_str().unwrap().contains("airlock package rights --apply"));
+    assert!(shard.revisions("may-not").is_empty(), "nothing is written of what is not allowed");
+    // Whoever grants it later need not touch the package.
+    let objects = ["may-not", "may-not-old"]
+        .map(|name| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } }));
+    site.apply(&grant("rights-later", None, &rbac::derive(&objects).rules));
+    shard.installed("may-not", "1.0.0");
     shard.delete("may");
     shard.gone("may");
 }
