@@ -173,7 +173,8 @@ impl Cluster {
         let found = self.try_resource(&object.api_version, &object.kind).await?;
         let Some(resource) = found else { return Ok(None) };
         let path = resource.path(&object.namespace, &object.name);
-        self.find(&Ask::get(format!("read {object}"), path)).await
+        let found = self.find(&Ask::get(format!("read {object}"), path)).await;
+        found.map_err(|error| rights(object, error))
     }
 
     /// Server-side apply; the answer is the object.

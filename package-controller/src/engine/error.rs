@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// The controller has no right to an object.
     #[error(
-        "no right to apply {object}: a person grants what packages need by `airlock package rights --apply`"
+        "the controller has no right to {object}; `airlock package rights --apply` grants what packages need"
     )]
     Rights {
         /// The object.
