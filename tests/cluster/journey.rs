@@ -130,6 +130,13 @@ fn asks_for_packages(site: &Site) {
     .collect();
     std::fs::write(cluster.path("packages.yaml"), packages.join("\n---\n")).unwrap();
     cluster.kubectl(&["apply", "-f", "packages.yaml"]);
+    // A role that gathers others is a person's to make, and nothing is made before.
+    wait("Emissary's lack of rights", Duration::from_secs(30), || {
+        let detail = cluster.get(&["package", "emissary", "-n", NAMESPACE])?["status"]["detail"].take();
+        detail.as_str()?.contains("the controller has no right to ClusterRole emissary").then_some(())
+    });
+    let made = cluster.get(&["deployments", "-n", "emissary-system"]).unwrap();
+    assert_eq!(made["items"], json!([]));
     works(cluster, &by_charts(&["rights", "--apply"]));
 }
 

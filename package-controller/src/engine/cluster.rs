@@ -287,6 +287,36 @@ fn is_lack_of_rights(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let text = &status.message;
     let refused = text.contains(" cannot ") && text.contains(" resource \"");
-    status.code == 403
-        && (refused || text.contains("attempting to grant RBAC permissions not currently held"))
+    let others =
+        ["attempting to grant RBAC permissions not currently held", "must have cluster-admin privileges"];
+    status.code == 403 && (refused || others.iter().any(|other| text.contains(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_the_authorizer_refuses_is_told_from_what_admission_does() {
+        let lacks = |message: &str| {
+            let status = Status::failure(message, "Forbidden").with_code(403);
+            is_lack_of_rights(&kube::Error::Api(Box::new(status)))
+        };
+        for message in [
+            "services \"a\" is forbidden: User \"u\" cannot patch resource \"services\" in API group \"\" in the namespace \"n\"",
+            "roles \"a\" is forbidden: user \"u\" (groups=[]) is attempting to grant RBAC permissions not currently held:\n{}",
+            "clusterroles \"a\" is forbidden: must have cluster-admin privileges to use the aggregationRule",
+        ] {
+            assert!(lacks(message), "{message}");
+        }
+        for message in [
+            "admission webhook \"w\" denied the request: the image is not signed",
+            "pods \"a\" is forbidden: exceeded quota: q",
+            "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true",
+        ] {
+            assert!(!lacks(message), "{message}");
+        }
+    }
 }
