@@ -157,9 +157,11 @@ pub fn planned(observed: &Observed<'_>) -> Result<Install, String> {
 /// The package of the same name and cluster that came before, in the namespace with the cluster's name or the one
 /// without. A release has one name in a cluster, so it is that one's.
 fn first<'a>(package: &Package, siblings: &'a [Package]) -> Option<&'a Package> {
+    // Of two that were made in the same second, the one that was begun; else not the one in the deprecated namespace.
     let age = |package: &Package| {
         let made = package.metadata.creation_timestamp.as_ref().map(|made| made.0);
-        (made, package.namespace().to_owned())
+        let begun = package.status.as_ref().is_some_and(|status| !status.source.digest.is_empty());
+        (made, !begun, package.namespace() == PACKAGES_NAMESPACE)
     };
     let same = |other: &&Package| other.name() == package.name() && other.namespace() != package.namespace();
     siblings.iter().filter(same).find(|other| are_together(package, other) && age(other) < age(package))

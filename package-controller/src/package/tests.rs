@@ -252,8 +252,7 @@ fn of_two_packages_of_one_release_the_older_has_it_and_the_other_never_touches_i
     for (state, second) in [("installing", "02"), ("installed", "02"), ("installing", "01")] {
         let state = serde_json::from_value(json!(state)).unwrap();
         let mut newer = made(state, "eksa-packages", second);
-        let (first, mut last) =
-            if second == "01" { (newer.clone(), older.clone()) } else { (older.clone(), newer.clone()) };
+        let (first, mut last) = (older.clone(), newer.clone());
         let both = [newer.clone(), older.clone()];
         assert!(matches!(
             step(&first, &bundle, &both, Release::Absent).action,
@@ -273,6 +272,13 @@ fn of_two_packages_of_one_release_the_older_has_it_and_the_other_never_touches_i
             Action::Uninstall
         );
     }
+    // Of two of one second, the one that was begun has it.
+    let begun = made(PackageState::Installing, "eksa-packages", "01");
+    let mut other = older.clone();
+    other.status = None;
+    let both = [begun.clone(), other.clone()];
+    assert!(matches!(step(&begun, &bundle, &both, Release::Absent).action, Action::Install(_)));
+    assert_eq!(step(&other, &bundle, &both, Release::Absent).again, LONG);
     // In the same namespace, or on another cluster, are no namesakes.
     let elsewhere = made(PackageState::Installing, "eksa-packages-other", "00");
     assert!(matches!(step(&older, &bundle, &[elsewhere], Release::Absent).action, Action::Install(_)));
