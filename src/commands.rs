@@ -7,7 +7,7 @@ mod cluster;
 mod config;
 pub(crate) mod controller;
 mod generate;
-mod image;
+pub(crate) mod image;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod install;

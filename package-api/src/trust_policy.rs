@@ -23,6 +23,7 @@ impl Kind for TrustPolicy {
     const COLUMNS: &'static [(&'static str, &'static str, &'static str)] = &[
         ("Mode", "string", ".spec.mode"),
         ("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status"),
+        ("Break-Glass", "string", ".spec.breakGlass.until"),
         ("Age", "date", ".metadata.creationTimestamp"),
     ];
     const DESCRIPTION: &'static str = "Which images may run in which namespaces, and whose signature they need. An image that several policies \

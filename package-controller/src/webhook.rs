@@ -21,6 +21,7 @@ mod server;
 mod verdicts;
 mod verify;
 mod watched;
+mod why;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -206,6 +206,36 @@ mod tests {
         assert_eq!(told, format!("{BEGINS}error validating configurations - (root): nested is required\n"));
     }
 
+    /// Else it would be tried for good; but what has it already can be labelled, and its finalizers can go.
+    #[test]
+    fn a_timeout_that_is_no_duration_is_refused_when_it_is_set() {
+        let bundle = offered(Some(schema()));
+        let with = |text: &str| {
+            let mut object = manifest(VALID);
+            let annotation = ("airlock.dev/timeout".to_owned(), text.to_owned());
+            object.metadata.annotations = Some([annotation].into());
+            object
+        };
+        assert_eq!(decided(&with("15m"), &bundle), Verdict::allowed());
+        let (code, told) = message(decided(&with("soon"), &bundle));
+        assert!(
+            code == 400 && told.starts_with(&format!("{BEGINS}the annotation airlock.dev/timeout: ")),
+            "{told}"
+        );
+        let after = |old: &Package| {
+            let facts = package::Facts {
+                old: Some(old),
+                bundle: Ok(&bundle),
+                management: "mgmt",
+                namesake: None,
+                may_bypass: false,
+            };
+            package::decide(&with("soon"), &facts)
+        };
+        assert!(!after(&with("15m")).is_allowed());
+        assert!(after(&with("soon")).is_allowed());
+    }
+
     #[test]
     fn what_the_bundle_does_not_have_is_told_in_the_contract_s_words() {
         let bundle = offered(Some(schema()));

@@ -12,7 +12,7 @@ use bundle_signer::{Error as Signer, Evidence, Limits, attached, referrer};
 use oci::{Descriptor, Digest, Manifest, Selector, Tag};
 use serde::Serialize;
 
-pub use self::judge::{Counted, Question, Refused, Verdict, judge};
+pub use self::judge::{Counted, Fault, Question, Refused, Verdict, judge};
 pub use self::place::Place;
 
 /// Referrers of one image that are read; with more, nothing is decided.

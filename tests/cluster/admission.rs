@@ -22,6 +22,8 @@ use crate::rig::{Cluster, Running, free_port, halt, possible, wait};
 const SIGNED: &str = "registry.example/team/app:v1";
 /// Signed by nobody.
 const UNSIGNED: &str = "registry.example/team/other:v1";
+/// Signed by nobody, until a test does.
+const FRESH: &str = "registry.example/team/fresh:v1";
 /// The bytes of [`SIGNED`] in a repository whose name nobody signed.
 const TWIN: &str = "registry.example/elsewhere/app:v1";
 /// An index that is signed, of manifests that are not.
@@ -257,7 +259,7 @@ fn with_aws(own: &PublicKey) -> String {
 /// A store with the images, some of them signed; gives the public key.
 fn store(path: &Path) -> String {
     let app = layout(path, "app", SIGNED);
-    let _ = (layout(path, "other", UNSIGNED), layout(path, "multi", MULTI));
+    let _ = (layout(path, "other", UNSIGNED), layout(path, "multi", MULTI), layout(path, "fresh", FRESH));
     std::fs::create_dir_all(path.join("twin")).unwrap();
     assert!(
         std::process::Command::new("cp")
@@ -270,10 +272,11 @@ fn store(path: &Path) -> String {
     );
     let index = std::fs::read_to_string(path.join("twin/index.json")).unwrap();
     std::fs::write(path.join("twin/index.json"), index.replace(SIGNED, TWIN)).unwrap();
-    let sources: String = [("app", SIGNED), ("other", UNSIGNED), ("multi", MULTI), ("twin", TWIN)]
-        .iter()
-        .map(|(folder, image)| format!("  - ociLayout: {{path: {folder}, reference: '{image}'}}\n"))
-        .collect();
+    let sources: String =
+        [("app", SIGNED), ("other", UNSIGNED), ("multi", MULTI), ("twin", TWIN), ("fresh", FRESH)]
+            .iter()
+            .map(|(folder, image)| format!("  - ociLayout: {{path: {folder}, reference: '{image}'}}\n"))
+            .collect();
     let mirror = format!(
         "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {{name: a}}\nsources:\n{sources}"
     );

@@ -1,7 +1,9 @@
 //! `Package`: that the active bundle has it, and that its values fit.
 
+use std::time::Duration;
+
 use package_api::name::{Cluster, INTERNAL, PACKAGES_NAMESPACE};
-use package_api::{Package, PackageBundle};
+use package_api::{GoDuration, Package, PackageBundle};
 
 use super::{Verdict, failed};
 use crate::values;
@@ -21,12 +23,28 @@ pub struct Facts<'a> {
     pub may_bypass: bool,
 }
 
+/// How long an installation, an upgrade or a removal may take: a duration such as `10m`.
+const TIMEOUT: &str = "airlock.dev/timeout";
+
+/// The time that a package asks for.
+pub(crate) fn timeout(package: &Package) -> Result<Option<Duration>, String> {
+    let Some(text) = package.annotation(TIMEOUT) else { return Ok(None) };
+    let read = text.parse::<GoDuration>().map_err(|error| format!("the annotation {TIMEOUT}: {error}"))?;
+    Ok(Some(read.get()))
+}
+
 /// Decides on a package.
 #[must_use]
 pub fn decide(object: &Package, facts: &Facts<'_>) -> Verdict {
     let internal = object.annotation(INTERNAL) == Some("true");
     if internal && facts.may_bypass {
         return Verdict::allowed();
+    }
+    let old_timeout = facts.old.and_then(|old| old.annotation(TIMEOUT));
+    if object.annotation(TIMEOUT) != old_timeout
+        && let Err(fault) = timeout(object)
+    {
+        return failed(object.name(), &fault);
     }
     // Who only adds a label, or takes a finalizer away, changes nothing that is judged here.
     if facts.old.is_some_and(|old| old.spec == object.spec) {

@@ -54,7 +54,9 @@ pub(super) enum Effect<'a> {
 impl Rules {
     /// Reads what a policy says.
     pub(super) fn read(spec: &TrustPolicySpec) -> Result<Self, String> {
-        let trust = policy::trust_file(spec).map_err(|error| words(&error))?;
+        // Whoever reads it wrote a policy.
+        let trust = policy::trust_file(spec)
+            .map_err(|error| words(&error).replace("the trust file", "the policy"))?;
         let asked = spec.require.as_deref().unwrap_or_default();
         let mut predicates = asked
             .iter()
@@ -189,6 +191,8 @@ mod tests {
             scoped(spec);
             spec.trust.keys[0].public_key = "none".to_owned();
         });
+        // Whoever reads it wrote no trust file.
+        assert!(broken.rules.as_ref().unwrap_err().starts_with("the policy's key `release` is refused"));
         assert!(broken.rules.is_err() && broken.is_about(&name));
         assert!(compiled(&|spec| spec.images = Some(vec!["*".to_owned()])).rules.is_err());
     }

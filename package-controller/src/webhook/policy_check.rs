@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::configuration::SYSTEM;
 use super::packages::typed;
-use super::policies::{Compiled, MOST_GLASS};
+use super::policies::{Compiled, Effect, MOST_GLASS};
 use super::review::{Answer, Request};
 use super::verify::Judge;
 use super::watched::Watched;
@@ -50,15 +50,19 @@ pub(super) async fn check(context: &Context, watched: &Watched, judge: &Judge, r
     let mut answer = Answer::default();
     if let Some(glass) = &policy.spec.break_glass {
         let (user, reason) = (request.user(), glass.reason.as_str());
-        tracing::warn!(
-            policy = name,
-            user,
-            reason,
-            until = glass.until,
-            "break-glass: a policy is to stop nothing"
-        );
-        answer.warnings.push(format!("until {} the policy stops nothing", glass.until));
-        answer.audit.insert("break-glass".to_owned(), format!("until {}: {reason}", glass.until));
+        if matches!(compiled.effect(OffsetDateTime::now_utc()), Effect::BreaksGlass(..)) {
+            tracing::warn!(
+                policy = name,
+                user,
+                reason,
+                until = glass.until,
+                "break-glass: a policy is to stop nothing"
+            );
+            answer.warnings.push(format!("until {} the policy stops nothing", glass.until));
+            answer.audit.insert("break-glass".to_owned(), format!("until {}: {reason}", glass.until));
+        } else {
+            answer.warnings.push(over(&glass.until));
+        }
     }
     answer
 }
@@ -105,6 +109,14 @@ fn break_glass(spec: &TrustPolicySpec, old: Option<&TrustPolicySpec>, now: Offse
     empty.then(|| "`breakGlass.reason` must say why".to_owned())
 }
 
+/// What is said of a time that has passed.
+fn over(until: &str) -> String {
+    format!(
+        "`breakGlass` breaks nothing: {until} is over; name a time within {} hours",
+        MOST_GLASS.whole_hours()
+    )
+}
+
 /// Whether it would refuse airlock's own image: then a change of namespaces away, nothing could judge any more.
 async fn locks_out(context: &Context, judge: &Judge, policy: &Arc<Compiled>) -> Option<String> {
     let settings = &context.settings;
@@ -116,8 +128,9 @@ async fn locks_out(context: &Context, judge: &Judge, policy: &Arc<Compiled>) -> 
     for used in images("", "Pod", &json!(pod)).unwrap_or_default() {
         if let Some(why) = judge.would_refuse(&used.image, policy).await {
             return Some(format!(
-                "it would refuse airlock's own image `{}`: {why}. Sign that image first, or leave it out by `images`",
-                used.image
+                "it would refuse airlock's own image `{}`: {why}. What to do first: {}; or leave it out by `images`",
+                used.image,
+                why.advice()
             ));
         }
     }
@@ -162,6 +175,15 @@ mod tests {
         assert!(fault(&with(Duration::hours(1), " "), None).is_some());
         let old = with(Duration::hours(48), "fire");
         assert!(fault(&old, Some(&old)).is_none());
+    }
+
+    #[test]
+    fn of_a_time_that_is_over_it_is_said_that_it_breaks_nothing() {
+        let said = over("2026-01-31T18:00:00Z");
+        assert_eq!(
+            said,
+            "`breakGlass` breaks nothing: 2026-01-31T18:00:00Z is over; name a time within 24 hours"
+        );
     }
 
     #[test]

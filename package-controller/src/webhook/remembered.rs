@@ -1,5 +1,6 @@
 //! The index of verdicts between two runs: what was found good, signed, in a config map. So a controller that starts
-//! while the registry does not answer lets pass what it let pass before.
+//! while the registry does not answer lets pass what it let pass before, and so does each replica what another found
+//! good.
 //!
 //! What is read is verified before it is parsed, by a key that only a secret of airlock's namespace holds: who may
 //! write config maps there cannot put a verdict in. Only good verdicts are kept; their key is all they depend on, so
@@ -51,12 +52,11 @@ pub(super) async fn remember(context: &Context, judge: &Judge) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     };
     let maps = Api::<ConfigMap>::namespaced(context.kube.clone(), &context.settings.namespace);
-    let mut written = BTreeSet::new();
-    match maps.get_opt(MAP).await {
+    let (mut written, mut version) = (BTreeSet::new(), None);
+    match hear(&maps, &key, judge, &mut version).await {
         Ok(found) => {
-            written = found.as_ref().map(|map| read(map, &key)).unwrap_or_default();
+            written = found.unwrap_or_default();
             tracing::info!(verdicts = written.len(), "verdicts of before are known");
-            judge.recall(&written);
         }
         Err(error) => tracing::warn!(error = words(&error), "cannot read the verdicts of before"),
     }
@@ -64,6 +64,11 @@ pub(super) async fn remember(context: &Context, judge: &Judge) {
     part.is_ready(true);
     loop {
         tokio::time::sleep(EVERY).await;
+        match hear(&maps, &key, judge, &mut version).await {
+            // What is there beside may be more than fits.
+            Ok(found) => written.extend(found.unwrap_or_default()),
+            Err(error) => tracing::warn!(error = words(&error), "cannot read the verdicts of other replicas"),
+        }
         let now = judge.good();
         if now.is_subset(&written) {
             continue;
@@ -73,6 +78,25 @@ pub(super) async fn remember(context: &Context, judge: &Judge) {
             Err(error) => tracing::warn!(error = words(&error), "cannot write verdicts down"),
         }
     }
+}
+
+/// Takes the verdicts that stand there, when they are others than at the version that was read last.
+async fn hear(
+    maps: &Api<ConfigMap>,
+    key: &PrivateKey,
+    judge: &Judge,
+    version: &mut Option<String>,
+) -> Result<Option<BTreeSet<Good>>> {
+    let found = maps.get_metadata_opt(MAP).await.map_err(Error::kube)?;
+    let now = found.and_then(|found| found.metadata.resource_version);
+    if now == *version {
+        return Ok(None);
+    }
+    let found = maps.get_opt(MAP).await.map_err(Error::kube)?;
+    let good = found.as_ref().map(|map| read(map, key)).unwrap_or_default();
+    judge.recall(&good);
+    *version = found.and_then(|found| found.metadata.resource_version);
+    Ok(Some(good))
 }
 
 /// The key that all replicas share; none yet, when another makes it just now.

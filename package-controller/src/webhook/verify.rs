@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use bundle_signer::{Gate, ImageName, Limits, NameRule};
 use futures::future::join_all;
-use oci::{Digest, Reference};
+use oci::{Digest, Reference, RegistryHost, RepositoryName, Selector};
 use packager::evidence::{self, Place, Question, collect, judge};
+use serde_json::Value;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::configuration::SYSTEM;
 use super::metrics::Metrics;
@@ -21,6 +23,7 @@ use super::remembered::Good;
 use super::review::{Answer, Request};
 use super::verdicts::Known;
 use super::watched::Watched;
+use super::why::{Lack, Unmet, Why, keys, label, target};
 use crate::images::{self, ImageUse, pin, place_of, to_judge};
 use crate::run::Context;
 use crate::words;
@@ -38,7 +41,7 @@ const MOST_REASONS: usize = 6;
 #[derive(Clone, Debug)]
 struct Judged {
     /// Why not; nothing when it is good.
-    why_not: Option<Arc<str>>,
+    why_not: Option<Arc<Why>>,
 }
 
 type Key = (Digest, String, Digest);
@@ -58,7 +61,7 @@ struct Refusal {
     policy: Arc<Compiled>,
     image: String,
     places: String,
-    why: String,
+    why: Arc<Why>,
 }
 
 impl Judge {
@@ -98,6 +101,7 @@ impl Judge {
             Ok(subject) => subject,
             Err(answer) => return answer,
         };
+        let all = uses.clone();
         // What cannot be read as a name, and what must not have a tag, is for the other webhook to refuse.
         uses.retain(|used| {
             used.image.parse::<Reference>().is_ok_and(|reference| {
@@ -116,15 +120,17 @@ impl Judge {
                     digests.insert(used.image.clone(), digest);
                     continue;
                 }
-                Ok(None) => {
-                    "the registry has no such tag; mirror the image, or name one that is there".to_owned()
-                }
-                Err(why) => format!("its digest cannot be found out: {why}"),
+                Ok(None) => self.no_tag(&used.image),
+                Err(why) => why,
             };
+            let why = Arc::new(why);
             let name = used.image.parse::<Reference>().map(|reference| ImageName::from(&reference));
             let about =
                 policies.iter().filter(|policy| name.as_ref().is_ok_and(|name| policy.is_about(name)));
-            refusals.extend(about.map(|policy| Refusal::new(policy, &used.image, &uses, why.clone())));
+            refusals.extend(about.map(|policy| Refusal::new(policy, &used.image, &uses, Arc::clone(&why))));
+        }
+        if refusals.iter().any(Refusal::stops_for_good) {
+            refusals.extend(self.others(&all, &digests, &policies).await);
         }
         self.settle(request, refusals, &mut answer);
         uses.retain(|used| digests.contains_key(&used.image));
@@ -138,6 +144,31 @@ impl Judge {
             Err(error) => return Answer::denied(500, words(&error)),
         }
         answer
+    }
+
+    /// What else is refused of an object whose tags are: the other webhook is not asked about it any more.
+    async fn others(
+        &self,
+        uses: &[ImageUse],
+        digests: &BTreeMap<String, Digest>,
+        policies: &[Arc<Compiled>],
+    ) -> Vec<Refusal> {
+        let pinned = |image: &str| match digests.get(image) {
+            Some(digest) => Some(format!("{image}@{digest}")),
+            // What has a digest already.
+            None => image.contains('@').then(|| image.to_owned()),
+        };
+        let mut images: Vec<_> = uses.iter().map(|used| used.image.as_str()).collect();
+        images.sort_unstable();
+        images.dedup();
+        let each = images.into_iter().filter_map(|image| Some((image, pinned(image)?)));
+        let each =
+            each.flat_map(|(image, text)| policies.iter().map(move |policy| (image, text.clone(), policy)));
+        let judged = join_all(each.map(|(image, text, policy)| async move {
+            let why = self.judge(&text, policy).await.err()?;
+            Some(Refusal::new(policy, image, uses, why))
+        }));
+        judged.await.into_iter().flatten().collect()
     }
 
     /// Judges all images of an object.
@@ -164,53 +195,60 @@ impl Judge {
     }
 
     /// What one policy says of an image: nothing when it is good, or not what the policy is about.
-    async fn judge(&self, text: &str, policy: &Arc<Compiled>) -> Result<(), String> {
-        let Ok(reference) = text.parse::<Reference>() else {
-            return Err("its name cannot be read; name it as HOST/REPOSITORY:TAG@DIGEST".to_owned());
-        };
+    async fn judge(&self, text: &str, policy: &Arc<Compiled>) -> Result<(), Arc<Why>> {
+        let Ok(reference) = text.parse::<Reference>() else { return Err(Arc::new(Why::Unreadable)) };
         let name = ImageName::from(&reference);
         if !policy.is_about(&name) {
             return Ok(());
         }
-        if let Err(why) = &policy.rules {
-            return Err(format!("the policy cannot be used: {why}"));
+        match &policy.rules {
+            Err(why) => return Err(Arc::new(Why::BrokenPolicy(why.clone()))),
+            Ok(rules) if rules.trust.sequence() < policy.newest => {
+                let (found, newest) = (rules.trust.sequence(), policy.newest);
+                return Err(Arc::new(Why::StalePolicy { found, newest }));
+            }
+            Ok(_) => {}
         }
         let Some(digest) = reference.digest() else {
-            return Err(if policy.pins() {
-                "it has no digest, and a tag may move; it was not pinned on its way here".to_owned()
-            } else {
-                "it has no digest, and the policy takes none that is named by a tag".to_owned()
-            });
+            return Err(Arc::new(if policy.pins() { Why::NotPinned } else { Why::TagRefused }));
         };
         let key = (digest.clone(), name.to_string(), policy.digest.clone());
         let known = self.verdicts.get(&key);
         self.metrics.looked_up(known.is_some());
         if let Some(judged) = known {
-            return judged.why_not.map_or(Ok(()), |why| Err(why.to_string()));
+            return judged.why_not.map_or(Ok(()), Err);
         }
-        let (place, names) = (place(&self.context, &reference), names(&self.context, &reference));
-        let (digest, policy, metrics) = (digest.clone(), Arc::clone(policy), self.metrics.clone());
+        let (context, policy, metrics) = (self.context.clone(), Arc::clone(policy), self.metrics.clone());
+        let asked = reference.clone();
         let ask = || async move {
             metrics.asked_registry();
-            check(&place?, &digest, &names, &policy).await
+            Ok(Judged { why_not: check(&context, &asked, &policy).await.err().map(Arc::new) })
         };
-        let keep = |judged: &Judged| judged.why_not.as_ref().map(|_| REFUSED);
+        // What could not be asked is forgotten at once.
+        let keep = |judged: &Judged| {
+            judged.why_not.as_ref().map(|why| if why.passes() { Duration::ZERO } else { REFUSED })
+        };
         match tokio::time::timeout(DEADLINE, self.verdicts.ask(key, keep, ask)).await {
-            Ok(Ok(judged)) => judged.why_not.map_or(Ok(()), |why| Err(why.to_string())),
-            Ok(Err(why)) => Err(format!("its signatures cannot be found out: {why}")),
-            Err(_) => Err(self.late(&reference)),
+            Ok(Ok(judged)) => judged.why_not.map_or(Ok(()), Err),
+            Ok(Err(why)) => Err(Arc::new(Why::NotAsked(why.to_string()))),
+            Err(_) => Err(Arc::new(self.late(&reference))),
         }
     }
 
-    fn late(&self, reference: &Reference) -> String {
-        let (host, _) = place_of(reference, self.context.settings.mirror.as_ref())
-            .unwrap_or_else(|_| (reference.host().clone(), reference.repository().clone()));
-        format!("the registry `{host}` did not answer within {} s", DEADLINE.as_secs())
+    fn late(&self, reference: &Reference) -> Why {
+        let (host, _) = asked(&self.context, reference);
+        Why::Silent { host, seconds: DEADLINE.as_secs() }
+    }
+
+    fn no_tag(&self, text: &str) -> Why {
+        let Ok(reference) = text.parse::<Reference>() else { return Why::Unreadable };
+        let (host, repository) = asked(&self.context, &reference);
+        Why::NoTag { host, repository, tag: reference.selector().to_string() }
     }
 
     /// The digest that a tag has now.
-    async fn resolve(&self, text: &str) -> Result<Option<Digest>, String> {
-        let reference: Reference = text.parse().map_err(|error: oci::Error| words(&error))?;
+    async fn resolve(&self, text: &str) -> Result<Option<Digest>, Why> {
+        let reference: Reference = text.parse().map_err(|_| Why::Unreadable)?;
         let key = reference.to_string();
         if let Some(known) = self.tags.get(&key) {
             return Ok(known);
@@ -222,25 +260,25 @@ impl Judge {
             match evidence::resolve(&place?, &selector).await {
                 Ok((digest, _)) => Ok(Some(digest)),
                 Err(evidence::Error::NotFound(_)) => Ok(None),
-                Err(error) => Err(words(&error)),
+                Err(error) => Err(cause(&error)),
             }
         };
         // That a tag is not there is forgotten at once.
         let keep = |found: &Option<Digest>| Some(if found.is_some() { TAG } else { Duration::ZERO });
         match tokio::time::timeout(DEADLINE, self.tags.ask(key, keep, ask)).await {
-            Ok(answer) => answer.map_err(|why| why.to_string()),
+            Ok(answer) => answer.map_err(|why| Why::NotAsked(why.to_string())),
             Err(_) => Err(self.late(&reference)),
         }
     }
 
     /// Whether an image would be good by a policy; for one that is not in force yet.
-    pub(super) async fn would_refuse(&self, text: &str, policy: &Arc<Compiled>) -> Option<String> {
+    pub(super) async fn would_refuse(&self, text: &str, policy: &Arc<Compiled>) -> Option<Arc<Why>> {
         let pinned = match text.parse::<Reference>() {
             Ok(reference) if reference.digest().is_none() && policy.pins() => {
                 match self.resolve(text).await {
                     Ok(Some(digest)) => format!("{text}@{digest}"),
-                    Ok(None) => return Some("the registry has no such tag".to_owned()),
-                    Err(why) => return Some(why),
+                    Ok(None) => return Some(Arc::new(self.no_tag(text))),
+                    Err(why) => return Some(Arc::new(why)),
                 }
             }
             _ => text.to_owned(),
@@ -272,22 +310,29 @@ impl Judge {
         let now = OffsetDateTime::now_utc();
         let (mut denied, mut written, mut broken) = (Vec::new(), Vec::new(), Vec::new());
         for refusal in refusals {
-            let text = refusal.text();
             match refusal.policy.effect(now) {
                 Effect::Stops => denied.push(refusal.help(&request.object)),
                 Effect::Warns => {
-                    answer.warnings.push(text.clone());
-                    written.push(text);
+                    answer.warnings.extend(refusal.warnings("", &request.object));
+                    written.push(refusal.text("would be"));
                 }
-                Effect::IsWritten => written.push(text),
+                Effect::IsWritten => written.push(refusal.text("would be")),
                 Effect::BreaksGlass(reason, until) => {
                     let (subject, user) = (request.subject(), request.user());
+                    let until = until.format(&Rfc3339).unwrap_or_default();
                     tracing::warn!(
-                        subject, user, reason, %until, policy = refusal.policy.name, image = refusal.image,
-                        "break-glass: an image passes that is refused: {}", refusal.why
+                        subject,
+                        user,
+                        reason,
+                        until,
+                        policy = refusal.policy.name,
+                        image = refusal.image,
+                        "break-glass: an image passes that would be refused: {}",
+                        refusal.why
                     );
-                    answer.warnings.push(format!("break-glass until {until}: {text}"));
-                    broken.push(format!("{reason}: {text}"));
+                    let prefix = format!("break-glass until {until}: ");
+                    answer.warnings.extend(refusal.warnings(&prefix, &request.object));
+                    broken.push(format!("{reason}: {}", refusal.text("would be")));
                 }
             }
         }
@@ -326,21 +371,32 @@ fn names(context: &Context, reference: &Reference) -> Vec<ImageName> {
     }
 }
 
+/// Where an image is asked for; in its own registry, where that has no form in the mirror.
+fn asked(context: &Context, reference: &Reference) -> (RegistryHost, RepositoryName) {
+    place_of(reference, context.settings.mirror.as_ref())
+        .unwrap_or_else(|_| (reference.host().clone(), reference.repository().clone()))
+}
+
+/// What happened, without that something did.
+fn cause(error: &evidence::Error) -> String {
+    match error {
+        evidence::Error::Client(source) => words(source),
+        other => words(other),
+    }
+}
+
 /// Asks the registry, and judges what it has.
-async fn check(
-    place: &Place,
-    digest: &Digest,
-    names: &[ImageName],
-    policy: &Compiled,
-) -> Result<Judged, String> {
-    let Rules { trust, predicates, .. } = policy.rules.as_ref().map_err(Clone::clone)?;
-    let collected = collect(place, digest, &Limits::default()).await.map_err(|error| words(&error))?;
-    let (mut good, mut why) = (true, Vec::<String>::new());
-    let mut add = |reason: String| {
-        if !why.contains(&reason) {
-            why.push(reason);
-        }
+async fn check(context: &Context, reference: &Reference, policy: &Compiled) -> Result<(), Why> {
+    let Rules { trust, predicates, .. } =
+        policy.rules.as_ref().map_err(|why| Why::BrokenPolicy(why.clone()))?;
+    let (place, names) = (place(context, reference).map_err(Why::NotAsked)?, names(context, reference));
+    let Some(digest) = reference.digest() else { return Err(Why::NotPinned) };
+    let failed = |error: evidence::Error| match &error {
+        evidence::Error::Client(_) => Why::NotAsked(cause(&error)),
+        other => Why::Broken(words(other)),
     };
+    let collected = collect(&place, digest, &Limits::default()).await.map_err(failed)?;
+    let (mut met, mut lacks) = (Vec::new(), Vec::new());
     for predicate_type in predicates {
         let verdict = |name| {
             let (name_rule, gate, newest_policy) = (NameRule::Required, Gate::Pull, policy.newest);
@@ -348,48 +404,72 @@ async fn check(
             judge(collected.clone(), trust, &question)
         };
         let verdicts: Vec<_> = names.iter().map(verdict).collect();
-        if verdicts.iter().any(|verdict| verdict.decision.satisfied) {
-            continue;
-        }
-        good = false;
-        for verdict in verdicts {
-            verdict.decision.why_not.iter().for_each(|reason| add(reason.to_string()));
-            verdict.refused.into_iter().for_each(|refused| add(refused.why));
-            verdict.skipped.into_iter().for_each(|skipped| add(format!("{}: {}", skipped.at, skipped.why)));
+        match verdicts.iter().find(|verdict| verdict.decision.satisfied) {
+            Some(good) => {
+                let by: Vec<_> = good.decision.by.iter().map(|key| format!("`{key}`")).collect();
+                met.push((label(predicate_type).to_owned(), by.join(" and ")));
+            }
+            None => lacks.push(Lack::of(trust, predicate_type, &verdicts)),
         }
     }
-    why.truncate(MOST_REASONS);
-    let why_not = (!good).then(|| Arc::from(why.join(", ")));
-    Ok(Judged { why_not })
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    // Only now: what is good needs no further question.
+    if place.manifest(&Selector::Digest(digest.clone())).await.map_err(failed)?.is_none() {
+        let (host, repository) = asked(context, reference);
+        return Err(Why::NoImage { host, repository });
+    }
+    let target = target(&names, digest, context.settings.mirror.as_ref());
+    let names = names.iter().map(ToString::to_string).collect();
+    Err(Why::Unmet(Unmet { met, lacks, names, target, keys: keys(trust) }))
 }
 
 impl Refusal {
-    fn new(policy: &Arc<Compiled>, image: &str, uses: &[ImageUse], why: String) -> Self {
+    fn new(policy: &Arc<Compiled>, image: &str, uses: &[ImageUse], why: Arc<Why>) -> Self {
         let places = uses.iter().filter(|used| used.image == image);
         let places: Vec<_> = places.map(|used| format!("{} `{}`", used.place, used.name)).collect();
         let (policy, image) = (Arc::clone(policy), image.to_owned());
         Self { policy, image, places: places.join(", "), why }
     }
 
+    /// Whether it stops the object, and the registry answers.
+    fn stops_for_good(&self) -> bool {
+        self.policy.effect(OffsetDateTime::now_utc()) == Effect::Stops && !self.why.passes()
+    }
+
     /// Which image, which rule, why.
-    fn text(&self) -> String {
+    fn text(&self, verb: &str) -> String {
         let Self { policy, image, places, why } = self;
         let (name, asked) = (&policy.name, policy.asks_for());
         format!(
-            "image `{image}` of {places} is refused by TrustPolicy `{name}`, which asks for {asked}: {why}"
+            "image `{image}` of {places} {verb} refused by TrustPolicy `{name}`, which asks for {asked}: {why}"
         )
     }
 
-    /// The same, with what to do.
-    fn help(&self, object: &serde_json::Value) -> String {
+    /// The same in short, and then what to do: the API server cuts warnings off.
+    fn warnings(&self, prefix: &str, object: &Value) -> [String; 2] {
+        let Self { policy, image, places, why } = self;
+        // With its tag people know it; the digest fills half the line.
+        let short = image.split_once('@').map_or(image.as_str(), |(short, _)| short);
+        let name = &policy.name;
+        [
+            format!("{prefix}image `{short}` would be refused by TrustPolicy `{name}`: {why} ({places})"),
+            format!("What to do: {}", self.advice(object)),
+        ]
+    }
+
+    /// All of it, with what to do.
+    fn help(&self, object: &Value) -> String {
+        format!("{}. What to do: {}", self.text("is"), self.advice(object))
+    }
+
+    fn advice(&self, object: &Value) -> String {
         let mirrored = object.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some();
-        let what = if mirrored {
-            "this is the mirror of a static pod, which runs already: stop it on its node"
-        } else if self.image.contains('@') {
-            "sign it with `airlock sign IMAGE --key KEY` by a key that the policy knows, or use an image that is signed"
+        if mirrored {
+            "this is the mirror of a static pod, which runs already: stop it on its node".to_owned()
         } else {
-            "name it with its digest, as IMAGE@sha256:..., or mend what is said here"
-        };
-        format!("{}. What to do: {what}", self.text())
+            self.why.advice()
+        }
     }
 }

@@ -235,7 +235,14 @@ fn status(policy: &TrustPolicy, compiled: &Compiled) -> TrustPolicyStatus {
         }
         Ok(rules) => {
             let asked = compiled.asks_for();
-            (true, "InForce", format!("images need {asked}; {} keys are known", rules.trust.keys().len()))
+            let keys = match rules.trust.keys().len() {
+                1 => "1 key is known".to_owned(),
+                count => format!("{count} keys are known"),
+            };
+            let glass = policy.spec.break_glass.as_ref();
+            let glass = glass.map(|glass| format!("; break-glass until {}: {}", glass.until, glass.reason));
+            let glass = glass.unwrap_or_default();
+            (true, "InForce", format!("images need {asked}; {keys}{glass}"))
         }
     };
     let known = policy.status.as_ref().and_then(|status| status.conditions.as_ref());

@@ -56,6 +56,34 @@ pub struct Refused {
     pub at: String,
     /// Why.
     pub why: String,
+    /// The same for programs that advise.
+    #[serde(skip)]
+    pub fault: Fault,
+}
+
+/// What is wrong with a signature that does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The trust file does not have its key, whose hint is known where the format tells it.
+    UnknownKey(Option<String>),
+    /// It is about this image under another name.
+    OtherName(String),
+    /// It says no name, though one is asked for.
+    Unnamed,
+    /// Something else, in words.
+    Other(String),
+}
+
+impl Fault {
+    fn of(error: &Signer) -> Self {
+        match error {
+            Signer::NoKeyFits => Self::UnknownKey(None),
+            Signer::UntrustedKey(hint) => Self::UnknownKey(Some(hint.clone())),
+            Signer::OtherName { found, .. } => Self::OtherName(found.clone()),
+            Signer::NameMissing => Self::Unnamed,
+            other => Self::Other(other.to_string()),
+        }
+    }
 }
 
 /// What all of it comes to.
@@ -108,7 +136,12 @@ pub fn judge(collected: Collected, trust: &TrustFile, question: &Question<'_>) -
                 });
             }
             Err(Signer::PredicateType { .. }) => others += 1,
-            Err(error) => refused.push(Refused { format, why: error.to_string(), at: found.at }),
+            Err(error) => refused.push(Refused {
+                format,
+                why: error.to_string(),
+                fault: Fault::of(&error),
+                at: found.at,
+            }),
         }
     }
     let decision = trust.decide(question.gate, &claims);

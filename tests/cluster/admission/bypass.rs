@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{MINUTE, MULTI, SIGNED, Site, TWIN, UNSIGNED, alone, image_of, pod, shared};
+use super::{FRESH, MINUTE, MULTI, SIGNED, Site, TWIN, UNSIGNED, alone, image_of, pod, shared};
 use crate::rig::wait;
 
 const DENIED: &str = "is refused by TrustPolicy `release`";
@@ -22,19 +22,69 @@ fn an_unsigned_image_is_refused_in_words_that_help_and_a_signed_one_is_pinned() 
             "of container `main`",
             DENIED,
             "asks for a signature by one of its keys",
-            "nothing that counts was signed",
-            "What to do: sign it with `airlock sign",
+            "it is not signed. What to do: sign it with `airlock sign registry.example/team/other@sha256:",
+            " --store STORE --key KEY`, by a key that the policy knows",
         ],
     );
     println!("{said}");
     let made = site.makes(&pod(&space, "good", SIGNED));
     assert_eq!(image_of(&made, "/spec/containers/0/image"), format!("{SIGNED}@{}", site.digest(SIGNED)));
-    let none = pod(&space, "none", "registry.example/team/app:v9");
-    site.refuses(
+    let mut none = pod(&space, "none", "registry.example/team/app:v9");
+    none["spec"]["initContainers"] = json!([{"name": "also", "image": UNSIGNED}]);
+    let there = format!("the registry `{}` has no such tag: `registry.example/team/app:v9`", site.registry);
+    let said = site.refuses(
         &none,
-        &["`registry.example/team/app:v9` of container `main`", "no such tag", "mirror the image"],
+        &[
+            "`registry.example/team/app:v9` of container `main`",
+            &there,
+            "What to do: mirror the image, or name a tag that is there",
+            "of init container `also` is refused",
+        ],
     );
+    assert_eq!(said.matches(" is refused by ").count(), 2, "{said}");
+    let none = format!("registry.example/team/app@sha256:{}", "1".repeat(64));
+    let none =
+        site.refuses(&pod(&space, "none", &none), &["has no such image in", "What to do: mirror the image"]);
+    assert!(!none.contains("airlock sign"), "{none}");
+    let twin = site.refuses(
+        &pod(&space, "twin", TWIN),
+        &["What to do: sign it with `airlock sign registry.example/elsewhere/app@"],
+    );
+    println!("{twin}");
     site.refuses(&pod(&space, "odd", "UP/ER:x"), &["its name cannot be read"]);
+}
+
+/// What is said is done word for word, and helps.
+#[test]
+fn the_command_that_a_refusal_advises_makes_the_image_pass() {
+    let Some((_turn, site)) = shared() else { return };
+    let space = site.judged("advised");
+    let image = FRESH;
+    let advised = |said: &str| -> Vec<String> {
+        let command = said.split("with `airlock ").nth(1).unwrap().split('`').next().unwrap();
+        let command = command.replace("STORE", "store");
+        command.split(' ').map(str::to_owned).collect()
+    };
+    let run = |said: &str, key: &str| {
+        let command: Vec<_> = advised(said).into_iter().map(|word| word.replace("KEY", key)).collect();
+        site.airlock(&command.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    let said = site.refuses(&pod(&space, "fresh", image), &["it is not signed"]);
+    run(&said, "other.key");
+    let unknown = wait("the other key", MINUTE, || {
+        site.create(&pod(&space, "fresh", image), true).err().filter(|said| !said.contains("not signed"))
+    });
+    let hint = |name: &str| {
+        let pem = std::fs::read_to_string(site.folder.path().join(name)).unwrap();
+        bundle_signer::PublicKey::from_pem(&pem).unwrap().hint()
+    };
+    let (other, release) = (hint("other.pub"), hint("release.pub"));
+    let words = format!(
+        "it is signed only by key {other}, which the policy does not know; it knows `release` ({release}). What to do"
+    );
+    assert!(unknown.contains(&words), "{unknown}");
+    run(&unknown, "release.key");
+    wait("the signed image", MINUTE, || site.create(&pod(&space, "fresh", image), true).ok());
 }
 
 #[test]

@@ -52,7 +52,18 @@ fn modes_warn_and_write_down_and_break_glass_is_told() {
     let space = site.space("modes");
     site.in_force("modes", &|spec| spec["mode"] = json!("warn"));
     let (good, said) = site.warned(&pod(&space, "warned", UNSIGNED));
-    assert!(good && said.contains("Warning: image `registry.example/team/other:v1@sha256:"), "{said}");
+    assert!(
+        good && said.contains("Warning: image `registry.example/team/other:v1` would be refused"),
+        "{said}"
+    );
+    assert!(
+        said.contains("`modes`: it is not signed (container `main`)") && !said.contains("is refused"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Warning: What to do: sign it with `airlock sign") && said.contains("--key KEY`"),
+        "{said}"
+    );
     site.in_force("modes", &|spec| spec["mode"] = json!("audit"));
     let (good, said) = site.warned(&pod(&space, "audited", UNSIGNED));
     assert!(good && !said.contains("Warning"), "{said}");
@@ -62,13 +73,23 @@ fn modes_warn_and_write_down_and_break_glass_is_told() {
     let broken = site.metric("airlock_webhook_break_glass_total");
     site.in_force("modes", &|spec| spec["breakGlass"] = glass(1, "the key's keeper is ill"));
     let (good, said) = site.warned(&pod(&space, "broken", UNSIGNED));
-    assert!(good && said.contains("Warning: break-glass until"), "{said}");
+    assert!(good && said.contains("Warning: break-glass until 2") && said.contains("Z: image "), "{said}");
+    let glasses = site.settled("modes")["status"]["conditions"][0]["message"].to_string();
+    assert!(glasses.contains("; break-glass until ") && glasses.contains("is ill"), "{glasses}");
     assert!(site.metric("airlock_webhook_break_glass_total") > broken);
     let told = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
     assert!(
         told.contains("break-glass: an image passes") && told.contains("the key's keeper is ill"),
         "{told}"
     );
+    let mut past = policy("past", &site.key("release"), "enforce", &json!({"names": ["past"]}));
+    past["spec"]["breakGlass"] = glass(-1, "too late");
+    let (good, said) = site.warned(&past);
+    assert!(
+        good && said.contains("`breakGlass` breaks nothing: 2") && !said.contains("stops nothing"),
+        "{said}"
+    );
+    site.cluster.kubectl(&["delete", "trustpolicy", "past"]);
     let mut long = policy("long", &site.key("release"), "enforce", &json!({"names": ["long"]}));
     long["spec"]["breakGlass"] = glass(25, "x");
     site.refuses(&long, &["more than 24 hours ahead"]);
@@ -120,7 +141,10 @@ fn a_policy_that_could_not_be_used_or_would_lock_out_is_refused() {
     site.refuses(&names("eksa-packages"), &["`eksa-packages` is never judged"]);
     // The pod that the controller says it is.
     site.makes(&pod("eksa-packages", "airlock", SIGNED));
-    site.refuses(&with(&|_| {}), &["it would refuse airlock's own image", "Sign that image first"]);
+    site.refuses(
+        &with(&|_| {}),
+        &["it would refuse airlock's own image", "What to do first: sign it with `airlock sign"],
+    );
     site.create(&with(&|spec| spec["images"] = json!(["other.example/**"])), true).unwrap();
     site.create(&policy("right", &site.key("release"), "enforce", &json!({"names": ["x"]})), true).unwrap();
     site.cluster.kubectl(&["delete", "pod", "airlock", "-n", "eksa-packages", "--force", "--grace-period=0"]);
@@ -224,6 +248,7 @@ fn what_was_found_good_is_known_after_a_restart_without_the_registry_and_cannot_
         "{} passed after a restart, with {calls} calls to the registry",
         super::image_of(&passes, "/metadata/name")
     );
+    hears_of_another_replica(&site, &space, &text);
     let text = text.replace(&digest, &other).replace("team/app", "team/other");
     let patch = json!({"data": {"verdicts.json": text}}).to_string();
     site.cluster.kubectl(&[
@@ -240,4 +265,35 @@ fn what_was_found_good_is_known_after_a_restart_without_the_registry_and_cannot_
     site.refuses(&pod(&space, "forged", &forged), &["is refused by TrustPolicy `release`"]);
     let log = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
     assert!(log.contains("verdicts of before are not airlock's"), "{log}");
+}
+
+/// What another replica writes down as good passes here, too, while the registry is away.
+fn hears_of_another_replica(site: &Site, space: &str, text: &str) {
+    use base64::Engine as _;
+    let image = format!("registry.example/team/told@sha256:{}", "2".repeat(64));
+    let mut all: Value = serde_json::from_str(text).unwrap();
+    let mut more = all[0].clone();
+    more["image"] = json!(format!("sha256:{}", "2".repeat(64)));
+    more["name"] = json!("registry.example/team/told");
+    let entries = all.as_array_mut().unwrap();
+    // One for each policy that has a verdict.
+    let policies: std::collections::BTreeSet<_> =
+        entries.iter().map(|good| good["policy"].as_str().unwrap().to_owned()).collect();
+    for policy in policies {
+        more["policy"] = json!(policy);
+        entries.push(more.clone());
+    }
+    let secret = site.cluster.get(&["secret", "airlock-verdict-key", "-n", "eksa-packages"]).unwrap();
+    let pem = secret["data"]["key.pem"].as_str().unwrap();
+    let pem = base64::engine::general_purpose::STANDARD.decode(pem).unwrap();
+    let key = bundle_signer::PrivateKey::from_pem(&String::from_utf8(pem).unwrap(), b"").unwrap();
+    let text = all.to_string();
+    let signature = String::from_utf8(bundle_signer::sign_blob(&key, text.as_bytes()).unwrap()).unwrap();
+    let patch = json!({"data": {"verdicts.json": text, "verdicts.sigstore.json": signature}}).to_string();
+    let map = ["patch", "configmap", "airlock-verdicts", "-n", "eksa-packages", "--type=merge", "-p", &patch];
+    site.refuses(&pod(space, "told", &image), &["has no such image"]);
+    site.cluster.kubectl(&map);
+    crate::rig::wait("another's verdict", super::MINUTE, || {
+        site.create(&pod(space, "told", &image), true).ok()
+    });
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use package_api::name::PACKAGES_NAMESPACE;
-use package_api::{GoDuration, Package, PackageStatus, SourceVersion};
+use package_api::{Package, PackageStatus, SourceVersion};
 
 use super::{Next, Place, Work};
+use crate::admission::package::timeout;
 use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Prepared, Record, Status};
 use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
@@ -13,8 +14,6 @@ use crate::reconcile::tell::Deed;
 use crate::reconcile::{guard, now};
 use crate::{Result, values, words};
 
-/// How long an installation, an upgrade or a removal may take: a duration such as `10m`.
-const TIMEOUT: &str = "airlock.dev/timeout";
 /// What becomes of changes that somebody made to what is installed: `repair`, which is the default, or `tell`.
 const DRIFT: &str = "airlock.dev/drift";
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
@@ -247,14 +246,8 @@ fn check(config: Option<&str>, version: &SourceVersion) -> Result<(), String> {
 }
 
 fn limits(package: &Package) -> Result<Limits, String> {
-    let timeout = match package.annotation(TIMEOUT) {
-        None => DEFAULT_TIMEOUT,
-        Some(text) => {
-            let read =
-                text.parse::<GoDuration>().map_err(|error| format!("the annotation {TIMEOUT}: {error}"))?;
-            read.get().clamp(Duration::from_secs(1), LONGEST_TIMEOUT)
-        }
-    };
+    let asked = timeout(package)?.unwrap_or(DEFAULT_TIMEOUT);
+    let timeout = asked.clamp(Duration::from_secs(1), LONGEST_TIMEOUT);
     // Whoever wants his changes kept says so; else they give way, here as when they are found.
     let conflicts = if repairs(package) { Conflicts::Take } else { Conflicts::Refuse };
     Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ..Limits::default() })
