@@ -51,7 +51,8 @@ pub struct Settled {
 pub fn settle(controller: &PackageBundleController, found: &Found<'_>) -> Settled {
     let settled = |state, detail: String, usable| Settled { state, detail, activate: None, usable };
     if controller.namespace() != PACKAGES_NAMESPACE {
-        return settled(ControllerState::Ignored, String::new(), false);
+        let detail = format!("settings of clusters count in the namespace {PACKAGES_NAMESPACE} only");
+        return settled(ControllerState::Ignored, detail, false);
     }
     if let Err(reason) = found.cluster {
         return settled(ControllerState::Disconnected, reason.to_owned(), false);
@@ -119,6 +120,16 @@ mod tests {
         let next = settled("v1-21-4", Ok("v1-21-5"), true);
         assert_eq!((next.state, next.activate), (ControllerState::UpgradeAvailable, None));
         assert_eq!(next.detail, "v1-21-5 available");
+    }
+
+    #[test]
+    fn settings_in_another_namespace_are_ignored_and_told_so() {
+        let mut controller = PackageBundleController::new("billy", PackageBundleControllerSpec::default());
+        controller.metadata.namespace = Some("default".to_owned());
+        let found = Found { cluster: Ok(()), latest: Err(""), active_is_present: false };
+        let ignored = settle(&controller, &found);
+        assert_eq!((ignored.state, ignored.usable), (ControllerState::Ignored, false));
+        assert!(ignored.detail.ends_with("in the namespace eksa-packages only"), "{}", ignored.detail);
     }
 
     #[test]

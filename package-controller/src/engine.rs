@@ -202,6 +202,20 @@ impl Engine {
         Self { cluster: Cluster::new(target, manager), charts: Charts::new(registry, mirror) }
     }
 
+    /// The same engine, which tells how far an installation or a removal is.
+    #[must_use]
+    pub fn telling(mut self, progress: tokio::sync::watch::Sender<String>) -> Self {
+        self.cluster = self.cluster.telling(progress);
+        self
+    }
+
+    /// The same engine; `grants` says what a person does who wants to grant it rights.
+    #[must_use]
+    pub fn granted_by(mut self, grants: &str) -> Self {
+        self.cluster = self.cluster.granted_by(grants);
+        self
+    }
+
     /// The newest revision of a release, in whatever state it is; `namespace` is that of the records.
     ///
     /// # Errors

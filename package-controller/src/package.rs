@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use dependencies::Dependencies;
 pub use plan::{CHART_REGISTRY, IMAGE_REGISTRY, Install};
-pub use status::{GIVEN_UP, Outcome, drifted, finish, given_up, has_failed};
+pub use status::{GIVEN_UP, Outcome, RETRY, drifted, finish, given_up, has_failed, how_to_retry, under_way};
 
 /// Keeps a package until what it installed is gone.
 pub const FINALIZER: &str = "airlock.dev/uninstall";
@@ -225,9 +225,10 @@ fn wait_for_others(observed: &Observed<'_>, plan: &Install, mut status: PackageS
     }
 }
 
-/// What was given up is not tried again until the package or the bundle changes.
+/// What was given up is not tried again until the package or the bundle changes, or somebody asks for it.
 fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step {
     if has_failed(package) && status.source == plan.source {
+        status.detail = status::detail_of_rest(package, status.detail);
         return Step { action: Action::None, status, again: VERY_LONG };
     }
     status.source.clone_from(&plan.source);

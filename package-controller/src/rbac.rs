@@ -59,6 +59,8 @@ pub fn fixed() -> Vec<PolicyRule> {
         all(AIRLOCK_GROUP, &["trustpolicies"], &["get", "list", "watch"]),
         all(AIRLOCK_GROUP, &["trustpolicies/status"], &["patch"]),
         all("events.k8s.io", &["events"], &["create", "patch"]),
+        // What tells why an object does not get ready.
+        all("", &["events"], &["list"]),
         // Where packages go; objects in them are named by the packages' own rules. What is there is left as it is: who
         // may patch a namespace may take its labels off, and with them what admission holds it to.
         all("", &["namespaces"], &["create", "get", "list", "watch"]),

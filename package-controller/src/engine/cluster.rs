@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 pub(super) use self::discovery::{Discovery, Resource};
 use super::object::Object;
@@ -20,12 +21,18 @@ const ANSWER: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what a cluster can do is remembered.
 const FRESH: Duration = Duration::from_secs(30);
+/// What grants rights, unless the cluster's name is known.
+const GRANTS: &str = "`airlock package rights --apply` grants what packages need";
 
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: kube::Client,
     manager: &'static str,
     known: Arc<Mutex<Option<Known>>>,
+    /// How far the work is, for whoever wants to know.
+    progress: Option<Arc<watch::Sender<String>>>,
+    /// What grants rights, for people.
+    grants: Arc<str>,
 }
 
 /// What the cluster could do, and when that was.
@@ -79,7 +86,34 @@ pub(super) fn code(error: &Error) -> Option<u16> {
 
 impl Cluster {
     pub(super) fn new(client: kube::Client, manager: &'static str) -> Self {
-        Self { client, manager, known: Arc::default() }
+        Self { client, manager, known: Arc::default(), progress: None, grants: GRANTS.into() }
+    }
+
+    /// The same cluster, telling how far the work is.
+    pub(super) fn telling(self, progress: watch::Sender<String>) -> Self {
+        Self { progress: Some(Arc::new(progress)), ..self }
+    }
+
+    /// The same cluster, where `grants` is what a person does who wants to grant rights.
+    pub(super) fn granted_by(self, grants: &str) -> Self {
+        Self { grants: grants.into(), ..self }
+    }
+
+    /// Tells how far the work is, if somebody wants to know.
+    pub(super) fn tell(&self, words: impl FnOnce() -> String) {
+        if let Some(progress) = &self.progress {
+            progress.send_replace(words());
+        }
+    }
+
+    /// What the API server's authorizer refuses, told as a lack of rights; what admission refuses stays as it is.
+    fn rights(&self, object: &Object, error: Error) -> Error {
+        match error {
+            Error::Kube { source, .. } if is_lack_of_rights(&source) => {
+                Error::Rights { object: object.to_string(), grants: self.grants.to_string(), source }
+            }
+            error => error,
+        }
     }
 
     pub(super) fn manager(&self) -> &'static str {
@@ -174,7 +208,7 @@ impl Cluster {
         let Some(resource) = found else { return Ok(None) };
         let path = resource.path(&object.namespace, &object.name);
         let found = self.find(&Ask::get(format!("read {object}"), path)).await;
-        found.map_err(|error| rights(object, error))
+        found.map_err(|error| self.rights(object, error))
     }
 
     /// Server-side apply; the answer is the object.
@@ -202,7 +236,7 @@ impl Cluster {
         let body = value.to_string().into_bytes();
         let action = format!("apply {object}");
         let ask = Ask { action, method: Method::PATCH, path, content: APPLY, accept: JSON, body: &body };
-        self.ask(&ask).await.map_err(|error| rights(object, conflict(object, error)))
+        self.ask(&ask).await.map_err(|error| self.rights(object, conflict(object, error)))
     }
 
     /// Makes a namespace, unless somebody was faster. Applying it would take the right to patch every namespace.
@@ -213,7 +247,7 @@ impl Cluster {
         let ask = Ask { action, method: Method::POST, path, content: JSON, accept: JSON, body: &body };
         match self.ask(&ask).await {
             Err(error) if code(&error) == Some(409) => Ok(()),
-            answer => answer.map(|_| ()),
+            answer => answer.map(|_| ()).map_err(|error| self.rights(namespace, error)),
         }
     }
 
@@ -223,7 +257,7 @@ impl Cluster {
         let body = changes.to_string().into_bytes();
         let action = format!("take over {object}");
         let ask = Ask { action, method: Method::PATCH, path, content: PATCH, accept: JSON, body: &body };
-        self.ask(&ask).await
+        self.ask(&ask).await.map_err(|error| self.rights(object, error))
     }
 
     /// Deletes an object, if it is still the one with this UID. What depends on it goes in the background.
@@ -243,7 +277,7 @@ impl Cluster {
         match self.find(&ask).await {
             // Another object has taken the name.
             Err(error) if code(&error) == Some(409) => Ok(()),
-            answer => answer.map(|_| ()),
+            answer => answer.map(|_| ()).map_err(|error| self.rights(object, error)),
         }
     }
 }
@@ -268,16 +302,6 @@ fn conflict(object: &Object, error: Error) -> Error {
         Error::Conflict { object: object.to_string(), fields }
     } else {
         error
-    }
-}
-
-/// What the API server's authorizer refuses, told as a lack of rights; what admission refuses stays as it is.
-fn rights(object: &Object, error: Error) -> Error {
-    match error {
-        Error::Kube { source, .. } if is_lack_of_rights(&source) => {
-            Error::Rights { object: object.to_string(), source }
-        }
-        error => error,
     }
 }
 

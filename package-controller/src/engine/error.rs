@@ -18,12 +18,12 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// The controller has no right to an object.
-    #[error(
-        "the controller has no right to {object}; `airlock package rights --apply` grants what packages need"
-    )]
+    #[error("the controller has no right to {object}; {grants}")]
     Rights {
         /// The object.
         object: String,
+        /// What a person does who wants to grant it.
+        grants: String,
         /// What the API server said.
         #[source]
         source: Box<kube::Error>,

@@ -106,7 +106,7 @@ fn deployment(object: &Value) -> Readiness {
         return of_count("updated", updated, wanted);
     }
     if replicas > wanted {
-        return Waiting(format!("{} of before still there", replicas - wanted));
+        return too_many(replicas - wanted, "of the version before", replicas > available);
     }
     if updated > available {
         return of_count("available", available, updated);
@@ -137,7 +137,7 @@ fn stateful_set(object: &Value) -> Readiness {
         return of_count("ready", ready, wanted);
     }
     if replicas > wanted {
-        return Waiting(format!("{} of before still there", replicas - wanted));
+        return too_many(replicas - wanted, "more than wanted", false);
     }
     if let Some(partition) = number(object, "/spec/updateStrategy/rollingUpdate/partition").filter(|p| *p > 0)
     {
@@ -188,7 +188,7 @@ fn replica_set(object: &Value) -> Readiness {
         return of_count(word, status(object, name), wanted);
     }
     let replicas = status(object, "replicas");
-    if replicas > wanted { Waiting(format!("{} of before still there", replicas - wanted)) } else { Ready }
+    if replicas > wanted { too_many(replicas - wanted, "more than wanted", false) } else { Ready }
 }
 
 fn pod(object: &Value) -> Readiness {
@@ -228,6 +228,13 @@ fn definition(object: &Value) -> Readiness {
 
 fn of_count(word: &str, found: i64, wanted: i64) -> Readiness {
     Waiting(format!("{found} of {wanted} {word}"))
+}
+
+/// Pods that are still to go; those of the version before stay as long as new ones are not ready.
+fn too_many(pods: i64, which: &str, held: bool) -> Readiness {
+    let (pods, run) = if pods == 1 { ("1 pod".to_owned(), "runs") } else { (format!("{pods} pods"), "run") };
+    let why = if held { ", because the new one is not ready" } else { "" };
+    Waiting(format!("{pods} {which} still {run}{why}"))
 }
 
 /// What holds a pod up: what its containers wait for says more than its phase.

@@ -1,5 +1,7 @@
 //! Waiting until objects are ready, or gone.
 
+mod events;
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,6 +16,8 @@ const SOON: Duration = Duration::from_millis(200);
 const LATER: Duration = Duration::from_secs(2);
 /// What is gone on with has at least this long, or a quarter of its timeout: who only was away is not too late.
 const MOMENT: Duration = Duration::from_secs(30);
+/// Of so many objects it is told why they are waited for.
+const MOST_CAUSES: usize = 3;
 
 /// Waits until all are ready, beginning with what is known of them.
 pub(super) async fn ready(
@@ -42,8 +46,15 @@ pub(super) async fn ready(
             return Ok(());
         }
         if Instant::now() >= until.deadline {
+            // What becomes of it now takes its pods away, and with them what they say.
+            for (object, words) in waiting.iter().zip(&mut words).take(MOST_CAUSES) {
+                if let Some(cause) = events::newest(cluster, object).await {
+                    *words = format!("{words} ({cause})");
+                }
+            }
             return Err(Error::NotReady { timeout: until.timeout, waiting: words });
         }
+        cluster.tell(|| format!("waiting for {} ({})", first(&words), until.words()));
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LATER);
         pending = Vec::new();
@@ -70,8 +81,11 @@ pub(super) async fn gone(
     let mut pause = SOON;
     loop {
         let mut still = Vec::new();
+        let mut words = Vec::new();
         for (object, old) in leaving {
-            if cluster.get(&object).await?.is_some_and(|live| uid(&live) == old) {
+            let live = cluster.get(&object).await?.filter(|live| uid(live) == old);
+            if let Some(live) = live {
+                words.push(format!("{object}{}", held(&live)));
                 still.push((object, old));
             }
         }
@@ -79,12 +93,30 @@ pub(super) async fn gone(
             return Ok(());
         }
         if Instant::now() >= until.deadline {
-            let objects = still.iter().map(|(object, _)| object.to_string()).collect();
-            return Err(Error::NotGone { timeout: until.timeout, objects });
+            return Err(Error::NotGone { timeout: until.timeout, objects: words });
         }
+        cluster.tell(|| format!("waiting for the end of {} ({})", first(&words), until.words()));
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LATER);
         leaving = still;
+    }
+}
+
+/// The first few, and how many there are.
+fn first(words: &[String]) -> String {
+    let more = words.len().saturating_sub(MOST_CAUSES);
+    let first = words.iter().take(MOST_CAUSES).cloned().collect::<Vec<_>>().join("; ");
+    if more > 0 { format!("{first}; and {more} more") } else { first }
+}
+
+/// What keeps an object that is to go.
+fn held(live: &Value) -> String {
+    let finalizers = live.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let names: Vec<_> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(" (finalizer {one})"),
+        many => format!(" (finalizers {})", many.join(", ")),
     }
 }
 
@@ -96,6 +128,13 @@ pub(super) struct Until {
 }
 
 impl Until {
+    /// How much of the time is over.
+    fn words(self) -> String {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let gone = self.timeout.saturating_sub(left);
+        format!("{} s of {} s", gone.as_secs(), self.timeout.as_secs())
+    }
+
     pub(super) fn after(timeout: Duration) -> Self {
         Self { deadline: Instant::now() + timeout, timeout }
     }
@@ -117,6 +156,17 @@ pub(super) fn uid(live: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_told_in_few_words() {
+        let words = |count: usize| (0..count).map(|number| format!("o{number}")).collect::<Vec<_>>();
+        assert_eq!([first(&words(1)), first(&words(5))], ["o0", "o0; o1; o2; and 2 more"]);
+        let held_by = |names: Value| held(&serde_json::json!({"metadata": {"finalizers": names}}));
+        assert_eq!(held_by(serde_json::json!(["example.com/stay"])), " (finalizer example.com/stay)");
+        assert_eq!(held_by(serde_json::json!(["a/b", "c/d"])), " (finalizers a/b, c/d)");
+        assert_eq!(held_by(Value::Null), "");
+        assert_eq!(Until::after(Duration::from_mins(1)).words(), "0 s of 60 s");
+    }
 
     #[test]
     fn what_is_gone_on_with_ends_when_it_would_have_ended_but_for_a_moment() {

@@ -39,6 +39,20 @@ pub struct Install {
 }
 
 impl Install {
+    /// The registry that the values got because the package gives none, with where it is from.
+    #[must_use]
+    pub fn added_registry(&self, config: Option<&str>) -> Option<String> {
+        let registry = self.values.get(SOURCE_REGISTRY)?.as_str()?;
+        let given = values::read(config).ok()?;
+        let own = given.get(SOURCE_REGISTRY).and_then(Value::as_str).is_some_and(|own| !own.is_empty());
+        (!own).then(|| {
+            format!(
+                "`{SOURCE_REGISTRY}` was set to `{registry}`, the cluster's `defaultImageRegistry`; another in the package's \
+                 config goes before"
+            )
+        })
+    }
+
     /// The same without [`SOURCE_REGISTRY`], if it has that.
     pub(crate) fn without_registry(&self) -> Option<Self> {
         let mut without = self.clone();

@@ -14,6 +14,11 @@ pub(super) const DEPRECATED: &str = "Deprecated package namespace.";
 /// do.
 pub const GIVEN_UP: &str = "airlock.dev/given-up";
 
+/// The annotation by which a person asks for another try of what was given up: any value that it did not have then.
+pub const RETRY: &str = "airlock.dev/retry";
+/// How the detail of a package that was given up begins.
+const GAVE_UP: &str = "given up: ";
+
 /// How an installation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -56,11 +61,42 @@ pub fn finish(package: &Package, install: &Install, outcome: Outcome, management
             set(conditions::READY, false, "RolledBack", &reason);
             set(conditions::FAILED, true, "RolledBack", &reason);
             status.state = Some(PackageState::Installing);
-            status.detail = Some(reason);
+            status.detail = Some(format!("{GAVE_UP}{reason}. {}", how_to_retry(package)));
             Again::Never
         }
     };
     Step { action: Action::None, status, again }
+}
+
+/// What a person does who wants to have tried again what was given up.
+#[must_use]
+pub fn how_to_retry(package: &Package) -> String {
+    let (namespace, name) = (package.namespace(), package.name());
+    format!(
+        "It rests until the package or its bundle changes; to try again: kubectl annotate package -n {namespace} {name} \
+         --overwrite {RETRY}=\"$(date)\""
+    )
+}
+
+/// The detail of a package that rests because it was given up: what stood there meanwhile may be over.
+pub(super) fn detail_of_rest(package: &Package, detail: Option<String>) -> Option<String> {
+    if detail.as_ref().is_some_and(|detail| detail.starts_with(GAVE_UP)) {
+        return detail;
+    }
+    let conditions = package.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let failed = conditions.into_iter().flatten().find(|condition| condition.kind == conditions::FAILED);
+    let reason = failed.map_or("see its events", |failed| &failed.message);
+    Some(format!("{GAVE_UP}{reason}. {}", how_to_retry(package)))
+}
+
+/// The status of a package that is being worked on: `words` say how far it is.
+#[must_use]
+pub fn under_way(package: &Package, words: &str, now: &str) -> PackageStatus {
+    let mut status = package.status.clone().unwrap_or_default();
+    let ready = condition(package, conditions::READY, false, ("Waiting", words), now);
+    set(status.conditions.get_or_insert_default(), ready);
+    status.detail = Some(words.to_owned());
+    status
 }
 
 /// The status of a package that was compared with the cluster: `objects` are those that somebody changed.
@@ -97,15 +133,21 @@ pub fn has_failed(package: &Package) -> bool {
             && condition.status == ConditionStatus::True
             && condition.observed_generation == package.metadata.generation
     });
-    told || package.annotation(GIVEN_UP).is_some_and(|noted| noted == given_up(package))
+    let noted = package.annotation(GIVEN_UP).is_some_and(|noted| noted == given_up(package));
+    // Who asks for another try after that is not told in conditions.
+    noted || (told && package.annotation(RETRY).is_none())
 }
 
 /// What [`GIVEN_UP`] says of a package that is given up as it is now: neither its generation nor its chart may be
-/// another.
+/// another, nor may somebody have asked for another try.
 #[must_use]
 pub fn given_up(package: &Package) -> String {
     let source = package.status.as_ref().map(|status| &status.source);
-    json!({ "generation": package.metadata.generation, "source": source }).to_string()
+    let mut noted = json!({ "generation": package.metadata.generation, "source": source });
+    if let Some(retry) = package.annotation(RETRY) {
+        noted["retry"] = json!(retry);
+    }
+    noted.to_string()
 }
 
 /// That it failed is over.

@@ -58,7 +58,9 @@ struct Known {
 
 impl Clusters {
     pub(super) fn new(context: Context) -> Self {
-        let management = target(&context, context.kube.clone());
+        let name = &context.settings.cluster;
+        let grants = format!("`airlock package rights --cluster {name} --apply` grants what packages need");
+        let management = target(&context, context.kube.clone(), &grants);
         Self { context, management, known: Mutex::default() }
     }
 
@@ -87,14 +89,18 @@ impl Clusters {
             known.target.clone()
         } else {
             let client = workload::client(&secret).await.map_err(|error| Lost::Away(about(error)))?;
-            target(&self.context, client)
+            let grants = format!(
+                "`airlock package rights --cluster {name}` prints what the user of its kubeconfig needs there"
+            );
+            target(&self.context, client, &grants)
         };
         known.insert(name.to_owned(), Known { target: target.clone(), version, looked: Instant::now() });
         Ok(target)
     }
 }
 
-fn target(context: &Context, client: Client) -> Target {
+fn target(context: &Context, client: Client, grants: &str) -> Target {
     let (registry, mirror) = (context.registry.clone(), context.settings.mirror.clone());
-    Target { engine: Engine::new(client.clone(), registry, mirror, MANAGER), client }
+    let engine = Engine::new(client.clone(), registry, mirror, MANAGER).granted_by(grants);
+    Target { client, engine }
 }

@@ -6,6 +6,7 @@ use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{BundleName, PackageBundle, PackageBundleControllerSpec};
 use packager::evidence::Place;
 
+use crate::admission::bundle::fault;
 use crate::keys::BundleKeys;
 use crate::package::CHART_REGISTRY;
 use crate::run::Context;
@@ -52,7 +53,8 @@ pub(super) async fn bundle(
 
 /// Verifies first, and reads then.
 fn read(bytes: &[u8], keys: &BundleKeys) -> Result<PackageBundle, String> {
-    let manifest = eksa::verify_package_bundle(bytes, &keys.trust).map_err(|error| words(&error))?;
+    let verified = eksa::verify_package_bundle(bytes, &keys.trust);
+    let manifest = verified.map_err(|error| fault(&error, &keys.told))?;
     let bundle: PackageBundle =
         serde_json::from_value(manifest.whole().clone()).map_err(|error| words(&error))?;
     bundle.name().parse::<BundleName>().map_err(|error| words(&error))?;
@@ -68,7 +70,7 @@ fn read(bytes: &[u8], keys: &BundleKeys) -> Result<PackageBundle, String> {
 /// What a person should know.
 pub(super) fn verify(bundle: &PackageBundle, keys: &BundleKeys) -> Result<(), String> {
     let text = serde_json::to_vec(bundle).map_err(|error| words(&error))?;
-    eksa::verify_package_bundle(&text, &keys.trust).map(drop).map_err(|error| words(&error))
+    eksa::verify_package_bundle(&text, &keys.trust).map(drop).map_err(|error| fault(&error, &keys.told))
 }
 
 /// As for charts: a mirror that stands for every host has it below the host's name, or under its own.
@@ -90,4 +92,23 @@ fn places(context: &Context, settings: &PackageBundleControllerSpec) -> Result<(
         _ => vec![at(&host, path)],
     };
     Ok((places, shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeySource;
+
+    const SIGNED: &[u8] = include_bytes!("../../../package-api/tests/data/v1-24-116-aws.yaml");
+    const OTHER: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/m9XG9OEhMXWekW7lAWP/RcvT0YMk0MrFsLFiPBWNMlGlqfGi/5GK7bL2IeoCMMbGj89tNlQ/Pu3TdQnOsmf8Q==";
+
+    #[test]
+    fn a_bundle_signed_by_another_key_is_refused_by_the_contract_s_words_with_the_key_that_counts() {
+        let keys = |source: &KeySource| BundleKeys::load(source).unwrap();
+        let bundle = read(SIGNED, &keys(&KeySource::Aws)).unwrap();
+        let other = keys(&KeySource::Key(OTHER.to_owned()));
+        let words = format!("The signature is invalid for the configured public key: {OTHER}");
+        assert_eq!(read(SIGNED, &other).unwrap_err(), words);
+        assert_eq!(verify(&bundle, &other).unwrap_err(), words);
+    }
 }

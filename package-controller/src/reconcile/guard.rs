@@ -2,7 +2,7 @@
 
 use helm::{Limits, yaml};
 use oci::Reference;
-use package_api::SourceVersion;
+use package_api::{SourceVersion, VersionImage};
 use serde_json::Value;
 
 use crate::images;
@@ -20,8 +20,14 @@ pub(super) fn images(manifest: &str, version: &SourceVersion) -> Result<(), Stri
         let (group, _) = text("apiVersion").split_once('/').unwrap_or_default();
         let used = images::images(group, text("kind"), document).map_err(|error| error.to_string())?;
         for used in used {
-            let reference: Reference =
-                used.image.parse().map_err(|_| format!("`{}` is not an image's name", used.image))?;
+            let (kind, name) = (text("kind"), &document["metadata"]["name"]);
+            let reference: Reference = used.image.parse().map_err(|_| {
+                format!(
+                    "the chart's {kind} {name} uses the image `{}`, which is not an image's name; what the chart leaves to be \
+                     filled in, such as a tag, must stand in the package's config",
+                    used.image
+                )
+            })?;
             // AWS's bundles name repositories without a host; ours with the one that the chart names.
             let path = format!("{}/{}", reference.host(), reference.repository());
             let same = |repository: &str| path == repository || path.ends_with(&format!("/{repository}"));
@@ -30,10 +36,12 @@ pub(super) fn images(manifest: &str, version: &SourceVersion) -> Result<(), Stri
                 None => listed.iter().any(|image| same(&image.repository)),
             };
             if !known {
-                let (kind, name) = (text("kind"), &document["metadata"]["name"]);
                 return Err(format!(
-                    "the chart's {kind} {name} uses the image {}, which the signed bundle does not list for version {}",
-                    used.image, version.name
+                    "the chart's {kind} {name} uses the image {}, which the signed bundle does not list for version {}: it \
+                     lists {}",
+                    used.image,
+                    version.name,
+                    told(listed)
                 ));
             }
         }
@@ -41,9 +49,18 @@ pub(super) fn images(manifest: &str, version: &SourceVersion) -> Result<(), Stri
     Ok(())
 }
 
+/// The first few, and how many there are.
+fn told(listed: &[VersionImage]) -> String {
+    const MOST: usize = 4;
+    let mut words: Vec<_> = listed.iter().take(MOST).map(|image| image.repository.clone()).collect();
+    if listed.len() > MOST {
+        words.push(format!("and {} more", listed.len() - MOST));
+    }
+    words.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
-    use package_api::VersionImage;
 
     use super::*;
 
@@ -69,6 +86,7 @@ mod tests {
         assert_eq!(check(&format!("registry.site/x/team/app:1@{GOOD}")), Ok(()));
         let refused = check(&format!("registry.site/x/team/app@{BAD}")).unwrap_err();
         assert!(refused.contains("Deployment \"d\"") && refused.contains(BAD), "{refused}");
+        assert!(refused.ends_with("does not list for version 1: it lists team/app"), "{refused}");
     }
 
     #[test]
@@ -78,6 +96,13 @@ mod tests {
         for other in ["registry.site/team/other:1", "registry.site/myteam/app:1", "app"] {
             assert!(check(other).is_err(), "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_left_to_be_filled_in_is_told_with_its_object_and_where_to_fill_it_in() {
+        let refused = check("registry.site/team/app:{{app}}").unwrap_err();
+        let words = "the chart's Deployment \"d\" uses the image `registry.site/team/app:{{app}}`, which is not an image's";
+        assert!(refused.starts_with(words) && refused.ends_with("the package's config"), "{refused}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::tell::Deed;
 use super::world::Worker;
 use super::{Shared, bundles, status};
 use crate::engine::{Record, Status};
-use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Install, Observed, Release, Step};
+use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Install, Observed, RETRY, Release, Step};
 use crate::{Error, Result, words};
 
 pub(super) use bench::Bench;
@@ -251,7 +251,9 @@ impl Work<'_> {
     /// Notes where it survives that the package was given up, or that this is over.
     async fn note_failure(&mut self, gave_up: bool) -> Result<()> {
         let noted = self.package.annotation(GIVEN_UP);
-        let note = (gave_up && self.drops_conditions).then(|| package::given_up(&self.package));
+        // Conditions do not say which try it was.
+        let is_needed = self.drops_conditions || self.package.annotation(RETRY).is_some();
+        let note = (gave_up && is_needed).then(|| package::given_up(&self.package));
         if noted == note.as_deref() {
             return Ok(());
         }

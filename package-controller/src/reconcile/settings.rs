@@ -213,6 +213,7 @@ async fn write(shared: &Shared, settings: &PackageBundleController, settled: &Se
     let api = Api::namespaced(shared.context.kube.clone(), settings.namespace());
     let old = old.map_or_else(|| json!({}), |old| json!(old));
     status::write(&api, settings, &old, &json!(new)).await.map_err(Error::kube)?;
+    shared.teller.tell_settings(settings, reason(state), &settled.detail).await;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use audit::{Draft, Ending, Journal, Kind, Outcome, Station};
 use kube::Resource as _;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use package_api::Package;
+use package_api::{Package, PackageBundleController};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -92,6 +92,30 @@ impl Teller {
             tracing::debug!(package = key, error = %words(&error), "the event was not taken");
         }
         Ok(())
+    }
+
+    /// Tells of a cluster's settings what they came to, when that is another than before.
+    pub(super) async fn tell_settings(&self, settings: &PackageBundleController, reason: &str, detail: &str) {
+        let (note, key) = (cut(detail, NOTE), format!("PackageBundleController/{}", settings.name()));
+        let before =
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), note.clone());
+        if before.as_ref() == Some(&note) || note.is_empty() {
+            return;
+        }
+        let is_warning = reason != "UpgradeAvailable";
+        if is_warning {
+            tracing::warn!(cluster = settings.name(), reason, "{note}");
+        }
+        let event = Event {
+            type_: if is_warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            action: cut(&format!("{reason}: {note}"), ACTION),
+            note: Some(note),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &settings.object_ref(&())).await {
+            tracing::debug!(settings = key, error = %words(&error), "the event was not taken");
+        }
     }
 
     /// Forgets what was told of a package.

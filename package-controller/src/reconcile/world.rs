@@ -355,6 +355,7 @@ fn settings_seen(
         }
         Seen::Gone(settings) => {
             causes.remove(&ObjectRef::from_obj(settings));
+            world.wake_cluster(settings.name());
         }
     }
 }

@@ -79,6 +79,12 @@ fn a_namespace_that_is_deleted_meanwhile_is_waited_for_and_made_again() {
     shard.package("going-base", "base", "1.0.0", "os: none", "");
     let deployed = || site.get(&["deployment", "going-base", "-n", "at-going-base"]);
     wait("the deployment", MINUTE, || deployed().map(drop));
+    let package = shard.until("going-base", MINUTE, |package| {
+        let detail = package["status"]["detail"].as_str().unwrap_or_default();
+        detail.starts_with("waiting for Deployment at-going-base/going-base: ")
+            && detail.ends_with(" s of 300 s)")
+    });
+    assert_eq!(package["status"]["conditions"][0]["message"], package["status"]["detail"], "{package:#}");
     let held = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "held", "namespace": "at-going-base", "finalizers": ["test.example/held"]}});
     site.apply(&held.to_string());

@@ -160,6 +160,8 @@ fn a_package_that_never_gets_ready_is_given_up_rolled_back_and_delays_no_other()
     let package = shard.until("stuck-base", MINUTE, failed);
     let detail = package["status"]["detail"].as_str().unwrap();
     assert!(detail.contains("not ready after 6 s: Deployment at-stuck-base/stuck-base"), "{detail}");
+    // The evidence is gone with the pod, so it is told.
+    assert!(detail.starts_with("given up: ") && detail.contains("FailedScheduling: "), "{detail}");
     let settings = site.get(&["configmap", "stuck-base", "-n", "at-stuck-base"]).unwrap();
     assert_eq!(settings["data"]["word"], "good", "what was there before is there again");
     let told = shard.events("stuck-base");
@@ -169,6 +171,19 @@ fn a_package_that_never_gets_ready_is_given_up_rolled_back_and_delays_no_other()
         let name = format!("stuck-{number}");
         shard.until(&name, MINUTE, failed);
         assert!(site.get(&["deployment", &name, "-n", &format!("at-{name}")]).is_none(), "it was taken away");
+    }
+    // Who asks for another try gets one, and no more than that.
+    let name = "packages.packages.eks.amazonaws.com/stuck-0";
+    for (tries, moment) in [(2, "now"), (3, "later")] {
+        let asked = format!("airlock.dev/retry={moment}");
+        site.kubectl(&["annotate", "--overwrite", "-n", &shard.namespace(), name, &asked]);
+        wait("another try", MINUTE, || {
+            let told = shard.events("stuck-0");
+            let failed = told.iter().filter(|(reason, _)| reason == "InstallFailed").count();
+            assert!(failed <= tries, "{told:#?}");
+            (failed == tries).then_some(())
+        });
+        shard.until("stuck-0", MINUTE, failed);
     }
     // Somebody who mends it is heard at once.
     shard.package("stuck-base", "base", "1.0.0", "word: mended", "airlock.dev/timeout: 6s");
@@ -192,6 +207,11 @@ fn without_a_registry_what_is_installed_stays_in_order_and_what_is_not_waits_for
     wait("the state", MINUTE, || {
         let settings = site.get(&["packagebundlecontrollers", "alone", "-n", "eksa-packages"])?;
         (settings["status"]["state"] == "disconnected").then_some(())
+    });
+    let events = ["events", "-n", "eksa-packages", "--field-selector", "involvedObject.name=alone"];
+    wait("the event", MINUTE, || {
+        let found = site.get(&events)?;
+        found["items"].as_array()?.iter().any(|event| event["reason"] == "Disconnected").then_some(())
     });
     assert!(shard.found("alone-plain").unwrap()["status"]["state"] == "installed");
     shard.package("alone-base", "base", "1.0.0", "word: x", "");

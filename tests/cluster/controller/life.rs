@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{MINUTE, Shard, site};
 
 #[test]
@@ -65,6 +67,42 @@ fn a_package_is_installed_with_what_it_needs_upgraded_and_taken_away() {
     assert!(site.get(&["configmap", "life-web", "-n", "at-life-web"]).is_none());
     assert!(shard.revisions("life-web").is_empty());
     assert_eq!(shard.events("life-web").last().unwrap().0, "Uninstalled");
+}
+
+#[test]
+fn what_is_in_the_way_of_a_package_is_told_while_it_is_and_what_is_refused_is_not_tried_on() {
+    let Some(site) = site() else { return };
+    let shard = Shard::new(&site, "told", "v1-36-2");
+    let _controller = shard.start();
+    shard.package("told-plain", "plain", "1.0.0", "word: x", "");
+    shard.installed("told-plain", "1.0.0");
+    let active = |bundle: &str| {
+        let patch = format!(r#"{{"spec":{{"activeBundle":"{bundle}"}}}}"#);
+        let settings = "packagebundlecontrollers/told";
+        site.kubectl(&["patch", settings, "-n", "eksa-packages", "--type=merge", "-p", &patch]);
+    };
+    active("v1-36-99");
+    let soon = Duration::from_secs(30);
+    shard.until("told-plain", soon, |package| {
+        package["status"]["detail"].as_str().is_some_and(|detail| detail.ends_with("\"v1-36-99\" not found"))
+    });
+    active("v1-36-2");
+    shard.until("told-plain", soon, |package| package["status"]["detail"].is_null());
+    shard.package("told-base", "base", "1.0.0", "sourceRegistry: other.example", "");
+    let refused = shard.until("told-base", soon, |package| !package["status"]["detail"].is_null());
+    let detail = refused["status"]["detail"].as_str().unwrap();
+    let words = "uses the image other.example/team/app:v1, which the signed bundle does not list for version";
+    assert!(detail.contains(words) && detail.ends_with("it lists disk.example/team/app"), "{detail}");
+    let told = shard.events("told-base");
+    let reasons: Vec<_> = told.iter().map(|(reason, _)| reason.as_str()).collect();
+    assert_eq!(reasons, ["Installing", "Refused"], "{told:#?}");
+    shard.change("told-base", &json!({ "config": "word: x\n" }));
+    shard.installed("told-base", "1.0.0");
+    site.kubectl(&["delete", "packagebundlecontrollers", "told", "-n", "eksa-packages"]);
+    shard.until("told-plain", soon, |package| {
+        let detail = package["status"]["detail"].as_str().unwrap_or_default();
+        detail.contains("packagebundlecontrollers \"told\" not found in eksa-packages")
+    });
 }
 
 #[test]

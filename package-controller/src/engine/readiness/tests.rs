@@ -45,7 +45,11 @@ fn a_deployment_is_ready_when_all_its_new_pods_are_available() {
         (of(json!({"observedGeneration": 1})), waiting("the last change was not seen yet")),
         (counts(1, 1, 1, 1), waiting("1 of 2 created")),
         (counts(2, 1, 2, 2), waiting("1 of 2 updated")),
-        (counts(3, 2, 3, 3), waiting("1 of before still there")),
+        (counts(3, 2, 3, 3), waiting("1 pod of the version before still runs")),
+        (
+            counts(3, 2, 2, 2),
+            waiting("1 pod of the version before still runs, because the new one is not ready"),
+        ),
         (counts(2, 2, 1, 1), waiting("1 of 2 available")),
         (counts(2, 2, 2, 2), Ready),
         (full(&progressing), waiting("the new replica set is not available")),
@@ -66,7 +70,7 @@ fn a_stateful_set_is_ready_when_its_revision_is_everywhere() {
     check(&[
         (set(json!({}), json!({})), waiting("0 of 1 created")),
         (set(json!({}), json!({"replicas": 1})), waiting("0 of 1 ready")),
-        (set(json!({"replicas": 0}), json!({"replicas": 1})), waiting("1 of before still there")),
+        (set(json!({"replicas": 0}), json!({"replicas": 1})), waiting("1 pod more than wanted still runs")),
         (set(json!({}), json!({"replicas": 1, "readyReplicas": 1})), waiting("0 of 1 current")),
         (set(json!({}), full("b")), waiting("the new revision is not everywhere")),
         (set(json!({}), full("a")), Ready),

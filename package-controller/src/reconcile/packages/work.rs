@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{Package, PackageStatus, SourceVersion};
+use tokio::sync::watch::{self, Receiver};
 
 use super::{Next, Place, Work};
 use crate::admission::package::timeout;
@@ -18,6 +19,12 @@ use crate::{Result, values, words};
 const DRIFT: &str = "airlock.dev/drift";
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+/// What is refused stays so until something changes, which is heard at once; but for a cluster that can do more now.
+const REFUSED: Duration = Duration::from_mins(10);
+/// When it is told first how far an installation is, how often then, and how long telling may take.
+const TELL_FIRST: Duration = Duration::from_secs(2);
+const TELL_EVERY: Duration = Duration::from_secs(10);
+const TELL_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Work<'_> {
     pub(super) async fn install(
@@ -32,11 +39,13 @@ impl Work<'_> {
         let from = from.filter(|version| !version.is_empty());
         let bundle = place.bundle.as_ref().map(|bundle| bundle.name().to_owned()).unwrap_or_default();
         self.tell(&Deed::Begins { from: from.as_deref(), to: &plan.source.version, bundle: &bundle }).await?;
-        let running = &self.shared.teller.running;
+        let (running, worker) = (self.shared.teller.running.clone(), self.worker);
         running.inc();
+        let (target, progress) = telling(target);
+        let trying = self.aside();
         let ended = tokio::select! {
-            ended = self.try_install(&plan, place, target) => Some(ended),
-            () = self.worker.changed() => None,
+            ended = self.watched(progress, trying.try_install(&plan, place, &target)) => Some(ended),
+            () = worker.changed() => None,
         };
         running.dec();
         let Some(ended) = ended else {
@@ -53,7 +62,10 @@ impl Work<'_> {
             if let Some(version) = version {
                 let config = self.package.spec.config.as_deref();
                 check(config, version).map_err(Fault::Refused)?;
-                guard::images(&prepared.manifest, version).map_err(Fault::Refused)?;
+                let added = prepared.plan.added_registry(config);
+                let added = added.map_or_else(String::new, |added| format!("; {added}"));
+                guard::images(&prepared.manifest, version)
+                    .map_err(|reason| Fault::Refused(format!("{reason}{added}")))?;
             }
             let done = match self.asked_back(&prepared, target).await.map_err(Fault::Engine)? {
                 Some(record) => {
@@ -104,6 +116,7 @@ impl Work<'_> {
             Err(fault) if fault.is_final() => Outcome::GaveUp(fault.words()),
             Err(fault) => Outcome::Retry(fault.words()),
         };
+        let refused = matches!(&ended, Err(Fault::Refused(_)));
         let management = &self.shared.context.settings.cluster;
         let done = package::finish(&self.package, plan, outcome.clone(), management, &now());
         match &outcome {
@@ -111,9 +124,11 @@ impl Work<'_> {
                 self.went_well("install");
                 self.tell(&Deed::Done { from, to: &plan.source.version }).await?;
             }
+            Outcome::Retry(reason) if refused => self.tell(&Deed::Refused { upgrade, reason }).await?,
             Outcome::Retry(reason) => self.tell(&Deed::Unwell { upgrade, reason }).await?,
             Outcome::GaveUp(reason) => {
-                self.tell(&Deed::Failed { upgrade, reason }).await?;
+                let retry = package::how_to_retry(&self.package);
+                self.tell(&Deed::Failed { upgrade, reason, retry: &retry }).await?;
                 self.tell(&Deed::RolledBack { back_to: from }).await?;
             }
         }
@@ -123,6 +138,7 @@ impl Work<'_> {
         }
         Ok(Next::Rest(match outcome {
             Outcome::Ready => self.until_compared(done.again),
+            Outcome::Retry(_) if refused => Again::After(REFUSED),
             Outcome::Retry(_) => self.later("install"),
             Outcome::GaveUp(_) => done.again,
         }))
@@ -133,8 +149,10 @@ impl Work<'_> {
         self.tell(&Deed::Leaving).await?;
         let limits = limits(&self.package).unwrap_or_default();
         let release = self.package.name();
-        let removal = target.engine.uninstall(PACKAGES_NAMESPACE, release, &limits);
-        match Box::pin(self.shared.bench.work(removal)).await {
+        let (release, shared) = (release.to_owned(), self.shared);
+        let (target, progress) = telling(target);
+        let removal = target.engine.uninstall(PACKAGES_NAMESPACE, &release, &limits);
+        match self.watched(progress, Box::pin(shared.bench.work(removal))).await {
             Ok(()) => {
                 self.went_well("uninstall");
                 Ok(Next::Step)
@@ -144,6 +162,32 @@ impl Work<'_> {
                 self.tell(&Deed::Stays(&reason)).await?;
                 self.write_detail(reason).await?;
                 Ok(Next::Rest(self.later("uninstall")))
+            }
+        }
+    }
+
+    /// Another who works on the same package, while this one writes how far that is.
+    fn aside(&self) -> Self {
+        Self { package: self.package.clone(), stored: self.stored.clone(), record: None, plan: None, ..*self }
+    }
+
+    /// Works, and writes now and then how far it is. What cannot be written is not told this time.
+    async fn watched<T>(&mut self, progress: Receiver<String>, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TELL_FIRST, TELL_EVERY);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = tick.tick() => {}
+            }
+            let words = progress.borrow().clone();
+            if words.is_empty() {
+                continue;
+            }
+            let status = package::under_way(&self.package, &words, &now());
+            let written = tokio::time::timeout(TELL_PATIENCE, self.write(status)).await;
+            if let Ok(Err(error)) = written {
+                tracing::debug!(package = self.key(), error = %crate::words(&error), "how far it is cannot be told");
             }
         }
     }
@@ -203,6 +247,13 @@ impl Work<'_> {
             Again::Never => Again::Never,
         }
     }
+}
+
+/// The same target, which tells how far the work is.
+fn telling(target: &Target) -> (Target, Receiver<String>) {
+    let (progress, told) = watch::channel(String::new());
+    let engine = target.engine.clone().telling(progress);
+    (Target { client: target.client.clone(), engine }, told)
 }
 
 /// Why an installation did not succeed.

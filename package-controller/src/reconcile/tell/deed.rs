@@ -13,8 +13,10 @@ pub(in crate::reconcile) enum Deed<'a> {
     Done { from: Option<&'a str>, to: &'a str },
     /// It did not succeed this time.
     Unwell { upgrade: bool, reason: &'a str },
+    /// It will not succeed as things are, and nothing was changed.
+    Refused { upgrade: bool, reason: &'a str },
     /// It was given up.
-    Failed { upgrade: bool, reason: &'a str },
+    Failed { upgrade: bool, reason: &'a str, retry: &'a str },
     /// What there was before is there again; or nothing, where there was nothing.
     RolledBack { back_to: Option<&'a str> },
     /// Somebody changed or removed objects of it.
@@ -39,6 +41,7 @@ impl Deed<'_> {
             Self::Done { from: None, .. } => "Installed",
             Self::Done { .. } => "Upgraded",
             Self::Unwell { .. } => "Retrying",
+            Self::Refused { .. } => "Refused",
             Self::Failed { upgrade: false, .. } => "InstallFailed",
             Self::Failed { upgrade: true, .. } => "UpgradeFailed",
             Self::RolledBack { .. } => "RolledBack",
@@ -74,9 +77,14 @@ impl Deed<'_> {
             Self::Unwell { upgrade, reason } => {
                 format!("the {} did not succeed and will be tried again: {reason}", work(*upgrade))
             }
-            Self::Failed { upgrade, reason } => {
+            Self::Refused { upgrade, reason } => {
                 let work = work(*upgrade);
-                format!("the {work} was given up until the package or its bundle changes: {reason}")
+                format!(
+                    "the {work} is refused until the package, its bundle or the settings change: {reason}"
+                )
+            }
+            Self::Failed { upgrade, reason, retry } => {
+                format!("the {} was given up: {reason}. {retry}", work(*upgrade))
             }
             Self::RolledBack { back_to: None } => "what had been installed of it was taken away".to_owned(),
             Self::RolledBack { back_to: Some(version) } => {
@@ -102,6 +110,7 @@ impl Deed<'_> {
     pub(super) fn is_warning(&self) -> bool {
         match self {
             Self::Unwell { .. }
+            | Self::Refused { .. }
             | Self::Failed { .. }
             | Self::RolledBack { .. }
             | Self::Drifted { .. }
@@ -118,6 +127,7 @@ impl Deed<'_> {
             Self::Waiting(_)
                 | Self::Begins { .. }
                 | Self::Unwell { .. }
+                | Self::Refused { .. }
                 | Self::Drifted { .. }
                 | Self::Leaving
                 | Self::Stays(_)
@@ -137,6 +147,7 @@ impl Deed<'_> {
             Self::Waiting(_)
             | Self::Begins { .. }
             | Self::Unwell { .. }
+            | Self::Refused { .. }
             | Self::Drifted { .. }
             | Self::Leaving
             | Self::Stays(_) => None,
