@@ -200,6 +200,10 @@ fn leave(observed: &Observed<'_>, mut status: PackageStatus) -> Step {
     match observed.release {
         Release::Absent => Step { action: Action::Release, status, again: Again::Never },
         Release::Present(_) => {
+            // What was in the way of an installation is not what is in the way now.
+            if status.state != Some(PackageState::Uninstalling) {
+                status.detail = None;
+            }
             status.state = Some(PackageState::Uninstalling);
             Step { action: Action::Uninstall, status, again: SOON }
         }

@@ -325,8 +325,13 @@ fn a_deleted_package_stays_until_what_it_installed_is_gone() {
     let mut package = in_state("a", PackageState::Installed);
     package.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     let values = values();
+    package.status.as_mut().unwrap().detail = Some("no bundle is active yet".to_owned());
     let going = step(&package, &bundle, &[], Release::Present(&values));
     assert_eq!((going.action, going.status.state), (Action::Uninstall, Some(PackageState::Uninstalling)));
+    assert_eq!(going.status.detail, None);
+    let mut held = package.clone();
+    held.status = Some(PackageStatus { detail: Some("not gone".to_owned()), ..going.status });
+    assert_eq!(detail(&step(&held, &bundle, &[], Release::Present(&values))), "not gone");
     assert_eq!(step(&package, &bundle, &[], Release::Unknown("gone")).action, Action::None);
     assert_eq!(step(&package, &bundle, &[], Release::Absent).action, Action::Release);
     package.metadata.finalizers = None;

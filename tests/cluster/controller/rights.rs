@@ -35,7 +35,12 @@ fn the_derived_rights_suffice_for_what_they_were_derived_from_and_for_nothing_el
         package["status"]["detail"].as_str().is_some_and(|detail| detail.contains("forbidden"))
     });
     assert!(refused["status"]["state"] != "installed");
-    assert!(refused["status"]["detail"].as_str().unwrap().contains("airlock package rights --apply"));
+    assert!(
+        refused["status"]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("`airlock package rights --cluster rights --apply`")
+    );
     assert!(shard.revisions("may-not").is_empty(), "nothing is written of what is not allowed");
     // Whoever grants it later need not touch the package.
     let objects = ["may-not", "may-not-old"]
