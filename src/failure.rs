@@ -97,6 +97,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         if let Some(error) = cause.downcast_ref::<helm::Error>() {
             return chart_code(error);
         }
+        if let Some(code) = cause.downcast_ref().and_then(engine_code) {
+            return code;
+        }
         if let Some(error) = cause.downcast_ref::<bundle::Error>() {
             return media_code(error);
         }
@@ -167,6 +170,19 @@ fn chart_code(error: &helm::Error) -> u8 {
     }
 }
 
+/// What is said of a chart that was to be pulled and rendered.
+fn engine_code(error: &package_controller::engine::Error) -> Option<u8> {
+    use package_controller::engine::Error as E;
+    match error {
+        E::Pull { .. } | E::Silent { .. } => Some(6),
+        E::Kube { source, .. } if !matches!(**source, kube::Error::Api(_)) => Some(6),
+        E::NoChart { .. } => Some(4),
+        E::Digest { .. } | E::NotAChart { .. } => Some(3),
+        E::Chart(error) => Some(chart_code(error)),
+        _ => None,
+    }
+}
+
 fn evidence_code(error: &packager::evidence::Error) -> Option<u8> {
     use packager::evidence::Error as E;
     match error {
@@ -230,13 +246,14 @@ fn io_code(error: &std::io::Error) -> Option<u8> {
     }
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
+fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| {
         let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
         usage
             .or_else(|| cause.is::<crate::gates::Refused>().then_some(crate::gates::HINT))
             .or_else(|| cause.downcast_ref::<Answer>().and_then(Answer::hint))
             .or_else(|| cause.is::<Unasked>().then_some(Unasked::HINT))
+            .or_else(|| unasked(error, cause))
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
             .or_else(|| {
                 cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)
@@ -256,7 +273,68 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
+/// What to do about a registry that a command named by itself, and not a mirror file.
+fn unasked(error: &anyhow::Error, cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    use package_controller::engine::Error as Engine;
+    let of_chart = matches!(cause.downcast_ref(), Some(Engine::Pull { .. }));
+    let of_image = matches!(cause.downcast_ref(), Some(packager::evidence::Error::Client(_)));
+    if !of_chart && !of_image {
+        return None;
+    }
+    if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref().and_then(login)) {
+        return Some(hint);
+    }
+    let is_unknown = error.chain().any(|cause| cause.to_string().contains("UnknownIssuer"));
+    Some(match (of_chart, is_unknown) {
+        (true, true) => "give the authority of the registry's certificate: --registry-ca FILE",
+        (true, false) => "check the registry's host and port, and whether it runs: --registry HOST:PORT",
+        (false, true) => {
+            "give the authority of the registry's certificate by --registry-ca FILE, or --ca-file FILE where the command has \
+             that"
+        }
+        (false, false) => {
+            "check the host, and whether the registry runs; across the air gap give --store DIR, the store that it serves"
+        }
+    })
+}
+
+/// A registry that answers, and lets nobody in without a password.
+fn login(error: &registry::client::Error) -> Option<&'static str> {
+    use registry::client::Error as E;
+    let refused = matches!(error, E::Token { .. })
+        || matches!(error, E::Refused { status, .. } if matches!(status.as_u16(), 401 | 403));
+    refused.then(|| error.hint()).flatten()
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
     error.downcast_ref::<std::io::Error>().is_some_and(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use package_controller::engine::Error as Engine;
+    use registry::client::Error as Client;
+
+    use super::*;
+
+    #[test]
+    fn a_registry_that_fails_is_6_and_told_by_the_options_of_the_command() {
+        let silent = || Client::Protocol { host: "a".to_owned(), what: "UnknownIssuer" };
+        let pull = |source| anyhow::Error::new(Engine::Pull { chart: "a/b".to_owned(), source });
+        let unknown = pull(silent()).context("the package `b` cannot be rendered");
+        assert_eq!(code(&unknown), 6);
+        assert!(hint(&unknown).unwrap().contains("--registry-ca"));
+        let refused = Client::Refused {
+            host: "a".to_owned(),
+            repository: "b".to_owned(),
+            status: 401_u16.try_into().unwrap(),
+            said: String::new(),
+        };
+        assert!(hint(&pull(refused)).unwrap().contains("log in"));
+        let gone = Client::Protocol { host: "a".to_owned(), what: "nothing" };
+        let sign = anyhow::Error::new(packager::evidence::Error::Client(gone));
+        assert!(code(&sign) == 6 && hint(&sign).unwrap().contains("--store"));
+        assert_eq!(code(&Engine::NoChart { chart: "a/b".to_owned() }.into()), 4);
+    }
 }

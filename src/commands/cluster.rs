@@ -13,6 +13,7 @@ mod show;
 mod table;
 mod target;
 
+pub(super) use self::release::ROLES;
 use super::install as controller;
 use crate::cli::{Apply, Command, Create, Delete, InCluster, Install, Uninstall, Upgrade};
 use crate::failure::Status;

@@ -1,5 +1,7 @@
 //! The cluster's API server: how it is reached, what is asked of it, and its errors in words.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
@@ -18,7 +20,7 @@ pub(crate) const MANAGER: &str = "airlock-cli";
 pub(crate) struct Answer {
     message: String,
     code: u8,
-    hint: Option<&'static str>,
+    hint: Option<Cow<'static, str>>,
 }
 
 impl Answer {
@@ -27,18 +29,33 @@ impl Answer {
         self.code
     }
 
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        self.hint
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Something that was named is not there.
     pub(crate) fn missing(message: String, hint: Option<&'static str>) -> anyhow::Error {
-        Self { message, code: 4, hint }.into()
+        Self { message, code: 4, hint: hint.map(Cow::Borrowed) }.into()
+    }
+
+    /// As [`Self::missing`], with a hint that names what is to be typed.
+    pub(crate) fn missing_but(message: String, hint: String) -> anyhow::Error {
+        Self { message, code: 4, hint: Some(Cow::Owned(hint)) }.into()
+    }
+
+    /// Something that was waited for and did not come.
+    pub(crate) fn late(message: String, hint: &'static str) -> anyhow::Error {
+        Self { message, code: 1, hint: Some(Cow::Borrowed(hint)) }.into()
+    }
+
+    /// A wish that cannot be fulfilled as it is, with the command that comes before.
+    pub(crate) fn first(message: String, hint: String) -> anyhow::Error {
+        Self { message, code: 2, hint: Some(Cow::Owned(hint)) }.into()
     }
 
     /// Something that was judged, and is refused.
     pub(crate) fn refused(message: String, hint: &'static str) -> anyhow::Error {
-        Self { message, code: 3, hint: Some(hint) }.into()
+        Self { message, code: 3, hint: Some(Cow::Borrowed(hint)) }.into()
     }
 }
 
@@ -52,23 +69,36 @@ pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
             cause = inner.source();
         }
         let message = format!("{doing}: the API server does not answer: {causes}");
-        let hint = Some("is the kubeconfig the right one? give --kubeconfig and --context");
+        let hint = Some(Cow::Borrowed("is the kubeconfig the right one? give --kubeconfig and --context"));
         return Answer { message, code: 6, hint }.into();
     };
     let denied = status.message.contains("denied the request");
+    if status.code == 404 && is_unknown_kind(&status.message) {
+        let message = format!("{doing}: the cluster has no such kind: airlock is not installed here");
+        let hint = Some(Cow::Borrowed("`airlock install controller` puts it there, with its definitions"));
+        return Answer { message, code: 4, hint }.into();
+    }
     let (code, hint) = match status.code {
         401 => (1, Some("the kubeconfig's credentials are not accepted")),
         403 if !denied => (1, Some("whoever the kubeconfig is for has no right to it")),
-        404 if status.message.contains("could not find the requested resource") => {
-            (4, Some("the definitions are not there: `airlock install controller` brings them"))
-        }
         404 => (4, None),
         409 => (1, None),
         _ if denied => (3, None),
         400..=499 => (2, None),
+        _ if status.message.contains("failed calling webhook") => (
+            1,
+            Some(
+                "no replica of the controller answers: `kubectl get pods -n eksa-packages` tells why; once one does, run the command again",
+            ),
+        ),
         _ => (1, None),
     };
-    Answer { message: format!("{doing}: {}", status.message), code, hint }.into()
+    Answer { message: format!("{doing}: {}", status.message), code, hint: hint.map(Cow::Borrowed) }.into()
+}
+
+/// What API servers say of a kind that no definition brought.
+fn is_unknown_kind(said: &str) -> bool {
+    said.contains("404 page not found") || said.contains("could not find the requested resource")
 }
 
 /// A client of the cluster.
@@ -195,4 +225,37 @@ pub(crate) async fn applied(
         Some(_) => Did::Configured,
     };
     Ok((after, did))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(code: u16, said: &str) -> Answer {
+        let status = Status::failure(said, "").with_code(code);
+        told("listing packages", &kube::Error::Api(Box::new(status))).downcast().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_installed_is_told_as_that() {
+        for said in ["404 page not found", "the server could not find the requested resource"] {
+            let answer = answer(404, said);
+            assert_eq!((answer.code(), answer.hint().is_some()), (4, true));
+            assert!(answer.to_string().ends_with("airlock is not installed here"), "{answer}");
+        }
+        let absent = answer(404, "packages \"a\" not found");
+        assert_eq!(
+            (absent.to_string().as_str(), absent.hint()),
+            ("listing packages: packages \"a\" not found", None)
+        );
+    }
+
+    #[test]
+    fn a_webhook_that_nobody_answers_has_a_hint() {
+        let down = answer(500, "Internal error occurred: failed calling webhook \"a\": connection refused");
+        assert!(down.hint().unwrap().contains("kubectl get pods -n eksa-packages"));
+        assert_eq!(answer(500, "etcdserver: request timed out").hint(), None);
+    }
 }

@@ -4,6 +4,8 @@
 mod diff;
 mod rights;
 
+pub(in crate::commands) use self::rights::ROLES;
+
 use anyhow::Context as _;
 use audit::Kind;
 use kube::Client;
@@ -20,7 +22,7 @@ use super::show::{active_bundle, listed, settings as settings_of};
 use super::target::Target;
 use crate::cli::{ChartsArg, OnePackage, PackageCommand, RollbackPackage};
 use crate::commands::image::docker_config;
-use crate::failure::{Status, Usage};
+use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
@@ -93,7 +95,7 @@ impl Cluster {
 }
 
 fn registry(charts: &ChartsArg) -> anyhow::Result<Registry> {
-    let ca_pem = charts.registry_ca.as_deref().map(crate::commands::read).transpose()?;
+    let ca_pem = charts.registry_ca.as_deref().map(crate::commands::authority).transpose()?;
     let rule = charts.registry.clone().map(|host| HostRule {
         endpoint: host.clone(),
         host,
@@ -140,7 +142,21 @@ async fn roll_back(
         found.ok_or_else(|| Answer::missing(format!("packages \"{}\" not found", settings.name), None))?;
     let history = cluster.engine.history(PACKAGES_NAMESPACE, &settings.name).await?;
     let record = earlier(&history, settings.revision)?;
-    let spec = spec_of(package, record, &cluster.bundle)?;
+    let spec = match spec_of(package, record, &cluster.bundle) {
+        Ok(spec) => spec,
+        Err(message) => {
+            let all = listed::<PackageBundle>(&cluster.client, &[], PACKAGES_NAMESPACE).await?;
+            let newest = all.iter().rev().find(|bundle| spec_of(package, record, bundle).is_ok());
+            let hint = newest.map_or_else(
+                || "no bundle in the cluster offers it: `airlock get packagebundles` lists those there are".to_owned(),
+                |bundle| {
+                    let (bundle, cluster) = (bundle.name(), &settings.cluster.cluster);
+                    format!("make the bundle active that does: `airlock upgrade packages --bundle-version {bundle} --cluster {cluster} --allow-downgrade`")
+                },
+            );
+            return Err(Answer::first(message, hint));
+        }
+    };
     let change = Change::of(settings.dry_run);
     let api: Api<Package> = Api::namespaced(cluster.client.clone(), package.namespace());
     let params = PatchParams {
@@ -191,21 +207,19 @@ fn earlier(history: &[Record], wanted: Option<u32>) -> anyhow::Result<&Record> {
 }
 
 /// What the package must ask for, to come to what a revision was: the chart by its digest, and all values.
-fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> anyhow::Result<PackageSpec> {
+fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result<PackageSpec, String> {
     let offered = bundle.spec.package(&package.spec.package_name);
     let digest = record.chart_digest.as_ref().map(ToString::to_string);
     let versions = offered.into_iter().flat_map(|offered| &offered.source.versions);
     let found = digest.and_then(|digest| versions.into_iter().find(|version| version.digest == digest));
     let Some(version) = found else {
-        let message = format!(
+        return Err(format!(
             "the active bundle `{}` does not offer the chart of revision {} ({} {})",
             bundle.name(),
             record.revision,
             record.chart,
             record.chart_version
-        );
-        let hint = "make the bundle active that does: `airlock upgrade packages --allow-downgrade`";
-        return Err(Usage { message, hint }.into());
+        ));
     };
     Ok(PackageSpec {
         package_version: Some(version.digest.clone()),
