@@ -203,3 +203,18 @@ fn warn_of_readable(path: &Path, printer: &Printer) {
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
 }
+
+/// An authority of a registry's certificate: a file that has at least one certificate in it.
+fn authority(path: &Path) -> anyhow::Result<String> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let text = read(path)?;
+    let mut found = CertificateDer::pem_slice_iter(text.as_bytes());
+    if matches!(found.next(), Some(Ok(_))) {
+        return Ok(text);
+    }
+    let message = format!("`{}` has no certificate in it", path.display());
+    let hint = "--registry-ca takes the authority of the registry's certificate, PEM; `airlock serve --self-signed` keeps \
+                its own in the store: tls/ca.crt";
+    Err(Usage { message, hint }.into())
+}

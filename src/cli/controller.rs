@@ -56,7 +56,8 @@ pub(crate) struct Controller {
     /// The keys that may sign bundles of packages: a trust file.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle_trust: Option<PathBuf>,
-    /// The one key that may sign bundles of packages: base64 of DER. AWS's keys, when neither is given.
+    /// The one key that may sign bundles of packages: the key itself, base64 of its DER form, and no file. AWS's keys,
+    /// when neither is given.
     #[arg(long, value_name = "BASE64", env = "EKSA_PUBLIC_KEY", conflicts_with = "bundle_trust")]
     pub(crate) bundle_key: Option<String>,
     /// How often what is installed is compared with what was applied, as 10m.

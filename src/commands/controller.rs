@@ -1,17 +1,18 @@
 //! `airlock controller`.
 
 use futures::FutureExt as _;
-use package_controller::keys::KeySource;
+use package_controller::keys::{BundleKeys, KeySource};
 use package_controller::run::{Duty, Settings, run as run_controller};
 use registry::client::{ClientConfig, HostRule};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Controller, Part};
 use crate::commands::read;
-use crate::failure::Status;
+use crate::failure::{Status, Usage};
 use crate::logged::Logs;
 
 pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Status> {
+    usable(&settings)?;
     let ca_pem = settings.registry_ca.as_deref().map(read).transpose()?.map(String::into_bytes);
     let hosts = settings.registry.clone().map(|host| HostRule {
         endpoint: host.clone(),
@@ -59,4 +60,25 @@ pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Sta
     };
     Box::pin(run_controller(settings, stop.boxed())).await?;
     Ok(Status::Done)
+}
+
+/// That what was typed can be what it stands for.
+fn usable(settings: &Controller) -> Result<(), Usage> {
+    let key = settings.bundle_key.as_ref().filter(|key| !key.is_empty() && settings.bundle_trust.is_none());
+    if key.is_some_and(|key| BundleKeys::load(&KeySource::Key(key.clone())).is_err()) {
+        return Err(Usage {
+            message: "`--bundle-key`, or `EKSA_PUBLIC_KEY`, is no public key".to_owned(),
+            hint: "here it is a key itself, base64 of its DER form; `--bundle-trust FILE` takes a trust file",
+        });
+    }
+    let is_url = |url: &str| {
+        url.strip_prefix("https://").is_some_and(|rest| !rest.starts_with(['/', ':']) && !rest.is_empty())
+    };
+    match &settings.webhook_url {
+        Some(url) if !is_url(url) => Err(Usage {
+            message: format!("`--webhook-url` is `{url}`"),
+            hint: "it is https://HOST:PORT, as the API server reaches the webhooks",
+        }),
+        _ => Ok(()),
+    }
 }

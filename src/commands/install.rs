@@ -42,8 +42,8 @@ use self::steps::Line;
 use super::cluster::reach::{Answer, connect, told, version};
 use crate::cli::{InstallController, RegistryArg};
 use crate::commands::image::docker_config;
-use crate::commands::read;
 use crate::commands::sign::private;
+use crate::commands::{authority, read};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
@@ -91,7 +91,7 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
         cluster: settings.cluster.clone(),
         registry: registry.registry.clone(),
         prefix: registry.registry_prefix.clone(),
-        ca: read(&registry.registry_ca)?,
+        ca: authority(&registry.registry_ca)?,
         docker_config: docker_config.clone(),
         bundle_key: settings.bundle_key.as_deref().map(bundle_key).transpose()?,
         replicas: settings.replicas,
@@ -157,8 +157,10 @@ fn credentials(registry: &RegistryArg) -> anyhow::Result<Option<String>> {
 
 /// A public key as EKS Anywhere's controller takes it: base64 of its DER form.
 fn bundle_key(path: &std::path::Path) -> anyhow::Result<String> {
-    let key = PublicKey::from_pem(&read(path)?)
-        .with_context(|| format!("`{}` is no key for bundles", path.display()))?;
+    let key = PublicKey::from_pem(&read(path)?).map_err(|error| Usage {
+        message: format!("`{}` is no public key for bundles: {error}", path.display()),
+        hint: "give the public key, as `airlock keys generate` writes it beside the private one: NAME.pub",
+    })?;
     Ok(key.to_pem().lines().filter(|line| !line.starts_with('-')).collect())
 }
 
@@ -237,7 +239,7 @@ fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Place
         return Ok(Place::Store(store::Store::open_existing(folder)?, repository));
     }
     let host = arg.registry.clone();
-    let ca_pem = Some(read(&arg.registry_ca)?.into_bytes());
+    let ca_pem = Some(authority(&arg.registry_ca)?.into_bytes());
     let rule = HostRule {
         endpoint: host.endpoint().parse()?,
         host: host.clone(),

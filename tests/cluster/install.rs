@@ -313,12 +313,18 @@ fn goes(site: &Site) {
     let cluster = &site.cluster;
     works(cluster, &["uninstall", "controller", "--dry-run"]);
     assert!(cluster.get(&["deployment", "airlock-controller", "-n", "eksa-packages"]).is_some());
+    let granted = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": { "name": "airlock-packages-mgmt", "labels": { "app.kubernetes.io/part-of": "airlock" } },
+    });
+    assert!(cluster.apply(&granted.to_string()).0);
     let said = works(cluster, &["uninstall", "controller"]);
     assert!(said.contains("validatingwebhookconfiguration/airlock deleted"), "{said}");
     for gone in [
         "validatingwebhookconfiguration/airlock",
         "mutatingwebhookconfiguration/airlock",
         "clusterrole/airlock-controller",
+        "clusterrole/airlock-packages-mgmt",
     ] {
         assert!(cluster.get(&[gone]).is_none(), "{gone}");
     }
@@ -327,5 +333,7 @@ fn goes(site: &Site) {
     assert!(cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"]).is_some());
     assert_eq!(works(cluster, &["uninstall", "controller"]), "");
     works(cluster, &["uninstall", "controller", "--all"]);
-    assert!(cluster.get(&["namespace", "eksa-packages"]).is_none());
+    for gone in ["eksa-packages", "eksa-packages-mgmt"] {
+        assert!(cluster.get(&["namespace", gone]).is_none(), "{gone}");
+    }
 }

@@ -156,8 +156,8 @@ fn the_controllers_pod_is_restricted_and_found_by_what_stands_around_it() {
 fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody() {
     let folder = site();
     let path = folder.path();
+    authority(path);
     std::fs::write(path.join("credentials"), "ann:secret\n").unwrap();
-    std::fs::write(path.join("ca.crt"), "PEM\n").unwrap();
     std::fs::write(path.join("program"), program()).unwrap();
     let install = [
         "install",
@@ -194,6 +194,14 @@ fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody(
         !plain.contains("config.json") && !plain.contains("PackageBundleController\nmetadata:\n  name: mgmt")
     );
 
+    let bad = |option: &str, file: &str, words: &str| {
+        let mut more = more;
+        let at = more.iter().position(|word| *word == option).unwrap();
+        more[at + 1] = file;
+        fails(path, &[&install[..], &more].concat(), 2, words);
+    };
+    bad("--registry-ca", "release.pub", "`release.pub` has no certificate in it");
+    bad("--bundle-key", "release.key", "is no public key for bundles");
     std::fs::write(path.join("program"), "#!/bin/sh\n").unwrap();
     fails(path, &[&install[..], &more].concat(), 2, "no program for 64-bit Linux");
 }
@@ -226,13 +234,31 @@ fn filled_in(text: &str) {
         assert!(environment.contains(r#""EKSA_PUBLIC_KEY","value":"MFkw"#), "{environment}");
     }
     assert!(find("NetworkPolicy", "airlock-controller")["spec"]["egress"].to_string().contains("5001"));
-    assert_eq!(find("Secret", "airlock-registry")["data"]["ca.crt"], "UEVNCg==");
+    let authority = find("Secret", "airlock-registry")["data"]["ca.crt"].to_string();
+    assert!(authority.starts_with("\"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"), "{authority}");
     find("Secret", "airlock-registry-pull");
     assert_eq!(
         find("PackageBundleController", "mgmt")["spec"]["defaultRegistry"],
         "registry.site:5001/site/all"
     );
     find("Namespace", "eksa-packages-mgmt");
+}
+
+/// An authority of the registry's certificate.
+fn authority(folder: &Path) {
+    let made = rcgen::generate_simple_self_signed(["registry.site".to_owned()]).unwrap();
+    std::fs::write(folder.join("ca.crt"), made.cert.pem()).unwrap();
+}
+
+#[test]
+fn a_controller_that_could_not_work_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let controller = ["controller", "--cluster-name", "mgmt"];
+    let fails =
+        |more: &[&str], words: &str| fails(folder.path(), &[&controller[..], more].concat(), 2, words);
+    fails(&["--bundle-key", "release.pub"], "is no public key");
+    fails(&["--webhook-url", "x"], "it is https://HOST:PORT");
+    fails(&["--webhook-url", "https://:9443"], "it is https://HOST:PORT");
 }
 
 /// The head of a static program.
@@ -247,6 +273,7 @@ fn program() -> Vec<u8> {
 fn what_would_lock_airlock_or_the_cluster_out_is_refused_before_anything_is_done() {
     let folder = site();
     let path = folder.path();
+    authority(path);
     std::fs::write(path.join("program"), program()).unwrap();
     let install = [
         "install",
@@ -254,7 +281,7 @@ fn what_would_lock_airlock_or_the_cluster_out_is_refused_before_anything_is_done
         "--cluster",
         "mgmt",
         "--registry-ca",
-        "release.pub",
+        "ca.crt",
         "--registry",
         "registry.site",
         "--binary",
@@ -272,7 +299,7 @@ fn what_would_lock_airlock_or_the_cluster_out_is_refused_before_anything_is_done
     let policy = "apiVersion: airlock.dev/v1alpha1\nkind: TrustPolicy\nmetadata: {name: strict}\nspec:\n  \
                   namespaces: {names: [kube-system]}\n  trust: {keys: [{name: release, publicKey: x}]}\n";
     std::fs::write(path.join("extra.yaml"), policy).unwrap();
-    fails(path, &install, 2, "enforces in `kube-system`");
+    fails(path, &install, 2, "names `kube-system`, which is never judged");
     std::fs::write(path.join("extra.yaml"), policy.replace("trust:", "tryst:")).unwrap();
     fails(path, &install, 2, "a TrustPolicy cannot be read");
 }

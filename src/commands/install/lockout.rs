@@ -77,20 +77,27 @@ pub(super) enum OwnImage {
 
 /// Why a policy would lock the cluster out; else, whether airlock's own image must satisfy it.
 pub(super) fn of_policy(name: &str, policy: &TrustPolicySpec, image: &ImageName) -> Result<OwnImage, String> {
+    let chosen = policy.namespaces.as_ref();
+    let mut given = chosen.and_then(|choice| choice.names.as_ref()).into_iter().flatten();
+    // As the webhook has it, which would be asked only after everything was applied.
+    if let Some(exempt) = given.find(|name| [PACKAGES_NAMESPACE, SYSTEM].contains(&name.as_str())) {
+        return Err(format!(
+            "the policy `{name}` names `{exempt}`, which is never judged, so that the cluster's own pods and airlock's can \
+             always start: take it from `namespaces.names`"
+        ));
+    }
     if policy.mode != PolicyMode::Enforce {
         return Ok(OwnImage::Free);
     }
-    let chosen = policy.namespaces.as_ref();
     let names = |namespace: &str| {
-        let named = chosen.and_then(|choice| choice.names.as_ref());
         let by_label = chosen.and_then(|choice| choice.match_labels.as_ref());
         let by_label = by_label.and_then(|labels| labels.get(NAME_LABEL));
-        named.into_iter().flatten().any(|name| name == namespace)
-            || by_label.is_some_and(|is| is == namespace)
+        by_label.is_some_and(|is| is == namespace)
     };
     if names(SYSTEM) {
         return Err(format!(
-            "the policy `{name}` enforces in `{SYSTEM}`, where the cluster's own pods are: begin with mode warn there"
+            "the policy `{name}` enforces in `{SYSTEM}`, where the cluster's own pods are, which are never judged: \
+             choose other namespaces"
         ));
     }
     // Labels that are not the name may be airlock's namespace's, too.
@@ -166,7 +173,7 @@ mod tests {
             }
         };
         let judged = |names, images| of_policy("p", &policy(names, images), &image);
-        assert_eq!(judged(Some(&["eksa-packages"]), None), Ok(OwnImage::Judged));
+        assert!(judged(Some(&["eksa-packages"]), None).unwrap_err().contains("never judged"));
         assert_eq!(judged(None, None), Ok(OwnImage::Judged));
         assert_eq!(judged(None, Some(&["registry.site:5000/**"])), Ok(OwnImage::Judged));
         assert_eq!(judged(None, Some(&["registry.site:5000/*/airlock"])), Ok(OwnImage::Judged));
@@ -174,6 +181,12 @@ mod tests {
         assert_eq!(judged(Some(&["team"]), None), Ok(OwnImage::Free));
         assert!(judged(Some(&["kube-system"]), None).unwrap_err().contains("kube-system"));
         let warns = TrustPolicySpec { mode: PolicyMode::Warn, ..policy(Some(&["kube-system"]), None) };
+        assert!(of_policy("p", &warns, &image).unwrap_err().contains("`kube-system`"));
+        let warns = TrustPolicySpec { mode: PolicyMode::Warn, ..policy(Some(&["team"]), None) };
         assert_eq!(of_policy("p", &warns, &image), Ok(OwnImage::Free));
+        let labels = Some([(NAME_LABEL.to_owned(), SYSTEM.to_owned())].into());
+        let namespaces = Some(NamespaceChoice { names: None, match_labels: labels });
+        let labelled = TrustPolicySpec { namespaces, ..TrustPolicySpec::default() };
+        assert!(of_policy("p", &labelled, &image).unwrap_err().contains("kube-system"));
     }
 }

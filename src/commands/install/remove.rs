@@ -3,13 +3,17 @@
 use std::time::Instant;
 
 use audit::Kind;
-use kube::Client;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams, ListParams};
-use package_api::Package;
+use kube::{Client, ResourceExt as _};
+use package_api::name::PACKAGES_NAMESPACE;
+use package_api::{Package, TrustPolicy};
 use serde_json::{Value, json};
 
 use super::manifests::Manifests;
 use crate::cli::UninstallController;
+use crate::commands::cluster::ROLES;
 use crate::commands::cluster::reach::{api, called, connect, object, told};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
@@ -43,7 +47,14 @@ async fn take_away(
     }
     let end = Instant::now() + settings.timeout;
     let mut gone = Vec::new();
-    for manifest in Manifests::to_remove(settings.all)? {
+    let mut manifests = granted(client).await?;
+    manifests.extend(Manifests::to_remove(settings.all)?);
+    let (namespaces, kept) = namespaces(client).await?;
+    if settings.all {
+        manifests.extend(namespaces);
+    }
+    let idle = if settings.all { Vec::new() } else { policies(client).await? };
+    for manifest in manifests {
         if deleted(client, &manifest, settings, end).await? {
             let kind = manifest["kind"].as_str().unwrap_or_default().to_lowercase();
             gone.push(format!("{kind}/{}", manifest["metadata"]["name"].as_str().unwrap_or_default()));
@@ -52,6 +63,15 @@ async fn take_away(
     if let Some(work) = work {
         work.evidence("objects", &gone.len());
         work.done()?;
+    }
+    if !idle.is_empty() {
+        printer.complain(&format!(
+            "warning: nobody enforces these policies any more, though they stay: {}",
+            idle.join(", ")
+        ));
+    }
+    if settings.all && !kept.is_empty() {
+        printer.say(&format!("what airlock did not make stays: namespace/{}", kept.join(", namespace/")));
     }
     let value = json!({ "deleted": gone, "dryRun": settings.dry_run });
     let note = if settings.dry_run { " (dry run)" } else { "" };
@@ -85,6 +105,48 @@ async fn deleted(
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     Ok(true)
+}
+
+/// What `airlock package rights --apply` granted: bindings first.
+async fn granted(client: &Client) -> anyhow::Result<Vec<Value>> {
+    let told = |error| told("listing what is granted", &error);
+    let ours = ListParams::default().labels("app.kubernetes.io/part-of=airlock");
+    let bindings = Api::<ClusterRoleBinding>::all(client.clone()).list(&ours).await.map_err(told)?;
+    let roles = Api::<ClusterRole>::all(client.clone()).list(&ours).await.map_err(told)?;
+    let named = |kind: &'static str, names: Vec<String>| {
+        let names = names.into_iter().filter(|name| name.starts_with(ROLES));
+        names.map(move |name| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": name } }))
+    };
+    let bindings = named("ClusterRoleBinding", bindings.iter().map(kube::ResourceExt::name_any).collect());
+    Ok(bindings
+        .chain(named("ClusterRole", roles.iter().map(kube::ResourceExt::name_any).collect()))
+        .collect())
+}
+
+/// Namespaces of clusters' packages: those that an installation made, and names of others.
+async fn namespaces(client: &Client) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
+    let found = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await;
+    let found = found.map_err(|error| told("listing namespaces", &error))?;
+    let below = format!("{PACKAGES_NAMESPACE}-");
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    for namespace in found.items.iter().filter(|namespace| namespace.name_any().starts_with(&below)) {
+        let name = namespace.name_any();
+        if namespace.labels().get("app.kubernetes.io/part-of").is_some_and(|of| of == "airlock") {
+            ours.push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
+        } else {
+            others.push(name);
+        }
+    }
+    Ok((ours, others))
+}
+
+/// Policies that nobody enforces once the controller is gone.
+async fn policies(client: &Client) -> anyhow::Result<Vec<String>> {
+    match Api::<TrustPolicy>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(found) => Ok(found.items.iter().map(|policy| policy.name().to_owned()).collect()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(told("listing policies", &error)),
+    }
 }
 
 /// The packages of all clusters, as `namespace/name`.
