@@ -20,5 +20,3 @@ pub(crate) const PKCS11_MODULE: &str = "AIRLOCK_PKCS11_MODULE";
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The home folder.
 pub(crate) const HOME: &str = "HOME";
-/// The kubeconfig.
-pub(crate) const KUBECONFIG: &str = "KUBECONFIG";

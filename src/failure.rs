@@ -8,7 +8,6 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::commands::Answer;
-use crate::commands::image::Unasked;
 use crate::printer::Printer;
 
 /// How a command ended, other than by an error.
@@ -67,9 +66,6 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
             || cause.downcast_ref().is_some_and(is_usage)
         {
             return 2;
-        }
-        if cause.is::<Unasked>() {
-            return 6;
         }
         if let Some(code) = cause.downcast_ref().and_then(evidence_code) {
             return code;
@@ -252,7 +248,6 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
         usage
             .or_else(|| cause.is::<crate::gates::Refused>().then_some(crate::gates::HINT))
             .or_else(|| cause.downcast_ref::<Answer>().and_then(Answer::hint))
-            .or_else(|| cause.is::<Unasked>().then_some(Unasked::HINT))
             .or_else(|| unasked(error, cause))
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
             .or_else(|| {

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Err(error) => return failure::exit(Err(error), &printer::Printer::plain()),
     };
     let printer = printer::Printer::new(&cli.global);
-    printer::start_log(cli.global.verbose);
+    printer::start_log(cli.global.verbose, !matches!(cli.command, cli::Command::Controller(_)));
     let logs =
         logged::Logs { named: cli.global.audit_log.clone(), default_store: cli.global.default_store.clone() };
     let outcome = tokio::runtime::Builder::new_multi_thread()

@@ -81,15 +81,20 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// Logs of the libraries go to standard error: warnings, or more if asked for.
-pub(crate) fn start_log(verbose: u8) {
+/// Logs of the libraries go to standard error: warnings, or more if asked for. A command's error tells by itself what
+/// these two say in their own way, once for each attempt.
+pub(crate) fn start_log(verbose: u8, is_command: bool) {
     let level = match verbose {
         0 => tracing::Level::WARN,
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
     let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(colours);
+    let mut filter = level.to_string();
+    if is_command && verbose == 0 {
+        filter.push_str(",rustls_platform_verifier=off,kube_client=off");
+    }
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     let _ = log.with_writer(std::io::stderr).try_init();
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::cluster_install::{InstallController, UninstallController};
-use crate::env;
 
 /// How the management cluster's API server is reached.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReachArg {
-    /// The kubeconfig of the management cluster; `~/.kube/config` unless given.
-    #[arg(long, env = env::KUBECONFIG, value_name = "FILE")]
+    // No `env`: clap would call it required in usage lines wherever the variable is set, and the variable may list files.
+    /// The kubeconfig of the management cluster; what `KUBECONFIG` says, else `~/.kube/config`, unless given.
+    #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context; its current one unless given.
     #[arg(long, value_name = "NAME")]

@@ -30,6 +30,11 @@ pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::
         Bundle::List(store) => {
             let bundles = listed(&Store::open_existing(&store.store)?)?;
             printer.result(&bundles, |bundles| table(bundles))?;
+            if bundles.is_empty() {
+                printer.say(
+                    "There is no bundle in this store; `airlock bundle create --publish` puts one there.",
+                );
+            }
             Ok(Status::Done)
         }
     }

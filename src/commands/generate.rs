@@ -25,7 +25,7 @@ fn package(settings: &GeneratePackage) -> anyhow::Result<Package> {
         let bundle: PackageBundle = serde_json::from_value(value)?;
         let found = bundle.spec.package(&wanted).ok_or_else(|| Usage {
             message: format!("`{}` has no package `{wanted}`", path.display()),
-            hint: "`airlock bundle list` shows what there is",
+            hint: "`airlock list packages --bundle FILE` shows what there is",
         })?;
         wanted.clone_from(&found.name);
     }

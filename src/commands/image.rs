@@ -21,25 +21,7 @@ pub(crate) struct Image {
     pub(crate) text: String,
 }
 
-/// The image's registry could not be asked, and no store was named.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(crate) struct Unasked(evidence::Error);
-
-impl Unasked {
-    pub(crate) const HINT: &'static str = "an image that lies in a store, as behind an air gap, is found there by \
-        --store DIR; else see that its registry answers here (--ca-file, --plain-http)";
-}
-
 impl Image {
-    /// The same error; where the registry was not reached, with what to do.
-    pub(crate) fn failed(&self, error: evidence::Error) -> anyhow::Error {
-        match (&self.place, error) {
-            (Place::Registry(..), error @ evidence::Error::Client(_)) => Unasked(error).into(),
-            (_, error) => error.into(),
-        }
-    }
-
     pub(crate) fn find(arg: &ImageArg) -> anyhow::Result<Self> {
         let text = arg.reference.clone().unwrap_or_default();
         let reference: Reference = text.parse().map_err(|error| Usage {

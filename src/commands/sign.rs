@@ -77,7 +77,7 @@ async fn say(
 ) -> anyhow::Result<Status> {
     let image = Image::find(image)?;
     let key = if how.dry_run { None } else { Some(private(key, printer)?) };
-    let root = resolve(&image.place, &image.selector).await.map_err(|error| image.failed(error))?;
+    let root = resolve(&image.place, &image.selector).await?;
     let (images, absent) = targets(&image.place, root, how.recursive).await?;
     if absent > 0 {
         printer.say(&format!("{absent} images of the index are not there, and are not signed"));

@@ -31,7 +31,7 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
     if let Place::Store(store, _) = &image.place {
         refuse_stale_policy(store, Purpose::Content, trust.sequence())?;
     }
-    let (digest, _) = resolve(&image.place, &image.selector).await.map_err(|error| image.failed(error))?;
+    let (digest, _) = resolve(&image.place, &image.selector).await?;
     work.digests([digest.to_string()]);
     work.evidence("name", &image.name);
     work.evidence("predicateType", &settings.kind);

@@ -89,6 +89,7 @@ fn packages_are_kept_by_the_commands_of_eks_anywhere() {
     looks(&cluster);
     changes(&cluster);
     upgrades(&cluster);
+    keeps_rights(&cluster);
     deletes(&cluster);
     refuses(&cluster);
 }
@@ -218,6 +219,7 @@ fn upgrades(cluster: &Cluster) {
     works(cluster, &to("v1-36-7", &["--allow-downgrade"]));
     assert_eq!(active(), "v1-36-7");
     fails(cluster, &to("v1-36-9", &[]), 4, "\"v1-36-9\" not found");
+    fails(cluster, &to("v1-36-9", &[]), 4, "kubectl patch pbc -n eksa-packages mgmt --type merge");
     fails(cluster, &to("latest", &[]), 2, "latest");
 }
 
@@ -243,13 +245,43 @@ fn deletes(cluster: &Cluster) {
         "-p",
         &hold,
     ]);
-    fails(cluster, &delete(&["generated-metallb"], &["--timeout", "1s"]), 1, "not gone after 1 s");
+    let words = "not gone after 1 s: the finalizer example.com/hold holds it";
+    fails(cluster, &delete(&["generated-metallb"], &["--timeout", "1s"]), 1, words);
     works(cluster, &delete(&["generated-metallb"], &["--no-wait"]));
+}
+
+/// A registry that does not answer takes no right away.
+fn keeps_rights(cluster: &Cluster) {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "airlock-packages-mgmt" },
+        "rules": [{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"] }],
+    });
+    assert!(cluster.apply(&role.to_string()).0);
+    let silent = ["--cluster", "mgmt", "--registry", "127.0.0.1:9", "--plain-http"];
+    fails(cluster, &[&["package", "rights", "--apply"][..], &silent].concat(), 6, "--registry HOST:PORT");
+    assert_eq!(cluster.get(&["clusterrole", "airlock-packages-mgmt"]).unwrap()["rules"], role["rules"]);
+}
+
+/// One that is refused keeps none after it from being made; it fails all the same.
+fn one_after_another(cluster: &Cluster) {
+    let package = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: packages.eks.amazonaws.com/v1alpha1\nkind: Package\nmetadata: {{name: {name}, namespace: eksa-packages-mgmt}}\nspec: {spec}\n"
+        )
+    };
+    let text = package("bad", "{config: \"a: 1\"}") + &package("good", "{packageName: metallb}");
+    std::fs::write(cluster.path("two.yaml"), text).unwrap();
+    let output = airlock(cluster, &["apply", "packages", "-f", "two.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "package/good created\n");
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: applying package/bad: "));
 }
 
 fn refuses(cluster: &Cluster) {
     fails(cluster, &["get", "packages", "--cluster", "No"], 2, "a cluster's name is");
-    fails(cluster, &["list", "packages", "--cluster", "other"], 4, "there is no cluster `other`");
+    for verb in ["list", "get", "describe"] {
+        fails(cluster, &[verb, "packages", "--cluster", "other"], 4, "there is no cluster `other`");
+    }
     fails(
         cluster,
         &["install", "package", "harbor", "-n", "h", "--cluster", "mgmt"],
@@ -260,6 +292,10 @@ fn refuses(cluster: &Cluster) {
     fails(cluster, &["get", "pbc", "--kubeconfig", "none"], 2, "`none` cannot be used");
     std::fs::write(cluster.path("pod.yaml"), "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n").unwrap();
     fails(cluster, &["apply", "packages", "-f", "pod.yaml"], 2, "is not about packages");
+    let mirror = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\n";
+    std::fs::write(cluster.path("mirror.yaml"), mirror).unwrap();
+    fails(cluster, &["create", "packages", "-f", "mirror.yaml"], 2, "has MirrorConfig, which is not about");
+    one_after_another(cluster);
     std::fs::write(cluster.path("empty.yaml"), "# nothing\n").unwrap();
     fails(cluster, &["apply", "packages", "-f", "empty.yaml"], 2, "has no manifest");
     fails(cluster, &["version", "--output", "yaml"], 2, "print YAML");

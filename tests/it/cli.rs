@@ -210,3 +210,29 @@ fn the_configuration_file_gives_defaults() {
     std::fs::write(path.join(".config/airlock/config.yaml"), "shop: x\n").unwrap();
     fails(path, &["store", "list"], 2, "configuration file");
 }
+
+#[test]
+fn what_the_environment_says_is_not_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let output = Command::new(AIRLOCK)
+        .args(["get", "packages"])
+        .env("KUBECONFIG", path.join("one:two"))
+        .current_dir(path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("--cluster"), "{text}");
+    assert!(!text.contains("--kubeconfig"), "{text}");
+}
+
+#[test]
+fn a_store_without_bundles_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("airlock.yaml"), "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\nsources: [{files: [{path: airlock.yaml}]}]\n").unwrap();
+    assert!(airlock(path, &["mirror", "--store", "s"]).status.success());
+    let listed = airlock(path, &["bundle", "list", "--store", "s"]);
+    assert!(listed.status.success() && listed.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&listed.stderr).contains("no bundle in this store"));
+}

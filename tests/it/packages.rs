@@ -178,6 +178,11 @@ fn a_package_is_generated_as_eks_anywhere_generates_it() {
     works(path, &[&create[..], &["--to", "bundle.yaml"]].concat());
     let generate = ["--cluster", "billy", "--bundle", "bundle.yaml"];
     assert_eq!(works(path, &[&["generate", "package", "WEB"][..], &generate].concat()), expected);
-    fails(path, &[&["generate", "package", "other"][..], &generate].concat(), 2, "has no package `other`");
+    fails(
+        path,
+        &[&["generate", "package", "other"][..], &generate].concat(),
+        2,
+        "airlock list packages --bundle",
+    );
     fails(path, &["generate", "package", "web", "--cluster", "../x"], 2, "not the name of a cluster");
 }

@@ -92,12 +92,7 @@ fn a_signature_in_a_store_is_one_keys_about_one_name() {
     let silent = ["verify-image", "127.0.0.1:9/a:b", "--plain-http", "--trust", "release.yaml"];
     fails(path, &silent, 6, "could not be asked");
     // What an air gap needs.
-    fails(
-        path,
-        &silent,
-        6,
-        "hint: an image that lies in a store, as behind an air gap, is found there by --store DIR",
-    );
+    fails(path, &silent, 6, "across the air gap give --store DIR, the store that it serves");
     let sign = ["sign", "127.0.0.1:9/a:b", "--plain-http", "--key", "release.key"];
     fails(path, &sign, 6, "by --store DIR");
 }

@@ -1,7 +1,7 @@
 //! The commands that change what a cluster is to have of packages. Each is an event.
 
 use std::io::Read as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use audit::Kind;
@@ -11,6 +11,7 @@ use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
 use package_api::{
     AIRLOCK_GROUP, BundleName, EKS_GROUP, Package, PackageBundle, PackageBundleController, PackageSpec,
 };
+use package_controller::package::FINALIZER;
 use serde_json::{Map, Value, json};
 
 use super::reach::{Answer, Change, Did, MANAGER, api, applied, called, connect, object, told};
@@ -20,6 +21,9 @@ use crate::commands::read;
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
+
+/// How long a removal may take before it is told what is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One change, as it is printed.
 #[derive(serde::Serialize)]
@@ -91,20 +95,41 @@ async fn all_of_file(
     }
     let client = connect(&settings.reach).await?;
     let change = Change::of(settings.dry_run);
-    let mut lines = Vec::new();
+    let (mut lines, mut refused) = (Vec::new(), Vec::new());
     for manifest in &manifests {
-        let (after, did) = match verb {
-            "create" => (created(&client, manifest, change).await?, Did::Created),
-            _ => applied(&client, manifest, MANAGER, change).await?,
+        let made = match verb {
+            "create" => created(&client, manifest, change).await.map(|after| (after, Did::Created)),
+            _ => applied(&client, manifest, MANAGER, change).await,
         };
-        lines.push(Line { object: called(&after), namespace: after.metadata.namespace.clone(), did });
+        match made {
+            Ok((after, did)) => {
+                lines.push(Line { object: called(&after), namespace: after.metadata.namespace.clone(), did });
+            }
+            // One that is refused keeps no other from its turn, as with `kubectl`.
+            Err(error) if is_the_object_s(&error) => refused.push(error),
+            Err(error) => return Err(error),
+        }
     }
     if let Some(work) = work {
         let names: Vec<_> = lines.iter().map(|line| line.object.as_str()).collect();
         work.evidence("objects", &names.join(" "));
     }
-    done(work)?;
-    printed(&lines, change, printer)
+    let Some(last) = refused.pop() else {
+        done(work)?;
+        return printed(&lines, change, printer);
+    };
+    if !lines.is_empty() {
+        printed(&lines, change, printer)?;
+    }
+    for error in refused {
+        printer.complain(&format!("error: {error}"));
+    }
+    Err(last)
+}
+
+/// Whether an API server refused this object, and not whoever asks.
+fn is_the_object_s(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Answer>().is_some_and(|answer| answer.code() != 6)
 }
 
 fn printed(lines: &Vec<Line>, change: Change, printer: &Printer) -> anyhow::Result<Status> {
@@ -126,11 +151,10 @@ fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
     let mut all = helm::yaml::documents(&text, &helm::Limits::default())?;
     all.retain(|document| !document.is_null());
     for document in &all {
-        let group = document["apiVersion"].as_str().and_then(|version| version.split_once('/'));
-        if !group.is_some_and(|(group, _)| group == EKS_GROUP || group == AIRLOCK_GROUP) {
+        if !is_about_packages(document) {
             let kind = document["kind"].as_str().unwrap_or("a document without a kind");
             let message = format!("`{}` has {kind}, which is not about packages", settings.file.display());
-            return Err(Usage { message, hint: "other objects go by `kubectl apply`" }.into());
+            return Err(Usage { message, hint: OTHERS }.into());
         }
     }
     if all.is_empty() {
@@ -138,6 +162,21 @@ fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
         return Err(Usage { message, hint: "`airlock generate package` prints one to begin with" }.into());
     }
     Ok(all)
+}
+
+/// What to do with manifests of others.
+const OTHERS: &str = "taken are Package, PackageBundle, PackageBundleController and TrustPolicy; other objects of a \
+                      cluster go by `kubectl apply`";
+
+/// Whether a manifest is of a kind that a cluster has for packages; airlock's own files have its group, too.
+fn is_about_packages(manifest: &Value) -> bool {
+    let version = manifest["apiVersion"].as_str().unwrap_or_default();
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    match manifest["kind"].as_str() {
+        Some("Package" | "PackageBundle" | "PackageBundleController") => group == EKS_GROUP,
+        Some("TrustPolicy") => group == AIRLOCK_GROUP,
+        _ => false,
+    }
 }
 
 async fn created(
@@ -247,7 +286,11 @@ async fn activate(
         work.evidence("bundle", bundle);
         work.evidence("before", &before);
     }
-    listed::<PackageBundle>(&client, &[bundle.to_string()], PACKAGES_NAMESPACE).await?;
+    let there = listed::<PackageBundle>(&client, &[], PACKAGES_NAMESPACE).await?;
+    if !there.iter().any(|there| there.name() == bundle.as_str()) {
+        let message = format!("packagebundles \"{bundle}\" not found in {PACKAGES_NAMESPACE}");
+        return Err(Answer::missing_but(message, look_now(cluster)));
+    }
     if let Some(older) = older(&before, bundle)
         && !settings.allow_downgrade
     {
@@ -276,6 +319,15 @@ async fn activate(
         )
     })?;
     Ok(Status::Done)
+}
+
+/// How the controller is made to ask the registry at once. It does so whenever a cluster's settings change.
+fn look_now(cluster: &str) -> String {
+    format!(
+        "the controller asks the registry for a newer bundle every `upgradeCheckInterval`, once a day unless set; it looks \
+         now, and every hour from then on, after: kubectl patch pbc -n {PACKAGES_NAMESPACE} {cluster} --type merge -p \
+         '{{\"spec\":{{\"upgradeCheckInterval\":\"1h\"}}}}'"
+    )
 }
 
 /// The active bundle, if it is newer than this one, or for a later Kubernetes.
@@ -315,7 +367,7 @@ async fn gone(
         api.delete(package.name(), &params).await.map_err(|error| told(&doing, &error))?;
     }
     if change == Change::Made && !settings.no_wait {
-        wait_until_gone(&api, settings).await?;
+        wait_until_gone(&api, settings, printer).await?;
     }
     done(work)?;
     let value = json!({ "deleted": settings.names, "namespace": namespace, "dryRun": settings.dry_run });
@@ -326,23 +378,50 @@ async fn gone(
     Ok(Status::Done)
 }
 
-async fn wait_until_gone(api: &Api<Package>, settings: &DeletePackages) -> anyhow::Result<()> {
-    let end = Instant::now() + settings.timeout;
+async fn wait_until_gone(
+    api: &Api<Package>,
+    settings: &DeletePackages,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let (begin, mut told_last) = (Instant::now(), String::new());
     for name in &settings.names {
         loop {
             let found = api.get_opt(name).await.map_err(|error| told("waiting", &error))?;
             let Some(package) = found else { break };
-            if Instant::now() >= end {
-                let detail = package.status.and_then(|status| status.detail).unwrap_or_default();
-                anyhow::bail!(
-                    "package/{name} is marked as deleted and not gone after {} s: {detail}",
+            let (waited, reason) = (begin.elapsed(), held_by(&package));
+            if waited >= settings.timeout {
+                let message = format!(
+                    "package/{name} is marked as deleted and not gone after {} s",
                     settings.timeout.as_secs()
                 );
+                let hint = "`airlock describe packages` tells what happened; `kubectl get pods -n eksa-packages` whether the \
+                            controller runs, which takes away what the package installed";
+                return Err(Answer::late(format!("{message}: {reason}"), hint));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            // What takes its time is told, and again when the reason is another.
+            let line = format!("waiting until package/{name} is gone: {reason}");
+            if waited >= PATIENCE && line != told_last {
+                printer.say(&line);
+                told_last = line;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
     Ok(())
+}
+
+/// What keeps a package that was deleted from being gone.
+fn held_by(package: &Package) -> String {
+    let finalizers = package.metadata.finalizers.iter().flatten();
+    let others: Vec<_> = finalizers.filter(|name| *name != FINALIZER).map(String::as_str).collect();
+    let detail = package.status.as_ref().and_then(|status| status.detail.clone());
+    let detail = detail.filter(|detail| !detail.is_empty());
+    let others = (!others.is_empty()).then(|| format!("the finalizer {} holds it", others.join(", ")));
+    let reasons: Vec<_> = others.into_iter().chain(detail).collect();
+    if reasons.is_empty() {
+        return "the controller takes away what it installed".to_owned();
+    }
+    reasons.join("; ")
 }
 
 #[cfg(test)]
@@ -372,5 +451,35 @@ mod tests {
         for active in ["", "v1-36-7", "v1-36-2026-03-12-1773300000", "v1-35-2026-09-12-1789200000"] {
             assert_eq!(older(active, &wanted), None, "{active}");
         }
+    }
+
+    #[test]
+    fn only_kinds_of_a_cluster_are_taken() {
+        let manifest = |version: &str, kind: &str| json!({ "apiVersion": version, "kind": kind });
+        assert!(is_about_packages(&manifest("packages.eks.amazonaws.com/v1alpha1", "Package")));
+        assert!(is_about_packages(&manifest("airlock.dev/v1alpha1", "TrustPolicy")));
+        assert!(!is_about_packages(&manifest("airlock.dev/v1alpha1", "MirrorConfig")));
+        assert!(!is_about_packages(&manifest("v1", "Pod")) && !is_about_packages(&json!(1)));
+    }
+
+    #[test]
+    fn what_holds_a_package_is_told() {
+        let mut package = Package::new("a", PackageSpec::default());
+        package.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        assert_eq!(held_by(&package), "the controller takes away what it installed");
+        let detail = Some("not gone after 15 s: ConfigMap default/a".to_owned());
+        package.status = Some(package_api::PackageStatus { detail, ..Default::default() });
+        assert_eq!(held_by(&package), "not gone after 15 s: ConfigMap default/a");
+        package.metadata.finalizers = Some(vec![FINALIZER.to_owned(), "example.com/stay".to_owned()]);
+        assert!(held_by(&package).starts_with("the finalizer example.com/stay holds it; not gone"));
+    }
+
+    #[test]
+    fn a_bundle_that_is_looked_for_now_is_told_as_a_command() {
+        let hint = look_now("mgmt");
+        assert!(hint.contains("kubectl patch pbc -n eksa-packages mgmt --type merge"), "{hint}");
+        let patch = hint.split('\'').nth(1).unwrap();
+        let patch: Value = serde_json::from_str(patch).unwrap();
+        assert_eq!(patch["spec"]["upgradeCheckInterval"], "1h");
     }
 }

@@ -18,6 +18,8 @@ use crate::printer::Printer;
 pub(crate) async fn get(settings: &Get, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Get::Packages { names, cluster } => {
+            let client = connect(&cluster.reach).await?;
+            packages_of(&client, &cluster.cluster, names).await?;
             let namespace = cluster_namespace(&cluster.cluster);
             shown::<Package>(names, &namespace, &cluster.reach, printer).await
         }
@@ -28,6 +30,15 @@ pub(crate) async fn get(settings: &Get, printer: &Printer) -> anyhow::Result<Sta
             shown::<PackageBundleController>(names, PACKAGES_NAMESPACE, reach, printer).await
         }
     }
+}
+
+/// The packages of a cluster; where there are none, the cluster must be there.
+async fn packages_of(client: &Client, cluster: &str, names: &[String]) -> anyhow::Result<Vec<Package>> {
+    let packages = listed::<Package>(client, names, &cluster_namespace(cluster)).await?;
+    if packages.is_empty() {
+        settings(client, cluster).await?;
+    }
+    Ok(packages)
 }
 
 /// Prints objects of a kind: in the API server's columns, or whole.
@@ -145,7 +156,7 @@ pub(crate) async fn describe(settings: &Describe, printer: &Printer) -> anyhow::
     let Describe::Packages { names, cluster } = settings;
     let client = connect(&cluster.reach).await?;
     let namespace = cluster_namespace(&cluster.cluster);
-    let packages = listed::<Package>(&client, names, &namespace).await?;
+    let packages = packages_of(&client, &cluster.cluster, names).await?;
     let events: Api<k8s_openapi::api::core::v1::Event> = Api::namespaced(client, &namespace);
     let mut all = Vec::new();
     for package in packages {
