@@ -94,7 +94,7 @@ fn a_signature_in_a_store_is_one_keys_about_one_name() {
     // What an air gap needs.
     fails(path, &silent, 6, "across the air gap give --store DIR, the store that it serves");
     let sign = ["sign", "127.0.0.1:9/a:b", "--plain-http", "--key", "release.key"];
-    fails(path, &sign, 6, "by --store DIR");
+    fails(path, &sign, 6, "give --store DIR");
 }
 
 #[test]
