@@ -115,6 +115,18 @@ fn what_is_installed_is_updated_when_chart_values_or_release_are_others() {
 }
 
 #[test]
+fn of_a_registry_that_a_package_does_not_give_it_is_told_where_it_is_from() {
+    let bundle = bundle(vec![offer("a", &["1"], &[])]);
+    let step = step(&in_state("a", PackageState::Installing), &bundle, &[], Release::Absent);
+    let Action::Install(install) = step.action else { panic!("{step:?}") };
+    let told = install.added_registry(Some("x: 1")).unwrap();
+    assert!(
+        told.starts_with(&format!("`sourceRegistry` was set to `{IMAGE_REGISTRY}`, the cluster's `default"))
+    );
+    assert_eq!(install.added_registry(Some("sourceRegistry: own.example")), None);
+}
+
+#[test]
 fn upgrades_are_listed_for_a_package_that_holds_to_a_version() {
     let newer = bundle(vec![offer("a", &["3", "2", "1"], &[])]);
     let mut held = in_state("a", PackageState::Installed);

@@ -69,7 +69,10 @@ impl Teller {
     /// When it belongs into the audit log and cannot be written there: then it must not pass for done.
     pub(super) async fn tell(&self, package: &Package, deed: &Deed<'_>) -> Result<()> {
         let note = cut(&deed.note(), NOTE);
-        if deed.is_lasting() && !self.is_news(package, &note) {
+        if !deed.is_lasting() {
+            // What follows it is told, even in the words of before.
+            self.forget(package);
+        } else if !self.is_news(package, &note) {
             return Ok(());
         }
         self.record(package, deed, &note).await?;
