@@ -147,13 +147,7 @@ async fn roll_back(
         Err(message) => {
             let all = listed::<PackageBundle>(&cluster.client, &[], PACKAGES_NAMESPACE).await?;
             let newest = all.iter().rev().find(|bundle| spec_of(package, record, bundle).is_ok());
-            let hint = newest.map_or_else(
-                || "no bundle in the cluster offers it: `airlock get packagebundles` lists those there are".to_owned(),
-                |bundle| {
-                    let (bundle, cluster) = (bundle.name(), &settings.cluster.cluster);
-                    format!("make the bundle active that does: `airlock upgrade packages --bundle-version {bundle} --cluster {cluster} --allow-downgrade`")
-                },
-            );
+            let hint = way_back(newest.map(PackageBundle::name), &settings.cluster.cluster);
             return Err(Answer::first(message, hint));
         }
     };
@@ -206,6 +200,18 @@ fn earlier(history: &[Record], wanted: Option<u32>) -> anyhow::Result<&Record> {
     found.ok_or_else(|| Answer::missing(format!("there is no such revision; kept are: {kept}"), None))
 }
 
+/// How the bundle becomes active that offers what a revision had, wholly as it is typed.
+fn way_back(bundle: Option<&str>, cluster: &str) -> String {
+    let Some(bundle) = bundle else {
+        return "no bundle in the cluster offers it: `airlock get packagebundles` lists those there are"
+            .to_owned();
+    };
+    format!(
+        "make the bundle active that does: `airlock upgrade packages --bundle-version {bundle} --cluster {cluster} \
+         --allow-downgrade`"
+    )
+}
+
 /// What the package must ask for, to come to what a revision was: the chart by its digest, and all values.
 fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result<PackageSpec, String> {
     let offered = bundle.spec.package(&package.spec.package_name);
@@ -226,4 +232,21 @@ fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result
         config: Some(helm::yaml::write(&record.config)),
         ..package.spec.clone()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::way_back;
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_way_back_is_a_command_that_can_be_typed() {
+        let hint = way_back(Some("v1-36-7"), "mgmt");
+        let command = hint.split('`').nth(1).unwrap();
+        assert!(command.contains("--bundle-version v1-36-7 --cluster mgmt"), "{command}");
+        assert!(Cli::try_parse_from(command.split(' ')).is_ok(), "{command}");
+        assert!(way_back(None, "mgmt").starts_with("no bundle"));
+    }
 }
