@@ -4,27 +4,31 @@
 //! Answers come from memory. What is not there is asked of the registry, within a time that ends before the API
 //! server's patience does, so that it is always this webhook that says no.
 
+mod ask;
+mod refusal;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bundle_signer::{Gate, ImageName, Limits, NameRule};
+use bundle_signer::ImageName;
 use futures::future::join_all;
-use oci::{Digest, Reference, RegistryHost, RepositoryName, Selector};
-use packager::evidence::{self, Place, Question, collect, judge};
-use serde_json::Value;
+use oci::{Digest, Reference};
+use packager::evidence;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use self::ask::{asked, cause, check, place};
+use self::refusal::Refusal;
 use super::configuration::SYSTEM;
 use super::metrics::Metrics;
-use super::policies::{Compiled, Effect, Rules};
+use super::policies::{Compiled, Effect};
 use super::remembered::Good;
 use super::review::{Answer, Request};
 use super::verdicts::Known;
 use super::watched::Watched;
-use super::why::{Lack, Unmet, Why, keys, label, target};
-use crate::images::{self, ImageUse, pin, place_of, to_judge};
+use super::why::Why;
+use crate::images::{self, ImageUse, pin, to_judge};
 use crate::run::Context;
 use crate::words;
 
@@ -54,14 +58,6 @@ pub(super) struct Judge {
     metrics: Metrics,
     verdicts: Known<Key, Judged>,
     tags: Known<String, Option<Digest>>,
-}
-
-/// An image that a policy refuses.
-struct Refusal {
-    policy: Arc<Compiled>,
-    image: String,
-    places: String,
-    why: Arc<Why>,
 }
 
 impl Judge {
@@ -352,124 +348,6 @@ impl Judge {
             let message = denied.join("; ");
             tracing::info!(subject = request.subject(), user = request.user(), message, "images are refused");
             answer.denied = Some((403, message));
-        }
-    }
-}
-
-/// Where an image's signatures are.
-fn place(context: &Context, reference: &Reference) -> Result<Place, String> {
-    let (host, repository) =
-        place_of(reference, context.settings.mirror.as_ref()).map_err(|error| words(&error))?;
-    Ok(Place::Registry(context.registry.clone(), host, repository))
-}
-
-/// The names under which an image may be signed: its own and, in the mirror that stands for all, that of its upstream.
-fn names(context: &Context, reference: &Reference) -> Vec<ImageName> {
-    match context.settings.mirror.as_ref().filter(|mirror| *mirror == reference.host()) {
-        Some(mirror) => evidence::gate::names(reference.repository(), Some(mirror)),
-        None => vec![ImageName::from(reference)],
-    }
-}
-
-/// Where an image is asked for; in its own registry, where that has no form in the mirror.
-fn asked(context: &Context, reference: &Reference) -> (RegistryHost, RepositoryName) {
-    place_of(reference, context.settings.mirror.as_ref())
-        .unwrap_or_else(|_| (reference.host().clone(), reference.repository().clone()))
-}
-
-/// What happened, without that something did.
-fn cause(error: &evidence::Error) -> String {
-    match error {
-        evidence::Error::Client(source) => words(source),
-        other => words(other),
-    }
-}
-
-/// Asks the registry, and judges what it has.
-async fn check(context: &Context, reference: &Reference, policy: &Compiled) -> Result<(), Why> {
-    let Rules { trust, predicates, .. } =
-        policy.rules.as_ref().map_err(|why| Why::BrokenPolicy(why.clone()))?;
-    let (place, names) = (place(context, reference).map_err(Why::NotAsked)?, names(context, reference));
-    let Some(digest) = reference.digest() else { return Err(Why::NotPinned) };
-    let failed = |error: evidence::Error| match &error {
-        evidence::Error::Client(_) => Why::NotAsked(cause(&error)),
-        other => Why::Broken(words(other)),
-    };
-    let collected = collect(&place, digest, &Limits::default()).await.map_err(failed)?;
-    let (mut met, mut lacks) = (Vec::new(), Vec::new());
-    for predicate_type in predicates {
-        let verdict = |name| {
-            let (name_rule, gate, newest_policy) = (NameRule::Required, Gate::Pull, policy.newest);
-            let question = Question { digest, name, name_rule, predicate_type, gate, newest_policy };
-            judge(collected.clone(), trust, &question)
-        };
-        let verdicts: Vec<_> = names.iter().map(verdict).collect();
-        match verdicts.iter().find(|verdict| verdict.decision.satisfied) {
-            Some(good) => {
-                let by: Vec<_> = good.decision.by.iter().map(|key| format!("`{key}`")).collect();
-                met.push((label(predicate_type).to_owned(), by.join(" and ")));
-            }
-            None => lacks.push(Lack::of(trust, predicate_type, &verdicts)),
-        }
-    }
-    if lacks.is_empty() {
-        return Ok(());
-    }
-    // Only now: what is good needs no further question.
-    if place.manifest(&Selector::Digest(digest.clone())).await.map_err(failed)?.is_none() {
-        let (host, repository) = asked(context, reference);
-        return Err(Why::NoImage { host, repository });
-    }
-    let target = target(&names, digest, context.settings.mirror.as_ref());
-    let names = names.iter().map(ToString::to_string).collect();
-    Err(Why::Unmet(Unmet { met, lacks, names, target, keys: keys(trust) }))
-}
-
-impl Refusal {
-    fn new(policy: &Arc<Compiled>, image: &str, uses: &[ImageUse], why: Arc<Why>) -> Self {
-        let places = uses.iter().filter(|used| used.image == image);
-        let places: Vec<_> = places.map(|used| format!("{} `{}`", used.place, used.name)).collect();
-        let (policy, image) = (Arc::clone(policy), image.to_owned());
-        Self { policy, image, places: places.join(", "), why }
-    }
-
-    /// Whether it stops the object, and the registry answers.
-    fn stops_for_good(&self) -> bool {
-        self.policy.effect(OffsetDateTime::now_utc()) == Effect::Stops && !self.why.passes()
-    }
-
-    /// Which image, which rule, why.
-    fn text(&self, verb: &str) -> String {
-        let Self { policy, image, places, why } = self;
-        let (name, asked) = (&policy.name, policy.asks_for());
-        format!(
-            "image `{image}` of {places} {verb} refused by TrustPolicy `{name}`, which asks for {asked}: {why}"
-        )
-    }
-
-    /// The same in short, and then what to do: the API server cuts warnings off.
-    fn warnings(&self, prefix: &str, object: &Value) -> [String; 2] {
-        let Self { policy, image, places, why } = self;
-        // With its tag people know it; the digest fills half the line.
-        let short = image.split_once('@').map_or(image.as_str(), |(short, _)| short);
-        let name = &policy.name;
-        [
-            format!("{prefix}image `{short}` would be refused by TrustPolicy `{name}`: {why} ({places})"),
-            format!("What to do: {}", self.advice(object)),
-        ]
-    }
-
-    /// All of it, with what to do.
-    fn help(&self, object: &Value) -> String {
-        format!("{}. What to do: {}", self.text("is"), self.advice(object))
-    }
-
-    fn advice(&self, object: &Value) -> String {
-        let mirrored = object.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some();
-        if mirrored {
-            "this is the mirror of a static pod, which runs already: stop it on its node".to_owned()
-        } else {
-            self.why.advice()
         }
     }
 }
