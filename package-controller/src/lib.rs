@@ -15,6 +15,7 @@
 //! `AdmissionReview -> Verdict`, `Observed -> Step`
 
 pub mod admission;
+mod brief;
 pub mod bundle;
 pub mod engine;
 mod error;

@@ -13,7 +13,7 @@ use super::lookup::Asking;
 use super::object::{Owner, read};
 use super::record::{Seed, Stored};
 use super::storage::{Revisions, Storage, last, now};
-use super::{Engine, Error, Prepared, Status};
+use super::{Engine, Error, Prepared, Record, Status};
 use crate::package::Install;
 
 /// How long a release keeps the passwords and certificates that its chart makes. Certificates of charts hold a year.
@@ -81,6 +81,14 @@ impl Prepared {
     #[must_use]
     pub fn chart_digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether a revision is of this very plan: its chart, its values and its namespace.
+    #[must_use]
+    pub fn is_of(&self, record: &Record) -> bool {
+        record.chart_digest.as_ref() == Some(&self.digest)
+            && record.config == self.plan.values
+            && record.namespace == self.namespace
     }
 
     /// Every object that it comes to: definitions, the manifest's and hooks.

@@ -10,6 +10,7 @@ use super::Error;
 use super::cluster::Cluster;
 use super::object::Object;
 use super::readiness::Readiness;
+use crate::brief::few;
 
 /// The first pause between two looks, and the longest.
 const SOON: Duration = Duration::from_millis(200);
@@ -102,11 +103,8 @@ pub(super) async fn gone(
     }
 }
 
-/// The first few, and how many there are.
 fn first(words: &[String]) -> String {
-    let more = words.len().saturating_sub(MOST_CAUSES);
-    let first = words.iter().take(MOST_CAUSES).cloned().collect::<Vec<_>>().join("; ");
-    if more > 0 { format!("{first}; and {more} more") } else { first }
+    few(words.iter().cloned(), MOST_CAUSES, "; ")
 }
 
 /// What keeps an object that is to go.

@@ -44,8 +44,7 @@ impl Install {
     pub fn added_registry(&self, config: Option<&str>) -> Option<String> {
         let registry = self.values.get(SOURCE_REGISTRY)?.as_str()?;
         let given = values::read(config).ok()?;
-        let own = given.get(SOURCE_REGISTRY).and_then(Value::as_str).is_some_and(|own| !own.is_empty());
-        (!own).then(|| {
+        (!gives_registry(given.as_object()?)).then(|| {
             format!(
                 "`{SOURCE_REGISTRY}` was set to `{registry}`, the cluster's `defaultImageRegistry`; another in the package's \
                  config goes before"
@@ -107,10 +106,13 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
+fn gives_registry(values: &Map<String, Value>) -> bool {
+    given(values.get(SOURCE_REGISTRY).and_then(Value::as_str)).is_some()
+}
+
 /// Charts of EKS Anywhere take their images from `sourceRegistry`; what the user says goes before.
 fn with_registry(mut values: Map<String, Value>, registry: Option<&str>) -> Value {
-    let own = values.get(SOURCE_REGISTRY).and_then(Value::as_str).is_some_and(|own| !own.is_empty());
-    if !own {
+    if !gives_registry(&values) {
         values.insert(SOURCE_REGISTRY.to_owned(), json!(registry.unwrap_or(IMAGE_REGISTRY)));
     }
     Value::Object(values)

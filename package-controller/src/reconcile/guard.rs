@@ -5,6 +5,7 @@ use oci::Reference;
 use package_api::{SourceVersion, VersionImage};
 use serde_json::Value;
 
+use crate::brief::few;
 use crate::images;
 
 /// Whether all images of a manifest are the bundle's. A digest must be one of its digests. Where a chart names a tag,
@@ -49,14 +50,9 @@ pub(super) fn images(manifest: &str, version: &SourceVersion) -> Result<(), Stri
     Ok(())
 }
 
-/// The first few, and how many there are.
 fn told(listed: &[VersionImage]) -> String {
     const MOST: usize = 4;
-    let mut words: Vec<_> = listed.iter().take(MOST).map(|image| image.repository.clone()).collect();
-    if listed.len() > MOST {
-        words.push(format!("and {} more", listed.len() - MOST));
-    }
-    words.join(", ")
+    few(listed.iter().map(|image| image.repository.clone()), MOST, ", ")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::{Draft, Ending, Journal, Kind, Outcome, Station};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use package_api::{Package, PackageBundleController};
@@ -15,6 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::clusters::MANAGER;
+use crate::brief::cut;
 use crate::run::Context;
 use crate::{Error, Result, words};
 
@@ -68,7 +70,7 @@ impl Teller {
     /// # Errors
     /// When it belongs into the audit log and cannot be written there: then it must not pass for done.
     pub(super) async fn tell(&self, package: &Package, deed: &Deed<'_>) -> Result<()> {
-        let note = cut(&deed.note(), NOTE);
+        let note = cut(&deed.note(), NOTE).to_owned();
         if !deed.is_lasting() {
             // What follows it is told, even in the words of before.
             self.forget(package);
@@ -83,23 +85,14 @@ impl Teller {
         } else {
             tracing::info!(package = key, reason, "{note}");
         }
-        let event = Event {
-            type_: if deed.is_warning() { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
-            // Events that differ in nothing but their note would be told with the first one's.
-            action: cut(&format!("{reason}: {note}"), ACTION),
-            note: Some(note),
-            secondary: None,
-        };
-        if let Err(error) = self.recorder.publish(&event, &package.object_ref(&())).await {
-            tracing::debug!(package = key, error = %words(&error), "the event was not taken");
-        }
+        self.publish(&package.object_ref(&()), deed.is_warning(), reason, note).await;
         Ok(())
     }
 
     /// Tells of a cluster's settings what they came to, when that is another than before.
     pub(super) async fn tell_settings(&self, settings: &PackageBundleController, reason: &str, detail: &str) {
-        let (note, key) = (cut(detail, NOTE), format!("PackageBundleController/{}", settings.name()));
+        let (note, key) =
+            (cut(detail, NOTE).to_owned(), format!("PackageBundleController/{}", settings.name()));
         let before =
             self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), note.clone());
         if before.as_ref() == Some(&note) || note.is_empty() {
@@ -109,15 +102,21 @@ impl Teller {
         if is_warning {
             tracing::warn!(cluster = settings.name(), reason, "{note}");
         }
+        self.publish(&settings.object_ref(&()), is_warning, reason, note).await;
+    }
+
+    async fn publish(&self, about: &ObjectReference, is_warning: bool, reason: &str, note: String) {
         let event = Event {
             type_: if is_warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_owned(),
-            action: cut(&format!("{reason}: {note}"), ACTION),
+            // Events that differ in nothing but their note would be told with the first one's.
+            action: cut(&format!("{reason}: {note}"), ACTION).to_owned(),
             note: Some(note),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &settings.object_ref(&())).await {
-            tracing::debug!(settings = key, error = %words(&error), "the event was not taken");
+        if let Err(error) = self.recorder.publish(&event, about).await {
+            let (kind, name) = (about.kind.as_deref(), about.name.as_deref());
+            tracing::debug!(kind, name, error = %words(&error), "the event was not taken");
         }
     }
 
@@ -157,9 +156,4 @@ fn draft(package: &Package, kind: Kind) -> Draft {
         draft.digests([status.source.digest.clone()].into_iter().filter(|digest| !digest.is_empty()));
     }
     draft
-}
-
-fn cut(text: &str, most: usize) -> String {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    text[..end].to_owned()
 }

@@ -28,6 +28,7 @@ use super::review::{Answer, Request};
 use super::verdicts::Known;
 use super::watched::Watched;
 use super::why::Why;
+use crate::brief::few;
 use crate::images::{self, ImageUse, pin, to_judge};
 use crate::run::Context;
 use crate::words;
@@ -340,12 +341,7 @@ impl Judge {
             answer.audit.insert("refused".to_owned(), written.join("\n"));
         }
         if !denied.is_empty() {
-            let more = denied.len().saturating_sub(MOST_REASONS);
-            denied.truncate(MOST_REASONS);
-            if more > 0 {
-                denied.push(format!("and {more} more"));
-            }
-            let message = denied.join("; ");
+            let message = few(denied.into_iter(), MOST_REASONS, "; ");
             tracing::info!(subject = request.subject(), user = request.user(), message, "images are refused");
             answer.denied = Some((403, message));
         }

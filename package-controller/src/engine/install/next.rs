@@ -22,7 +22,7 @@ pub(super) enum Next {
 pub(super) fn next(newest: Option<&Stored>, prepared: &Prepared, limits: &Limits, now: i64) -> Next {
     let Some(newest) = newest else { return Next::Begin };
     let record = &newest.record;
-    let same = is_of(newest, prepared);
+    let same = prepared.is_of(record);
     match record.status {
         Status::Uninstalling => Next::Clear,
         Status::Deployed if same => Next::Keep,
@@ -39,14 +39,6 @@ pub(super) fn next(newest: Option<&Stored>, prepared: &Prepared, limits: &Limits
         }
         _ => Next::Begin,
     }
-}
-
-/// Whether a revision is of this very plan.
-pub(super) fn is_of(stored: &Stored, prepared: &Prepared) -> bool {
-    let record = &stored.record;
-    record.chart_digest.as_ref() == Some(&prepared.digest)
-        && record.config == prepared.plan.values
-        && record.namespace == prepared.namespace
 }
 
 #[cfg(test)]

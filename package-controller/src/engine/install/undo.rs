@@ -2,7 +2,7 @@
 //! and the next process ends that instead of beginning anew what failed.
 
 use super::Work;
-use super::next::is_of;
+use crate::brief::cut;
 use crate::engine::record::Stored;
 use crate::engine::storage::{Storage, last};
 use crate::engine::wait::Until;
@@ -28,7 +28,7 @@ pub(super) async fn unfinished(
         }
         _ => None,
     };
-    Ok(failed.filter(|failed| reason(failed).is_some() && is_of(failed, prepared)))
+    Ok(failed.filter(|failed| reason(failed).is_some() && prepared.is_of(&failed.record)))
 }
 
 fn reason(stored: &Stored) -> Option<&str> {
@@ -43,8 +43,7 @@ impl Work<'_> {
         let words = error.words();
         stored.set(Status::Failed, &words);
         if !stays {
-            let end = (0..=MOST.min(words.len())).rev().find(|end| words.is_char_boundary(*end));
-            stored.done.insert(format!("{GAVE_UP}{}", &words[..end.unwrap_or_default()]));
+            stored.done.insert(format!("{GAVE_UP}{}", cut(&words, MOST)));
         }
         self.storage.update(&mut stored).await?;
         let revision = stored.record.revision;

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::brief::cut;
 use crate::engine::cluster::{Ask, Cluster};
 use crate::engine::object::Object;
 
@@ -33,10 +34,9 @@ fn of(kind: &str, name: &str, events: &[Value]) -> Option<String> {
     let (kind, name) = (text(newest, "/involvedObject/kind"), text(newest, "/involvedObject/name"));
     let (reason, message) = (text(newest, "/reason"), text(newest, "/message"));
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let end = (0..=LONGEST.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
-    let end = end.unwrap_or_default();
-    let more = if end < message.len() { "..." } else { "" };
-    Some(format!("{kind} {name}: {reason}: {}{more}", &message[..end]))
+    let begin = cut(&message, LONGEST);
+    let more = if begin.len() < message.len() { "..." } else { "" };
+    Some(format!("{kind} {name}: {reason}: {begin}{more}"))
 }
 
 /// Whether an object is the one meant, or was made for it by Kubernetes' controllers.

@@ -8,6 +8,7 @@ use tokio::sync::watch::{self, Receiver};
 
 use super::{Next, Place, Work};
 use crate::admission::package::timeout;
+use crate::brief::few;
 use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Prepared, Record, Status};
 use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
@@ -98,9 +99,7 @@ impl Work<'_> {
         Ok(history.into_iter().find(|record| {
             record.revision == wanted
                 && matches!(record.status, Status::Superseded | Status::Deployed)
-                && record.chart_digest.as_ref() == Some(prepared.chart_digest())
-                && record.config == prepared.plan.values
-                && record.namespace == prepared.namespace
+                && prepared.is_of(record)
         }))
     }
 
@@ -308,16 +307,11 @@ fn repairs(package: &Package) -> bool {
     package.annotation(DRIFT) != Some("tell")
 }
 
-/// The first few, and how many there are.
 fn told(found: &[Drift]) -> String {
     const MOST: usize = 5;
     let one = |drift: &Drift| match &drift.change {
         Change::Gone => format!("{} is gone", drift.object),
         Change::Fields(fields) => format!("{}: {}", drift.object, fields.join(", ")),
     };
-    let mut words: Vec<_> = found.iter().take(MOST).map(one).collect();
-    if found.len() > MOST {
-        words.push(format!("and {} more", found.len() - MOST));
-    }
-    words.join("; ")
+    few(found.iter().map(one), MOST, "; ")
 }
