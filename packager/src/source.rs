@@ -13,7 +13,7 @@ use oci::{Descriptor, Digest, Manifest, Platform, Reference, RepositoryName, Tag
 pub use self::chart::chart_config;
 pub use self::eks::{bundle_wants, release_wants};
 pub(crate) use self::file::tag_of;
-pub use self::file::{artifact, chart_artifact, named_after};
+pub use self::file::{FILE_TYPE, artifact, chart_artifact, named_after};
 pub use self::render::ChartImages;
 use crate::config::Location;
 use crate::lock::ItemKind;

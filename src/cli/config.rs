@@ -21,10 +21,10 @@ pub(crate) struct Config {
     /// `HOST=`. May be given several times.
     #[arg(long, value_name = "HOST[=NAMESPACE]")]
     pub(crate) mirror: Vec<String>,
-    /// Every registry that this store has images of.
+    /// Every registry that this store has images or charts of.
     #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Every registry that this lock names.
+    /// Every registry whose images or charts this lock names.
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: Option<PathBuf>,
     /// The authority that made the registry's certificate, PEM.
@@ -39,6 +39,10 @@ pub(crate) struct Config {
     /// Let nodes ask the internet for what the registry does not have.
     #[arg(long)]
     pub(crate) fallback: bool,
+    /// Send pulls from every other registry to this one, too, so that no node asks the internet for any image. For
+    /// containerd, kind, k3s, RKE2 and Bottlerocket.
+    #[arg(long, conflicts_with = "fallback")]
+    pub(crate) closed_world: bool,
     /// Write the files below this folder instead of printing them.
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,

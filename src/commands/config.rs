@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::cli::{Client, Config};
-use crate::failure::Status;
+use crate::failure::{Status, Usage};
 use crate::printer::Printer;
 use site::Site;
 
@@ -50,6 +50,9 @@ impl NodeFile {
 pub(crate) fn run(settings: &Config, printer: &Printer) -> anyhow::Result<Status> {
     let site = Site::read(settings, printer)?;
     let files = files(settings.client, &site)?;
+    if !site.closed_world {
+        printer.say("note: nodes still ask the internet for images of registries that are not listed; add --closed-world to prevent that");
+    }
     match &settings.output_dir {
         Some(folder) => {
             for file in &files {
@@ -64,6 +67,12 @@ pub(crate) fn run(settings: &Config, printer: &Printer) -> anyhow::Result<Status
 }
 
 fn files(client: Client, site: &Site) -> anyhow::Result<Vec<NodeFile>> {
+    if site.closed_world && matches!(client, Client::Crio | Client::Podman | Client::EksA) {
+        let message = "this client's configuration has no rule for all registries".to_owned();
+        let hint =
+            "leave --closed-world out, list the registries by --mirror, and block the others at the network";
+        return Err(Usage { message, hint }.into());
+    }
     Ok(match client {
         Client::Containerd => containerd::files(site, containerd::Version::Two),
         Client::ContainerdV1 => containerd::files(site, containerd::Version::One),

@@ -60,6 +60,59 @@ fn hosts_come_from_the_store_and_more_can_be_named() {
 }
 
 #[test]
+fn o35_a_host_that_has_files_only_gets_no_mirror() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let layout = path.join("layout/blobs/sha256");
+    std::fs::create_dir_all(&layout).unwrap();
+    let put = |text: &str| {
+        let digest = oci::Digest::sha256(text.as_bytes());
+        std::fs::write(layout.join(digest.hex()), text).unwrap();
+        (digest, text.len())
+    };
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = |artifact: &str, config: &str, text: &str| {
+        let (digest, size) = put(text);
+        put(&format!(
+            r#"{{"schemaVersion":2,"mediaType":"{kind}",{artifact}"config":{{"mediaType":"{config}","digest":"{digest}","size":{size}}},"layers":[]}}"#
+        ))
+    };
+    let (image, image_size) = manifest(
+        "",
+        "application/vnd.oci.image.config.v1+json",
+        r#"{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#,
+    );
+    let artifact = r#""artifactType":"application/vnd.airlock.file.v1","#;
+    let (file, file_size) = manifest(artifact, "application/vnd.oci.empty.v1+json", "{}");
+    let name = |tag: &str| format!(r#""annotations":{{"org.opencontainers.image.ref.name":"{tag}"}}"#);
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{kind}","digest":"{image}","size":{image_size},{}}},{{"mediaType":"{kind}","digest":"{file}","size":{file_size},{}}}]}}"#,
+        name("image"),
+        name("file")
+    );
+    std::fs::write(path.join("layout/index.json"), index).unwrap();
+    let text = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\nsources:\n  - ociLayout: {path: layout, image: image, reference: 'images.example/team/app:v1'}\n  - ociLayout: {path: layout, image: file, reference: 'downloads.example/notices:v1'}\n";
+    std::fs::write(path.join("airlock.yaml"), text).unwrap();
+    let mirrored = airlock(path, &["mirror", "--store", "store"]);
+    assert!(mirrored.status.success(), "{}", String::from_utf8_lossy(&mirrored.stderr));
+    // A file of a mirror file's own list is one in the lock, too.
+    let lock = std::fs::read_to_string(path.join("airlock.lock")).unwrap();
+    let mut lock: serde_json::Value = serde_json::from_str(&lock).unwrap();
+    for item in lock["items"].as_array_mut().unwrap() {
+        if item["repository"] == "downloads.example/notices" {
+            item["kind"] = "file".into();
+        }
+    }
+    std::fs::write(path.join("changed.lock"), lock.to_string()).unwrap();
+    for from in [["--store", "store"], ["--lock", "changed.lock"]] {
+        let output = airlock(path, &[&["config", "containerd"][..], &from, &REGISTRY].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("certs.d/images.example/hosts.toml"), "{text}");
+        assert!(!text.contains("downloads.example"), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -8,7 +8,7 @@ use super::Artifact;
 use crate::mirror::Error;
 
 /// What a plain file's artifact says that it is.
-const FILE_TYPE: &str = "application/vnd.airlock.file.v1";
+pub const FILE_TYPE: &str = "application/vnd.airlock.file.v1";
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Where a file from a URL goes: its host and folder are the repository, its name is the tag.

@@ -19,6 +19,12 @@ pub(super) fn files(site: &Site) -> Vec<NodeFile> {
         text += &format!("registry = {}\n", toml(host.as_str()));
         text += &format!("endpoint = [{}]\n\n", toml(&format!("{}{path}", site.registry.url())));
     }
+    if site.closed_world {
+        let endpoint = toml(&site.registry.url());
+        text += &format!(
+            "[[settings.container-registry.mirrors]]\nregistry = \"*\"\nendpoint = [{endpoint}]\n\n"
+        );
+    }
     if let Some(credentials) = &site.credentials {
         text += "[[settings.container-registry.credentials]]\n";
         text += &format!("registry = {}\n", toml(site.registry.host.as_str()));

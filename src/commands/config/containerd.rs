@@ -51,6 +51,14 @@ fn certs(site: &Site, folder: &str) -> Vec<NodeFile> {
     }
     let mirrors = site.mirrors.iter().filter(|(host, _)| *host != own);
     let mirrors = mirrors.map(|(host, namespace)| (host, namespace.as_ref()));
+    if site.closed_world {
+        // containerd names the registry that it wants by `?ns=`, which airlock's server understands.
+        let everything = hosts(site, own, None);
+        files.push(
+            NodeFile::new(format!("{folder}/_default/hosts.toml"), everything)
+                .secret(site.credentials.is_some()),
+        );
+    }
     for (host, namespace) in std::iter::once((own, None)).chain(mirrors) {
         let file = NodeFile::new(format!("{folder}/{host}/hosts.toml"), hosts(site, host, namespace));
         files.push(file.secret(site.credentials.is_some()));

@@ -19,6 +19,9 @@ pub(super) fn files(site: &Site, product: &str) -> Vec<NodeFile> {
     }
     // The registry under its own name: over plain HTTP it is found only so.
     mirrors.insert(site.registry.host.to_string(), json!({ "endpoint": [site.registry.url()] }));
+    if site.closed_world {
+        mirrors.insert("*".to_owned(), json!({ "endpoint": [site.registry.url()] }));
+    }
     let mut access = Map::new();
     if let Some(credentials) = &site.credentials {
         access.insert(

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oci::{RegistryHost, RepositoryName};
-use packager::lock::Lock;
+use packager::lock::{ItemKind, Lock};
+use packager::source::FILE_TYPE;
 use store::Store;
 
 use crate::cli::Config;
@@ -24,6 +25,8 @@ pub(super) struct Site {
     pub(super) skip_verify: bool,
     pub(super) credentials: Option<Credentials>,
     pub(super) fallback: bool,
+    /// Whether the registry stands for every other one, too.
+    pub(super) closed_world: bool,
 }
 
 /// Where the registry is.
@@ -104,10 +107,16 @@ impl Site {
         let mut mirrors = BTreeMap::new();
         let mut found = Vec::new();
         if let Some(path) = &settings.store {
-            found.extend(Store::open_existing(path)?.repositories(None, None)?);
+            let store = Store::open_existing(path)?;
+            for name in store.repositories(None, None)? {
+                if has_images(&store, &name)? {
+                    found.push(name);
+                }
+            }
         }
         if let Some(path) = &settings.lock {
-            found.extend(Lock::read(path)?.repositories.into_iter().map(|repository| repository.name));
+            let items = Lock::read(path)?.items.into_iter();
+            found.extend(items.filter(|item| item.kind != ItemKind::File).map(|item| item.repository));
         }
         for name in &found {
             mirrors.extend(host_of(name, &mirrors, printer));
@@ -117,7 +126,7 @@ impl Site {
             mirrors.insert(host, namespace);
         }
         if mirrors.is_empty() {
-            let message = "no registry is known whose images this one has".to_owned();
+            let message = "no upstream registries given".to_owned();
             return Err(Usage { message, hint: "name some by --mirror, --store or --lock" }.into());
         }
         let authority = settings.ca_file.as_deref().map(read).transpose()?;
@@ -136,6 +145,7 @@ impl Site {
             skip_verify: settings.insecure_skip_verify,
             credentials: credentials(settings)?,
             fallback: settings.fallback,
+            closed_world: settings.closed_world,
         })
     }
 
@@ -146,6 +156,17 @@ impl Site {
             None => self.registry.host.to_string(),
         }
     }
+}
+
+/// Whether a repository has anything but plain files: no node asks a registry for those.
+fn has_images(store: &Store, name: &RepositoryName) -> anyhow::Result<bool> {
+    for row in store.manifests(name)? {
+        let manifest = store.manifest(name, &row.digest)?;
+        if manifest.is_some_and(|manifest| manifest.artifact_type() != Some(FILE_TYPE)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn credentials(settings: &Config) -> anyhow::Result<Option<Credentials>> {

@@ -104,6 +104,30 @@ fn without_fallback_no_file_names_a_place_on_the_internet_to_ask() {
 }
 
 #[test]
+fn o35_a_closed_world_sends_every_other_registry_here_too() {
+    let site = site(&["--mirror", "quay.io", "--closed-world"]);
+    for (client, path) in [
+        (Client::Containerd, "/etc/containerd/certs.d/_default/hosts.toml"),
+        (Client::ContainerdV1, "/etc/containerd/certs.d/_default/hosts.toml"),
+        (Client::Kind, "certs.d/_default/hosts.toml"),
+    ] {
+        let files = files(client, &site).unwrap();
+        let file = files.iter().find(|file| file.path == path).unwrap();
+        let expected = "server = \"https://registry-mirror.test:443/v2\"\n\
+            capabilities = [\"pull\", \"resolve\"]\noverride_path = true\n";
+        assert_eq!(file.content, expected, "{path}");
+    }
+    let k3s = read(&files(Client::K3s, &site).unwrap()[0]);
+    assert_eq!(k3s["mirrors"]["*"], json!({"endpoint": [REGISTRY]}));
+    let text = &files(Client::Bottlerocket, &site).unwrap()[0].content;
+    assert!(text.contains("registry = \"*\"\nendpoint = [\"https://registry-mirror.test:443\"]\n"), "{text}");
+    for client in [Client::Podman, Client::Crio, Client::EksA] {
+        let error = files(client, &site).unwrap_err().to_string();
+        assert!(error.contains("no rule for all registries"), "{error}");
+    }
+}
+
+#[test]
 fn the_two_generations_of_containerd_have_their_own_plugin_ids() {
     let site = site(&["--mirror", "public.ecr.aws"]);
     let text = |client| files(client, &site).unwrap()[0].content.clone();

@@ -1,0 +1,253 @@
+//! The CA of `airlock serve --self-signed`: made once, it may sign for its own names only, and issues a server
+//! certificate at each start.
+//!
+//! In: the folder and the names (DNS names and IP addresses). Out: `ca.crt`, `ca.key`, `server.crt`, `server.key`
+//! (PEM). The CA carries name constraints (RFC 5280, 4.2.1.10): a stolen `ca.key` cannot speak for other hosts.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use oci::Digest;
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
+};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use time::{Duration, OffsetDateTime};
+
+use crate::commands::read;
+use crate::failure::Usage;
+
+/// How long clients may trust the CA.
+const AUTHORITY_LIFE: Duration = Duration::days(3650);
+
+/// How long a server may run without a restart. Some clients refuse certificates that live longer than this.
+const SERVER_LIFE: Duration = Duration::days(825);
+
+/// A client's clock may be a little behind.
+const SKEW: Duration = Duration::hours(1);
+
+/// What each server answers to besides the names that were given.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// Makes the CA once, and a server certificate at each call, for `names`.
+///
+/// # Errors
+/// When a file is missing, broken or of another CA, or when the CA may not sign for one of the names.
+pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let (ca_path, ca_key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
+    if ca_path.exists() && !ca_key_path.exists() {
+        let (kept, lost) = (ca_path.display(), ca_key_path.display());
+        return Err(unusable(format!("`{kept}` exists, but its key `{lost}` does not")));
+    }
+    let made = !ca_key_path.exists();
+    let key = if made { KeyPair::generate()? } else { key_from(&ca_key_path)? };
+    if made {
+        write(&ca_key_path, &key.serialize_pem(), true)?;
+    }
+    let all: Vec<String> = LOCAL.iter().map(|&name| name.to_owned()).chain(names.iter().cloned()).collect();
+    let issuer = if ca_path.exists() {
+        existing(&ca_path, key, now)?
+    } else {
+        let params = authority(&key, &all, now);
+        write(&ca_path, &params.self_signed(&key)?.pem(), false)?;
+        Issuer::new(params, key)
+    };
+    let mut leaf = CertificateParams::new(all.clone())?;
+    leaf.distinguished_name.push(DnType::CommonName, "airlock registry");
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    (leaf.not_before, leaf.not_after) = (now - SKEW, now + SERVER_LIFE);
+    let key = KeyPair::generate()?;
+    let signed = leaf.signed_by(&key, &issuer)?;
+    check(&ca_path, signed.der(), &all, now)?;
+    write(&folder.join("server.key"), &key.serialize_pem(), true)?;
+    write(&folder.join("server.crt"), &signed.pem(), false)
+}
+
+/// A new CA would not be trusted by the clients of the old one, so none is made in its place.
+pub(super) fn unusable(message: String) -> anyhow::Error {
+    let hint =
+        "restore the right file; or remove `ca.crt` and `ca.key`, and let every client trust the new CA";
+    Usage { message, hint }.into()
+}
+
+fn key_from(path: &Path) -> anyhow::Result<KeyPair> {
+    KeyPair::from_pem(&read(path)?)
+        .map_err(|_| unusable(format!("`{}` is not a private key", path.display())))
+}
+
+/// Two sites' CAs have two names, so that a client that trusts both can tell them apart.
+fn subject(key: &KeyPair) -> String {
+    let fingerprint = Digest::sha256(key.public_key_raw()).to_string();
+    let hex = fingerprint.rsplit(':').next().unwrap_or_default();
+    format!("airlock CA {}", hex.get(..16).unwrap_or(hex))
+}
+
+/// A CA that was made before, whose certificate must be over this key and still be valid.
+fn existing(path: &Path, key: KeyPair, now: OffsetDateTime) -> anyhow::Result<Issuer<'static, KeyPair>> {
+    let refused = |what: &str| unusable(format!("`{}` is {what}", path.display()));
+    let der =
+        CertificateDer::from_pem_slice(read(path)?.as_bytes()).map_err(|_| refused("not a certificate"))?;
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(&der).map_err(|_| refused("not a certificate"))?;
+    if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+        return Err(refused("not the certificate of the key beside it"));
+    }
+    // rustls does not look at a CA's validity; Go and OpenSSL do.
+    if certificate.validity().not_after.timestamp() <= now.unix_timestamp() {
+        return Err(refused("the certificate of a CA that has expired"));
+    }
+    Issuer::from_ca_cert_der(&der, key).map_err(|_| refused("not the certificate of a CA"))
+}
+
+fn authority(key: &KeyPair, names: &[String], now: OffsetDateTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name.push(DnType::CommonName, subject(key));
+    (params.not_before, params.not_after) = (now - SKEW, now + AUTHORITY_LIFE);
+    let permitted_subtrees = names.iter().map(|name| subtree(name)).collect();
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    params
+}
+
+/// Exactly this address, or this name and what is below it: `*.a.b` needs `a.b`.
+fn subtree(name: &str) -> GeneralSubtree {
+    match name.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => {
+            GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix(address.octets(), 32))
+        }
+        Ok(IpAddr::V6(address)) => {
+            GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix(address.octets(), 128))
+        }
+        Err(_) => GeneralSubtree::DnsName(name.trim_start_matches("*.").to_owned()),
+    }
+}
+
+/// That clients that trust `ca.crt` accept the new certificate for each name, as rustls checks it.
+fn check(
+    ca_path: &Path,
+    certificate: &CertificateDer<'_>,
+    names: &[String],
+    now: OffsetDateTime,
+) -> anyhow::Result<()> {
+    // One name that the CA may not sign for spoils the certificate for all of them.
+    let refused = |error: &dyn std::fmt::Display| {
+        let (path, names) = (ca_path.display(), names.join("`, `"));
+        unusable(format!("the CA in `{path}` cannot sign for `{names}`: {error}"))
+    };
+    let ca = CertificateDer::from_pem_slice(read(ca_path)?.as_bytes()).map_err(|error| refused(&error))?;
+    let mut roots = RootCertStore::empty();
+    roots.add(ca).map_err(|error| refused(&error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+    let seconds = u64::try_from(now.unix_timestamp()).unwrap_or_default();
+    let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+    for name in names {
+        // A client asks for a host below a wildcard, never for the wildcard itself.
+        let host = name.strip_prefix("*.").map_or_else(|| name.clone(), |rest| format!("host.{rest}"));
+        let server = ServerName::try_from(host).map_err(|error| refused(&error))?;
+        verifier.verify_server_cert(certificate, &[], &server, &[], at).map_err(|error| refused(&error))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str, secret: bool) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mode = if secret { 0o600 } else { 0o644 };
+    let failed = || format!("cannot write `{}`", path.display());
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)
+        .with_context(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+
+    #[test]
+    fn a_ca_is_never_replaced_without_its_clients_knowing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        issue(folder.path(), &[], now()).unwrap();
+        let (ca, key) = (fs::read(path("ca.crt")).unwrap(), fs::read(path("ca.key")).unwrap());
+        issue(folder.path(), &[], now()).unwrap();
+        assert_eq!(fs::read(path("ca.crt")).unwrap(), ca);
+        let refused = |words: &str| {
+            let error = issue(folder.path(), &[], now()).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        fs::remove_file(path("ca.key")).unwrap();
+        refused("ca.key");
+        fs::write(path("ca.key"), "").unwrap();
+        refused("ca.key` is not a private key");
+        fs::write(path("ca.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        refused("ca.crt` is not the certificate of the key");
+        fs::write(path("ca.key"), &key).unwrap();
+        fs::write(path("ca.crt"), "").unwrap();
+        refused("ca.crt` is not a certificate");
+        fs::write(path("ca.crt"), &ca).unwrap();
+        issue(folder.path(), &[], now()).unwrap();
+    }
+
+    #[test]
+    fn a20_a_ca_signs_for_its_own_names_only_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["registry.site".to_owned(), "10.0.0.5".to_owned(), "*.nodes.site".to_owned()];
+        let ask = |names: &[&str], at: OffsetDateTime| {
+            issue(folder.path(), &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), at)
+        };
+        issue(folder.path(), &names, now()).unwrap();
+        for same in [&["registry.site"][..], &["a.registry.site", "b.nodes.site"], &["10.0.0.5"]] {
+            ask(same, now()).unwrap();
+        }
+        let kept = fs::read(folder.path().join("server.crt")).unwrap();
+        for other in ["evil.example", "10.0.0.6", "fd00::1", "site", "xregistry.site"] {
+            let error = ask(&[other], now()).expect_err(other).to_string();
+            assert!(error.contains("cannot sign for") && error.contains(&format!("`{other}`")), "{error}");
+        }
+        // It ends, and what is served stays as it was until then.
+        let error = ask(&["registry.site"], now() + AUTHORITY_LIFE + SKEW).unwrap_err().to_string();
+        assert!(error.contains("has expired"), "{error}");
+        assert_eq!(fs::read(folder.path().join("server.crt")).unwrap(), kept);
+    }
+
+    #[test]
+    fn a20_two_sites_have_cas_of_two_names() {
+        let subjects = [0, 1].map(|_| subject(&KeyPair::generate().unwrap()));
+        assert_ne!(subjects[0], subjects[1]);
+    }
+
+    #[test]
+    fn a_ca_of_an_earlier_version_is_still_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, "airlock local authority");
+        let issuer = rcgen::CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(folder.path().join("ca.crt"), issuer.pem()).unwrap();
+        fs::write(folder.path().join("ca.key"), issuer.key().serialize_pem()).unwrap();
+        issue(folder.path(), &["anything.site".to_owned()], now()).unwrap();
+    }
+}
