@@ -17,8 +17,8 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::targets::{
-        chart_archive, dsse, eksa_manifest, manifest, reference, sealed_key, signed_note, sigstore_bundle,
-        template, tlog_consistency, tlog_policy, tlog_proof, trust_file, yaml,
+        chart_archive, dsse, eksa_manifest, manifest, manifest_agreement, reference, sealed_key, signed_note,
+        sigstore_bundle, template, tlog_consistency, tlog_policy, tlog_proof, trust_file, yaml,
     };
     use super::volume_head;
 
@@ -29,6 +29,7 @@ mod tests {
         ("dsse", dsse::run),
         ("eksa_manifest", eksa_manifest::run),
         ("manifest", manifest::run),
+        ("manifest_agreement", manifest_agreement::run),
         ("reference", reference::run),
         ("sealed_key", sealed_key::run),
         ("signed_note", signed_note::run),

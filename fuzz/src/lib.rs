@@ -7,6 +7,7 @@ pub mod chart_archive;
 pub mod dsse;
 pub mod eksa_manifest;
 pub mod manifest;
+pub mod manifest_agreement;
 pub mod reference;
 pub mod sealed_key;
 pub mod signed_note;

@@ -19,7 +19,7 @@ pub struct Descriptor {
     /// How many there are.
     pub size: u64,
     /// Where else they may be had.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub urls: Vec<String>,
     /// Free-form key and value pairs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]

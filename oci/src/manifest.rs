@@ -1,12 +1,18 @@
 //! Image manifests and indexes (OCI image specification, `manifest.md` and `image-index.md`; Docker v2
 //! schema 2). The bytes are kept exactly as they came.
+//!
+//! `members`: what two readers of JSON could read as two manifests is refused.
+
+mod members;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::members::is_read_as;
 use crate::descriptor::null_is_default;
+use crate::media_type::empty_is_none;
 use crate::{Descriptor, Digest, Error, MediaType, media_type};
 
 /// A parsed manifest with the bytes it was parsed from.
@@ -33,7 +39,7 @@ pub struct ImageManifest {
     /// Always 2.
     pub schema_version: u64,
     /// The manifest's own type; OCI allows it to be absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_none")]
     pub media_type: Option<MediaType>,
     /// What the artifact is, where it is not a runnable image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +64,7 @@ pub struct Index {
     /// Always 2.
     pub schema_version: u64,
     /// The index's own type; OCI allows it to be absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_none")]
     pub media_type: Option<MediaType>,
     /// What the artifact is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +85,7 @@ pub struct Index {
 #[serde(rename_all = "camelCase")]
 struct Shape {
     schema_version: u64,
+    #[serde(default, deserialize_with = "empty_is_none")]
     media_type: Option<MediaType>,
     config: Option<serde::de::IgnoredAny>,
     layers: Option<serde::de::IgnoredAny>,
@@ -88,9 +95,14 @@ struct Shape {
 impl Manifest {
     /// Parses a manifest of either kind. `sent_as` is the `Content-Type` or the descriptor's type, if known.
     ///
+    /// Every manifest that decides something is read here and nowhere else: what passes, Go's `encoding/json` reads in
+    /// the same way.
+    ///
     /// # Errors
-    /// When the bytes are not a schema 2 manifest, could be read as two kinds, or contradict `sent_as`.
+    /// When the bytes are not a schema 2 manifest, could be read as two kinds or as two manifests, or contradict
+    /// `sent_as`.
     pub fn parse(bytes: Bytes, sent_as: Option<&MediaType>) -> Result<Self, Error> {
+        members::check(&bytes).map_err(Error::ManifestJson)?;
         let shape: Shape = serde_json::from_slice(&bytes).map_err(Error::ManifestJson)?;
         if shape.schema_version != 2 {
             return Err(Error::SchemaVersion(shape.schema_version));
@@ -182,7 +194,7 @@ impl Manifest {
                 .as_deref()
                 .filter(|t| !t.is_empty())
                 .or(Some(image.config.media_type.as_str())),
-            Content::Index(index) => index.artifact_type.as_deref(),
+            Content::Index(index) => index.artifact_type.as_deref().filter(|t| !t.is_empty()),
         }
     }
 

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Error;
 
@@ -36,7 +37,9 @@ pub const HELM_CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzi
 /// Every media type under which a manifest may be asked for.
 pub const MANIFESTS: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
 
-/// A media type without parameters.
+const MAX_LEN: usize = 255;
+
+/// A media type: from a header without its parameters, from a manifest exactly as it stands there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MediaType(String);
@@ -77,7 +80,7 @@ impl FromStr for MediaType {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
         };
         match essence.split_once('/') {
-            Some((kind, subtype)) if essence.len() <= 255 && token(kind) && token(subtype) => {
+            Some((kind, subtype)) if essence.len() <= MAX_LEN && token(kind) && token(subtype) => {
                 Ok(Self(essence.to_owned()))
             }
             _ => Err(Error::MediaType(text.to_owned())),
@@ -88,8 +91,15 @@ impl FromStr for MediaType {
 impl TryFrom<String> for MediaType {
     type Error = Error;
 
+    /// Takes what stands in a manifest. Nothing is dropped or completed, because other readers compare the whole text;
+    /// some writers leave the slash out.
     fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
+        let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if printable && (1..=MAX_LEN).contains(&text.len()) {
+            Ok(Self(text))
+        } else {
+            Err(Error::MediaType(text))
+        }
     }
 }
 
@@ -111,9 +121,26 @@ impl fmt::Display for MediaType {
     }
 }
 
+/// An empty type is none: Go's writers do not tell the two apart.
+pub(crate) fn empty_is_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<MediaType>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| MediaType::try_from(text).map_err(D::Error::custom)).transpose()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r9_a_type_in_a_manifest_is_kept_as_it_stands() {
+        let read = |text: &str| serde_json::from_str::<MediaType>(&format!("\"{text}\"")).map(|kind| kind.0);
+        for text in ["application/vnd.oci.image.layer.v1.tar; a=b", "text", "a/b/c", "Application/JSON"] {
+            assert_eq!(read(text).unwrap(), text);
+        }
+        assert!(read("").is_err() && read("a/\\u0000b").is_err() && read(&"a".repeat(256)).is_err());
+    }
 
     #[test]
     fn parameters_are_dropped_and_nonsense_refused() {

@@ -5,6 +5,7 @@
 pub mod gate;
 mod judge;
 mod place;
+pub mod shape;
 pub mod signing;
 pub mod upstream;
 

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use audit::{Draft, Ending, Journal, Kind, Outcome};
 use bundle_signer::{Gate, NameRule, TrustFile};
-use oci::{Digest, RegistryHost, RepositoryName, Tag};
-use packager::evidence::gate::{Answer, Asking, ask, is_evidence};
+use oci::{Digest, Manifest, RegistryHost, RepositoryName, Tag};
+use packager::evidence::gate::{Answer, Asking, ask};
+use packager::evidence::shape::is_evidence;
 use registry::server::{Pull, Push, Stop, Visitor};
 use store::Store;
 use tokio::runtime::Handle;
@@ -75,6 +76,10 @@ impl Gates {
             }
         }
         Ok(answer)
+    }
+
+    fn is_evidence(&self, manifest: &Manifest) -> Result<bool, Stop> {
+        is_evidence(&self.store, manifest).map_err(|error| Stop::Failed(Box::new(error)))
     }
 
     /// Logs a decision: each once, and again when it becomes another. A refused push is logged as such by whoever
@@ -149,7 +154,9 @@ impl registry::server::Gate for Gates {
         }
         let failed = |error: store::Error| Stop::Failed(Box::<dyn Error + Send + Sync>::from(error));
         let manifest = self.store.manifest(repository, digest).map_err(failed)?;
-        if manifest.is_some_and(|manifest| is_evidence(&manifest)) {
+        if let Some(manifest) = manifest
+            && self.is_evidence(&manifest)?
+        {
             self.let_out(which);
             return Ok(());
         }
@@ -168,8 +175,9 @@ impl registry::server::Gate for Gates {
 
     fn push(&self, push: &Push<'_>) -> Result<(), Stop> {
         let Push { repository, digest, manifest, tags, visitor } = *push;
-        let about_others = is_evidence(manifest) && tags.iter().all(Tag::is_attachment);
-        if self.trust.asked(Gate::Push).is_empty() || about_others {
+        if self.trust.asked(Gate::Push).is_empty()
+            || tags.iter().all(Tag::is_attachment) && self.is_evidence(manifest)?
+        {
             return Ok(());
         }
         let answer = self.ask(Gate::Push, (repository, digest))?;

@@ -155,8 +155,14 @@ fn to_changes(
     let mut changes = Vec::new();
     let mut present = BTreeSet::new();
     for ((repository, digest), media_type) in &names.manifests {
-        let manifest =
-            if sound.contains(digest) { read_manifest(layout, digest, Some(media_type))? } else { None };
+        let manifest = match sound.contains(digest) {
+            true => match read_manifest(layout, digest, Some(media_type)) {
+                // Taken by an older version, and refused since: lost, as one that is gone, and nothing else with it.
+                Err(Error::Invalid(_)) => None,
+                read => read?,
+            },
+            false => None,
+        };
         let Some(manifest) = manifest else {
             report.lost.push(format!("{repository}@{digest}"));
             continue;

@@ -2,7 +2,7 @@
 
 use bundle_signer::statement::TYPE_NAMES;
 use bundle_signer::{Gate, ImageName, Limits, Mode, NameRule, TrustFile};
-use oci::{Content, Digest, Manifest, RegistryHost, RepositoryName};
+use oci::{Digest, RegistryHost, RepositoryName};
 use store::Store;
 
 use super::{Collected, Error, Place, Question, Verdict, collect, judge};
@@ -137,31 +137,6 @@ pub fn names(repository: &RepositoryName, host: Option<&RegistryHost>) -> Vec<Im
     names
 }
 
-/// Whether a manifest holds nothing but what is said of others: signatures, attestations, bills of materials. No
-/// runtime unpacks such layers, and gates let it pass: without it nothing else could.
-#[must_use]
-pub fn is_evidence(manifest: &Manifest) -> bool {
-    const KINDS: [&str; 9] = [
-        "application/vnd.dev.cosign.simplesigning.v1+json",
-        "application/vnd.dsse.envelope.v1+json",
-        "application/vnd.in-toto+json",
-        "application/spdx+json",
-        "application/vnd.cyclonedx+json",
-        "application/vnd.syft+json",
-        "text/spdx",
-        "text/spdx+json",
-        "application/jose+json",
-    ];
-    let is_said =
-        |kind: &str| KINDS.contains(&kind) || kind.starts_with("application/vnd.dev.sigstore.bundle");
-    match manifest.content() {
-        Content::Image(image) => {
-            !image.layers.is_empty() && image.layers.iter().all(|layer| is_said(layer.media_type.as_str()))
-        }
-        Content::Index(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,27 +155,5 @@ mod tests {
             ["r.example-5000/a", "r.example:5000/a", "registry.site:5000/r.example-5000/a"]
         );
         assert_eq!(named("localhost-5000/a", None), ["localhost:5000/a"]);
-    }
-
-    #[test]
-    fn only_what_no_runtime_unpacks_is_evidence() {
-        let manifest = |layers: &[&str]| {
-            let digest = Digest::sha256(b"x");
-            let layer = |kind: &&str| format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":1}}"#);
-            let layers = layers.iter().map(layer).collect::<Vec<_>>().join(",");
-            let text = format!(
-                r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":1}},"layers":[{layers}],"subject":{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":1}}}}"#
-            );
-            Manifest::parse(text.into_bytes().into(), None).unwrap()
-        };
-        let signature = "application/vnd.dev.cosign.simplesigning.v1+json";
-        let files = "application/vnd.oci.image.layer.v1.tar+gzip";
-        assert!(is_evidence(&manifest(&[signature])));
-        assert!(is_evidence(&manifest(&["application/vnd.dev.sigstore.bundle.v0.3+json"])));
-        for layers in
-            [&[][..], &[files], &[signature, files], &["application/vnd.cncf.helm.chart.content.v1.tar+gzip"]]
-        {
-            assert!(!is_evidence(&manifest(layers)), "{layers:?}");
-        }
     }
 }

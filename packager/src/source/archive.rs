@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use oci::{Algorithm, Digest, Hasher, Index, Manifest, Platform, Tag, media_type};
+use oci::{Algorithm, Digest, Hasher, Manifest, Platform, Tag, media_type};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -161,12 +161,13 @@ fn layout(
 ) -> Result<Found, Error> {
     let broken = |what| Error::Archive { path: path.to_owned(), what };
     let index = files.slice("index.json").ok_or_else(|| broken("no `index.json`, so no OCI layout"))?;
-    let index: Index =
-        serde_json::from_slice(&index.read_json()?).map_err(|_| broken("a malformed `index.json`"))?;
+    let kind = media_type::OCI_INDEX.parse().map_err(Error::Oci)?;
+    let index = Manifest::parse(index.read_json()?.into(), Some(&kind))
+        .map_err(|_| broken("a malformed `index.json`"))?;
     let named = |wanted: &str| {
-        index.manifests.iter().find(|entry| entry.annotations.get(REF_NAME).is_some_and(|n| n == wanted))
+        index.children().iter().find(|entry| entry.annotations.get(REF_NAME).is_some_and(|n| n == wanted))
     };
-    let root = match (name, &index.manifests[..]) {
+    let root = match (name, index.children()) {
         (Some(name), _) => named(name).ok_or_else(|| broken("no image of that name"))?,
         (None, [only]) => only,
         (None, _) => return Err(broken("not exactly one image: choose one by `image`")),
@@ -182,7 +183,7 @@ fn layout(
     // What is about a taken manifest comes along: referrers, and cosign's tags.
     loop {
         let before = walk.found.manifests.len();
-        for entry in &index.manifests {
+        for entry in index.children() {
             walk.take_if_about(&entry.digest, entry.annotations.get(REF_NAME).map(String::as_str))?;
         }
         if walk.found.manifests.len() == before {

@@ -1,0 +1,7 @@
+module airlock/manifest-interop
+
+go 1.24.0
+
+require github.com/opencontainers/image-spec v1.1.1
+
+require github.com/opencontainers/go-digest v1.0.0 // indirect
