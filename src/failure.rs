@@ -163,6 +163,8 @@ fn mirror_code(error: &packager::mirror::Error) -> Option<u8> {
     match error {
         E::NoSpace { .. } => Some(5),
         E::ChartArchive { source, .. } => Some(io_code(source).unwrap_or(3)),
+        // What the system did not say is about the content, as of an archive that is none.
+        E::File { source, .. } if source.raw_os_error().is_none() => Some(io_code(source).unwrap_or(3)),
         E::Clash(_) | E::FileName(_) => Some(2),
         E::Checksum { .. }
         | E::Content { .. }
