@@ -185,6 +185,9 @@ pub(crate) struct Mirror {
     /// Ask what references mean now, in spite of the lock.
     #[arg(long)]
     pub(crate) update: bool,
+    /// Go on after a failure, and list all failures at the end. Nothing is published if anything fails.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Print what would be fetched into a store that is there, and fetch nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,

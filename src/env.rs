@@ -18,5 +18,7 @@ pub(crate) const KEY_PASSWORD: [&str; 2] = ["AIRLOCK_KEY_PASSWORD", "COSIGN_PASS
 pub(crate) const PKCS11_MODULE: &str = "AIRLOCK_PKCS11_MODULE";
 /// Docker's configuration folder.
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Proxies by the target's scheme, for all targets, and the targets without one; read in lower case too.
+pub(crate) const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
 /// The home folder.
 pub(crate) const HOME: &str = "HOME";

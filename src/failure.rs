@@ -58,14 +58,20 @@ pub(crate) struct Usage {
 
 /// What an error's exit code is.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
-    use packager::mirror::Error as Mirror;
-    for cause in error.chain() {
+    code_of(error.as_ref())
+}
+
+fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
+    for cause in anyhow::Chain::new(error).map(unboxed) {
         if cause.is::<Usage>()
             || cause.is::<packager::config::Error>()
             || cause.is::<packager::lock::Error>()
             || cause.downcast_ref().is_some_and(is_usage)
         {
             return 2;
+        }
+        if let Some(error) = cause.downcast_ref::<registry::client::Error>() {
+            return client_code(error);
         }
         if let Some(code) = cause.downcast_ref().and_then(evidence_code) {
             return code;
@@ -108,15 +114,78 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {
             return code;
         }
-        match cause.downcast_ref::<Mirror>() {
-            Some(Mirror::NoSpace { .. }) => return 5,
-            Some(Mirror::Checksum { .. } | Mirror::Clash(_) | Mirror::Unsigned { .. }) => return 3,
-            Some(Mirror::NotFound(_) | Mirror::NoPlatform { .. }) => return 4,
-            Some(Mirror::Client(_)) => return 6,
-            _ => {}
+        match cause.downcast_ref::<packager::mirror::Error>() {
+            Some(error) => {
+                if let Some(code) = mirror_code(error) {
+                    return code;
+                }
+            }
+            None => {}
         }
     }
     1
+}
+
+/// A cause without the box that an error keeps it in: a box is another type, which nothing below would know.
+fn unboxed<'a>(cause: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    fn inner<'a, T: std::error::Error + 'static>(
+        cause: &'a (dyn std::error::Error + 'static),
+    ) -> Option<&'a (dyn std::error::Error + 'static)> {
+        cause.downcast_ref::<Box<T>>().map(|inner| -> &(dyn std::error::Error + 'static) { &**inner })
+    }
+    let all = [
+        inner::<packager::evidence::Error>,
+        inner::<packager::mirror::Error>,
+        inner::<registry::client::Error>,
+        inner::<bundle_signer::Error>,
+        inner::<helm::Error>,
+        inner::<store::Error>,
+        inner::<oci::Error>,
+    ];
+    all.iter().find_map(|inner| inner(cause)).unwrap_or(cause)
+}
+
+/// A registry or file server, or what is needed to reach it.
+fn client_code(error: &registry::client::Error) -> u8 {
+    use registry::client::Class;
+    match error.class() {
+        Class::Configuration => 2,
+        Class::Content => 3,
+        Class::Missing => 4,
+        Class::Network => 6,
+        Class::Local => 1,
+    }
+}
+
+/// What a mirror run's own error says; where it says nothing, its cause decides.
+fn mirror_code(error: &packager::mirror::Error) -> Option<u8> {
+    use packager::mirror::Error as E;
+    match error {
+        E::NoSpace { .. } => Some(5),
+        E::ChartArchive { source, .. } => Some(io_code(source).unwrap_or(3)),
+        // What the system did not say is about the content, as of an archive that is none.
+        E::File { source, .. } if source.raw_os_error().is_none() => Some(io_code(source).unwrap_or(3)),
+        E::Clash(_) | E::FileName(_) => Some(2),
+        E::Checksum { .. }
+        | E::Content { .. }
+        | E::TooMany { .. }
+        | E::Unsigned { .. }
+        | E::Archive { .. }
+        | E::ChartTooLarge(_)
+        | E::NoChart(_)
+        | E::EmptyBundle(_)
+        | E::Document { .. }
+        | E::DocumentKind { .. }
+        | E::RenderedYaml { .. }
+        | E::Oci(_) => Some(3),
+        E::NotFound(_) | E::NoPlatform { .. } | E::Missing { .. } | E::MissingReferrer { .. } => Some(4),
+        E::Several(all) => {
+            // The gravest: content that is refused, no room, what the user wrote, what is missing, the network.
+            let codes: Vec<u8> = all.iter().map(|error| code_of(error)).collect();
+            Some([3, 5, 2, 4, 6].into_iter().find(|code| codes.contains(code)).unwrap_or(1))
+        }
+        _ => None,
+    }
 }
 
 /// Whether what is wrong was typed, or stands in a file of the user's.
@@ -170,7 +239,7 @@ fn chart_code(error: &helm::Error) -> u8 {
 fn engine_code(error: &package_controller::engine::Error) -> Option<u8> {
     use package_controller::engine::Error as E;
     match error {
-        E::Pull { .. } | E::Silent { .. } => Some(6),
+        E::Silent { .. } => Some(6),
         E::Kube { source, .. } if !matches!(**source, kube::Error::Api(_)) => Some(6),
         E::NoChart { .. } => Some(4),
         E::Digest { .. } | E::NotAChart { .. } => Some(3),
@@ -182,7 +251,6 @@ fn engine_code(error: &package_controller::engine::Error) -> Option<u8> {
 fn evidence_code(error: &packager::evidence::Error) -> Option<u8> {
     use packager::evidence::Error as E;
     match error {
-        E::Client(_) => Some(6),
         E::Demand(_) | E::Keyless(_) => Some(2),
         E::NotFound(_) => Some(4),
         E::Content(_) | E::TooManyReferrers { .. } => Some(3),
@@ -243,7 +311,7 @@ fn io_code(error: &std::io::Error) -> Option<u8> {
 }
 
 fn hint(error: &anyhow::Error) -> Option<&str> {
-    error.chain().find_map(|cause| {
+    error.chain().map(unboxed).find_map(|cause| {
         let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
         usage
             .or_else(|| cause.is::<crate::gates::Refused>().then_some(crate::gates::HINT))
@@ -309,7 +377,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use package_controller::engine::Error as Engine;
-    use registry::client::Error as Client;
+    use registry::client::{At, Error as Client};
 
     use super::*;
 
@@ -320,12 +388,8 @@ mod tests {
         let unknown = pull(silent()).context("the package `b` cannot be rendered");
         assert_eq!(code(&unknown), 6);
         assert!(hint(&unknown).unwrap().contains("--registry-ca"));
-        let refused = Client::Refused {
-            host: "a".to_owned(),
-            repository: "b".to_owned(),
-            status: 401_u16.try_into().unwrap(),
-            said: String::new(),
-        };
+        let at = Box::new(At { url: "https://a/v2/b".to_owned(), host: Some("a".to_owned()), proxy: None });
+        let refused = Client::Refused { at, status: 401_u16.try_into().unwrap(), said: String::new() };
         assert!(hint(&pull(refused)).unwrap().contains("log in"));
         let gone = Client::Protocol { host: "a".to_owned(), what: "nothing" };
         let sign = anyhow::Error::new(packager::evidence::Error::Client(gone));

@@ -53,7 +53,6 @@ mod tests {
         ("axum", &["package-controller", "registry"]),
         ("k8s-openapi", &["airlock", "package-api", "package-controller"]),
         ("kube", &["airlock", "package-api", "package-controller"]),
-        ("oci-client", &["registry"]),
         ("ring", &["bundle-signer", "helm", "tlog"]),
         // The log's index is a database of its own, which can be thrown away; the store's cannot.
         ("rusqlite", &["audit", "store"]),

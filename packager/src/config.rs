@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName};
 
-use self::document::Document;
+use self::document::{AvailableText, Document, FollowText};
 use self::validate::value;
 use crate::bundle::manifest::is_name;
 use crate::evidence::upstream::Demand;
@@ -93,10 +93,24 @@ pub struct MirrorConfig {
     pub sources: Vec<Source>,
     /// Whether signatures, attestations and SBOMs come along.
     pub follow: bool,
+    /// What to do about signatures, attestations and SBOMs that are listed and missing.
+    pub missing: Missing,
     /// What must be signed upstream, and by whom.
     pub demands: Vec<(Reference, Demand)>,
     /// The folder of the mirror file, for relative paths.
     pub base: PathBuf,
+    /// Whether a failure leaves the rest to be done; all failures are told then. Not the file's, but the command's.
+    pub keep_going: bool,
+}
+
+/// What to do about signatures, attestations and SBOMs that a registry lists and does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// The run fails.
+    #[default]
+    Refused,
+    /// They are left out, and each is reported.
+    LeftOut,
 }
 
 /// How a registry is reached.
@@ -225,9 +239,14 @@ impl MirrorConfig {
             registries,
             urls: document.urls.into_iter().map(|rule| (rule.prefix, rule.mirror)).collect(),
             sources,
-            follow: document.signatures.follow,
+            follow: document.signatures.follow != FollowText::Flag(false),
+            missing: match document.signatures.follow {
+                FollowText::Flag(_) => Missing::Refused,
+                FollowText::Word(AvailableText::Available) => Missing::LeftOut,
+            },
             demands,
             base: base.to_owned(),
+            keep_going: false,
         })
     }
 

@@ -1,6 +1,7 @@
 //! `airlock.lock`: every reference of a mirror file, settled to digests. The same lock and the same store give
 //! the same volumes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use oci::{Digest, MediaType, RepositoryName, Tag};
@@ -20,6 +21,10 @@ pub struct Lock {
     /// Whether signatures, attestations and SBOMs came along.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub follow: bool,
+    /// Signatures, attestations and SBOMs that were listed but that their registry did not have, as the mirror file
+    /// tolerates.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unavailable: BTreeSet<Unavailable>,
     /// What was asked for, in the mirror file's order.
     pub items: Vec<LockedItem>,
     /// What it came to, by repository.
@@ -33,6 +38,16 @@ const fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 const fn is_yes(yes: &bool) -> bool {
     *yes
+}
+
+/// Something about an image that is listed and missing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Unavailable {
+    /// The image, as the mirror file or a chart names it.
+    pub image: String,
+    /// The manifest that is missing.
+    pub digest: Digest,
 }
 
 /// Something that the mirror file asks for.

@@ -4,17 +4,20 @@
 //! come last, in one commit, and then the lock. A run that was killed goes on within the blob at which it was.
 
 mod closure;
+mod download;
 mod error;
+mod failures;
 mod fetch;
 mod local;
 pub mod plan;
 mod resolve;
 mod upstream;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use futures::stream::{self, StreamExt as _};
-use registry::client::{Client, ClientConfig, HostRule};
+use registry::client::{Client, ClientConfig, HostRule, ProxySettings, check_certificates};
 use serde::Serialize;
 use store::Store;
 
@@ -23,7 +26,7 @@ pub use self::error::Error;
 pub(crate) use self::fetch::write_durably;
 pub use self::plan::{Download, MirrorPlan, Origin};
 use crate::config::MirrorConfig;
-use crate::lock::Lock;
+use crate::lock::{Lock, Unavailable};
 use crate::reporter::{Reporter, State};
 
 /// Servers that are asked at once for the size of a file.
@@ -37,6 +40,9 @@ pub struct MirrorReport {
     pub items: Vec<ItemReport>,
     /// All together.
     pub totals: Totals,
+    /// Signatures, attestations and SBOMs that are listed but that their registry does not have.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unavailable: BTreeSet<Unavailable>,
 }
 
 /// One item's fate.
@@ -67,25 +73,35 @@ pub struct Totals {
     pub verified_bytes: u64,
 }
 
-/// The client that a mirror file asks for.
+/// The client that a mirror file asks for. It remembers what upstreams say: a run reads one state of them.
 ///
 /// # Errors
-/// When a certificate file cannot be read, or TLS not be set up.
-pub fn client(config: &MirrorConfig, docker_config: Option<std::path::PathBuf>) -> Result<Client, Error> {
+/// When a certificate file, a proxy's address or Docker's configuration is not usable.
+pub fn client(
+    config: &MirrorConfig,
+    docker_config: Option<std::path::PathBuf>,
+    proxies: ProxySettings,
+) -> Result<Client, Error> {
     let mut hosts = Vec::new();
     for rule in &config.registries {
-        let read = |path: &std::path::PathBuf| {
-            std::fs::read(path).map_err(|source| Error::File { path: path.display().to_string(), source })
-        };
         hosts.push(HostRule {
             host: rule.host.clone(),
             endpoint: rule.mirror.clone(),
             prefix: rule.prefix.clone(),
             plain_http: rule.plain_http,
-            ca_pem: rule.ca_file.as_ref().map(read).transpose()?,
+            ca_pem: rule.ca_file.as_deref().map(|path| certificates(rule.host.as_str(), path)).transpose()?,
         });
     }
-    Client::new(ClientConfig { hosts, docker_config, ..ClientConfig::default() }).map_err(Error::Client)
+    let config = ClientConfig { hosts, docker_config, proxies, remembers: true, ..ClientConfig::default() };
+    Client::new(config).map_err(Error::Client)
+}
+
+/// A file of certificates that can be used.
+fn certificates(host: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    let name = || path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|source| Error::File { path: name(), source })?;
+    check_certificates(host, &bytes).map_err(|source| Error::Certificates { path: name(), source })?;
+    Ok(bytes)
 }
 
 /// Plans a run: what is named, what it comes to, what is missing. With a lock, references mean what they meant.
@@ -106,9 +122,15 @@ pub async fn plan(
     {
         return Ok(plan);
     }
-    let resolved = resolve::resolve(config, client, &wants, lock, store).await?;
-    upstream::verify(config, client, &resolved).await?;
+    let (resolved, mut failed) = resolve::resolve(config, client, &wants, lock, store).await?;
+    failed.extend(upstream::verify(config, client, &resolved).await?);
     let mut plan = plan::plan(config, resolved, store)?;
+    plan.failed = failed;
+    for Unavailable { image, digest } in &plan.unavailable {
+        reporter.warn(&format!(
+            "{image}: `{digest}` is listed, but its registry does not have it; it is left out"
+        ));
+    }
     ask_sizes(&mut plan, client).await;
     Ok(plan)
 }
@@ -134,7 +156,8 @@ async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
 /// Fetches what the plan lists, names it in the store, and writes the lock.
 ///
 /// # Errors
-/// When something cannot be fetched or is not what its digest says; nothing is named then.
+/// When something cannot be fetched or is not what its digest says; nothing is named then. With `keep_going`, what
+/// failed while it was planned, too.
 pub async fn run(
     plan: MirrorPlan,
     client: &Client,

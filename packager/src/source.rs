@@ -89,6 +89,11 @@ pub struct Artifact {
 /// What says of a manifest in an index that it is about another (buildkit's attestations).
 const ABOUT: &str = "vnd.docker.reference.digest";
 
+/// Whether a manifest in an index says something about another one, and is no image to run.
+pub(crate) fn is_about(child: &Descriptor) -> bool {
+    child.annotations.contains_key(ABOUT) && child.platform.as_ref().is_none_or(Platform::is_unknown)
+}
+
 /// The children to take: those of the wanted platforms, those that say something about them, and indexes.
 pub(crate) fn chosen(children: &[Descriptor], platforms: &[Platform]) -> Vec<Digest> {
     let wanted = |child: &&Descriptor| {

@@ -1,70 +1,50 @@
-//! The client's side: what a mirror needs of any registry, on the `oci-client` crate.
+//! The client's side: what a mirror needs of any registry.
 //!
-//! `oci-client` does the tokens; here are the decisions: which endpoint stands for a host, whose password is sent,
-//! how many requests go at once, how long to wait, and what is an absence and what a failure. An absence
-//! is `None` and only ever a clean 404; everything else that is not an answer is an error, so that a registry in
-//! trouble never looks like one without signatures.
+//! An absence is `None` and only ever a clean 404; everything else that is not an answer is an error, so that a
+//! registry in trouble never looks like one without signatures. Invariants:
+//!
+//! - Credentials go to the endpoint that they were given for, and nowhere else ([`wire`], [`credentials`]).
+//! - Every body is bounded in bytes and in time ([`body`]), every listing in entries and bytes ([`listing`]).
+//! - A fault that may pass is tried again alike for registries, token services and files ([`wire`]).
+//! - No error, log or event has a secret in it ([`shown`], [`error`]).
 
+mod body;
+mod config;
 mod credentials;
 mod error;
+mod file;
+mod listing;
+mod memory;
+mod proxy;
 mod push;
+mod shown;
+mod tls;
+mod token;
 mod transport;
+mod wire;
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use oci::{
-    Descriptor, Digest, Index, Manifest, MediaType, Reference, RegistryHost, RepositoryName, Selector, Tag,
-    media_type,
-};
-use oci_client::client::{Certificate, CertificateEncoding, ClientProtocol};
-use oci_client::secrets::RegistryAuth;
+use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use oci::{Descriptor, Digest, Manifest, MediaType, Reference, RegistryHost, RepositoryName, Selector};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use self::credentials::DockerConfig;
-pub use self::error::Error;
+use self::body::{pieces, whole};
+pub use self::config::{ClientConfig, HostRule};
+use self::credentials::DockerConfig;
+pub use self::error::{At, Class, Error};
+use self::memory::Memory;
+pub use self::proxy::ProxySettings;
 pub use self::push::{Open, Pushed};
-use self::transport::{Ask, Transport};
-
-/// How registries are reached.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    /// Hosts that are reached in another way than over HTTPS under their own name.
-    pub hosts: Vec<HostRule>,
-    /// Docker's `config.json`, for passwords.
-    pub docker_config: Option<PathBuf>,
-    /// Requests at once to one endpoint; 4 unless changed.
-    pub per_host: usize,
-    /// How long an endpoint may send nothing; 60 s.
-    pub idle: Duration,
-}
-
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self { hosts: Vec::new(), docker_config: None, per_host: 4, idle: Duration::from_mins(1) }
-    }
-}
-
-/// How one host is reached.
-#[derive(Clone, Debug)]
-pub struct HostRule {
-    /// The host as it stands in references.
-    pub host: RegistryHost,
-    /// The host to connect to.
-    pub endpoint: RegistryHost,
-    /// What stands before repository names there.
-    pub prefix: Option<RepositoryName>,
-    /// Whether to speak plain HTTP. Never done unless asked for.
-    pub plain_http: bool,
-    /// A certificate authority to trust beside the system's, as PEM.
-    pub ca_pem: Option<Vec<u8>>,
-}
+pub use self::shown::shown_url;
+pub use self::tls::check_certificates;
+use self::token::is_html;
+use self::transport::{Ask, Known, Transport};
+use self::wire::{Answer, Wire};
 
 /// A client for all registries. Clones share connections and tokens.
 #[derive(Clone)]
@@ -72,11 +52,10 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     config: ClientConfig,
-    docker: DockerConfig,
+    wire: Arc<Wire>,
+    docker: Arc<DockerConfig>,
     endpoints: Mutex<HashMap<RegistryHost, Arc<Transport>>>,
-    /// For files, which are not a registry's. Made when needed: an image of airlock alone has no authorities of a
-    /// system, and needs none for a registry whose authority it was given.
-    plain: OnceLock<reqwest::Client>,
+    memory: Option<Memory>,
 }
 
 /// Bytes on their way.
@@ -85,6 +64,12 @@ pub struct ByteStream {
     pub start: u64,
     /// The bytes; ends early with an error when the connection breaks.
     pub stream: BoxStream<'static, Result<Bytes, Error>>,
+    /// Who sends them.
+    pub at: At,
+    /// Whether the answer calls itself a web page.
+    pub html: bool,
+    /// The encoding that the server put on the bytes, if it says that it did.
+    pub encoding: Option<String>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -92,23 +77,19 @@ impl Client {
     /// A client; connections are made when needed.
     ///
     /// # Errors
-    /// When Docker's configuration cannot be read.
+    /// When Docker's configuration, a certificate file or a proxy's address is not usable.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         // Another part of the program may have done it; it is the same provider then.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let docker =
             config.docker_config.as_deref().map_or(Ok(DockerConfig::default()), DockerConfig::read)?;
-        Ok(Self(Arc::new(Inner { config, docker, endpoints: Mutex::default(), plain: OnceLock::new() })))
-    }
-
-    fn plain(&self) -> Result<&reqwest::Client, Error> {
-        if let Some(known) = self.0.plain.get() {
-            return Ok(known);
+        for (key, why) in &docker.ignored {
+            tracing::warn!(key, why, "an entry of Docker's config.json is ignored");
         }
-        let idle = self.0.config.idle;
-        let builder = reqwest::Client::builder().read_timeout(idle).connect_timeout(idle);
-        let made = builder.redirect(redirects()).build().map_err(Error::Tls)?;
-        Ok(self.0.plain.get_or_init(|| made))
+        let wire = Arc::new(Wire::new(&config)?);
+        let memory = config.remembers.then(Memory::default);
+        let docker = Arc::new(docker);
+        Ok(Self(Arc::new(Inner { config, wire, docker, endpoints: Mutex::default(), memory })))
     }
 
     /// A manifest's exact bytes, checked against the digest that was asked for or answered.
@@ -121,93 +102,75 @@ impl Client {
         repository: &RepositoryName,
         selector: &Selector,
     ) -> Result<Option<Manifest>, Error> {
-        let endpoint = self.endpoint(host).await?;
-        let _permit = endpoint.permit().await;
-        let mut ask = Ask::get(repository, format!("manifests/{selector}"));
-        ask.headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
-        let response = endpoint.send(&ask).await?;
-        match response.status() {
-            StatusCode::OK => {}
+        let Some(memory) = &self.0.memory else {
+            return self.ask_manifest(host, repository, selector).await;
+        };
+        let slot = memory.manifest(host, repository, selector);
+        let asked = slot.0.get_or_try_init(|| async {
+            let found = match selector {
+                Selector::Tag(_) => self.tagged(host, repository, selector).await?,
+                Selector::Digest(_) => self.ask_manifest(host, repository, selector).await?,
+            };
+            memory.learned(found.as_ref());
+            Ok(found)
+        });
+        asked.await.cloned()
+    }
+
+    /// What a tag means: its digest first, which costs little and counts as no pull, then that manifest, unless it is
+    /// known.
+    async fn tagged(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        tag: &Selector,
+    ) -> Result<Option<Manifest>, Error> {
+        let endpoint = self.endpoint(host)?;
+        let mut ask = manifest_ask(repository, tag);
+        ask.method = Method::HEAD;
+        let answer = {
+            let _permit = endpoint.permit().await;
+            endpoint.send(&ask).await?
+        };
+        match answer.response.status() {
             StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(endpoint.refused(&ask, response).await),
+            StatusCode::OK => {}
+            // A registry that knows no HEAD may know GET, and says more with it.
+            _ => return self.ask_manifest(host, repository, tag).await,
         }
-        let header = |name: &str| {
-            response.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned))
+        let Some(digest) = stated_digest(&answer) else {
+            return self.ask_manifest(host, repository, tag).await;
         };
-        let (kind, stated) = (header("content-type"), header("docker-content-digest"));
-        let bytes = body(response, host).await?;
-        let expected = match selector {
-            Selector::Digest(digest) => Some(digest.clone()),
-            Selector::Tag(_) => stated.and_then(|text| text.parse::<Digest>().ok()),
-        };
-        if let Some(expected) = expected {
-            let found = Digest::of(expected.algorithm(), &bytes);
-            if found != expected {
-                return Err(Error::Digest { expected, found });
-            }
+        drop(answer);
+        match Box::pin(self.manifest(host, repository, &Selector::Digest(digest))).await? {
+            Some(found) => Ok(Some(found)),
+            // Told one moment and gone the next: what the tag means now decides.
+            None => self.ask_manifest(host, repository, tag).await,
         }
-        // A registry may call it `application/json`, or say nothing.
-        let kind = kind.and_then(|kind| kind.parse::<MediaType>().ok()).filter(MediaType::is_manifest);
-        let manifest = Manifest::parse(bytes, kind.as_ref())
-            .map_err(|source| Error::Manifest { reference: display(host, repository, selector), source })?;
-        Ok(Some(manifest))
     }
 
-    /// What refers to `subject`: the referrers API's answer, or for registries without it the index that clients
-    /// keep under a tag (distribution specification 1.1, "Referrers Tag Schema").
-    ///
-    /// # Errors
-    /// When it cannot be asked: never "none" for "unknown".
-    pub async fn referrers(
+    async fn ask_manifest(
         &self,
         host: &RegistryHost,
         repository: &RepositoryName,
-        subject: &Digest,
-    ) -> Result<Vec<Descriptor>, Error> {
-        let endpoint = self.endpoint(host).await?;
-        let mut found = BTreeMap::new();
-        let mut path = Some(format!("referrers/{subject}"));
-        while let Some(page) = path.take() {
-            let permit = endpoint.permit().await;
-            let mut ask = Ask::get(repository, page);
-            ask.headers.insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
-            let response = endpoint.send(&ask).await?;
-            let is_index = response
-                .headers()
-                .get(CONTENT_TYPE)
-                .is_some_and(|kind| kind.as_bytes().starts_with(media_type::OCI_INDEX.as_bytes()));
-            match response.status() {
-                StatusCode::OK if is_index => {}
-                // Some registries without the API answer other pages, or that the path makes no sense.
-                StatusCode::OK
-                | StatusCode::NOT_FOUND
-                | StatusCode::BAD_REQUEST
-                | StatusCode::NOT_ACCEPTABLE
-                | StatusCode::METHOD_NOT_ALLOWED => {
-                    drop(permit);
-                    return self.tagged_referrers(host, repository, subject).await;
+        selector: &Selector,
+    ) -> Result<Option<Manifest>, Error> {
+        let endpoint = self.endpoint(host)?;
+        let mut tries = 0;
+        loop {
+            let outcome = endpoint.manifest(repository, selector).await;
+            match outcome {
+                Err(error) if (error.is_passing() || error.is_garbled()) && tries < self.0.config.tries => {
+                    tries += 1;
+                    tokio::time::sleep(self.0.wire.backoff(tries)).await;
                 }
-                _ => return Err(endpoint.refused(&ask, response).await),
+                outcome => return outcome,
             }
-            path = next_page(response.headers(), &format!("/v2/{}/", endpoint.remote(repository)));
-            let index: Index = serde_json::from_slice(&body(response, host).await?).map_err(Error::Json)?;
-            found.extend(index.manifests.into_iter().map(|entry| (entry.digest.clone(), entry)));
         }
-        Ok(found.into_values().collect())
     }
 
-    async fn tagged_referrers(
-        &self,
-        host: &RegistryHost,
-        repository: &RepositoryName,
-        subject: &Digest,
-    ) -> Result<Vec<Descriptor>, Error> {
-        let tag = Selector::Tag(Tag::of_referrers(subject));
-        let index = self.manifest(host, repository, &tag).await?;
-        Ok(index.map(|index| index.children().to_vec()).unwrap_or_default())
-    }
-
-    /// A blob from position `from` on. What comes is not hashed here: the store does.
+    /// A blob from position `from` on. What comes is not hashed here, but never more than the descriptor's size, and
+    /// less is an error.
     ///
     /// # Errors
     /// Anything but an answer.
@@ -218,147 +181,204 @@ impl Client {
         blob: &Descriptor,
         from: u64,
     ) -> Result<ByteStream, Error> {
-        let endpoint = self.endpoint(host).await?;
+        let endpoint = self.endpoint(host)?;
         let permit = endpoint.permit().await;
         let mut ask = Ask::get(repository, format!("blobs/{}", blob.digest));
+        ask.headers.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if from > 0
             && let Ok(range) = HeaderValue::from_str(&format!("bytes={from}-"))
         {
             ask.headers.insert(RANGE, range);
         }
-        let response = endpoint.send(&ask).await?;
-        let start = match response.status() {
+        let mut answer = endpoint.send(&ask).await?;
+        if from > 0 && answer.response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            ask.headers.remove(RANGE);
+            answer = endpoint.send(&ask).await?;
+        }
+        let start = match answer.response.status() {
             StatusCode::OK => 0,
-            StatusCode::PARTIAL_CONTENT if resumes(response.headers(), from) => from,
+            StatusCode::PARTIAL_CONTENT if resumes(answer.response.headers(), from) => from,
             StatusCode::PARTIAL_CONTENT => {
-                return Err(Error::Protocol {
-                    host: host.to_string(),
-                    what: "another range than was asked for",
-                });
+                return Err(endpoint.protocol("another range than was asked for"));
             }
-            _ => return Err(endpoint.refused(&ask, response).await),
+            _ => return Err(endpoint.refused(answer).await),
         };
-        let host = host.to_string();
-        let stream = response
-            .bytes_stream()
-            .map(move |item| item.map_err(|source| Error::Broken { host: host.clone(), source }));
-        Ok(ByteStream { start, stream: stream.boxed(), _permit: permit })
+        let rest = blob.size.saturating_sub(start);
+        Ok(self.stream(answer, start, (rest, Some(rest)), permit))
     }
 
-    /// A file from a URL, from position `from` on.
+    /// A small blob, whole and hashed; again when it broke off or is not what its digest says.
     ///
     /// # Errors
-    /// Anything but an answer.
-    pub async fn file(&self, url: &str, from: u64) -> Result<ByteStream, Error> {
-        let failed = |source| Error::Url { url: url.to_owned(), source };
-        let mut request = self.plain()?.get(url);
-        if from > 0 {
-            request = request.header(RANGE, format!("bytes={from}-"));
+    /// [`Error::TooLong`] when it is larger than `most`, [`Error::Digest`], or anything but an answer.
+    pub async fn small_blob(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        blob: &Descriptor,
+        most: u64,
+    ) -> Result<Bytes, Error> {
+        let mut tries = 0;
+        loop {
+            let outcome = self.blob_once(host, repository, blob, most).await;
+            match outcome {
+                Err(error) if (error.is_passing() || error.is_garbled()) && tries < self.0.config.tries => {
+                    tries += 1;
+                    tokio::time::sleep(self.0.wire.backoff(tries)).await;
+                }
+                outcome => return outcome,
+            }
         }
-        let response = request.send().await.map_err(failed)?;
-        // What is there already may be all there is: then from the start again, to be hashed.
-        if from > 0 && response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            return Box::pin(self.file(url, 0)).await;
-        }
-        let response = response.error_for_status().map_err(failed)?;
-        let resumed = response.status() == StatusCode::PARTIAL_CONTENT && resumes(response.headers(), from);
-        let host = url.to_owned();
-        let stream = response
-            .bytes_stream()
-            .map(move |item| item.map_err(|source| Error::Url { url: host.clone(), source }));
-        Ok(ByteStream { start: if resumed { from } else { 0 }, stream: stream.boxed(), _permit: None })
     }
 
-    /// The size that a server announces for a URL, if it answers and tells one. Only for plans: content decides.
-    pub async fn announced_size(&self, url: &str) -> Option<u64> {
-        let response = self.plain().ok()?.head(url).send().await.ok()?.error_for_status().ok()?;
-        response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    async fn blob_once(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        blob: &Descriptor,
+        most: u64,
+    ) -> Result<Bytes, Error> {
+        let stream = self.blob(host, repository, blob, 0).await?;
+        let at = Box::new(stream.at.clone());
+        if blob.size > most {
+            return Err(Error::TooLong { at, limit: most });
+        }
+        let bytes = stream.whole().await?;
+        let (expected, found) = (blob.digest.clone(), Digest::of(blob.digest.algorithm(), &bytes));
+        if found == expected {
+            return Ok(bytes);
+        }
+        let reference = display(host, repository, &Selector::Digest(expected.clone()));
+        Err(Error::Digest { reference, at, expected, found })
     }
 
-    async fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Transport>, Error> {
-        let known = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
-        if let Some(endpoint) = known {
-            return Ok(endpoint);
-        }
-        let endpoint = Arc::new(self.connect(host).await?);
+    /// The bytes of an answer within bounds: the most, and how many there should be.
+    fn stream(
+        &self,
+        answer: Answer,
+        start: u64,
+        (most, expected): (u64, Option<u64>),
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> ByteStream {
+        let Answer { response, at, .. } = answer;
+        let html = is_html(response.headers());
+        let encoding = response.headers().get(http::header::CONTENT_ENCODING);
+        let encoding = encoding.and_then(|value| value.to_str().ok().map(str::to_owned));
+        let mut bounds = self.0.wire.bounds(at.clone(), most);
+        bounds.expected = expected;
+        ByteStream { start, stream: pieces(response, bounds), at, html, encoding, _permit: permit }
+    }
+
+    fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Transport>, Error> {
         let mut endpoints = self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(endpoints.entry(host.clone()).or_insert(endpoint)))
+        if let Some(known) = endpoints.get(host) {
+            return Ok(Arc::clone(known));
+        }
+        let endpoint = Arc::new(self.connect(host)?);
+        endpoints.insert(host.clone(), Arc::clone(&endpoint));
+        Ok(endpoint)
     }
 
-    async fn connect(&self, host: &RegistryHost) -> Result<Transport, Error> {
+    fn connect(&self, host: &RegistryHost) -> Result<Transport, Error> {
         let config = &self.0.config;
         let rule = config.hosts.iter().find(|rule| rule.host == *host);
-        let hub = || host.endpoint().parse().unwrap_or_else(|_| host.clone());
         let plain_http = rule.is_some_and(|rule| rule.plain_http);
-        let authority = rule.and_then(|rule| rule.ca_pem.as_ref());
-        let mut http = reqwest::Client::builder()
-            .read_timeout(config.idle)
-            .connect_timeout(config.idle)
-            .redirect(redirects());
-        let mut tokens = oci_client::client::ClientConfig {
-            protocol: if plain_http { ClientProtocol::Http } else { ClientProtocol::Https },
-            read_timeout: Some(config.idle),
-            connect_timeout: Some(config.idle),
-            ..Default::default()
-        };
-        if let Some(pem) = authority {
-            http = http.add_root_certificate(reqwest::Certificate::from_pem(pem).map_err(Error::Tls)?);
-            tokens
-                .extra_root_certificates
-                .push(Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() });
-        }
-        let failed = |source| Error::Setup { host: host.to_string(), source };
+        let address = rule.map_or(host, |rule| &rule.endpoint);
+        // Docker Hub's name is not its server's, in a rule for it neither.
+        let address = address.endpoint().parse().unwrap_or_else(|_| address.clone());
+        let base = format!("{}://{address}/", if plain_http { "http" } else { "https" });
+        let unusable = |_| Error::NotUrl { url: shown_url(&base) };
         Ok(Transport {
-            http: http.build().map_err(Error::Tls)?,
-            tokens: oci_client::Client::try_from(tokens).map_err(failed)?,
-            auth: self.0.docker.credentials(host).await?.unwrap_or(RegistryAuth::Anonymous),
+            wire: Arc::clone(&self.0.wire),
+            docker: Arc::clone(&self.0.docker),
             host: host.clone(),
-            address: rule.map_or_else(hub, |rule| rule.endpoint.clone()),
+            base: base.parse().map_err(unusable)?,
+            address,
             prefix: rule.and_then(|rule| rule.prefix.clone()),
             plain_http,
             permits: Arc::new(Semaphore::new(config.per_host)),
-            known: Mutex::default(),
+            known: Known::default(),
         })
     }
 }
 
-/// A server may send us on, but not from HTTPS to plain HTTP: that is chosen in the mirror file or not at all.
-fn redirects() -> reqwest::redirect::Policy {
-    reqwest::redirect::Policy::custom(|attempt| {
-        if attempt.previous().len() > MOST_REDIRECTS {
-            attempt.error("too many redirects")
-        } else if attempt.previous().last().is_some_and(|from| leaves_tls(from, attempt.url())) {
-            attempt.error("a redirect from HTTPS to plain HTTP, which is not followed")
-        } else {
-            attempt.follow()
+impl ByteStream {
+    /// All bytes in memory; their number is bounded by who asked.
+    pub(super) async fn whole(mut self) -> Result<Bytes, Error> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = self.stream.next().await {
+            bytes.extend_from_slice(&piece?);
         }
-    })
+        Ok(bytes.into())
+    }
 }
 
-const MOST_REDIRECTS: usize = 10;
+impl Transport {
+    /// One try for a manifest, whole and checked.
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        selector: &Selector,
+    ) -> Result<Option<Manifest>, Error> {
+        let _permit = self.permit().await;
+        let answer = self.send(&manifest_ask(repository, selector)).await?;
+        match answer.response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(self.refused(answer).await),
+        }
+        let reference = || display(&self.host, repository, selector);
+        let kind = answer.response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        // A registry may call it `application/json`, or say nothing.
+        let kind = kind.and_then(|kind| kind.parse::<MediaType>().ok()).filter(MediaType::is_manifest);
+        let html = is_html(answer.response.headers());
+        let expected = match selector {
+            Selector::Digest(digest) => Some(digest.clone()),
+            Selector::Tag(_) => stated_digest(&answer),
+        };
+        let at = Box::new(answer.at.clone());
+        let bytes = whole(answer.response, self.wire.bounds(answer.at, MOST_BYTES)).await?;
+        if let Some(expected) = expected {
+            let found = Digest::of(expected.algorithm(), &bytes);
+            if found != expected {
+                return Err(Error::Digest { reference: reference(), at, expected, found });
+            }
+        }
+        let manifest = Manifest::parse(bytes, kind.as_ref());
+        manifest.map(Some).map_err(|source| Error::Manifest { reference: reference(), at, html, source })
+    }
+}
 
-fn leaves_tls(from: &reqwest::Url, to: &reqwest::Url) -> bool {
-    from.scheme() == "https" && to.scheme() != "https"
+impl Error {
+    /// Whether what came was cut or changed on the way, as far as that can be told: then it is asked for again.
+    fn is_garbled(&self) -> bool {
+        match self {
+            Self::Digest { .. } => true,
+            // A body that ends when the connection does cannot be told from a cut one.
+            Self::Manifest { source: oci::Error::ManifestJson(error), html, .. } => !html && error.is_eof(),
+            Self::Referrers { source, html, .. } => !html && source.is_eof(),
+            _ => false,
+        }
+    }
+}
+
+fn manifest_ask<'a>(repository: &'a RepositoryName, selector: &Selector) -> Ask<'a> {
+    let mut ask = Ask::get(repository, format!("manifests/{selector}"));
+    ask.headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+    ask.headers.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    ask
+}
+
+fn stated_digest(answer: &Answer) -> Option<Digest> {
+    answer.response.headers().get("docker-content-digest")?.to_str().ok()?.parse().ok()
 }
 
 /// Every manifest type, since a registry may refuse what is not named.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, */*";
 
-/// Manifests and lists are read whole; nothing larger than this is one.
-const MOST_BYTES: usize = 8 << 20;
-
-async fn body(response: reqwest::Response, host: &RegistryHost) -> Result<Bytes, Error> {
-    let mut stream = response.bytes_stream();
-    let mut bytes = Vec::new();
-    while let Some(piece) = stream.next().await {
-        bytes.extend_from_slice(&piece.map_err(|source| Error::Broken { host: host.to_string(), source })?);
-        if bytes.len() > MOST_BYTES {
-            return Err(Error::Protocol { host: host.to_string(), what: "a manifest of more than 8 MiB" });
-        }
-    }
-    Ok(bytes.into())
-}
+/// Manifests and pages of lists are read whole; nothing larger than this is one.
+const MOST_BYTES: u64 = 8 << 20;
 
 /// Whether a partial answer begins where it should.
 fn resumes(headers: &HeaderMap, from: u64) -> bool {
@@ -366,33 +386,8 @@ fn resumes(headers: &HeaderMap, from: u64) -> bool {
     range.is_some_and(|range| range.starts_with(&format!("bytes {from}-")))
 }
 
-/// The rest of a list, below the repository's path (RFC 8288 `Link` with `rel="next"`).
-fn next_page(headers: &HeaderMap, below: &str) -> Option<String> {
-    let link = headers.get(LINK)?.to_str().ok()?;
-    let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
-    let path = target.find("/v2/").map(|at| &target[at..])?;
-    if !parameters.contains("next") {
-        return None;
-    }
-    path.strip_prefix(below).map(str::to_owned)
-}
-
 /// The whole reference as text, for messages.
 #[must_use]
 pub fn display(host: &RegistryHost, repository: &RepositoryName, selector: &Selector) -> String {
     Reference::new(host.clone(), repository.clone(), selector.clone()).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redirect_never_leads_from_tls_to_plain_http() {
-        let leaves = |from: &str, to: &str| leaves_tls(&from.parse().unwrap(), &to.parse().unwrap());
-        assert!(leaves("https://a.example/x", "http://a.example/x"));
-        assert!(!leaves("https://a.example/x", "https://b.example/x"));
-        assert!(!leaves("http://127.0.0.1:5000/x", "http://127.0.0.1:5001/x"));
-        assert!(!leaves("http://a.example/x", "https://a.example/x"));
-    }
 }

@@ -7,6 +7,7 @@ use registry::client::{ClientConfig, HostRule};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Controller, Part};
+use crate::commands::image::proxies;
 use crate::commands::read;
 use crate::failure::{Status, Usage};
 use crate::logged::Logs;
@@ -24,6 +25,7 @@ pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Sta
     let registry = ClientConfig {
         hosts: hosts.into_iter().collect(),
         docker_config: settings.docker_config,
+        proxies: proxies(),
         ..ClientConfig::default()
     };
     let settings = Settings {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bundle_signer::ImageName;
 use oci::{Reference, RepositoryName, Selector};
 use packager::evidence::{self, Place};
-use registry::client::{Client, ClientConfig, HostRule};
+use registry::client::{Client, ClientConfig, HostRule, ProxySettings};
 
 use crate::cli::ImageArg;
 use crate::env;
@@ -82,8 +82,23 @@ fn client(reference: &Reference, arg: &ImageArg) -> anyhow::Result<Client> {
     // A person waits: a registry that is silent for half a minute is not there.
     let idle = std::time::Duration::from_secs(30);
     let docker_config = docker_config();
-    Ok(Client::new(ClientConfig { hosts: vec![rule], docker_config, idle, ..ClientConfig::default() })
-        .map_err(evidence::Error::Client)?)
+    let config = ClientConfig {
+        hosts: vec![rule],
+        docker_config,
+        idle,
+        proxies: proxies(),
+        ..ClientConfig::default()
+    };
+    Ok(Client::new(config).map_err(evidence::Error::Client)?)
+}
+
+/// The proxies that the environment names: in upper case, else in lower.
+pub(crate) fn proxies() -> ProxySettings {
+    let [http, https, all, none] = env::PROXIES.map(|name| {
+        let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        value(name).or_else(|| value(&name.to_ascii_lowercase()))
+    });
+    ProxySettings { http, https, all, none }
 }
 
 /// Docker's configuration, which holds passwords.

@@ -41,7 +41,7 @@ pub(super) use self::remove::run as remove;
 use self::steps::Line;
 use super::cluster::reach::{Answer, connect, told, version};
 use crate::cli::{InstallController, RegistryArg};
-use crate::commands::image::docker_config;
+use crate::commands::image::{docker_config, proxies};
 use crate::commands::sign::private;
 use crate::commands::{authority, read};
 use crate::failure::{Status, Usage};
@@ -251,7 +251,13 @@ fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Place
     let docker_config = given.or_else(docker_config);
     // A person waits: a registry that is silent for half a minute is not there.
     let idle = std::time::Duration::from_secs(30);
-    let config = ClientConfig { hosts: vec![rule], docker_config, idle, ..ClientConfig::default() };
+    let config = ClientConfig {
+        hosts: vec![rule],
+        docker_config,
+        idle,
+        proxies: proxies(),
+        ..ClientConfig::default()
+    };
     let client = Registry::new(config).map_err(packager::evidence::Error::Client)?;
     Ok(Place::Registry(client, host, repository))
 }

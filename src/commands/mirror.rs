@@ -9,7 +9,7 @@ use packager::reporter::State;
 use serde_json::json;
 
 use crate::cli::Mirror;
-use crate::commands::image::docker_config;
+use crate::commands::image::{docker_config, proxies};
 use crate::commands::{contents, open_or_imagine, open_or_make};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
@@ -27,7 +27,8 @@ pub(crate) async fn run(settings: &Mirror, logs: &Logs, printer: &Printer) -> an
 }
 
 async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer) -> anyhow::Result<Status> {
-    let config = MirrorConfig::read(&settings.file)?;
+    let mut config = MirrorConfig::read(&settings.file)?;
+    config.keep_going = settings.keep_going;
     let (store, _imagined) = if settings.dry_run {
         open_or_imagine(&settings.store, printer)?
     } else {
@@ -35,7 +36,7 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
     };
     let lock =
         if settings.update || !settings.lock.exists() { None } else { Some(Lock::read(&settings.lock)?) };
-    let client = client(&config, docker_config())?;
+    let client = client(&config, docker_config(), proxies())?;
     let progress = Progress::new(printer);
     let plan = plan(&config, &client, &store, lock.as_ref(), &progress).await?;
     let Some(work) = work else {
@@ -46,6 +47,7 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
             });
             lines.collect::<String>() + &text(&plan.report(), "would fetch")
         })?;
+        plan.check()?;
         return Ok(Status::Done);
     };
     let report = packager::mirror::run(plan, &client, &store, &settings.lock, &progress).await?;

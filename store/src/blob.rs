@@ -231,6 +231,12 @@ impl PartialBlob {
         self.sink.write(bytes)
     }
 
+    /// What the bytes that are there hash to.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.sink.hasher.clone().finish()
+    }
+
     /// Forgets what is there, for a source that cannot resume.
     ///
     /// # Errors

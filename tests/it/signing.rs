@@ -246,5 +246,5 @@ fn a_mirror_names_nothing_that_upstream_did_not_sign() {
     // Now the store has the signatures: the registry is not needed to see that the demand is met.
     drop(served);
     works(path, &mirror("key.yaml"));
-    fails(path, &mirror("other-key.yaml"), 6, "could not fetch");
+    fails(path, &mirror("other-key.yaml"), 6, "cannot fetch");
 }

@@ -1,15 +1,14 @@
 //! Charts, pulled by their digest and by nothing else.
 //!
-//! What came is what the digest says, or nothing: the manifest's bytes are checked by the registry's client, the
-//! archive's here. Its media types are Helm's (`pkg/registry/constants.go`).
+//! What came is what the digest says, or nothing: the registry's client checks the bytes of the
+//! manifest and of the archive. Its media types are Helm's (`pkg/registry/constants.go`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt as _;
 use helm::Chart;
-use oci::{Content, Descriptor, Digest, Hasher, RegistryHost, RepositoryName, Selector, media_type};
-use registry::client::Client;
+use oci::{Content, Descriptor, Digest, RegistryHost, RepositoryName, Selector, media_type};
+use registry::client::{Client, Error as Unanswered};
 
 use super::Error;
 use crate::package::Install;
@@ -88,22 +87,14 @@ impl Charts {
         let layer = archive(manifest.content())
             .map_err(|reason| Error::NotAChart { chart: chart.clone(), reason })?
             .clone();
-        let mut sent = self.registry.blob(host, repository, &layer, 0).await.map_err(failed)?.stream;
-        let (mut bytes, mut hasher) = (Vec::new(), Hasher::new(layer.digest.algorithm()));
-        while let Some(piece) = sent.next().await {
-            let piece = piece.map_err(failed)?;
-            if (bytes.len() + piece.len()) as u64 > layer.size {
+        match self.registry.small_blob(host, repository, &layer, layer.size).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(Unanswered::Digest { expected, found, .. }) => Err(Error::Digest { chart, expected, found }),
+            Err(Unanswered::TooLong { .. }) => {
                 let reason = format!("more than the {} bytes came that its manifest names", layer.size);
-                return Err(Error::NotAChart { chart, reason });
+                Err(Error::NotAChart { chart, reason })
             }
-            hasher.update(&piece);
-            bytes.extend_from_slice(&piece);
-        }
-        let found = hasher.finish();
-        if found == layer.digest {
-            Ok(Some(bytes))
-        } else {
-            Err(Error::Digest { chart, expected: layer.digest, found })
+            Err(source) => Err(failed(source)),
         }
     }
 }

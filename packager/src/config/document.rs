@@ -187,12 +187,29 @@ pub(super) struct FileText {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Signatures {
-    /// Whether signatures, attestations and SBOMs follow what they are about.
-    pub(super) follow: bool,
+    /// Whether signatures, attestations and SBOMs follow what they are about. With `available`, those that are listed
+    /// but that the registry does not have are left out, and each is reported.
+    pub(super) follow: FollowText,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum FollowText {
+    /// All or none of them.
+    Flag(bool),
+    /// Those that the registry has.
+    Word(AvailableText),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AvailableText {
+    /// What is listed and missing is left out.
+    Available,
 }
 
 impl Default for Signatures {
     fn default() -> Self {
-        Self { follow: true }
+        Self { follow: FollowText::Flag(true) }
     }
 }

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use futures::StreamExt as _;
 use futures::stream;
 use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
-use registry::client::Client;
+use registry::client::{Client, Error as Unanswered};
 use store::{Change, Store};
 
 use super::Error;
@@ -71,13 +71,14 @@ impl Place {
         let mut bytes = Vec::new();
         match self {
             Self::Registry(client, host, repository) => {
-                let mut came = client.blob(host, repository, blob, 0).await.map_err(Error::Client)?;
-                while let Some(piece) = came.stream.next().await {
-                    bytes.extend_from_slice(&piece.map_err(Error::Client)?);
-                    if bytes.len() > limit {
-                        return Err(wrong());
+                let came = client.small_blob(host, repository, blob, blob.size).await;
+                let came = came.map_err(|error| match error {
+                    Unanswered::Digest { .. } | Unanswered::TooLong { .. } | Unanswered::Short { .. } => {
+                        wrong()
                     }
-                }
+                    error => Error::Client(error),
+                });
+                bytes = came?.to_vec();
             }
             Self::Store(store, _) => tokio::task::block_in_place(|| {
                 let found = store.blob(&blob.digest)?;

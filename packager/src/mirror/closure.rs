@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Read;
 
-use futures::StreamExt as _;
 use helm::{Chart, Limits};
 use oci::{Digest, Manifest, Reference, RepositoryName, Selector};
 use registry::client::Client;
@@ -72,23 +71,16 @@ impl Closure<'_> {
             return Ok(bytes);
         }
         let (host, repository) = (reference.host(), reference.repository());
+        let name = reference.to_string();
+        let failed = |error| Error::Client(error).about(&name);
         let found = self.client.manifest(host, repository, &reference.selector()).await;
-        let manifest = found.map_err(Error::Client)?.ok_or_else(|| Error::NotFound(reference.to_string()))?;
-        let layer = chart_layer(&manifest).ok_or_else(|| Error::NoChart(reference.to_string()))?;
-        let mut stream = self.client.blob(host, repository, layer, 0).await.map_err(Error::Client)?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = stream.stream.next().await {
-            bytes.extend_from_slice(&chunk.map_err(Error::Client)?);
-            if bytes.len() as u64 > MOST_BYTES {
-                return Err(Error::ChartTooLarge(reference.to_string()));
-            }
+        let manifest = found.map_err(failed)?.ok_or_else(|| Error::NotFound(name.clone()))?;
+        let layer = chart_layer(&manifest).ok_or_else(|| Error::NoChart(name.clone()))?;
+        if layer.size > MOST_BYTES {
+            return Err(Error::ChartTooLarge(name));
         }
-        let found = Digest::of(layer.digest.algorithm(), &bytes);
-        if found != layer.digest {
-            let expected = layer.digest.clone();
-            return Err(Error::Store(store::Error::DigestMismatch { expected, found }));
-        }
-        Ok(bytes)
+        let bytes = self.client.small_blob(host, repository, layer, MOST_BYTES).await.map_err(failed)?;
+        Ok(bytes.to_vec())
     }
 
     fn locked(&self, reference: &Reference) -> Result<Option<Vec<u8>>, Error> {

@@ -2,6 +2,8 @@
 
 use oci::Digest;
 
+use super::failures::list;
+
 /// Every way in which a mirror run can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -9,6 +11,43 @@ pub enum Error {
     /// A registry or a URL gave no answer.
     #[error("the mirror could not fetch")]
     Client(#[source] registry::client::Error),
+    /// An item of the mirror file could not be fetched.
+    #[error("cannot fetch `{item}`")]
+    Fetch {
+        /// The item, with the blob where it is about one.
+        item: String,
+        /// Why.
+        #[source]
+        source: registry::client::Error,
+    },
+    /// What came is not what was asked for.
+    #[error("`{item}`: {from} sent {size} bytes with the digest `{found}`, expected `{expected}`: {rule}")]
+    Content {
+        /// The item, with the blob where it is about one.
+        item: String,
+        /// Who sent it.
+        from: String,
+        /// How many bytes came.
+        size: u64,
+        /// What they hash to.
+        found: Digest,
+        /// What was asked for.
+        expected: Digest,
+        /// The rule that they break.
+        rule: String,
+    },
+    /// More than one item failed.
+    #[error("{} failures, and nothing was published:{}", .0.len(), list(.0))]
+    Several(Vec<Error>),
+    /// A file of certificates cannot be used.
+    #[error("cannot use the certificates in `{path}`")]
+    Certificates {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: registry::client::Error,
+    },
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] store::Error),
@@ -70,6 +109,34 @@ pub enum Error {
     /// The registry has no such thing.
     #[error("`{0}` does not exist")]
     NotFound(String),
+    /// An index lists a manifest that its registry does not have.
+    #[error("`{image}` lists the manifest `{digest}`, which its registry does not have")]
+    Missing {
+        /// The image.
+        image: String,
+        /// What is missing.
+        digest: Digest,
+    },
+    /// Something about an image is listed, but its registry does not have it.
+    #[error(
+        "`{digest}`, a signature, attestation or SBOM of `{image}`, is listed, but its registry does not have it"
+    )]
+    MissingReferrer {
+        /// The image.
+        image: String,
+        /// What is missing.
+        digest: Digest,
+    },
+    /// An image has more manifests below and about it than one may have.
+    #[error("`{reference}` has more than {limit} {what} below and about it")]
+    TooMany {
+        /// The image.
+        reference: String,
+        /// The most of them.
+        limit: usize,
+        /// What is counted.
+        what: &'static str,
+    },
     /// An index has none of the wanted platforms.
     #[error("`{reference}` has none of the platforms {wanted}")]
     NoPlatform {
@@ -149,7 +216,18 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Client(error) => error.hint(),
+            Self::Client(error)
+            | Self::Certificates { source: error, .. }
+            | Self::Fetch { source: error, .. } => error.hint(),
+            Self::MissingReferrer { .. } => Some(
+                "`signatures: {follow: available}` in the mirror file leaves out what is listed and missing, and reports each",
+            ),
+            Self::Several(_) => {
+                Some("what was fetched is kept: correct the causes and run the command again")
+            }
+            Self::Content { .. } => {
+                Some("the upstream or something before it changes content: find out which before you go on")
+            }
             Self::Store(error) => error.hint(),
             Self::NotFound(_) => {
                 Some("check the reference; with `--update` the lock's digests are asked for anew")

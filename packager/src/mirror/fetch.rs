@@ -1,33 +1,29 @@
 //! Does what the plan says: blobs into the store, then names, then the lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use oci::{Algorithm, Digest, Hasher, Manifest, RepositoryName, Tag};
-use registry::client::{ByteStream, Client};
-use store::{Change, PartialBlob, Store};
+use registry::client::Client;
+use store::{Change, Store};
 
-use super::plan::{Download, MirrorPlan, Origin, PlannedItem, carried};
-use super::{Error, MirrorReport};
+use super::failures::all_of;
+use super::plan::{Download, MirrorPlan, PlannedItem, carried};
+use super::{Error, MirrorReport, download};
 use crate::config::Location;
 use crate::lock::{
     ItemKind, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag, VERSION,
 };
 use crate::reporter::{Reporter, State};
-use crate::source::archive::Slice;
 use crate::source::{Artifact, Wanted, artifact, chart_artifact, chart_config};
 
 /// Blobs that are fetched at once.
 const AT_ONCE: usize = 4;
-/// Bytes cross to the store in batches of this size.
+/// Files are read in pieces of this size.
 const BATCH: usize = 512 * 1024;
-/// How often a download that broke is taken up again.
-const TRIES: u32 = 6;
 
 /// Everything that gets a name, by repository.
 #[derive(Default)]
@@ -41,7 +37,7 @@ type Named = (BTreeMap<Digest, Manifest>, BTreeMap<Tag, Digest>);
 
 /// Fetches, names, and gives the lock to be written.
 pub(super) async fn fetch(
-    plan: MirrorPlan,
+    mut plan: MirrorPlan,
     client: &Client,
     store: &Store,
     reporter: &dyn Reporter,
@@ -50,14 +46,12 @@ pub(super) async fn fetch(
     check_room(store, total)?;
     reporter.begin("mirror", total);
     let mut report = plan.report();
-    let sizes: Vec<(String, u64)> = stream::iter(&plan.downloads)
-        .map(|download| async move {
-            let size = download_one(download, client, store, reporter).await?;
-            Ok::<_, Error>((download.name.clone(), if download.blob.size == 0 { size } else { 0 }))
-        })
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let downloads = stream::iter(&plan.downloads).map(|wanted| async move {
+        let size = download::download(wanted, client, store, reporter).await?;
+        Ok::<_, Error>((wanted.name.clone(), if wanted.blob.size == 0 { size } else { 0 }))
+    });
+    let failed = std::mem::take(&mut plan.failed);
+    let sizes = all_of(downloads.buffer_unordered(AT_ONCE), plan.keep_going, failed).await?;
     // Sizes of files are known only now.
     report.totals.fetched_bytes -= plan.announced();
     report.totals.fetched_bytes += sizes.iter().map(|(_, size)| size).sum::<u64>();
@@ -83,107 +77,12 @@ pub(super) async fn fetch(
         names.items.push(locked);
     }
     report.totals.verified_bytes = report.totals.fetched_bytes;
-    let (lock, changes) = finish(plan.name, plan.follow, names);
+    let (mut lock, changes) = finish(plan.name, plan.follow, names);
+    lock.unavailable = plan.unavailable;
     let target = store.clone();
     blocking(move || Ok(target.commit(changes)?)).await?;
     reporter.end();
     Ok((lock, report))
-}
-
-async fn download_one(
-    download: &Download,
-    client: &Client,
-    store: &Store,
-    reporter: &dyn Reporter,
-) -> Result<u64, Error> {
-    let digest = download.blob.digest.clone();
-    let target = store.clone();
-    let mut partial = blocking(move || Ok(target.partial(&digest)?)).await?;
-    let mut counted = 0;
-    let mut failures = 0;
-    loop {
-        if partial.len() > counted {
-            reporter.advance(partial.len() - counted);
-            counted = partial.len();
-        }
-        let whole = download.blob.size > 0 && partial.len() >= download.blob.size;
-        let outcome = if whole { Ok(()) } else { transfer(download, client, &mut partial).await };
-        match outcome {
-            Ok(()) => break,
-            Err(Error::Client(error)) if error.is_passing() && failures < TRIES => {
-                failures += 1;
-                reporter.warn(&format!("{}: {error}; trying again", download.name));
-                tokio::time::sleep(Duration::from_millis(250 << failures)).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let size = partial.len();
-    blocking(move || Ok(partial.publish()?)).await?;
-    reporter.advance(size.saturating_sub(counted));
-    Ok(size)
-}
-
-/// One try: from where the file ends to the end of the stream. What came stays, whatever happens.
-async fn transfer(download: &Download, client: &Client, partial: &mut PartialBlob) -> Result<(), Error> {
-    let from = partial.len();
-    let mut bytes = match &download.origin {
-        Origin::Registry(host, repository) => client.blob(host, repository, &download.blob, from).await,
-        Origin::Url(url) => client.file(url, from).await,
-        Origin::Slice(slice) => return copy(slice, partial),
-    }
-    .map_err(Error::Client)?;
-    if bytes.start != from {
-        partial.truncate()?;
-    }
-    let mut batch: Vec<Bytes> = Vec::new();
-    let mut held = 0;
-    loop {
-        let next = bytes.stream.next().await;
-        let ended = !matches!(next, Some(Ok(_)));
-        if let Some(Ok(bytes)) = &next {
-            held += bytes.len();
-            batch.push(bytes.clone());
-        }
-        if ended || held >= BATCH {
-            held = 0;
-            write(partial, std::mem::take(&mut batch))?;
-            // More than was announced cannot hash to the digest, and may never end.
-            if download.blob.size > 0 && partial.len() > download.blob.size {
-                return Ok(());
-            }
-        }
-        match next {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(Error::Client(error)),
-            None => return Ok(()),
-        }
-    }
-}
-
-/// The one place where the mirror's downloads block: a batch at a time, beside the other tasks' threads.
-fn write(partial: &mut PartialBlob, batch: Vec<Bytes>) -> Result<(), Error> {
-    tokio::task::block_in_place(|| {
-        for bytes in batch {
-            partial.write(&bytes)?;
-        }
-        Ok(())
-    })
-}
-
-fn copy(slice: &Slice, partial: &mut PartialBlob) -> Result<(), Error> {
-    let failed = |source| Error::File { path: slice.path.display().to_string(), source };
-    tokio::task::block_in_place(|| {
-        partial.truncate()?;
-        let mut file = slice.open().map_err(failed)?;
-        let mut buffer = vec![0; BATCH];
-        loop {
-            match file.read(&mut buffer).map_err(failed)? {
-                0 => return Ok(()),
-                count => partial.write(&buffer[..count])?,
-            }
-        }
-    })
 }
 
 /// Puts an item's manifests and tags among the names; makes the manifest of a file or chart.
@@ -336,7 +235,8 @@ fn finish(name: String, follow: bool, names: Names) -> (Lock, Vec<Change>) {
         }
         repositories.push(locked);
     }
-    (Lock { version: VERSION, name, follow, items: names.items, repositories }, changes)
+    let (unavailable, items) = (BTreeSet::new(), names.items);
+    (Lock { version: VERSION, name, follow, unavailable, items, repositories }, changes)
 }
 
 fn check_room(store: &Store, needed: u64) -> Result<(), Error> {
@@ -348,19 +248,12 @@ fn check_room(store: &Store, needed: u64) -> Result<(), Error> {
     if room.f_blocks > 0 && free < needed { Err(Error::NoSpace { free, needed }) } else { Ok(()) }
 }
 
-/// Reads a whole small text.
-pub(super) async fn collect(mut bytes: ByteStream, limit: usize) -> Result<String, Error> {
-    let mut text = Vec::new();
-    while let Some(piece) = bytes.stream.next().await {
-        text.extend_from_slice(&piece.map_err(Error::Client)?);
-        if text.len() > limit {
-            let source = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
-            return Err(Error::File { path: "a manifest from the network".to_owned(), source });
-        }
-    }
-    String::from_utf8(text).map_err(|error| {
+/// A whole small text.
+pub(super) fn text(name: &str, bytes: &[u8]) -> Result<String, Error> {
+    let text = std::str::from_utf8(bytes).map(str::to_owned);
+    text.map_err(|error| {
         let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-        Error::File { path: "a manifest from the network".to_owned(), source }
+        Error::File { path: name.to_owned(), source }
     })
 }
 

@@ -8,8 +8,8 @@ use store::Store;
 
 use super::resolve::{Resolved, ResolvedImage};
 use super::{Error, ItemReport, MirrorReport, Totals, local};
-use crate::config::{Location, MirrorConfig};
-use crate::lock::{ItemKind, Lock, LockedItem};
+use crate::config::{Location, MirrorConfig, Missing};
+use crate::lock::{ItemKind, Lock, LockedItem, Unavailable};
 use crate::reporter::State;
 use crate::source::Wanted;
 use crate::source::archive::Slice;
@@ -28,6 +28,12 @@ pub struct MirrorPlan {
     pub(super) items: Vec<PlannedItem>,
     /// Blobs to be fetched, once each.
     pub downloads: Vec<Download>,
+    /// What is listed about images and missing, and tolerated.
+    pub(super) unavailable: BTreeSet<Unavailable>,
+    /// Whether a failure leaves the rest to be done.
+    pub(super) keep_going: bool,
+    /// What failed already, with `keep_going`.
+    pub failed: Vec<Error>,
 }
 
 pub(super) struct PlannedItem {
@@ -78,6 +84,14 @@ impl MirrorPlan {
         self.downloads.iter().map(|download| download.announced).fold(0, u64::saturating_add)
     }
 
+    /// Whether all of the mirror file could be planned.
+    ///
+    /// # Errors
+    /// What failed and left the rest to be planned.
+    pub fn check(self) -> Result<(), Error> {
+        if self.failed.is_empty() { Ok(()) } else { Err(Error::of(self.failed)) }
+    }
+
     /// What the run would do, by what is known before it. Sizes are a registry's word: their sum may be any number.
     #[must_use]
     pub fn report(&self) -> MirrorReport {
@@ -94,7 +108,8 @@ impl MirrorPlan {
         }
         add(&mut totals.fetched_bytes, self.announced());
         totals.verified_bytes = totals.fetched_bytes;
-        MirrorReport { items: self.items.iter().map(|item| item.report.clone()).collect(), totals }
+        let items = self.items.iter().map(|item| item.report.clone()).collect();
+        MirrorReport { items, totals, unavailable: self.unavailable.clone() }
     }
 }
 
@@ -120,6 +135,9 @@ pub(super) fn satisfied(
         let digest = Some(item.digest.to_string());
         let report = ItemReport { source, digest, state: State::Present, bytes: item.size };
         items.push(PlannedItem { report, image: None, wanted: None, fetches: 0 });
+    }
+    if config.missing == Missing::Refused && !lock.unavailable.is_empty() {
+        return Ok(None);
     }
     if lock.items.len() != wants.len() || lock.name != config.name || lock.follow != config.follow {
         return Ok(None);
@@ -150,6 +168,9 @@ pub(super) fn satisfied(
         done: true,
         items,
         downloads: Vec::new(),
+        unavailable: lock.unavailable.clone(),
+        keep_going: config.keep_going,
+        failed: Vec::new(),
     }))
 }
 
@@ -171,11 +192,15 @@ pub(super) fn plan(
 ) -> Result<MirrorPlan, Error> {
     let mut downloads: BTreeMap<Digest, Download> = BTreeMap::new();
     let mut tags: BTreeMap<(RepositoryName, Tag), Digest> = BTreeMap::new();
-    let mut items = Vec::new();
+    let (mut items, mut unavailable) = (Vec::new(), BTreeSet::new());
     for Resolved { wanted, image } in resolved {
         let mut fetches = 0_u64;
         let mut bytes = 0_u64;
         if let Some(image) = &image {
+            let name = image.reference.to_string();
+            let missing = image.unavailable.iter();
+            unavailable
+                .extend(missing.map(|digest| Unavailable { image: name.clone(), digest: digest.clone() }));
             for (tag, digest) in &image.tags {
                 let place = (image.repository.clone(), tag.clone());
                 if tags.insert(place, digest.clone()).is_some_and(|before| before != *digest) {
@@ -211,7 +236,8 @@ pub(super) fn plan(
     let platforms = config.platforms.iter().map(ToString::to_string).collect();
     let downloads = downloads.into_values().collect();
     let (name, follow) = (config.name.clone(), config.follow);
-    Ok(MirrorPlan { name, platforms, follow, done: false, items, downloads })
+    let (done, keep_going, failed) = (false, config.keep_going, Vec::new());
+    Ok(MirrorPlan { name, platforms, follow, done, items, downloads, unavailable, keep_going, failed })
 }
 
 fn origin(image: &ResolvedImage, digest: &Digest) -> Result<Origin, Error> {

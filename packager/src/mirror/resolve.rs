@@ -1,24 +1,28 @@
 //! What references mean now: manifests with everything below and about them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use oci::{Content, Digest, Manifest, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag};
-use registry::client::Client;
+use registry::client::{Client, shown_url};
 use store::Store;
 
 use super::closure::Closure;
+use super::failures::sorted;
 use super::{Error, fetch};
-use crate::config::{BundleLocation, ChartLocation, Location, MirrorConfig, Source};
+use crate::config::{BundleLocation, ChartLocation, Location, MirrorConfig, Missing, Source};
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
 use crate::source::archive::{self, Slice};
-use crate::source::{Wanted, bundle_wants, chosen, named_after, release_wants};
+use crate::source::{Wanted, bundle_wants, chosen, is_about, named_after, release_wants};
 
 /// Items that are asked for at once.
 const AT_ONCE: usize = 8;
+/// Manifests of one image with all that is below and about it, and their bytes together.
+const MOST_MANIFESTS: usize = 5_000;
+const MOST_BYTES: usize = 64 << 20;
 /// An EKS manifest is not larger than this.
-const MOST_TEXT: usize = 16 << 20;
+const MOST_TEXT: u64 = 16 << 20;
 
 /// Something wanted, with what it comes to as far as that is known.
 pub(super) struct Resolved {
@@ -34,6 +38,8 @@ pub(super) struct ResolvedImage {
     pub(super) root: Digest,
     pub(super) manifests: BTreeMap<Digest, Manifest>,
     pub(super) tags: BTreeMap<Tag, Digest>,
+    /// What is listed about it and missing.
+    pub(super) unavailable: BTreeSet<Digest>,
     /// Where its blobs are, if not in a registry.
     pub(super) slices: Option<BTreeMap<Digest, Slice>>,
 }
@@ -154,8 +160,10 @@ async fn text_of(
             Ok((name.clone(), text.map_err(|source| Error::File { path: name, source })?))
         }
         Location::Url(url) => {
-            let bytes = client.file(&config.url(url), 0).await.map_err(Error::Client)?;
-            Ok((url.clone(), fetch::collect(bytes, MOST_TEXT).await?))
+            let name = shown_url(url);
+            let bytes = client.small_file(&config.url(url), MOST_TEXT).await;
+            let bytes = bytes.map_err(|error| Error::Client(error).about(&name))?;
+            Ok((name.clone(), fetch::text(&name, &bytes)?))
         }
     }
 }
@@ -163,11 +171,13 @@ async fn text_of(
 /// A package bundle is the first layer of its artifact, whatever its type.
 async fn bundle_text(client: &Client, reference: &Reference) -> Result<String, Error> {
     let (host, repository) = (reference.host(), reference.repository());
-    let manifest = client.manifest(host, repository, &reference.selector()).await.map_err(Error::Client)?;
-    let manifest = manifest.ok_or_else(|| Error::NotFound(reference.to_string()))?;
-    let layer = manifest.blobs().nth(1).ok_or_else(|| Error::EmptyBundle(reference.to_string()))?;
-    let bytes = client.blob(host, repository, layer, 0).await.map_err(Error::Client)?;
-    fetch::collect(bytes, MOST_TEXT).await
+    let name = reference.to_string();
+    let failed = |error| Error::Client(error).about(&name);
+    let manifest = client.manifest(host, repository, &reference.selector()).await.map_err(failed)?;
+    let manifest = manifest.ok_or_else(|| Error::NotFound(name.clone()))?;
+    let layer = manifest.blobs().nth(1).ok_or_else(|| Error::EmptyBundle(name.clone()))?;
+    let bytes = client.small_blob(host, repository, layer, MOST_TEXT).await.map_err(failed)?;
+    fetch::text(&name, &bytes)
 }
 
 /// Asks for every image's manifests, several images at once.
@@ -177,7 +187,7 @@ pub(super) async fn resolve(
     wants: &[Wanted],
     lock: Option<&Lock>,
     _store: &Store,
-) -> Result<Vec<Resolved>, Error> {
+) -> Result<(Vec<Resolved>, Vec<Error>), Error> {
     let resolving = wants.iter().map(|wanted| async move {
         let image = match wanted {
             Wanted::Image { kind, reference } => {
@@ -185,7 +195,8 @@ pub(super) async fn resolve(
                     let item = lock.items.iter().find(|item| item.source == reference.to_string())?;
                     Some(item.digest.clone())
                 });
-                Some(Walk::new(config, client, *kind, reference)?.run(locked).await?)
+                let walk = Walk::new(config, client, *kind, reference)?;
+                Some(walk.run(locked).await.map_err(|error| error.about(&reference.to_string()))?)
             }
             Wanted::Archive { format, path, image, reference } => {
                 let (format, path, image) = (*format, path.clone(), image.clone());
@@ -199,7 +210,7 @@ pub(super) async fn resolve(
         };
         Ok(Resolved { wanted: wanted.clone(), image })
     });
-    stream::iter(resolving).buffered(AT_ONCE).try_collect().await
+    sorted(stream::iter(resolving).buffered(AT_ONCE), config.keep_going, Vec::new()).await
 }
 
 /// An image from disk, under the name that the mirror file gives it.
@@ -214,6 +225,7 @@ fn on_disk(reference: &Reference, found: archive::Found) -> Result<ResolvedImage
         root: found.root,
         manifests: found.manifests,
         tags,
+        unavailable: BTreeSet::new(),
         slices: Some(found.blobs),
     })
 }
@@ -226,6 +238,8 @@ struct Walk<'a> {
     image: ResolvedImage,
     /// Manifests to be looked at.
     open: VecDeque<Manifest>,
+    /// Bytes of all manifests.
+    bytes: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -244,9 +258,10 @@ impl<'a> Walk<'a> {
             root: Digest::sha256(b""),
             manifests: BTreeMap::new(),
             tags: BTreeMap::new(),
+            unavailable: BTreeSet::new(),
             slices: None,
         };
-        Ok(Self { config, client, host, image, open: VecDeque::new() })
+        Ok(Self { config, client, host, image, open: VecDeque::new(), bytes: 0 })
     }
 
     async fn run(mut self, locked: Option<Digest>) -> Result<ResolvedImage, Error> {
@@ -260,8 +275,7 @@ impl<'a> Walk<'a> {
         if let Some(tag) = self.image.reference.tag() {
             self.image.tags.insert(tag.clone(), self.image.root.clone());
         }
-        self.image.manifests.insert(self.image.root.clone(), root.clone());
-        self.open.push_back(root);
+        self.take(self.image.root.clone(), root)?;
         while let Some(manifest) = self.open.pop_front() {
             self.children(&manifest).await?;
             if self.config.follow {
@@ -280,11 +294,41 @@ impl<'a> Walk<'a> {
         if self.image.manifests.contains_key(digest) {
             return Ok(());
         }
-        let missing = || Error::NotFound(format!("{}@{digest}", self.image.repository));
-        let manifest = self.manifest(&Selector::Digest(digest.clone())).await?.ok_or_else(missing)?;
-        self.image.manifests.insert(digest.clone(), manifest.clone());
-        self.open.push_back(manifest);
-        Ok(())
+        let (image, digest) = (self.image.reference.to_string(), digest.clone());
+        match self.manifest(&Selector::Digest(digest.clone())).await? {
+            Some(manifest) => self.take(digest, manifest),
+            None => Err(Error::Missing { image, digest }),
+        }
+    }
+
+    /// Adds something that is said about the image. What is listed and missing may be tolerated; what cannot be asked
+    /// never is.
+    async fn add_about(&mut self, digest: &Digest) -> Result<(), Error> {
+        match self.add(digest).await {
+            Err(Error::Missing { image, digest }) => match self.config.missing {
+                Missing::LeftOut => {
+                    self.image.unavailable.insert(digest);
+                    Ok(())
+                }
+                Missing::Refused => Err(Error::MissingReferrer { image, digest }),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// Takes a manifest, to be looked at. An index or a list of referrers may name any number of others.
+    fn take(&mut self, digest: Digest, manifest: Manifest) -> Result<(), Error> {
+        let size = manifest.bytes().len();
+        if self.image.manifests.insert(digest, manifest.clone()).is_none() {
+            self.bytes += size;
+            self.open.push_back(manifest);
+        }
+        let (limit, what) = match (self.image.manifests.len() > MOST_MANIFESTS, self.bytes > MOST_BYTES) {
+            (true, _) => (MOST_MANIFESTS, "manifests"),
+            (_, true) => (MOST_BYTES, "bytes of manifests"),
+            _ => return Ok(()),
+        };
+        Err(Error::TooMany { reference: self.image.reference.to_string(), limit, what })
     }
 
     async fn children(&mut self, manifest: &Manifest) -> Result<(), Error> {
@@ -299,7 +343,12 @@ impl<'a> Walk<'a> {
             });
         }
         for digest in chosen {
-            self.add(&digest).await?;
+            let child = index.manifests.iter().find(|child| child.digest == digest);
+            if child.is_some_and(is_about) {
+                self.add_about(&digest).await?
+            } else {
+                self.add(&digest).await?
+            }
         }
         Ok(())
     }
@@ -311,15 +360,13 @@ impl<'a> Walk<'a> {
             if let Some(manifest) = self.manifest(&Selector::Tag(tag.clone())).await? {
                 let digest = manifest.digest();
                 self.image.tags.insert(tag, digest.clone());
-                if self.image.manifests.insert(digest, manifest.clone()).is_none() {
-                    self.open.push_back(manifest);
-                }
+                self.take(digest, manifest)?;
             }
         }
         let repository = self.image.reference.repository();
         let referrers = self.client.referrers(self.host, repository, subject).await.map_err(Error::Client)?;
         for referrer in referrers {
-            self.add(&referrer.digest).await?;
+            self.add_about(&referrer.digest).await?;
         }
         Ok(())
     }

@@ -11,30 +11,35 @@ use crate::evidence::Place;
 use crate::evidence::upstream::refusals;
 use crate::lock::Lock;
 
-/// Looks at the signatures in the registry of everything that must be signed.
+/// Looks at the signatures in the registry of everything that must be signed; gives the failures with which the run goes
+/// on.
 ///
 /// # Errors
-/// [`Error::Unsigned`], or when a registry cannot be asked.
+/// [`Error::Unsigned`], or when a registry cannot be asked: the first, unless the run keeps going.
 pub(super) async fn verify(
     config: &MirrorConfig,
     client: &Client,
     resolved: &[Resolved],
-) -> Result<(), Error> {
+) -> Result<Vec<Error>, Error> {
+    let mut failed = Vec::new();
     for (reference, demand) in &config.demands {
         let images = resolved.iter().filter_map(|resolved| resolved.image.as_ref());
         for image in images.filter(|image| image.reference == *reference) {
             let (host, repository) = (reference.host().clone(), reference.repository().clone());
             let place = Place::Registry(client.clone(), host, repository);
             let name = ImageName::from(reference);
-            let found = refusals(&place, &image.root, &name, demand).await;
-            let failed =
-                |source| Error::Evidence { reference: reference.to_string(), source: Box::new(source) };
-            if let Some(why) = found.map_err(failed)? {
-                return Err(Error::Unsigned { reference: reference.to_string(), why });
+            let error = match refusals(&place, &image.root, &name, demand).await {
+                Ok(None) => continue,
+                Ok(Some(why)) => Error::Unsigned { reference: reference.to_string(), why },
+                Err(source) => Error::Evidence { reference: reference.to_string(), source: Box::new(source) },
+            };
+            if !config.keep_going {
+                return Err(error);
             }
+            failed.push(error);
         }
     }
-    Ok(())
+    Ok(failed)
 }
 
 /// Whether the store holds the signatures with which a lock that it satisfies meets the demands. If it does not,

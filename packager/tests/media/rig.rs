@@ -119,6 +119,7 @@ fn lock(manifest: &Manifest, blobs: Vec<LockedBlob>) -> Lock {
         version: 1,
         name: "small".into(),
         follow: true,
+        unavailable: std::collections::BTreeSet::new(),
         items: vec![LockedItem {
             kind: ItemKind::Image,
             source: "r.io/app:v1".into(),

@@ -1,8 +1,33 @@
 //! Why a registry's answer is none.
 
+use std::fmt;
+
 use http::StatusCode;
 use oci::Digest;
-use oci_client::errors::OciDistributionError;
+
+/// Where a request went, as messages name it. It has no secrets in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    /// The URL that was asked last, without user, password and query.
+    pub url: String,
+    /// The registry as it stands in references; none for a file.
+    pub host: Option<String>,
+    /// The proxy that the request went through.
+    pub proxy: Option<String>,
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.url)?;
+        if let Some(host) = &self.host {
+            write!(f, " (registry `{host}`)")?;
+        }
+        if let Some(proxy) = &self.proxy {
+            write!(f, " through the proxy `{proxy}`")?;
+        }
+        Ok(())
+    }
+}
 
 /// Every way in which a request to a registry can fail.
 #[derive(Debug, thiserror::Error)]
@@ -10,47 +35,73 @@ use oci_client::errors::OciDistributionError;
 pub enum Error {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
-    Tls(#[source] reqwest::Error),
-    /// A client for one host cannot be set up.
-    #[error("a client for `{host}` cannot be set up")]
-    Setup {
-        /// The host.
+    Tls(#[source] rustls::Error),
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Setup(#[source] reqwest::Error),
+    /// A file of certificates is unusable.
+    #[error("the certificate file for `{host}` is not usable: {why}")]
+    Authority {
+        /// The host that it was given for.
         host: String,
-        /// Why.
-        #[source]
-        source: OciDistributionError,
+        /// What is wrong with it.
+        why: &'static str,
     },
-    /// The registry could not be reached.
-    #[error("`{host}` gave no answer for `{repository}`")]
+    /// A proxy's address is unusable.
+    #[error("the proxy `{proxy}` is not usable: {why}")]
+    ProxyAddress {
+        /// The address, without its password.
+        proxy: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// There was no answer.
+    #[error("no answer from {at}")]
     Request {
-        /// The host as it stands in references.
-        host: String,
-        /// The repository.
-        repository: String,
+        /// Who was asked.
+        at: Box<At>,
         /// What happened.
         #[source]
         source: reqwest::Error,
     },
-    /// The registry answered, but not with what was asked for.
-    #[error("`{host}` refused `{repository}` with status {status}: {said}")]
+    /// The proxy could not be reached, or did not let the request through.
+    #[error("the proxy `{proxy}` did not connect to {at}")]
+    Proxy {
+        /// The proxy.
+        proxy: String,
+        /// Who was to be asked.
+        at: Box<At>,
+        /// What happened.
+        #[source]
+        source: Option<reqwest::Error>,
+    },
+    /// A redirect that is not followed.
+    #[error("{at} redirects to `{to}`: {why}")]
+    Redirect {
+        /// Who redirects.
+        at: Box<At>,
+        /// Where to.
+        to: String,
+        /// Why it is not followed.
+        why: &'static str,
+    },
+    /// The server answered, but not with what was asked for.
+    #[error("{at} answered with status {status}: {said}")]
     Refused {
-        /// The host as it stands in references.
-        host: String,
-        /// The repository.
-        repository: String,
+        /// Who answered.
+        at: Box<At>,
         /// The answer's status.
         status: StatusCode,
-        /// What the registry said.
+        /// What the server said.
         said: String,
     },
     /// The token service gave no token.
-    #[error("the token service of `{host}` gave no token")]
+    #[error("the token service {at} gave no token: {why}")]
     Token {
-        /// The host as it stands in references.
-        host: String,
+        /// The service.
+        at: Box<At>,
         /// Why.
-        #[source]
-        source: Box<OciDistributionError>,
+        why: String,
     },
     /// The registry broke the protocol.
     #[error("`{host}` broke the protocol: {what}")]
@@ -61,46 +112,100 @@ pub enum Error {
         what: &'static str,
     },
     /// What is to be pushed cannot be read.
-    #[error("what is to be pushed cannot be read")]
+    #[error("cannot read the content to push")]
     Source(#[source] std::io::Error),
     /// A download broke off.
-    #[error("the connection to `{host}` broke")]
+    #[error("the connection to {at} broke")]
     Broken {
-        /// The host.
-        host: String,
+        /// Who was sending.
+        at: Box<At>,
         /// How.
         #[source]
         source: reqwest::Error,
     },
-    /// A URL gave no file.
-    #[error("`{url}` gave no file")]
-    Url {
-        /// The URL.
-        url: String,
-        /// Why.
-        #[source]
-        source: reqwest::Error,
+    /// A body ended before its size.
+    #[error("{at} sent {found} of {expected} bytes")]
+    Short {
+        /// Who was sending.
+        at: Box<At>,
+        /// How many bytes should have come.
+        expected: u64,
+        /// How many came.
+        found: u64,
+    },
+    /// A body is too slow to end.
+    #[error("{at} sent fewer than {least} bytes in {seconds} seconds")]
+    Stalled {
+        /// Who was sending.
+        at: Box<At>,
+        /// How many bytes are the fewest.
+        least: u64,
+        /// In how much time.
+        seconds: u64,
+    },
+    /// A body is larger than it may be.
+    #[error("{at} sent more than {limit} bytes, which is the most that this may have")]
+    TooLong {
+        /// Who was sending.
+        at: Box<At>,
+        /// The most bytes.
+        limit: u64,
+    },
+    /// A listing is longer than it may be.
+    #[error("{at} lists more than {limit} {what}")]
+    TooMany {
+        /// Who lists.
+        at: Box<At>,
+        /// The most of them.
+        limit: usize,
+        /// What is listed.
+        what: &'static str,
     },
     /// The manifest is not valid.
-    #[error("the manifest of `{reference}` is not valid")]
+    #[error("the manifest of `{reference}` that {at} sent is not valid{}", page(html))]
     Manifest {
         /// What was asked for.
         reference: String,
+        /// Who sent it.
+        at: Box<At>,
+        /// Whether the answer calls itself a web page.
+        html: bool,
         /// Why.
         #[source]
         source: oci::Error,
     },
     /// The content is other than asked for.
-    #[error("the registry sent `{found}` for `{expected}`")]
+    #[error("{at} sent content with the digest `{found}` for `{reference}`, expected `{expected}`")]
     Digest {
         /// What was asked for.
+        reference: String,
+        /// Who sent it.
+        at: Box<At>,
+        /// The digest that was asked for or announced.
         expected: Digest,
         /// What came.
         found: Digest,
     },
     /// A referrers list is malformed.
-    #[error("the registry's list of referrers is malformed")]
+    #[error("the list of referrers that {at} sent is malformed{}", page(html))]
+    Referrers {
+        /// Who sent it.
+        at: Box<At>,
+        /// Whether the answer calls itself a web page.
+        html: bool,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// JSON cannot be written.
+    #[error("the index of referrers cannot be written")]
     Json(#[source] serde_json::Error),
+    /// A URL is none.
+    #[error("`{url}` is not a URL that can be fetched")]
+    NotUrl {
+        /// As given, without secrets.
+        url: String,
+    },
     /// Docker's configuration cannot be read.
     #[error("cannot read Docker's configuration `{path}`")]
     DockerConfig {
@@ -121,37 +226,119 @@ pub enum Error {
     },
 }
 
+/// What a web page instead of content most often is.
+pub(super) const fn page(html: &bool) -> &'static str {
+    if *html { "; it is an HTML page, most often the login page of a proxy or portal" } else { "" }
+}
+
+/// The classes of failures, by what can be done about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Something on this side is configured wrongly.
+    Configuration,
+    /// What came is not what it should be.
+    Content,
+    /// It is not there.
+    Missing,
+    /// A network or a server failed or refused.
+    Network,
+    /// Something else on this side failed.
+    Local,
+}
+
 impl Error {
-    /// Whether the same request may succeed a little later.
+    /// What class of failure it is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Authority { .. }
+            | Self::ProxyAddress { .. }
+            | Self::NotUrl { .. }
+            | Self::DockerConfig { .. }
+            | Self::Helper { .. } => Class::Configuration,
+            Self::TooLong { .. }
+            | Self::TooMany { .. }
+            | Self::Manifest { .. }
+            | Self::Digest { .. }
+            | Self::Referrers { .. } => Class::Content,
+            Self::Refused { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. } => Class::Missing,
+            Self::Request { .. }
+            | Self::Proxy { .. }
+            | Self::Redirect { .. }
+            | Self::Refused { .. }
+            | Self::Token { .. }
+            | Self::Protocol { .. }
+            | Self::Broken { .. }
+            | Self::Short { .. }
+            | Self::Stalled { .. } => Class::Network,
+            Self::Tls(_) | Self::Setup(_) | Self::Source(_) | Self::Json(_) => Class::Local,
+        }
+    }
+
+    /// Whether a body broke off, so that it is worth to ask for the rest. Requests without an answer were made again
+    /// already.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Broken { .. } | Self::Request { .. } => true,
-            Self::Refused { status, .. } => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
-            }
-            Self::Url { source, .. } => source
-                .status()
-                .is_none_or(|status| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS),
-            _ => false,
-        }
+        matches!(self, Self::Broken { .. } | Self::Short { .. } | Self::Stalled { .. })
+    }
+
+    /// Whether TLS failed, as by a certificate that is not accepted: it will fail a little later, too.
+    pub(super) fn is_tls(error: &reqwest::Error) -> bool {
+        tls(error).is_some()
     }
 
     /// What to do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }
-            | Self::Token { .. } => Some(
-                "log in with `docker login` or `podman login --compat-auth-file`, then run the command again",
+            Self::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, at, .. }
+                if at.host.is_some() =>
+            {
+                Some(LOG_IN)
+            }
+            Self::Token { .. } => Some(LOG_IN),
+            Self::Refused { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. } => {
+                Some("check the name and the digest: the server answers, but does not have it")
+            }
+            Self::Request { source, .. } if tls(source).is_some() => Some(match tls(source) {
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    "the server does not speak TLS: check the port; `plainHTTP: true` in `registries` of the mirror file speaks \
+                     plain HTTP"
+                }
+                _ => {
+                    "give the authority that signed the server's certificate, or the certificate itself, as PEM: `caFile` \
+                     of `registries` in the mirror file"
+                }
+            }),
+            Self::Proxy { .. } | Self::ProxyAddress { .. } => Some(
+                "check HTTPS_PROXY and HTTP_PROXY; NO_PROXY lists hosts that are reached without a proxy",
             ),
             Self::Request { .. } | Self::Refused { .. } => Some(
                 "check the host, the network and the `registries` of the mirror file, then run the command again",
             ),
-            Self::Broken { .. } | Self::Url { .. } => {
+            Self::Broken { .. } | Self::Short { .. } | Self::Stalled { .. } => {
                 Some("run the command again: it goes on where it stopped")
             }
+            Self::Redirect { .. } => Some("name the server that has the content, in the mirror file"),
+            Self::Authority { .. } => Some("give the authority's certificate as PEM"),
+            Self::Helper { .. } => Some("check `credHelpers` and `credsStore` in Docker's config.json"),
+            Self::Digest { .. } | Self::Manifest { .. } | Self::Referrers { .. } => Some(
+                "the server or something before it changes content: ask the registry's operator before you go on",
+            ),
             _ => None,
         }
+    }
+}
+
+const LOG_IN: &str = "log in with `docker login` or `podman login --compat-auth-file`, to the host that is asked, then run the command again";
+
+/// The TLS error in a chain of causes. An `io::Error` is not its content's own cause, so that is looked for in it.
+fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => tls(inner),
+        None => error.source().and_then(tls),
     }
 }

@@ -8,13 +8,13 @@ use futures::stream::BoxStream;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci::{Content, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag, media_type};
-use oci_client::RegistryOperation;
-use reqwest::{Body, Request, Response, Url};
+use reqwest::{Body, Request, Url};
 use serde_json::json;
 
 use super::error::Error;
 use super::transport::{Ask, Transport};
-use super::{Client, display};
+use super::wire::Answer;
+use super::{Client, display, stated_digest};
 
 /// How often an upload that broke is taken up again.
 const TRIES: u32 = 5;
@@ -46,22 +46,22 @@ impl Client {
         from: Option<&RepositoryName>,
         open: &Open<'_>,
     ) -> Result<Pushed, Error> {
-        let endpoint = self.endpoint(host).await?;
+        let endpoint = self.endpoint(host)?;
         let _permit = endpoint.permit().await;
         let there = ask(Method::HEAD, repository, format!("blobs/{}", blob.digest));
-        if endpoint.send(&there).await?.status() == StatusCode::OK {
+        if endpoint.send(&there).await?.response.status() == StatusCode::OK {
             return Ok(Pushed::Present);
         }
         let mount = from.map(|from| format!("?mount={}&from={}", blob.digest, endpoint.remote(from)));
         let start = ask(Method::POST, repository, format!("blobs/uploads/{}", mount.unwrap_or_default()));
-        let response = endpoint.send(&start).await?;
-        match response.status() {
+        let answer = endpoint.send(&start).await?;
+        match answer.response.status() {
             StatusCode::CREATED => return Ok(Pushed::Mounted),
             StatusCode::ACCEPTED => {}
-            _ => return Err(endpoint.refused(&start, response).await),
+            _ => return Err(endpoint.refused(answer).await),
         }
         let mut upload = Upload {
-            location: location(&endpoint, response.headers())?,
+            location: location(&endpoint, answer.response.headers())?,
             offset: 0,
             endpoint: &endpoint,
             ask: start,
@@ -70,7 +70,7 @@ impl Client {
         while upload.offset < blob.size {
             match upload.send(blob.size, open).await {
                 Ok(()) => {}
-                Err(error) if error.is_passing() && tries < TRIES => {
+                Err(error) if breaks_off(&error) && tries < TRIES => {
                     tries += 1;
                     tokio::time::sleep(std::time::Duration::from_millis(100 << tries)).await;
                     upload.find_offset().await?;
@@ -116,27 +116,24 @@ impl Client {
         manifest: &Manifest,
         digest: &Digest,
     ) -> Result<bool, Error> {
-        let endpoint = self.endpoint(host).await?;
+        let endpoint = self.endpoint(host)?;
         let _permit = endpoint.permit().await;
         let mut put = ask(Method::PUT, repository, format!("manifests/{selector}"));
         if let Ok(kind) = HeaderValue::from_str(manifest.media_type().as_str()) {
             put.headers.insert(CONTENT_TYPE, kind);
         }
         put.body = Some(manifest.bytes().clone());
-        let response = endpoint.send(&put).await?;
-        if response.status() != StatusCode::CREATED {
-            return Err(endpoint.refused(&put, response).await);
+        let answer = endpoint.send(&put).await?;
+        if answer.response.status() != StatusCode::CREATED {
+            return Err(endpoint.refused(answer).await);
         }
-        let stated = response
-            .headers()
-            .get("docker-content-digest")
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        if let Some(found) = stated
+        if let Some(found) = stated_digest(&answer)
             && found != *digest
         {
-            return Err(Error::Digest { expected: digest.clone(), found });
+            let (reference, at) = (display(host, repository, selector), Box::new(answer.at));
+            return Err(Error::Digest { reference, at, expected: digest.clone(), found });
         }
-        Ok(response.headers().contains_key("oci-subject"))
+        Ok(answer.response.headers().contains_key("oci-subject"))
     }
 
     async fn tag_referrer(
@@ -158,15 +155,26 @@ impl Client {
         entries.push(referrer);
         let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries });
         let bytes = serde_json::to_vec(&index).map_err(Error::Json)?;
-        let index = Manifest::parse(bytes.into(), None)
-            .map_err(|source| Error::Manifest { reference: display(host, repository, &selector), source })?;
+        let index = Manifest::parse(bytes.into(), None).map_err(|source| {
+            let endpoint =
+                self.endpoint(host).map(|endpoint| endpoint.wire.at(&endpoint.base, Some(host.as_str())));
+            endpoint.map_or_else(
+                |error| error,
+                |at| Error::Manifest {
+                    reference: display(host, repository, &selector),
+                    at: Box::new(at),
+                    html: false,
+                    source,
+                },
+            )
+        })?;
         let digest = index.digest();
         self.put_manifest(host, repository, &selector, &index, &digest).await.map(drop)
     }
 }
 
 fn ask(method: Method, repository: &RepositoryName, path: String) -> Ask<'_> {
-    Ask { method, operation: RegistryOperation::Push, ..Ask::get(repository, path) }
+    Ask { method, push: true, ..Ask::get(repository, path) }
 }
 
 /// An upload session.
@@ -192,8 +200,8 @@ impl Upload<'_> {
             }
         }
         let body = Body::wrap_stream(open(self.offset).map_err(Error::Source)?);
-        let response = self.endpoint.send_once(request, &self.ask, Some(body)).await?;
-        self.accept(response, StatusCode::ACCEPTED).await?;
+        let answer = self.endpoint.send_once(request, &self.ask, Some(body)).await?;
+        self.accept(answer, StatusCode::ACCEPTED).await?;
         self.offset = size;
         Ok(())
     }
@@ -201,15 +209,16 @@ impl Upload<'_> {
     /// Asks where the session ends.
     async fn find_offset(&mut self) -> Result<(), Error> {
         let request = Request::new(Method::GET, self.location.clone());
-        let response = self.endpoint.send_once(request, &self.ask, None).await?;
-        let range = response
+        let answer = self.endpoint.send_once(request, &self.ask, None).await?;
+        let range = answer
+            .response
             .headers()
             .get(RANGE)
             .and_then(|range| range.to_str().ok()?.rsplit_once('-')?.1.parse().ok());
         // `0-0` is both the empty session's range and that of one byte: then from the start again would be refused,
         // so the byte is taken as there only if the registry says more.
         self.offset = range.map_or(0, |last: u64| if last == 0 { 0 } else { last + 1 });
-        self.accept(response, StatusCode::NO_CONTENT).await
+        self.accept(answer, StatusCode::NO_CONTENT).await
     }
 
     async fn finish(mut self, digest: &Digest) -> Result<(), Error> {
@@ -217,16 +226,17 @@ impl Upload<'_> {
         target.query_pairs_mut().append_pair("digest", &digest.to_string());
         let mut request = Request::new(Method::PUT, target);
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let response = self.endpoint.send_once(request, &self.ask, None).await?;
-        self.accept(response, StatusCode::CREATED).await
+        let answer = self.endpoint.send_once(request, &self.ask, None).await?;
+        self.accept(answer, StatusCode::CREATED).await
     }
 
-    async fn accept(&mut self, response: Response, status: StatusCode) -> Result<(), Error> {
-        if response.status() != status {
-            return Err(self.endpoint.refused(&self.ask, response).await);
+    async fn accept(&mut self, answer: Answer, status: StatusCode) -> Result<(), Error> {
+        if answer.response.status() != status {
+            return Err(self.endpoint.refused(answer).await);
         }
-        if status != StatusCode::CREATED && response.headers().contains_key(LOCATION) {
-            self.location = location(self.endpoint, response.headers())?;
+        let headers = answer.response.headers();
+        if status != StatusCode::CREATED && headers.contains_key(LOCATION) {
+            self.location = location(self.endpoint, headers)?;
         }
         Ok(())
     }
@@ -234,9 +244,16 @@ impl Upload<'_> {
 
 /// Where an upload goes on: an absolute URL, or a path on the same endpoint.
 fn location(endpoint: &Transport, headers: &HeaderMap) -> Result<Url, Error> {
-    let broken =
-        || Error::Protocol { host: endpoint.host.to_string(), what: "no usable location of an upload" };
-    let text = headers.get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(broken)?;
-    let base = Url::parse(&endpoint.url("/")).map_err(|_| broken())?;
-    base.join(text).map_err(|_| broken())
+    let text = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let found = text.and_then(|text| endpoint.location(text));
+    found.ok_or_else(|| endpoint.protocol("no usable location of an upload"))
+}
+
+/// Whether an upload may go on where the registry says that it ended.
+fn breaks_off(error: &Error) -> bool {
+    match error {
+        Error::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+        Error::Request { source, .. } => !Error::is_tls(source),
+        error => error.is_passing(),
+    }
 }

@@ -13,10 +13,10 @@ use registry::client::Error;
 
 use crate::round_trip::client;
 
-const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
+pub(crate) const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
 /// A server that answers by a function of the path and of how many requests came before.
-async fn server(
+pub(crate) async fn server(
     answer: impl Fn(&Request, usize) -> Response + Clone + Send + Sync + 'static,
 ) -> RegistryHost {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,7 +39,7 @@ async fn server(
     address.parse().unwrap()
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Response {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Response {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);
@@ -47,7 +47,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Response
     response.body(Body::from(body)).unwrap()
 }
 
-fn place() -> (RepositoryName, Selector) {
+pub(crate) fn place() -> (RepositoryName, Selector) {
     ("a/b".parse().unwrap(), Selector::Tag("v1".parse().unwrap()))
 }
 

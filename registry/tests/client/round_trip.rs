@@ -13,9 +13,15 @@ use serde_json::json;
 use store::Store;
 
 pub(crate) fn client(host: &RegistryHost) -> Client {
+    Client::new(config(host)).unwrap()
+}
+
+/// A client that speaks plain HTTP to a host, and does not wait long before another try.
+pub(crate) fn config(host: &RegistryHost) -> ClientConfig {
     let rule =
         HostRule { host: host.clone(), endpoint: host.clone(), prefix: None, plain_http: true, ca_pem: None };
-    Client::new(ClientConfig { hosts: vec![rule], ..ClientConfig::default() }).unwrap()
+    let pause = std::time::Duration::from_millis(5);
+    ClientConfig { hosts: vec![rule], pause, ..ClientConfig::default() }
 }
 
 async fn airlock(folder: &std::path::Path) -> RegistryHost {

@@ -21,7 +21,7 @@ use super::reach::{Answer, Change, MANAGER, connect, told};
 use super::show::{active_bundle, listed, settings as settings_of};
 use super::target::Target;
 use crate::cli::{ChartsArg, OnePackage, PackageCommand, RollbackPackage};
-use crate::commands::image::docker_config;
+use crate::commands::image::{docker_config, proxies};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
@@ -106,7 +106,13 @@ fn registry(charts: &ChartsArg) -> anyhow::Result<Registry> {
     // A person waits: a registry that is silent for half a minute is not there.
     let idle = std::time::Duration::from_secs(30);
     let hosts = rule.into_iter().collect();
-    let config = ClientConfig { hosts, docker_config: docker_config(), idle, ..ClientConfig::default() };
+    let config = ClientConfig {
+        hosts,
+        docker_config: docker_config(),
+        idle,
+        proxies: proxies(),
+        ..ClientConfig::default()
+    };
     Ok(Registry::new(config).map_err(packager::evidence::Error::Client)?)
 }
 

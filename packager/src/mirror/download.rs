@@ -1,0 +1,230 @@
+//! One blob from where it is into the store. What breaks off goes on where it broke; what is not what its digest says
+//! is dropped and fetched anew, whether it came now or in an earlier run.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::StreamExt as _;
+use registry::client::Client;
+use store::{PartialBlob, Store};
+
+use super::plan::{Download, Origin};
+use super::{Error, fetch};
+use crate::reporter::Reporter;
+use crate::source::archive::Slice;
+
+/// Bytes cross to the store in batches of this size.
+const BATCH: usize = 512 * 1024;
+/// How often a download that broke and brought little is taken up again.
+const TRIES: u32 = 6;
+/// With so many more bytes, a download that broke counts as one that makes progress.
+const PROGRESS: u64 = 1 << 20;
+/// How often content that is not what its digest says is fetched anew.
+const ANEW: u32 = 2;
+
+/// Who sent the bytes, for messages.
+struct Sender {
+    name: String,
+    html: bool,
+    encoding: Option<String>,
+}
+
+/// What was done so far.
+struct Attempts {
+    failures: u32,
+    anew: u32,
+    /// Where the last failure was.
+    at: u64,
+    /// What the reporter was told of.
+    counted: u64,
+}
+
+/// Fetches a blob and makes it durable; gives its size.
+///
+/// # Errors
+/// [`Error::Fetch`] or [`Error::Content`], when trying again did not help.
+pub(super) async fn download(
+    download: &Download,
+    client: &Client,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<u64, Error> {
+    let (digest, target) = (download.blob.digest.clone(), store.clone());
+    let mut partial = fetch::blocking(move || Ok(target.partial(&digest)?)).await?;
+    let mut attempts = Attempts { failures: 0, anew: 0, at: 0, counted: 0 };
+    // What an earlier run left may be all there is, or wrong.
+    if size(download).is_some_and(|size| partial.len() >= size) && !is_right(download, &partial) {
+        partial.truncate()?;
+    }
+    loop {
+        attempts.tell(&partial, reporter);
+        if size(download).is_some() && is_right(download, &partial) {
+            break;
+        }
+        match transfer(download, client, &mut partial).await {
+            Ok(_) if is_right(download, &partial) => break,
+            Ok(sender) => {
+                let error = wrong(download, &partial, &sender);
+                partial.truncate()?;
+                if sender.html || attempts.anew >= ANEW || matches!(download.origin, Origin::Slice(_)) {
+                    return Err(error);
+                }
+                attempts.anew += 1;
+                reporter.warn(&format!("{error}; fetching it anew"));
+            }
+            Err(Error::Client(error)) => attempts.again(download, &partial, error, reporter).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    let (size, counted) = (partial.len(), attempts.counted);
+    fetch::blocking(move || Ok(partial.publish()?)).await?;
+    reporter.advance(size.saturating_sub(counted));
+    Ok(size)
+}
+
+impl Attempts {
+    fn tell(&mut self, partial: &PartialBlob, reporter: &dyn Reporter) {
+        reporter.advance(partial.len().saturating_sub(self.counted));
+        self.counted = self.counted.max(partial.len());
+    }
+
+    /// Waits before the next try, unless there is to be none.
+    async fn again(
+        &mut self,
+        download: &Download,
+        partial: &PartialBlob,
+        error: registry::client::Error,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
+        if let registry::client::Error::Short { at, .. } = &error
+            && partial.digest() == download.blob.digest
+        {
+            // All that the digest stands for is there: it is the size that is wrong.
+            let sender = Sender { name: at.to_string(), html: false, encoding: None };
+            return Err(wrong(download, partial, &sender));
+        }
+        if partial.len() >= self.at.saturating_add(PROGRESS) {
+            self.failures = 0;
+        }
+        if !error.is_passing() || self.failures >= TRIES {
+            return Err(Error::Fetch { item: named(download), source: error });
+        }
+        self.failures += 1;
+        self.at = partial.len();
+        reporter.warn(&format!("{}: {error}; trying again", download.name));
+        tokio::time::sleep(Duration::from_millis(250 << self.failures)).await;
+        Ok(())
+    }
+}
+
+/// A blob's size, which binds as its digest does; none of a file, which only its checksum tells.
+fn size(download: &Download) -> Option<u64> {
+    match download.origin {
+        Origin::Url(_) => None,
+        Origin::Registry(..) | Origin::Slice(_) => Some(download.blob.size),
+    }
+}
+
+fn is_right(download: &Download, partial: &PartialBlob) -> bool {
+    size(download).is_none_or(|size| size == partial.len()) && partial.digest() == download.blob.digest
+}
+
+fn named(download: &Download) -> String {
+    match download.origin {
+        Origin::Url(_) => download.name.clone(),
+        Origin::Registry(..) | Origin::Slice(_) => {
+            format!("{}, blob {}", download.name, download.blob.digest)
+        }
+    }
+}
+
+fn wrong(download: &Download, partial: &PartialBlob, sender: &Sender) -> Error {
+    let rule = match size(download) {
+        Some(size) if size != partial.len() => format!("its size must be {size} bytes"),
+        _ if sender.html => {
+            "the server sent an HTML page, most often a login or error page instead of the file".to_owned()
+        }
+        _ => match &sender.encoding {
+            Some(encoding) => format!("the server says that it applied the encoding `{encoding}`"),
+            None => "the bytes must hash to their digest".to_owned(),
+        },
+    };
+    Error::Content {
+        item: named(download),
+        from: sender.name.clone(),
+        size: partial.len(),
+        found: partial.digest(),
+        expected: download.blob.digest.clone(),
+        rule,
+    }
+}
+
+/// One try: from where the file ends to the end of the stream. What came stays, whatever happens.
+async fn transfer(download: &Download, client: &Client, partial: &mut PartialBlob) -> Result<Sender, Error> {
+    let from = partial.len();
+    let bytes = match &download.origin {
+        Origin::Registry(host, repository) => client.blob(host, repository, &download.blob, from).await,
+        Origin::Url(url) => client.file(url, from).await,
+        Origin::Slice(slice) => return copy(slice, partial),
+    };
+    let mut bytes = bytes.map_err(Error::Client)?;
+    let (name, html, encoding) = (bytes.at.to_string(), bytes.html, bytes.encoding.take());
+    let sender = Sender { name, html: html && !is_page(&download.name), encoding };
+    if bytes.start != from {
+        partial.truncate()?;
+    }
+    let mut batch: Vec<Bytes> = Vec::new();
+    let mut held = 0;
+    loop {
+        let next = bytes.stream.next().await;
+        let ended = !matches!(next, Some(Ok(_)));
+        if let Some(Ok(bytes)) = &next {
+            held += bytes.len();
+            batch.push(bytes.clone());
+        }
+        if ended || held >= BATCH {
+            held = 0;
+            write(partial, std::mem::take(&mut batch))?;
+        }
+        match next {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(Error::Client(error)),
+            None => return Ok(sender),
+        }
+    }
+}
+
+/// Whether a file is a web page by its name.
+fn is_page(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.ends_with(".html") || name.ends_with(".htm")
+}
+
+/// The one place where the mirror's downloads block: a batch at a time, beside the other tasks' threads.
+fn write(partial: &mut PartialBlob, batch: Vec<Bytes>) -> Result<(), Error> {
+    tokio::task::block_in_place(|| {
+        for bytes in batch {
+            partial.write(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+fn copy(slice: &Slice, partial: &mut PartialBlob) -> Result<Sender, Error> {
+    let name = slice.path.display().to_string();
+    let failed = |source| Error::File { path: name.clone(), source };
+    tokio::task::block_in_place(|| {
+        partial.truncate()?;
+        let mut file = slice.open().map_err(failed)?;
+        let mut buffer = vec![0; BATCH];
+        loop {
+            match file.read(&mut buffer).map_err(failed)? {
+                0 => break,
+                count => partial.write(&buffer[..count])?,
+            }
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(Sender { name: format!("`{name}`"), html: false, encoding: None })
+}

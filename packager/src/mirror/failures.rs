@@ -1,0 +1,77 @@
+//! One failure or all of them: whether a run stops at the first.
+
+use futures::stream::{Stream, StreamExt as _};
+
+use super::Error;
+
+/// All results in order. Without `keep_going` the first failure ends the work; with it the rest is done, and then all
+/// failures are told together, those before included.
+///
+/// # Errors
+/// The first failure, or all of them.
+pub(super) async fn all_of<T>(
+    results: impl Stream<Item = Result<T, Error>>,
+    keep_going: bool,
+    before: Vec<Error>,
+) -> Result<Vec<T>, Error> {
+    let (done, failed) = sorted(results, keep_going, before).await?;
+    if failed.is_empty() { Ok(done) } else { Err(Error::of(failed)) }
+}
+
+/// What succeeded and, with `keep_going`, what failed.
+///
+/// # Errors
+/// Without `keep_going`, the first failure.
+pub(super) async fn sorted<T>(
+    results: impl Stream<Item = Result<T, Error>>,
+    keep_going: bool,
+    before: Vec<Error>,
+) -> Result<(Vec<T>, Vec<Error>), Error> {
+    let mut results = std::pin::pin!(results);
+    let (mut done, mut failed) = (Vec::new(), before);
+    while let Some(result) = results.next().await {
+        match result {
+            Ok(value) => done.push(value),
+            Err(error) if keep_going => failed.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((done, failed))
+}
+
+impl Error {
+    /// One error of several.
+    pub(super) fn of(mut failed: Vec<Self>) -> Self {
+        match (failed.len(), failed.pop()) {
+            (1, Some(only)) => only,
+            (_, last) => {
+                failed.extend(last);
+                Self::Several(failed)
+            }
+        }
+    }
+
+    /// The same with the name of the item that it is about, where the error does not name it itself.
+    pub(super) fn about(self, item: &str) -> Self {
+        match self {
+            Self::Client(source) => Self::Fetch { item: item.to_owned(), source },
+            other => other,
+        }
+    }
+
+    /// What went wrong and why, in one line.
+    fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// Failures as a list.
+pub(super) fn list(failed: &[Error]) -> String {
+    failed.iter().map(|error| format!("\n- {}", error.in_one_line())).collect()
+}

@@ -1,0 +1,333 @@
+//! The one way out for all requests, of registries, token services and files alike: one TLS configuration, the
+//! proxies, redirects, and another try after a fault that may pass.
+//!
+//! Credentials belong to the origin (scheme, host and port) of the URL that was asked for. A redirect to another
+//! origin loses them, and none leads from HTTPS to plain HTTP.
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::{Request, Response, Url};
+
+use super::config::ClientConfig;
+use super::error::{At, Error};
+use super::proxy::Proxies;
+use super::shown::shown;
+use super::tls::Trust;
+
+/// The longest wait that a server may ask for.
+const LONGEST: Duration = Duration::from_mins(2);
+const MOST_REDIRECTS: usize = 10;
+
+/// All connections of a client.
+pub(super) struct Wire {
+    /// Made when needed: reading the system's authorities takes a while.
+    http: OnceLock<reqwest::Client>,
+    trust: Trust,
+    proxies: Proxies,
+    pub(super) idle: Duration,
+    pub(super) least: u64,
+    pub(super) tries: u32,
+    pause: Duration,
+}
+
+/// What to ask.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// For the URL's origin alone.
+    pub(super) authorization: Option<HeaderValue>,
+    /// A small body that can be sent again.
+    pub(super) body: Option<Bytes>,
+    /// The registry that this is about, for messages.
+    pub(super) host: Option<String>,
+    /// Whether it may be made twice, whatever its method.
+    pub(super) repeats: bool,
+}
+
+/// An answer and who gave it.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Where it came from in the end.
+    pub(super) url: Url,
+    pub(super) at: At,
+}
+
+impl Call {
+    /// A reading request. User and password in the URL become its authorization, so that they obey its rule.
+    pub(super) fn get(mut url: Url) -> Self {
+        let authorization = basic_of(&url);
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let (method, headers) = (Method::GET, HeaderMap::new());
+        Self { method, url, headers, authorization, body: None, host: None, repeats: false }
+    }
+
+    /// Whether it may be made twice without harm (RFC 9110, 9.2.2).
+    fn is_idempotent(&self) -> bool {
+        self.repeats || matches!(self.method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
+    }
+}
+
+fn basic_of(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let text = |part: &str| percent_decode(part);
+    basic(&text(url.username()), &text(url.password().unwrap_or_default()))
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        match (first, pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The value of `Authorization` for a user and password; it is never printed.
+pub(super) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+    use base64::Engine as _;
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    secret(&format!("Basic {pair}"))
+}
+
+/// A header value that is never printed.
+pub(super) fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl Wire {
+    pub(super) fn new(config: &ClientConfig) -> Result<Self, Error> {
+        Ok(Self {
+            http: OnceLock::new(),
+            trust: Trust::new(&config.hosts)?,
+            proxies: Proxies::new(&config.proxies)?,
+            idle: config.idle,
+            least: config.least,
+            tries: config.tries,
+            pause: config.pause,
+        })
+    }
+
+    fn http(&self) -> Result<&reqwest::Client, Error> {
+        if let Some(known) = self.http.get() {
+            return Ok(known);
+        }
+        let ring = || std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let provider = rustls::crypto::CryptoProvider::get_default().map_or_else(ring, std::sync::Arc::clone);
+        let proxies = self.proxies.clone();
+        let made = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.trust.config(&provider).map_err(Error::Tls)?)
+            .no_proxy()
+            .proxy(reqwest::Proxy::custom(move |url| proxies.of(url).cloned()))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .read_timeout(self.idle)
+            .connect_timeout(self.idle)
+            .build()
+            .map_err(|error| Error::Setup(error.without_url()))?;
+        Ok(self.http.get_or_init(|| made))
+    }
+
+    /// Sends a request until there is an answer other than "later", or no more tries.
+    pub(super) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+        let mut tries = 0;
+        loop {
+            let outcome = self.once(call).await;
+            let wait = match &outcome {
+                Ok(answer) if is_busy(answer.response.status(), call.is_idempotent()) => {
+                    retry_after(answer.response.headers(), SystemTime::now())
+                }
+                Err(error) if may_pass(error, call.is_idempotent()) => None,
+                _ => return outcome,
+            };
+            if tries >= self.tries {
+                return outcome;
+            }
+            tries += 1;
+            let wait = wait.unwrap_or_else(|| self.backoff(tries)).min(LONGEST);
+            let url = shown(&call.url);
+            tracing::info!(url, tries, wait_ms = wait.as_millis(), "the request is made again");
+            drop(outcome);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The wait before a try.
+    pub(super) fn backoff(&self, tries: u32) -> Duration {
+        self.pause.saturating_mul(1 << tries.saturating_sub(1).min(6))
+    }
+
+    /// One request, and those that it is redirected to.
+    pub(super) async fn once(&self, call: &Call) -> Result<Answer, Error> {
+        let mut url = call.url.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let mut request = Request::new(call.method.clone(), url.clone());
+            *request.headers_mut() = call.headers.clone();
+            if let Some(value) = &call.authorization
+                && url.origin() == call.url.origin()
+            {
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
+            }
+            *request.body_mut() = call.body.clone().map(Into::into);
+            let answer = self.execute(request, call.host.as_deref()).await?;
+            match redirect(call, &answer)? {
+                None => return Ok(answer),
+                Some(next) => url = next,
+            }
+        }
+        let to = shown(&url);
+        Err(Error::Redirect {
+            at: Box::new(self.at(&call.url, call.host.as_deref())),
+            to,
+            why: "too many redirects",
+        })
+    }
+
+    /// One request and its answer, whatever that is.
+    pub(super) async fn execute(&self, request: Request, host: Option<&str>) -> Result<Answer, Error> {
+        let url = request.url().clone();
+        let at = self.at(&url, host);
+        match self.http()?.execute(request).await {
+            Ok(response) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                let proxy = at.proxy.clone().unwrap_or_else(|| at.url.clone());
+                Err(Error::Proxy { proxy, at: Box::new(at), source: None })
+            }
+            Ok(response) => Ok(Answer { response, url, at }),
+            Err(source) => Err(failed(at, source.without_url())),
+        }
+    }
+
+    pub(super) fn at(&self, url: &Url, host: Option<&str>) -> At {
+        At { url: shown(url), host: host.map(str::to_owned), proxy: self.proxies.name(url) }
+    }
+}
+
+/// A connection that was not made is the proxy's fault where there is one, unless the certificate is refused: that is
+/// the server's, whom the proxy has connected.
+fn failed(at: At, source: reqwest::Error) -> Error {
+    match &at.proxy {
+        Some(proxy) if source.is_connect() && !Error::is_tls(&source) => {
+            Error::Proxy { proxy: proxy.clone(), at: Box::new(at), source: Some(source) }
+        }
+        _ => Error::Request { at: Box::new(at), source },
+    }
+}
+
+/// Where an answer leads, if it leads anywhere.
+fn redirect(call: &Call, answer: &Answer) -> Result<Option<Url>, Error> {
+    let reads = matches!(call.method, Method::GET | Method::HEAD);
+    match answer.response.status().as_u16() {
+        301..=303 if reads => {}
+        307 | 308 => {}
+        _ => return Ok(None),
+    }
+    let target = answer.response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let Some(mut target) = target.and_then(|text| answer.url.join(text).ok()) else { return Ok(None) };
+    // What another server says is no password of ours.
+    let _ = target.set_username("");
+    let _ = target.set_password(None);
+    let refused = |why| Err(Error::Redirect { at: Box::new(answer.at.clone()), to: shown(&target), why });
+    if leaves_tls(&answer.url, &target) {
+        return refused("a redirect from HTTPS to plain HTTP is not followed");
+    }
+    if !matches!(target.scheme(), "http" | "https") {
+        return refused("only `http` and `https` are followed");
+    }
+    if call.body.is_some() && target.origin() != call.url.origin() {
+        return refused("content is not sent to another server than it is meant for");
+    }
+    Ok(Some(target))
+}
+
+/// Whether what was encrypted would go on in clear.
+pub(super) fn leaves_tls(from: &Url, to: &Url) -> bool {
+    from.scheme() == "https" && to.scheme() != "https"
+}
+
+/// Whether an answer means "later".
+fn is_busy(status: StatusCode, idempotent: bool) -> bool {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => true,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::INTERNAL_SERVER_ERROR => idempotent,
+        _ => false,
+    }
+}
+
+/// Whether a failure may pass. A certificate, and a server without TLS, stay as they are.
+fn may_pass(error: &Error, idempotent: bool) -> bool {
+    match error {
+        Error::Request { source, .. } | Error::Proxy { source: Some(source), .. } => {
+            !Error::is_tls(source) && !source.is_builder() && (idempotent || source.is_connect())
+        }
+        _ => false,
+    }
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_told_in_seconds_or_as_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        for (text, seconds) in [
+            ("7", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:30 GMT", Some(0)),
+            ("soon", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_never_leads_from_tls_to_plain_http() {
+        let leaves = |from: &str, to: &str| leaves_tls(&from.parse().unwrap(), &to.parse().unwrap());
+        assert!(leaves("https://a.example/x", "http://a.example/x"));
+        assert!(!leaves("https://a.example/x", "https://b.example/x"));
+        assert!(!leaves("http://127.0.0.1:5000/x", "http://127.0.0.1:5001/x"));
+        assert!(!leaves("http://a.example/x", "https://a.example/x"));
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_decoded_and_not_printed() {
+        let call = Call::get("https://us%40er:p%3aw@a.example/x".parse().unwrap());
+        let value = call.authorization.unwrap();
+        assert!(value.is_sensitive() && value == basic("us@er", "p:w").unwrap());
+        assert_eq!(call.url.as_str(), "https://a.example/x");
+    }
+}
