@@ -13,6 +13,11 @@ pub(super) struct Heads {
     begun: bool,
     length: bool,
     encoding: bool,
+    /// What the length says, and how much of a body that came with its head is still to be passed over.
+    said: u64,
+    body: u64,
+    /// A body without a length came with its head: nothing is looked at until it ends.
+    unknown: bool,
     /// Some head had both.
     found: bool,
     /// It is HTTP/2, of which nothing is looked at.
@@ -28,25 +33,35 @@ impl Heads {
     /// Takes what arrived where a head is due; says whether some head had both fields.
     pub(super) fn look(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes {
-            if self.other {
+            if self.other || self.unknown {
                 break;
+            }
+            if self.body > 0 {
+                self.body -= 1;
+                continue;
             }
             self.take(*byte);
         }
         self.found
     }
 
-    /// A request was read: its body is not looked at.
+    /// A request was read: what comes now is its body, and then another head.
     pub(super) fn end(&mut self) {
         let Self { found, other, .. } = *self;
         *self = Self { found, other, ..Self::default() };
+    }
+
+    fn end_head(&mut self) {
+        let (body, unknown) = (if self.length { self.said } else { 0 }, self.encoding);
+        self.end();
+        (self.body, self.unknown) = (body, unknown);
     }
 
     fn take(&mut self, byte: u8) {
         match byte {
             b'\n' => {
                 if self.begun && !self.in_value && self.name.is_empty() {
-                    return self.end();
+                    return self.end_head();
                 }
                 self.in_value = false;
                 self.name.clear();
@@ -58,6 +73,9 @@ impl Heads {
                 self.encoding |= name == b"transfer-encoding";
                 self.found |= self.length && self.encoding;
                 self.in_value = true;
+            }
+            b'0'..=b'9' if self.in_value && self.name.trim_ascii() == b"content-length" => {
+                self.said = self.said.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
             }
             _ if self.in_value => {}
             _ => {
