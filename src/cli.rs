@@ -1,5 +1,6 @@
 //! What can be typed. Declarations only; nothing here does anything.
 
+mod address;
 mod audit;
 mod audit_report;
 mod chart;

@@ -10,12 +10,12 @@ use audit::Kind;
 use clap::Parser as _;
 use oci::{RegistryHost, Selector};
 use registry::client::{Client, ClientConfig, HostRule};
-use registry::server::{Auth, Limits, Observer, ServerConfig, serve};
+use registry::server::{Auth, Limits, Observer, Proxies, ServerConfig, serve};
 
 use crate::cli::{Cli, Command, Quickstart};
 use crate::commands::serve::{ended, listen_near, write_address};
 use crate::commands::{import, keys, mirror, pack, quoted, verify};
-use crate::failure::Status;
+use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Witness};
 use crate::printer::Printer;
 
@@ -23,6 +23,11 @@ use crate::printer::Printer;
 const HOST: &str = "registry.example";
 
 pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    if !settings.listen.ip().is_loopback() {
+        let message =
+            format!("`{}` can be reached by others, who could push without a password", settings.listen);
+        return Err(Usage { message, hint: "listen on localhost; `airlock serve` serves others" }.into());
+    }
     let dir = &settings.dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     printer.say("1. make a small upstream: this program as an image, a Helm chart, a file");
@@ -36,6 +41,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         limits: Limits::default(),
         observer: None,
         gate: None,
+        proxies: Proxies::default(),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
@@ -59,6 +65,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         limits: Limits::default(),
         observer: work.journal()?.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>),
         gate: None,
+        proxies: Proxies::default(),
     };
     work.done()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -3,11 +3,12 @@
 //!
 //! - `server`: sockets; `certificate`: when the serving certificate is replaced; `keeper`: that the API server trusts
 //!   it, and that the webhook configurations stay; `configuration`: what those say
-//! - `review`: the API server's question and our answer
+//! - `body`: the bytes of a question, within a budget; `review`: the API server's question and our answer
 //! - `packages`: EKS Anywhere's three webhooks; `verify`: the two for images; `policy_check`: the one for policies
 //! - `watched`: what is known of the cluster; `policies`: trust policies as they are used; `verdicts`: what is known
 //!   of images; `remembered`: the same between two runs, signed
 
+mod body;
 mod certificate;
 mod configuration;
 mod keeper;
@@ -28,9 +29,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt as _;
@@ -40,7 +40,7 @@ pub use configuration::{NAME, Reach, configurations};
 pub use metrics::Metrics;
 
 use self::configuration::Paths;
-use self::review::{Answer, MOST_BYTES, Request};
+use self::review::{Answer, Request};
 use self::verify::Judge;
 use self::watched::Watched;
 use crate::Result;
@@ -97,17 +97,19 @@ fn router(webhooks: Webhooks) -> Router {
     let paths =
         [Paths::CONTROLLER, Paths::BUNDLE, Paths::PACKAGE, Paths::POLICY, Paths::MUTATE, Paths::VERIFY];
     let router = paths.into_iter().fold(Router::new(), |router, path| router.route(path, post(answer)));
-    router.layer(DefaultBodyLimit::max(MOST_BYTES)).with_state(webhooks)
+    router.with_state(webhooks)
 }
 
-async fn answer(State(webhooks): State<Webhooks>, version: Version, uri: Uri, body: Bytes) -> Response {
-    let begun = Instant::now();
-    let request = match Request::read(&body) {
-        Ok(request) => request,
-        Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
+async fn answer(State(webhooks): State<Webhooks>, asked: axum::extract::Request) -> Response {
+    let (begun, version, path) = (Instant::now(), asked.version(), asked.uri().path().to_owned());
+    // Until it is answered, it counts as held in memory.
+    let (request, _held) = match tokio::time::timeout(DEADLINE, body::read(asked)).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(refused)) => return refused.into_response(),
+        Err(_) => return (StatusCode::SERVICE_UNAVAILABLE, "the request took too long").into_response(),
     };
-    drop(body);
-    let (webhook, answer) = webhooks.decide(uri.path(), &request).await;
+    let left = DEADLINE.saturating_sub(begun.elapsed());
+    let (webhook, answer) = webhooks.decide(&path, &request, left).await;
     webhooks.metrics.decided(webhook, answer.word(), begun.elapsed());
     let review = answer.write(&request.uid).to_string();
     let mut response = ([(header::CONTENT_TYPE, "application/json")], review).into_response();
@@ -120,7 +122,7 @@ async fn answer(State(webhooks): State<Webhooks>, version: Version, uri: Uri, bo
 }
 
 impl Webhooks {
-    async fn decide(&self, path: &str, request: &Request) -> (&'static str, Answer) {
+    async fn decide(&self, path: &str, request: &Request, left: Duration) -> (&'static str, Answer) {
         let Self { context, watched, judge, .. } = self;
         // The configurations ask for no other operations; what is deleted needs no judgement.
         if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") {
@@ -141,6 +143,6 @@ impl Webhooks {
         };
         let late =
             || ("late", Answer::denied(500, format!("it was not decided within {} s", DEADLINE.as_secs())));
-        tokio::time::timeout(DEADLINE, decided).await.unwrap_or_else(|_| late())
+        tokio::time::timeout(left, decided).await.unwrap_or_else(|_| late())
     }
 }

@@ -31,6 +31,9 @@ pub enum Error {
         /// Whose password it is.
         user: String,
     },
+    /// A range of addresses is malformed.
+    #[error("`{0}` is not an address or a range of addresses")]
+    Cidr(String),
 }
 
 impl Error {
@@ -42,6 +45,7 @@ impl Error {
                 Some("make the line anew with `htpasswd -nB USER`")
             }
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
+            Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
             Self::Accept(_) => None,
         }
     }

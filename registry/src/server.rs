@@ -7,23 +7,26 @@
 mod answer;
 mod auth;
 mod blobs;
-mod connection;
 mod download;
 mod gate;
+mod guard;
 mod handle;
 mod intake;
+mod lingering;
 mod listing;
 mod manifests;
 mod observe;
 mod range;
 mod refusal;
+mod refusals;
 mod route;
 mod serve;
 mod sockets;
+mod tokens;
 mod uploads;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -32,12 +35,18 @@ use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
 pub use gate::{Gate, Pull, Push, Stop};
-pub use observe::{Changed, Deed, Observer, Refused, Visitor};
+pub use guard::address::{Cidr, Client, Network, Proxies};
+pub use guard::fair::{Fair, Turn};
+pub use guard::memory::{Held, Memory, Unread};
+pub use guard::pace::Pace;
+pub use observe::{Changed, Deed, Observer, Refused, Repeats, Visitor};
 pub use serve::serve;
 pub use sockets::Sockets;
 
 use auth::Authenticator;
+use guard::shares::Shares;
 use refusal::Refusal;
+use refusals::Refusals;
 
 /// What a server needs to know.
 #[derive(Clone)]
@@ -54,6 +63,8 @@ pub struct ServerConfig {
     pub observer: Option<Arc<dyn Observer>>,
     /// Who decides about manifests; without, they all go through.
     pub gate: Option<Arc<dyn Gate>>,
+    /// Whose word about a client's address counts.
+    pub proxies: Proxies,
 }
 
 impl ServerConfig {
@@ -61,27 +72,45 @@ impl ServerConfig {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let (auth, limits) = (Auth::Anonymous, Limits::default());
-        Self { store, read_only: false, auth, limits, observer: None, gate: None }
+        Self {
+            store,
+            read_only: false,
+            auth,
+            limits,
+            observer: None,
+            gate: None,
+            proxies: Proxies::default(),
+        }
     }
 }
 
 /// Bounds on what clients can make the server spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections; more wait in the system's queue. 2048.
+    /// Open connections. With more, those that do nothing end first. 2048.
     pub connections: usize,
+    /// Open connections of one client, half of its requests at once, and twice its transfers; 0 is no bound. 256.
+    pub per_client: usize,
+    /// Bytes of manifests and listings that are held in memory, of all clients; one client has half. 64 MiB.
+    pub memory: usize,
     /// Blobs moving in or out at once, each with at most 1 MiB of buffers, less in a crowd; more wait for their turn. 512.
     pub transfers: usize,
     /// The largest manifest taken, in bytes. 4 MiB, the least that the specification asks for.
     pub manifest_bytes: usize,
+    /// How long the body of a manifest may take. 2 min.
+    pub manifest: Duration,
     /// Tags in one manifest push. 64.
     pub tags_per_push: usize,
     /// How long a TLS handshake may take. 10 s.
     pub handshake: Duration,
-    /// How long a request's headers may take, and how long a connection may idle between requests. 60 s.
+    /// How long a request's headers may take. 10 s.
     pub headers: Duration,
-    /// How long a body may make no progress at all. 120 s.
+    /// How long a connection may idle between requests. 60 s.
+    pub idle: Duration,
+    /// How long a client may keep the server waiting. 60 s.
     pub stall: Duration,
+    /// Transfers that stay below this rate for longer than `stall` are given up. 4096.
+    pub bytes_per_second: u64,
     /// How long an upload session is kept that gets nothing. 7 days.
     pub session: Duration,
     /// How long requests may go on after shutdown began. 30 s.
@@ -92,12 +121,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 2048,
+            per_client: 256,
+            memory: 64 * 1024 * 1024,
             transfers: 512,
             manifest_bytes: 4 * 1024 * 1024,
+            manifest: Duration::from_mins(2),
             tags_per_push: 64,
             handshake: Duration::from_secs(10),
-            headers: Duration::from_mins(1),
-            stall: Duration::from_mins(2),
+            headers: Duration::from_secs(10),
+            idle: Duration::from_mins(1),
+            stall: Duration::from_mins(1),
+            bytes_per_second: 4096,
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
         }
@@ -111,11 +145,28 @@ struct App {
     authenticator: Authenticator,
     limits: Limits,
     transfers: Arc<Semaphore>,
+    /// How many of the transfers each client may have.
+    per_client: Shares,
     observer: Option<Arc<dyn Observer>>,
+    refusals: Arc<Refusals>,
     gate: Option<Arc<dyn Gate>>,
 }
 
 impl App {
+    fn new(config: ServerConfig) -> Self {
+        Self {
+            store: config.store,
+            read_only: config.read_only,
+            authenticator: Authenticator::new(config.auth),
+            limits: config.limits,
+            transfers: Arc::new(Semaphore::new(config.limits.transfers)),
+            per_client: Shares::new(config.limits.per_client.div_ceil(2)),
+            refusals: Arc::new(Refusals::new(config.observer.clone())),
+            observer: config.observer,
+            gate: config.gate,
+        }
+    }
+
     /// The one way into the store: on the blocking pool.
     async fn run<T, F>(&self, work: F) -> Result<T, Refusal>
     where
@@ -144,25 +195,19 @@ impl App {
 
     /// Tells the observer of a change that is not made. The client is refused whether that works or not.
     async fn tell_refused(&self, attempt: Refused) {
-        let Some(observer) = self.observer.clone() else { return };
-        let told = tokio::task::spawn_blocking(move || {
-            observer.refused(&attempt).map_err(|error| Refusal::internal(&*error))
-        });
+        let refusals = Arc::clone(&self.refusals);
+        let Some(attempt) = refusals.take(attempt, Instant::now()) else { return };
         // What went wrong is in the program's own log by now.
-        let _ = told.await;
+        let _ = tokio::task::spawn_blocking(move || refusals.tell(&attempt)).await;
     }
 }
 
 /// The server without a socket.
 pub fn router(config: ServerConfig) -> Router {
-    let app = Arc::new(App {
-        store: config.store,
-        read_only: config.read_only,
-        authenticator: Authenticator::new(config.auth),
-        limits: config.limits,
-        transfers: Arc::new(Semaphore::new(config.limits.transfers)),
-        observer: config.observer,
-        gate: config.gate,
-    });
+    routes(&Arc::new(App::new(config)))
+}
+
+fn routes(app: &Arc<App>) -> Router {
+    let app = Arc::clone(app);
     Router::new().fallback(move |request: Request| handle::handle(Arc::clone(&app), request))
 }

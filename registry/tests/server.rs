@@ -140,21 +140,149 @@ async fn a_registry_whose_store_is_gone_is_not_ready() {
     assert_eq!(client().get(server.url("/livez")).send().await.expect("no answer").status(), 200);
 }
 
+/// The value of a parameter of a challenge.
+fn parameter(challenge: &str, name: &str) -> String {
+    let (_, rest) = challenge.split_once(&format!("{name}=\"")).expect("no such parameter");
+    rest.split_once('"').expect("no end").0.to_owned()
+}
+
+/// What Docker, oras, containerd and go-containerregistry do: ask `/v2/`, follow its challenge, use the token.
+async fn token(server: &Server, scope: &str, password: Option<&str>) -> Result<String, u16> {
+    let client = client();
+    let answer = client.get(server.url("/v2/")).send().await.expect("no answer");
+    assert_eq!(answer.status(), 401, "Docker heeds a challenge with no other status");
+    let challenge = answer.headers()["www-authenticate"].to_str().expect("no text").to_owned();
+    assert!(challenge.starts_with("Bearer "), "{challenge}");
+    let realm = parameter(&challenge, "realm");
+    assert_eq!(realm, server.url("/token"));
+    let mut request =
+        client.get(format!("{realm}?service={}&scope={scope}", parameter(&challenge, "service")));
+    if let Some(password) = password {
+        request = request.basic_auth("ann", Some(password));
+    }
+    let answer = request.send().await.expect("no answer");
+    if !answer.status().is_success() {
+        return Err(answer.status().as_u16());
+    }
+    let body: serde_json::Value = answer.json().await.expect("no JSON");
+    assert!(body["expires_in"].as_u64().expect("no number") >= 60);
+    assert_eq!(body["token"], body["access_token"]);
+    Ok(body["token"].as_str().expect("no token").to_owned())
+}
+
 #[tokio::test]
-async fn with_anonymous_pull_the_challenge_stands_beside_the_good_answer() {
+async fn r1_docker_logs_in_with_the_right_password_only_pulls_without_one_and_pushes() {
     let server = Server::start(|config| config.auth = password(true)).await;
     server.add_image("a", "v1", b"config");
     let client = client();
-    let answer = client.get(server.url("/v2/")).send().await.expect("no answer");
-    assert_eq!(answer.status(), 200);
-    assert!(answer.headers().contains_key("www-authenticate"));
+    assert_eq!(token(&server, "", Some("wrong")).await, Err(401), "docker login must fail");
+    let user = token(&server, "repository:a:pull,push", Some("secret")).await.expect("no token");
+    let anybody = token(&server, "repository:a:pull", None).await.expect("no token");
+    for (bearer, base, push) in [(&user, 200, 202), (&anybody, 200, 401)] {
+        let get = async |path: &str| {
+            client
+                .get(server.url(path))
+                .bearer_auth(bearer)
+                .send()
+                .await
+                .expect("no answer")
+                .status()
+                .as_u16()
+        };
+        assert_eq!(get("/v2/").await, base);
+        assert_eq!(get("/v2/a/manifests/v1").await, 200);
+        let post = client.post(server.url("/v2/a/blobs/uploads/")).bearer_auth(bearer);
+        let answer = post.send().await.expect("no answer");
+        assert_eq!(answer.status(), push);
+        if push == 401 {
+            let challenge = answer.headers()["www-authenticate"].to_str().expect("no text");
+            assert_eq!(parameter(challenge, "scope"), "repository:a:pull,push");
+        }
+    }
+    for bearer in ["", "x", "anonymous2"] {
+        let answer = client.get(server.url("/v2/a/manifests/v1")).bearer_auth(bearer).send().await;
+        assert_eq!(answer.expect("no answer").status(), 401, "{bearer}");
+    }
+}
+
+#[tokio::test]
+async fn r1_clients_that_ask_for_nothing_pull_and_passwords_are_taken_everywhere() {
+    let server = Server::start(|config| config.auth = password(true)).await;
+    server.add_image("a", "v1", b"config");
+    let client = client();
     let answer = client.get(server.url("/v2/a/manifests/v1")).send().await.expect("no answer");
-    assert_eq!(answer.status(), 200);
-    let answer = client.post(server.url("/v2/a/blobs/uploads/")).send().await.expect("no answer");
-    assert_eq!(answer.status(), 401);
-    let answer =
-        client.post(server.url("/v2/a/blobs/uploads/")).basic_auth("ann", Some("secret")).send().await;
-    assert_eq!(answer.expect("no answer").status(), 202);
+    assert_eq!(answer.status(), 200, "containerd asks for the manifest at once");
+    let empty = client.get(server.url("/v2/a/manifests/v1")).basic_auth("", Some(""));
+    assert_eq!(empty.send().await.expect("no answer").status(), 200);
+    let post = |password| client.post(server.url("/v2/a/blobs/uploads/")).basic_auth("ann", Some(password));
+    assert_eq!(post("secret").send().await.expect("no answer").status(), 202);
+    assert_eq!(post("wrong").send().await.expect("no answer").status(), 401);
+    let base = |password| client.get(server.url("/v2/")).basic_auth("ann", Some(password));
+    assert_eq!(base("secret").send().await.expect("no answer").status(), 200);
+    assert_eq!(base("wrong").send().await.expect("no answer").status(), 401);
+    let post = client.post(server.url("/token")).send().await.expect("no answer");
+    assert_eq!(post.status(), 405, "containerd then asks by GET");
+    let closed = Server::start(|config| config.auth = password(false)).await;
+    let answer = client.get(closed.url("/token")).send().await.expect("no answer");
+    assert_eq!(answer.status(), 404);
+}
+
+#[tokio::test]
+async fn r9_pages_may_be_larger_than_any_number() {
+    let server = Server::start(|_| ()).await;
+    server.add_image("a", "v1", b"config");
+    for path in ["/v2/_catalog", "/v2/a/tags/list"] {
+        let status = async |n: &str| {
+            client()
+                .get(server.url(&format!("{path}?n={n}")))
+                .send()
+                .await
+                .expect("no answer")
+                .status()
+                .as_u16()
+        };
+        for n in ["1", "99999", "18446744073709551616", "999999999999999999999999999999"] {
+            assert_eq!(status(n).await, 200, "{path} {n}");
+        }
+        for n in ["-1", "x", ""] {
+            assert_eq!(status(n).await, 400, "{path} {n}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r11_the_observer_learns_the_address_that_a_trusted_proxy_tells() {
+    #[derive(Default)]
+    struct Addresses(Mutex<Vec<String>>);
+    impl Observer for Addresses {
+        fn changed(&self, _: &Changed) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            Ok(())
+        }
+        fn refused(&self, attempt: &Refused) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            let address = attempt.visitor.address.expect("no address").ip().to_string();
+            self.0.lock().expect("no lines").push(address);
+            Ok(())
+        }
+    }
+    let mut told = Vec::new();
+    for proxies in [&["127.0.0.0/8"][..], &[]] {
+        let addresses = Arc::new(Addresses::default());
+        let observer = Arc::clone(&addresses);
+        let server = Server::start(|config| {
+            config.auth = password(true);
+            config.observer = Some(observer);
+            config.proxies = proxies.iter().map(|text| text.parse().expect("no range")).collect();
+        })
+        .await;
+        let request = client().get(server.url("/v2/")).basic_auth("ann", Some("wrong"));
+        let request =
+            request.header("x-forwarded-for", "198.51.100.1, 192.0.2.7").header("x-forwarded-proto", "https");
+        let answer = request.send().await.expect("no answer");
+        let challenge = answer.headers()["www-authenticate"].to_str().expect("no text");
+        assert_eq!(parameter(challenge, "realm").starts_with("https://"), !proxies.is_empty());
+        told.append(&mut addresses.0.lock().expect("no lines"));
+    }
+    assert_eq!(told, ["192.0.2.7", "127.0.0.1"]);
 }
 
 #[tokio::test]

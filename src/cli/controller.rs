@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::address::listen;
+
 /// What a controller can be for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Part {
@@ -33,13 +35,13 @@ pub(crate) struct Controller {
     #[arg(long, value_name = "NAME", default_value = "airlock-webhook")]
     pub(crate) service: String,
     /// Where webhooks are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443", value_parser = listen)]
     pub(crate) webhook_listen: SocketAddr,
     /// How the API server reaches the webhooks when it cannot use the service, as https://HOST:PORT.
     #[arg(long, value_name = "URL")]
     pub(crate) webhook_url: Option<String>,
     /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081", value_parser = listen)]
     pub(crate) health_listen: SocketAddr,
     /// The registry that serves everything, as HOST or HOST:PORT.
     #[arg(long, value_name = "HOST")]

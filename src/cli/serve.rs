@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use registry::server::Cidr;
 
+use super::address::listen;
 use super::{GateArgs, StoreArg, TrustArg};
 
 #[derive(Debug, Args)]
@@ -18,23 +20,32 @@ pub(crate) struct Serve {
     /// Make an empty store where there is none.
     #[arg(long, conflicts_with = "read_only")]
     pub(crate) create: bool,
-    /// Address and port; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
+    /// Address and port, or host and port, or `:PORT` for every address; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) tls: Tls,
-    /// A password file (`htpasswd -B`); without it everybody may pull and push.
+    /// A password file (`htpasswd -B`); without it everybody on this machine may pull and push.
     #[arg(long, value_name = "FILE")]
     pub(crate) htpasswd: Option<PathBuf>,
     /// With a password file: pull without a password.
     #[arg(long)]
     pub(crate) anonymous_pull: bool,
+    /// Let everybody who reaches the registry push and delete, without a password.
+    #[arg(long, conflicts_with = "read_only")]
+    pub(crate) anonymous_push: bool,
     /// Refuse pushes and deletes.
     #[arg(long)]
     pub(crate) read_only: bool,
     /// Serve plain HTTP on an address that others can reach.
     #[arg(long)]
     pub(crate) allow_plain_http: bool,
+    /// Trust a proxy at this address, or in this range, to say which client a request is from. May be repeated.
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trusted_proxy: Vec<Cidr>,
+    /// Open connections that one client may have; 0 for no limit.
+    #[arg(long, value_name = "NUMBER", default_value_t = 256)]
+    pub(crate) connections_per_client: usize,
     /// Write the served URL to this file once listening.
     #[arg(long, value_name = "FILE")]
     pub(crate) address_file: Option<PathBuf>,
@@ -69,7 +80,7 @@ pub(crate) struct Quickstart {
     #[arg(long, default_value = "airlock-quickstart", value_name = "DIR")]
     pub(crate) dir: PathBuf,
     /// Address and port; the next free port is taken if this one is not free.
-    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// End after everything was checked, for scripts.
     #[arg(long)]

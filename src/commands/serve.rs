@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use audit::Kind;
 use packager::witness::notes::{Purpose, heed_policy};
-use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, ServerConfig, serve};
+use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +48,7 @@ async fn open(
         return Err(Usage { message, hint }.into());
     }
     let auth = auth(&settings)?;
+    let open_to_all = anybody_may_push(&settings)?;
     let store = if settings.create {
         open_or_make(&settings.store, printer)?
     } else {
@@ -67,14 +68,20 @@ async fn open(
     work.evidence("url", &url);
     work.evidence("passwords", &settings.htpasswd.is_some());
     work.evidence("readOnly", &settings.read_only);
+    work.evidence("anonymousPush", &open_to_all);
     let gate = gates(&settings, &store, &client_host(address, &settings.tls.tls_name), work)?;
     let journal = work.journal()?;
     work.done()?;
     announce(&url, &client_host(address, &settings.tls.tls_name), authority, printer)?;
+    if open_to_all {
+        printer.say("warning: everybody who reaches this registry may push and delete without a password");
+    }
     write_address(settings.address_file.as_deref(), &url)?;
     let observer = journal.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>);
     let read_only = settings.read_only;
-    let config = ServerConfig { store, auth, read_only, limits: Limits::default(), observer, gate };
+    let limits = Limits { per_client: settings.connections_per_client, ..Limits::default() };
+    let proxies: Proxies = settings.trusted_proxy.iter().copied().collect();
+    let config = ServerConfig { store, auth, read_only, limits, observer, gate, proxies };
     Ok((url, serve(listener, served.map(|served| served.config), config, ended())))
 }
 
@@ -94,6 +101,26 @@ fn gates(
     let (name_rule, journal) = (name_rule(&settings.gate), work.journal()?);
     let (store, policy, remembered) = (store.clone(), work.newest_policy(), Remembered::default());
     Ok(Some(Arc::new(Gates { store, trust, policy, name_rule, host, journal, remembered })))
+}
+
+/// Whether others than this machine's users may push without a password; that has to be said. A proxy brings others
+/// to any address.
+fn anybody_may_push(settings: &Serve) -> anyhow::Result<bool> {
+    let reached = !settings.listen.ip().is_loopback() || !settings.trusted_proxy.is_empty();
+    let open = reached && settings.htpasswd.is_none() && !settings.read_only;
+    if open && !settings.anonymous_push {
+        let message = format!(
+            "`{}` can be reached by others, and without a password file everybody could push and delete",
+            settings.listen
+        );
+        let hint = "use --htpasswd FILE or --read-only, or say --anonymous-push";
+        return Err(Usage { message, hint }.into());
+    }
+    if settings.anonymous_push && settings.htpasswd.is_some() {
+        let message = "--anonymous-push contradicts --htpasswd".to_owned();
+        return Err(Usage { message, hint: "leave one of them out" }.into());
+    }
+    Ok(open)
 }
 
 /// Who may do what.

@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use audit::{Draft, Ending, Journal, Kind, Outcome};
-use registry::server::{Changed, Deed, Observer, Refused, Visitor};
+use registry::server::{Changed, Deed, Observer, Refused, Repeats, Visitor};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Logs what clients of the registry do.
 pub(crate) struct Witness(pub(crate) Arc<Journal>);
@@ -29,6 +32,12 @@ impl Observer for Witness {
         let (kind, object) = kind(attempt.deed);
         let mut draft = Draft::new(kind, object, &attempt.name);
         by(&mut draft, &attempt.visitor);
+        if let Some(Repeats { count, first, last }) = attempt.repeats {
+            let time = |time: SystemTime| OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default();
+            draft.evidence("count", &count);
+            draft.evidence("first", &time(first));
+            draft.evidence("last", &time(last));
+        }
         let ending = if attempt.status >= 500 { Ending::Failed } else { Ending::Refused };
         let reason = format!("http-{}", attempt.status);
         self.0.record(draft, &Outcome::because(ending, &reason, &attempt.message))?;

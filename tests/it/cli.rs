@@ -236,3 +236,21 @@ fn a_store_without_bundles_says_so() {
     assert!(listed.status.success() && listed.stdout.is_empty());
     assert!(String::from_utf8_lossy(&listed.stderr).contains("no bundle in this store"));
 }
+
+#[test]
+fn a15_a_registry_that_others_reach_takes_anonymous_pushes_only_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let refused = |more: &[&str]| {
+        let serve = [&["serve", "--store", "s", "--create", "--self-signed"][..], more].concat();
+        fails(path, &serve, 2, "--anonymous-push");
+        assert!(!path.join("s").exists(), "it was begun: {more:?}");
+    };
+    for address in ["0.0.0.0:0", "[::]:0", ":0"] {
+        refused(&["--listen", address]);
+    }
+    refused(&["--listen", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"]);
+    fails(path, &["serve", "--store", "s", "--read-only", "--anonymous-push"], 2, "--read-only");
+    fails(path, &["quickstart", "--listen", "0.0.0.0:0"], 2, "localhost");
+    fails(path, &["serve", "--store", "s", "--trusted-proxy", "10.0.0.0/33"], 2, "10.0.0.0/33");
+}

@@ -55,6 +55,49 @@ mod tests {
         }
     }
 
+    /// Docker's daemon does what these do: it asks `/v2/`, and takes the challenge's word for how to log in.
+    #[test]
+    fn r1_with_anonymous_pull_clients_pull_without_a_password_and_log_in_and_push_with_the_right_one() {
+        if !require(&["skopeo", "podman"]) {
+            return;
+        }
+        let site = Site::quickstart();
+        std::fs::write(site.path("users"), HTPASSWD).unwrap();
+        let served = site.serve(&["--htpasswd", "users", "--anonymous-pull"]);
+        let source = format!("docker://{}/{IMAGE}", served.address);
+        let target = format!("docker://{}/pushed/here:v1", served.address);
+        let auth = site.path("auth.json").display().to_string();
+        let good = |program: &str, arguments: &[&str]| {
+            let output = std::process::Command::new(program).args(arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            (output.status.success(), said)
+        };
+        let copy = [
+            "copy",
+            "--quiet",
+            "--src-tls-verify=false",
+            "--dest-tls-verify=false",
+            "--dest-authfile",
+            &auth,
+        ];
+        let copy = [&copy[..], &["--src-no-creds", &source, &target]].concat();
+        for program in ["podman", "skopeo"] {
+            let login =
+                ["login", "--tls-verify=false", "--authfile", &auth, "--username", "alice", "--password"];
+            let (logged_in, said) = good(program, &[&login[..], &["wrong", &served.address]].concat());
+            assert!(!logged_in && said.contains("invalid username/password"), "{program}: {said}");
+            let inspect = ["inspect", "--tls-verify=false", "--no-creds", &source];
+            assert!(good("skopeo", &inspect).0, "it cannot pull without a password");
+            assert!(!good("skopeo", &copy).0, "it pushed without a password");
+            let (logged_in, said) = good(program, &[&login[..], &["open sesame", &served.address]].concat());
+            assert!(logged_in, "{program}: {said}");
+            let (pushed, said) = good("skopeo", &copy);
+            assert!(pushed, "{said}");
+            let (out, said) = good(program, &["logout", "--authfile", &auth, &served.address]);
+            assert!(out, "{program}: {said}");
+        }
+    }
+
     fn skopeo(site: &Site, way: &Way<'_>, certs: &Path) {
         let copy = site.path(&format!("copy-{}", way.address.replace(':', "-")));
         let (source, target) =

@@ -139,7 +139,8 @@ impl Check {
         let done = event.outcome.result == Ending::Success;
         match self {
             Self::SixFields => true,
-            Self::Attributed => changes(event.event),
+            // What was refused changed nothing.
+            Self::Attributed => done && changes(event.event),
             Self::ImportsVerified => done && event.event == Kind::Import,
             Self::PushesJudged => done && event.event == Kind::Push && event.object.kind != "blob",
             Self::PolicyNamed => done && event.event == Kind::Verify,

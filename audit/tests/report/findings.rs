@@ -304,3 +304,11 @@ fn controls_are_told_once_and_every_kind_of_event_is_evidence_of_something_more_
     let forgotten: Vec<_> = Kind::ALL.iter().filter(|kind| !special.contains(kind)).collect();
     assert_eq!(forgotten, [&Kind::LogStart; 0]);
 }
+
+#[test]
+fn a6_a_push_that_was_refused_changed_nothing_and_needs_no_name() {
+    let tried = by(done(Kind::Push, "manifest", "apps/web:1", &[], &[("count", "30000")]), None);
+    let found = nist(day_with(7, Some(refused(tried, "http-401", "a password is needed"))));
+    assert_eq!(check(&found, "attributed").exceptions, Vec::<u64>::new());
+    assert_ne!(status(&found, "CM-5"), Status::NotSatisfied);
+}

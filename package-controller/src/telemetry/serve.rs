@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use registry::server::Sockets;
+use registry::server::{Pace, Proxies, Sockets};
 use tokio::net::TcpListener;
 
 use super::Telemetry;
@@ -19,10 +19,17 @@ const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Probes and scrapes are few and short.
 const SOCKETS: Sockets = Sockets {
-    connections: 32,
+    connections: 64,
+    per_client: 16,
+    requests: 32,
     streams: 8,
+    window: 64 * 1024,
     handshake: Duration::ZERO,
-    headers: Duration::from_mins(1),
+    headers: Duration::from_secs(5),
+    idle: Duration::from_mins(2),
+    pace: Pace { patience: Duration::from_secs(10), bytes_per_second: 4096 },
+    memory: 1 << 20,
+    probes: &["/healthz", "/readyz"],
     drain: Duration::ZERO,
 };
 
@@ -37,7 +44,7 @@ pub(crate) async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(telemetry);
-    Ok(SOCKETS.serve(listener, None, |_| router.clone(), std::future::pending()).await?)
+    Ok(SOCKETS.serve(listener, None, Proxies::default(), router, std::future::pending()).await?)
 }
 
 async fn ready(State(telemetry): State<Telemetry>) -> impl IntoResponse {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use futures::future::BoxFuture;
-use registry::server::Sockets;
+use registry::server::{Pace, Proxies, Sockets};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,12 +18,20 @@ use tokio::net::TcpListener;
 use super::certificate::Pair;
 use crate::{Error, Result};
 
-/// An API server keeps few connections and sends many requests on each.
-const SOCKETS: Sockets = Sockets {
-    connections: 512,
+/// An API server keeps few connections and sends many requests on each. All that clients can make this hold fits into
+/// half of the container's 256 MiB.
+pub(super) const SOCKETS: Sockets = Sockets {
+    connections: 256,
+    per_client: 64,
+    requests: 512,
     streams: 250,
+    window: 128 * 1024,
     handshake: Duration::from_secs(5),
     headers: Duration::from_secs(5),
+    idle: Duration::from_secs(90),
+    pace: Pace { patience: Duration::from_secs(2), bytes_per_second: 64 * 1024 },
+    memory: 64 << 20,
+    probes: &[],
     drain: Duration::from_secs(8),
 };
 /// How long requests still come after the pod was told to end: until all API servers know its endpoint is gone.
@@ -73,7 +81,8 @@ pub(super) async fn serve(
         stop.await;
         tokio::time::sleep(LINGER).await;
     };
-    Ok(SOCKETS.serve(listener, Some(Arc::new(config(served)?)), |_| router.clone(), stop).await?)
+    let tls = Some(Arc::new(config(served)?));
+    Ok(SOCKETS.serve(listener, tls, Proxies::default(), router, stop).await?)
 }
 
 fn config(served: Served) -> Result<ServerConfig> {
@@ -85,3 +94,6 @@ fn config(served: Served) -> Result<ServerConfig> {
         .with_cert_resolver(Arc::new(served));
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests;

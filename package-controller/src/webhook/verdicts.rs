@@ -13,12 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared, WeakShared};
 
 /// About 16 MiB of names and digests.
 const MOST: usize = 65_536;
+/// With more questions than this, those that nobody waits for are forgotten.
+const MOST_PENDING: usize = 1024;
 
-type Pending<V> = Shared<BoxFuture<'static, Result<V, Arc<str>>>>;
+/// A question that several may wait for.
+pub(super) type Pending<V> = Shared<BoxFuture<'static, Result<V, Arc<str>>>>;
 
 /// Answers that are kept, and questions under way, so that of many who ask the same only the first really asks.
 pub(super) struct Known<K, V>(Arc<Mutex<Inner<K, V>>>);
@@ -27,7 +30,8 @@ struct Inner<K, V> {
     known: HashMap<K, (V, Option<Instant>)>,
     /// From the oldest to the newest.
     order: VecDeque<K>,
-    pending: HashMap<K, Pending<V>>,
+    /// Held by those who wait: when nobody does, the question is dropped.
+    pending: HashMap<K, WeakShared<BoxFuture<'static, Result<V, Arc<str>>>>>,
 }
 
 impl<K, V> Clone for Known<K, V> {
@@ -67,51 +71,47 @@ where
         lasting.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
     }
 
-    /// Asks. The question goes on when whoever asked first waits no longer, and the next one finds the answer. `keep`
-    /// says for how long an answer is kept; for good, when it says none.
-    pub(super) async fn ask<F>(
+    /// A question, of which the answer is waited for. Of many who ask the same one asks, and when nobody waits any more,
+    /// nothing is asked. `keep` says for how long an answer is kept; for good, when it says none.
+    pub(super) fn ask<F>(
         &self,
         key: K,
         keep: fn(&V) -> Option<Duration>,
         ask: impl FnOnce() -> F,
+    ) -> Pending<V>
+    where
+        F: Future<Output = Result<V, String>> + Send + 'static,
+    {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pending) = inner.pending.get(&key).and_then(WeakShared::upgrade) {
+            return pending;
+        }
+        if inner.pending.len() >= MOST_PENDING {
+            inner.pending.retain(|_, pending| pending.upgrade().is_some());
+        }
+        let pending = Self::question(self.clone(), key.clone(), keep, ask()).boxed().shared();
+        if let Some(weak) = pending.downgrade() {
+            inner.pending.insert(key, weak);
+        }
+        pending
+    }
+
+    async fn question<F>(
+        known: Self,
+        key: K,
+        keep: fn(&V) -> Option<Duration>,
+        asked: F,
     ) -> Result<V, Arc<str>>
     where
         F: Future<Output = Result<V, String>> + Send + 'static,
     {
-        let pending = {
-            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(pending) = inner.pending.get(&key) {
-                pending.clone()
-            } else {
-                let pending = self.spawned(key.clone(), keep, ask());
-                inner.pending.insert(key, pending.clone());
-                pending
-            }
-        };
-        pending.await
-    }
-
-    fn spawned<F>(&self, key: K, keep: fn(&V) -> Option<Duration>, asked: F) -> Pending<V>
-    where
-        F: Future<Output = Result<V, String>> + Send + 'static,
-    {
-        let known = self.clone();
-        let task = tokio::spawn(async move {
-            let answer = asked.await;
-            let mut inner = known.0.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.pending.remove(&key);
-            if let Ok(value) = &answer {
-                inner.keep(key, value.clone(), keep(value));
-            }
-            answer
-        });
-        let whole = async move {
-            match task.await {
-                Ok(answer) => answer.map_err(Arc::from),
-                Err(_) => Err(Arc::from("the question broke off")),
-            }
-        };
-        whole.boxed().shared()
+        let answer = asked.await;
+        let mut inner = known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.pending.remove(&key);
+        if let Ok(value) = &answer {
+            inner.keep(key, value.clone(), keep(value));
+        }
+        answer.map_err(Arc::from)
     }
 }
 
@@ -156,19 +156,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_goes_on_without_whoever_asked() {
-        let known = Known::<u8, u8>::default();
-        let slow = known.ask(
-            1,
-            |_| None,
-            || async {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                Ok(7)
-            },
-        );
-        assert!(tokio::time::timeout(Duration::from_millis(5), slow).await.is_err());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(known.get(&1), Some(7));
+    async fn a8_a_question_ends_when_nobody_waits_for_it() {
+        struct Tells(Arc<AtomicUsize>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (known, ended) = (Known::<u8, u8>::default(), Arc::new(AtomicUsize::new(0)));
+        let ask = || {
+            let tells = Tells(Arc::clone(&ended));
+            known.ask(
+                1,
+                |_| None,
+                || async move {
+                    let _tells = tells;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    Ok(7)
+                },
+            )
+        };
+        let (first, second) = (ask(), ask());
+        assert!(tokio::time::timeout(Duration::from_millis(10), first).await.is_err());
+        assert_eq!(ended.load(Ordering::SeqCst), 1, "that of the second asker was not needed");
+        assert_eq!(second.await, Ok(7), "somebody else waits still");
+        known.0.lock().unwrap().known.clear();
+        assert!(tokio::time::timeout(Duration::from_millis(10), ask()).await.is_err());
+        assert_eq!(ended.load(Ordering::SeqCst), 3);
+        assert_eq!((ask().await, known.get(&1)), (Ok(7), Some(7)));
+        assert!(known.0.lock().unwrap().pending.is_empty());
     }
 
     #[tokio::test]

@@ -2,10 +2,12 @@
 //! trust each other in nothing: what was not pinned is refused, and what was is verified.
 //!
 //! Answers come from memory. What is not there is asked of the registry, within a time that ends before the API
-//! server's patience does, so that it is always this webhook that says no.
+//! server's patience does, so that it is always this webhook that says no. So much is asked at once, and those who ask
+//! take turns: who creates many images waits for himself.
 
 mod ask;
 mod refusal;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use time::format_description::well_known::Rfc3339;
 
 use self::ask::{asked, cause, check, place};
 use self::refusal::Refusal;
+use self::turns::{Asker, Turns, asker};
 use super::configuration::SYSTEM;
 use super::metrics::Metrics;
 use super::policies::{Compiled, Effect};
@@ -39,6 +42,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(4);
 const TAG: Duration = Duration::from_secs(10);
 /// After this time a refused image is asked about again: it may have been signed.
 const REFUSED: Duration = Duration::from_secs(5);
+/// More images of one object are not judged.
+const MOST_IMAGES: usize = 128;
 /// Longer messages are of no help.
 const MOST_REASONS: usize = 6;
 
@@ -59,11 +64,13 @@ pub(super) struct Judge {
     metrics: Metrics,
     verdicts: Known<Key, Judged>,
     tags: Known<String, Option<Digest>>,
+    turns: Turns,
 }
 
 impl Judge {
     pub(super) fn new(context: Context, watched: Watched, metrics: Metrics) -> Self {
-        Self { context, watched, metrics, verdicts: Known::default(), tags: Known::default() }
+        let (verdicts, tags, turns) = (Known::default(), Known::default(), Turns::default());
+        Self { context, watched, metrics, verdicts, tags, turns }
     }
 
     /// What is to be judged of a request, and by which policies.
@@ -89,6 +96,14 @@ impl Judge {
             let before = before.unwrap_or_default();
             uses.retain(|used| !before.contains(used));
         }
+        let different: BTreeSet<_> = uses.iter().map(|used| used.image.as_str()).collect();
+        if different.len() > MOST_IMAGES {
+            let many = different.len();
+            let why = format!(
+                "the object has {many} different images, and at most {MOST_IMAGES} are verified for one"
+            );
+            return Err(Answer::denied(403, why));
+        }
         Ok((uses, policies))
     }
 
@@ -109,7 +124,8 @@ impl Judge {
         });
         let mut digests = BTreeMap::new();
         let mut answer = Answer::default();
-        let asked = join_all(uses.iter().map(|used| self.resolve(&used.image))).await;
+        let asker = asker(request);
+        let asked = join_all(uses.iter().map(|used| self.resolve(&used.image, &asker))).await;
         let mut refusals = Vec::new();
         for (used, asked) in uses.iter().zip(asked) {
             let why = match asked {
@@ -127,7 +143,7 @@ impl Judge {
             refusals.extend(about.map(|policy| Refusal::new(policy, &used.image, &uses, Arc::clone(&why))));
         }
         if refusals.iter().any(Refusal::stops_for_good) {
-            refusals.extend(self.others(&all, &digests, &policies).await);
+            refusals.extend(self.others(&all, &digests, &policies, &asker).await);
         }
         self.settle(request, refusals, &mut answer);
         uses.retain(|used| digests.contains_key(&used.image));
@@ -149,6 +165,7 @@ impl Judge {
         uses: &[ImageUse],
         digests: &BTreeMap<String, Digest>,
         policies: &[Arc<Compiled>],
+        asker: &Asker,
     ) -> Vec<Refusal> {
         let pinned = |image: &str| match digests.get(image) {
             Some(digest) => Some(format!("{image}@{digest}")),
@@ -162,7 +179,7 @@ impl Judge {
         let each =
             each.flat_map(|(image, text)| policies.iter().map(move |policy| (image, text.clone(), policy)));
         let judged = join_all(each.map(|(image, text, policy)| async move {
-            let why = self.judge(&text, policy).await.err()?;
+            let why = self.judge(&text, policy, asker).await.err()?;
             Some(Refusal::new(policy, image, uses, why))
         }));
         judged.await.into_iter().flatten().collect()
@@ -178,8 +195,9 @@ impl Judge {
         texts.sort_unstable();
         texts.dedup();
         let each = texts.iter().flat_map(|text| policies.iter().map(move |policy| (*text, policy)));
+        let asker = &asker(request);
         let asked = join_all(
-            each.map(|(text, policy)| async move { (text, policy, self.judge(text, policy).await) }),
+            each.map(|(text, policy)| async move { (text, policy, self.judge(text, policy, asker).await) }),
         );
         let (mut refusals, mut answer) = (Vec::new(), Answer::default());
         for (text, policy, why) in asked.await {
@@ -192,7 +210,7 @@ impl Judge {
     }
 
     /// What one policy says of an image: nothing when it is good, or not what the policy is about.
-    async fn judge(&self, text: &str, policy: &Arc<Compiled>) -> Result<(), Arc<Why>> {
+    async fn judge(&self, text: &str, policy: &Arc<Compiled>, asker: &Asker) -> Result<(), Arc<Why>> {
         let Ok(reference) = text.parse::<Reference>() else { return Err(Arc::new(Why::Unreadable)) };
         let name = ImageName::from(&reference);
         if !policy.is_about(&name) {
@@ -216,8 +234,9 @@ impl Judge {
             return judged.why_not.map_or(Ok(()), Err);
         }
         let (context, policy, metrics) = (self.context.clone(), Arc::clone(policy), self.metrics.clone());
-        let asked = reference.clone();
+        let (asked, turn) = (reference.clone(), self.turns.turn(asker));
         let ask = || async move {
+            let _turn = turn.await?;
             metrics.asked_registry();
             Ok(Judged { why_not: check(&context, &asked, &policy).await.err().map(Arc::new) })
         };
@@ -225,10 +244,10 @@ impl Judge {
         let keep = |judged: &Judged| {
             judged.why_not.as_ref().map(|why| if why.passes() { Duration::ZERO } else { REFUSED })
         };
-        match tokio::time::timeout(DEADLINE, self.verdicts.ask(key, keep, ask)).await {
-            Ok(Ok(judged)) => judged.why_not.map_or(Ok(()), Err),
-            Ok(Err(why)) => Err(Arc::new(Why::NotAsked(why.to_string()))),
-            Err(_) => Err(Arc::new(self.late(&reference))),
+        match self.turns.wait(self.verdicts.ask(key, keep, ask)).await {
+            Some(Ok(judged)) => judged.why_not.map_or(Ok(()), Err),
+            Some(Err(why)) => Err(Arc::new(Why::NotAsked(why.to_string()))),
+            None => Err(Arc::new(self.late(&reference))),
         }
     }
 
@@ -244,15 +263,16 @@ impl Judge {
     }
 
     /// The digest that a tag has now.
-    async fn resolve(&self, text: &str) -> Result<Option<Digest>, Why> {
+    async fn resolve(&self, text: &str, asker: &Asker) -> Result<Option<Digest>, Why> {
         let reference: Reference = text.parse().map_err(|_| Why::Unreadable)?;
         let key = reference.to_string();
         if let Some(known) = self.tags.get(&key) {
             return Ok(known);
         }
         let (place, selector) = (place(&self.context, &reference), reference.selector());
-        let metrics = self.metrics.clone();
+        let (metrics, turn) = (self.metrics.clone(), self.turns.turn(asker));
         let ask = || async move {
+            let _turn = turn.await?;
             metrics.asked_registry();
             match evidence::resolve(&place?, &selector).await {
                 Ok((digest, _)) => Ok(Some(digest)),
@@ -262,17 +282,19 @@ impl Judge {
         };
         // That a tag is not there is forgotten at once.
         let keep = |found: &Option<Digest>| Some(if found.is_some() { TAG } else { Duration::ZERO });
-        match tokio::time::timeout(DEADLINE, self.tags.ask(key, keep, ask)).await {
-            Ok(answer) => answer.map_err(|why| Why::NotAsked(why.to_string())),
-            Err(_) => Err(self.late(&reference)),
+        match self.turns.wait(self.tags.ask(key, keep, ask)).await {
+            Some(answer) => answer.map_err(|why| Why::NotAsked(why.to_string())),
+            None => Err(self.late(&reference)),
         }
     }
 
     /// Whether an image would be good by a policy; for one that is not in force yet.
     pub(super) async fn would_refuse(&self, text: &str, policy: &Arc<Compiled>) -> Option<Arc<Why>> {
+        // airlock's own question.
+        let asker = &Asker::default();
         let pinned = match text.parse::<Reference>() {
             Ok(reference) if reference.digest().is_none() && policy.pins() => {
-                match self.resolve(text).await {
+                match self.resolve(text, asker).await {
                     Ok(Some(digest)) => format!("{text}@{digest}"),
                     Ok(None) => return Some(Arc::new(self.no_tag(text))),
                     Err(why) => return Some(Arc::new(why)),
@@ -280,7 +302,7 @@ impl Judge {
             }
             _ => text.to_owned(),
         };
-        self.judge(&pinned, policy).await.err()
+        self.judge(&pinned, policy, asker).await.err()
     }
 
     /// Takes verdicts of before.

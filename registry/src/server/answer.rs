@@ -2,12 +2,16 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use oci::{Digest, RepositoryName, Selector};
 use serde::Serialize;
 use store::UploadId;
 
+use super::App;
+use super::guard::memory::{self, Unread};
+use super::handle::Call;
 use super::refusal::Refusal;
 
 pub(super) const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -40,6 +44,39 @@ pub(super) fn json(content_type: &'static str, value: &impl Serialize) -> Result
     let bytes = serde_json::to_vec(value).map_err(|error| Refusal::internal(&error))?;
     let mut response = Response::new(Body::from(bytes));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Ok(response)
+}
+
+/// Shorter bodies are not worth counting.
+const SMALL: usize = 64 * 1024;
+
+/// A body of bytes in memory, which its client may take its time for: longer ones are of the budget for those.
+pub(super) async fn held(app: &App, call: &Call, bytes: Bytes) -> Result<Body, Refusal> {
+    if bytes.len() <= SMALL {
+        return Ok(Body::from(bytes));
+    }
+    let memory = call.memory(app);
+    let mut held = memory.hold(call.network());
+    match held.grow(bytes.len()).await {
+        // What is longer than any share goes out uncounted: it is the store's own.
+        Ok(()) | Err(Unread::TooLong) => Ok(memory::body(bytes, held)),
+        Err(unread) => Err(Refusal::unread(unread, bytes.len())),
+    }
+}
+
+/// A JSON answer that may be long.
+pub(super) async fn long_json(
+    app: &App,
+    call: &Call,
+    content_type: &'static str,
+    value: &impl Serialize,
+) -> Result<Response, Refusal> {
+    let bytes = serde_json::to_vec(value).map_err(|error| Refusal::internal(&error))?;
+    let length = bytes.len();
+    let mut response = Response::new(held(app, call, Bytes::from(bytes)).await?);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_LENGTH, length.into());
     Ok(response)
 }
 

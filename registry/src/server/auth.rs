@@ -1,30 +1,41 @@
 //! Who may do what: nobody asked, or a bcrypt password file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::num::NonZero;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use oci::Digest;
-use tokio::sync::Semaphore;
 
+use super::guard::address::Network;
+use super::guard::fair::Fair;
 use super::refusal::Refusal;
 use super::route::Right;
+use super::tokens::{self, Tokens};
 use crate::Error;
 
-/// So many checked passwords are remembered.
+/// So many checked passwords are remembered, and so many wrong ones for a while.
 const REMEMBERED: usize = 1024;
+const WRONG: usize = 256;
+/// A wrong password that comes again within this time is refused without a check.
+const WRONG_FOR: Duration = Duration::from_secs(30);
 
-/// So many passwords are checked at once: each check takes a core for tens of milliseconds.
-const CHECKS_AT_ONCE: usize = 2;
+/// So many checks of one client wait, and of so many clients. Each takes a core for tens of milliseconds.
+const WAITING: usize = 32;
+const CLIENTS: usize = 64;
+/// Whoever sends more is kept waiting for his refusal.
+const FULL: Duration = Duration::from_secs(1);
 
-/// Compared with when there is no user at all. An unknown user is compared with another one's hash, which costs
-/// what a known one's does, so that the time tells nothing.
-const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuuWs5mBqzjTsBVGMIsqc8fWCQQfEWyyPK";
+/// The hash that a password is compared with when there is no such user, without its cost.
+const NOBODY: &str = "abcdefghijklmnopqrstuuWs5mBqzjTsBVGMIsqc8fWCQQfEWyyPK";
+/// Its cost when there is no user at all.
+const COST: u32 = 10;
 
 /// Who may use the registry.
 #[derive(Clone, Debug)]
@@ -42,7 +53,14 @@ pub enum Auth {
 
 /// A password file as Apache's `htpasswd -B` writes it.
 #[derive(Clone, Default)]
-pub struct Htpasswd(HashMap<String, String>);
+pub struct Htpasswd(HashMap<String, Hash>);
+
+/// A bcrypt hash, and the power of two that it costs.
+#[derive(Clone)]
+struct Hash {
+    text: String,
+    cost: u32,
+}
 
 impl Htpasswd {
     /// Reads `user:hash` lines; empty lines and lines that begin with `#` are passed over.
@@ -60,10 +78,11 @@ impl Htpasswd {
                 return Err(Error::PasswordLine { line });
             }
             let known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
-            if !known || bcrypt::HashParts::from_str(hash).is_err() {
+            let parts = bcrypt::HashParts::from_str(hash).ok().filter(|_| known);
+            let Some(cost) = parts.map(|parts| parts.get_cost()) else {
                 return Err(Error::PasswordHash { line, user: user.to_owned() });
-            }
-            if users.insert(user.to_owned(), hash.to_owned()).is_some() {
+            };
+            if users.insert(user.to_owned(), Hash { text: hash.to_owned(), cost }).is_some() {
                 return Err(Error::PasswordTwice { line, user: user.to_owned() });
             }
         }
@@ -83,13 +102,38 @@ impl Htpasswd {
     }
 }
 
+/// What is computed for one password. A wrong one costs the same whoever it is for, so that the time does not tell who
+/// is known.
+struct Check {
+    known: bool,
+    hash: String,
+    /// Costs of what is computed beside, when the password is wrong: with the hash's own they come to the highest in
+    /// the file.
+    beside: std::ops::Range<u32>,
+}
+
 impl Htpasswd {
-    /// Whether there is such a user, and the hash to check a password with. An unknown user's costs what a known
-    /// one's does, so that time does not tell who is known.
-    fn hash_of(&self, user: &str) -> (bool, &str) {
-        let own = self.0.get(user);
-        let any = own.or_else(|| self.0.values().next());
-        (own.is_some(), any.map_or(NOBODY, String::as_str))
+    fn check(&self, user: &str) -> Check {
+        let highest = self.0.values().map(|hash| hash.cost).max().unwrap_or(COST);
+        match self.0.get(user) {
+            Some(own) => Check { known: true, hash: own.text.clone(), beside: own.cost..highest },
+            None => {
+                Check { known: false, hash: format!("$2b${highest:02}${NOBODY}"), beside: highest..highest }
+            }
+        }
+    }
+}
+
+impl Check {
+    fn run(&self, password: &[u8]) -> bool {
+        let good = bcrypt::verify(password, &self.hash).unwrap_or(false) && self.known;
+        if !good {
+            // Each step of the cost doubles the work: 2^c + 2^c + 2^(c+1) + ... + 2^(h-1) = 2^h.
+            for cost in self.beside.clone() {
+                let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
+            }
+        }
+        good
     }
 }
 
@@ -102,8 +146,8 @@ impl fmt::Debug for Htpasswd {
 /// What came of looking at a request's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// Anybody may do this; whether a password would let the caller do more.
-    Anonymous { challenge: bool },
+    /// Anybody may do this.
+    Anonymous,
     /// A user who knew the password.
     User(String),
 }
@@ -112,7 +156,7 @@ impl Caller {
     /// The user's name, if there is one.
     pub(super) fn user(&self) -> Option<String> {
         match self {
-            Self::Anonymous { .. } => None,
+            Self::Anonymous => None,
             Self::User(name) => Some(name.clone()),
         }
     }
@@ -121,15 +165,31 @@ impl Caller {
 /// Checks credentials.
 pub(super) struct Authenticator {
     auth: Auth,
-    checks: Arc<Semaphore>,
+    pub(super) tokens: Tokens,
+    checks: Fair<Network>,
     /// SHA-256 of name and password of those that were right.
     remembered: Mutex<Vec<Digest>>,
+    /// The same of those that were wrong just now.
+    wrong: Mutex<VecDeque<(Digest, Instant)>>,
+    /// Passwords that are being checked: of many who send the same one, the first has it checked.
+    pending: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What a request shows.
+enum Shown {
+    Nothing,
+    Token(String),
+    Password(String, Vec<u8>),
+    Unknown,
 }
 
 impl Authenticator {
     pub(super) fn new(auth: Auth) -> Self {
-        let checks = Arc::new(Semaphore::new(CHECKS_AT_ONCE));
-        Self { auth, checks, remembered: Mutex::default() }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        // Half of the cores are left for those who know their password.
+        let checks = Fair::new((cores / 2).max(1), WAITING, CLIENTS);
+        let (remembered, wrong, pending) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { auth, tokens: Tokens::default(), checks, remembered, wrong, pending }
     }
 
     /// Whether answers depend on who asks.
@@ -137,73 +197,156 @@ impl Authenticator {
         matches!(self.auth, Auth::Htpasswd { anonymous_pull: false, .. })
     }
 
+    /// Whether clients are to ask for a token. Docker asks for a password only where `/v2/` is refused, and where it is
+    /// refused by `Basic`, it cannot pull without one; tokens are given to anybody, and tell who pulls and who pushes.
+    pub(super) fn gives_tokens(&self) -> bool {
+        matches!(self.auth, Auth::Htpasswd { anonymous_pull: true, .. })
+    }
+
     /// Lets the caller through, or says why not. A wrong password is refused even where none was needed.
-    pub(super) async fn authorize(&self, right: Right, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        let Auth::Htpasswd { users, anonymous_pull } = &self.auth else {
-            return Ok(Caller::Anonymous { challenge: false });
-        };
+    pub(super) async fn authorize(
+        &self,
+        right: Right,
+        headers: &HeaderMap,
+        network: Network,
+    ) -> Result<Caller, Refusal> {
+        let Auth::Htpasswd { users, anonymous_pull } = &self.auth else { return Ok(Caller::Anonymous) };
         if right == Right::None {
-            return Ok(Caller::Anonymous { challenge: false });
+            return Ok(Caller::Anonymous);
         }
-        match headers.get(AUTHORIZATION).filter(|value| !is_nobody(value)) {
-            None if right == Right::Pull && *anonymous_pull => Ok(Caller::Anonymous { challenge: true }),
-            None => Err(Refusal::unauthorized("a user name and a password are needed")),
-            Some(value) => {
-                let (user, password) = value
-                    .to_str()
-                    .ok()
-                    .and_then(basic)
-                    .ok_or_else(|| Refusal::unauthorized("only basic credentials are understood"))?;
-                let (known, hash) = users.hash_of(&user);
-                if self.matches(&user, password, hash).await? && known {
+        let needed = || Refusal::unauthorized("a user name and a password are needed");
+        let anonymous = |allowed: bool| if allowed { Ok(Caller::Anonymous) } else { Err(needed()) };
+        match shown(headers) {
+            Shown::Nothing => anonymous(*anonymous_pull && matches!(right, Right::Pull | Right::Token)),
+            Shown::Token(token) if *anonymous_pull && right != Right::Token => {
+                if token == tokens::ANYBODY {
+                    return anonymous(matches!(right, Right::Pull | Right::LogIn));
+                }
+                let user = self.tokens.user(&token, Instant::now());
+                user.map(Caller::User)
+                    .ok_or_else(|| Refusal::unauthorized("the token is not valid, or has expired"))
+            }
+            Shown::Token(_) | Shown::Unknown => {
+                Err(Refusal::unauthorized("only a user name and a password are understood"))
+            }
+            Shown::Password(user, password) => {
+                if self.matches(users, &user, password, network).await? {
                     return Ok(Caller::User(user));
                 }
-                tracing::warn!(user, "a log-in failed");
                 Err(Refusal::unauthorized("the user name or the password is wrong"))
             }
         }
     }
 
-    async fn matches(&self, user: &str, password: Vec<u8>, hash: &str) -> Result<bool, Refusal> {
+    async fn matches(
+        &self,
+        users: &Htpasswd,
+        user: &str,
+        password: Vec<u8>,
+        network: Network,
+    ) -> Result<bool, Refusal> {
         let mut credentials = user.as_bytes().to_vec();
         credentials.push(0);
         credentials.extend_from_slice(&password);
         let key = Digest::sha256(&credentials);
-        if self.remembers(&key) {
-            return Ok(true);
+        if let Some(known) = self.knows(&key) {
+            return Ok(known);
         }
-        let checks = Arc::clone(&self.checks);
-        let _turn = checks.acquire_owned().await.map_err(|error| Refusal::internal(&error))?;
-        // While waiting for the turn another request may have checked the same password.
-        if self.remembers(&key) {
-            return Ok(true);
+        let pending = self.pending(&key);
+        let result = {
+            let _first = pending.lock().await;
+            // While waiting, another request may have had the same password checked.
+            match self.knows(&key) {
+                Some(known) => Ok(known),
+                None => self.compute(users.check(user), password, network, &key).await,
+            }
+        };
+        let mut all = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's own and this one.
+        if Arc::strong_count(&pending) == 2 {
+            all.remove(&key);
         }
-        let hash = hash.to_owned();
-        let good = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false))
-            .await
-            .map_err(|error| Refusal::internal(&error))?;
+        result
+    }
+
+    fn pending(&self, key: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.len() >= REMEMBERED {
+            // Requests that were given up leave theirs behind.
+            pending.retain(|_, waiting| Arc::strong_count(waiting) > 1);
+        }
+        Arc::clone(pending.entry(key.clone()).or_default())
+    }
+
+    async fn compute(
+        &self,
+        check: Check,
+        password: Vec<u8>,
+        network: Network,
+        key: &Digest,
+    ) -> Result<bool, Refusal> {
+        let Some(turn) = self.checks.turn(&network).await else {
+            tokio::time::sleep(FULL).await;
+            return Err(Refusal::too_many("too many passwords of this client wait to be checked"));
+        };
+        let checking = tokio::task::spawn_blocking(move || {
+            let good = check.run(&password);
+            drop(turn);
+            good
+        });
+        let good = checking.await.map_err(|error| Refusal::internal(&error))?;
         if good {
             let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
             if remembered.len() == REMEMBERED {
                 remembered.remove(0);
             }
-            remembered.push(key);
+            remembered.push(key.clone());
+        } else {
+            let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            if wrong.len() == WRONG {
+                wrong.pop_front();
+            }
+            wrong.push_back((key.clone(), Instant::now()));
         }
         Ok(good)
     }
 
-    fn remembers(&self, key: &Digest) -> bool {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    /// What is known of credentials without a check.
+    fn knows(&self, key: &Digest) -> Option<bool> {
+        if self.remembered.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+            return Some(true);
+        }
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = wrong.iter().rev().take_while(|(_, when)| when.elapsed() < WRONG_FOR);
+        recent.into_iter().any(|(known, _)| known == key).then_some(false)
     }
 }
 
-/// Whom credentials claim to be; none where there are none.
-pub(super) fn claimed(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION).filter(|value| !is_nobody(value))?;
-    Some(value.to_str().ok().and_then(basic).map(|(user, _)| user).unwrap_or_default())
+/// Reads what a request shows. Podman and skopeo send empty credentials where they have none but were told that some
+/// would help.
+fn shown(headers: &HeaderMap) -> Shown {
+    let Some(value) = headers.get(AUTHORIZATION).filter(|value| !is_nobody(value)) else {
+        return Shown::Nothing;
+    };
+    let Some(text) = value.to_str().ok() else { return Shown::Unknown };
+    match (text.split_once(' '), basic(text)) {
+        (_, Some((user, password))) => Shown::Password(user, password),
+        (Some((scheme, token)), None) if scheme.eq_ignore_ascii_case("bearer") => {
+            Shown::Token(token.trim().to_owned())
+        }
+        _ => Shown::Unknown,
+    }
 }
 
-/// Podman and skopeo send empty credentials where they have none but were told that some would help.
+/// Whom a password claims to be of; none where none is shown. A token that has expired claims nothing.
+pub(super) fn claimed(headers: &HeaderMap) -> Option<String> {
+    match shown(headers) {
+        Shown::Nothing | Shown::Token(_) => None,
+        Shown::Password(user, _) => Some(user),
+        Shown::Unknown => Some(String::new()),
+    }
+}
+
 fn is_nobody(value: &HeaderValue) -> bool {
     value.to_str().ok().and_then(basic).is_some_and(|(user, password)| user.is_empty() && password.is_empty())
 }

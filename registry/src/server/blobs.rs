@@ -42,8 +42,8 @@ pub(super) async fn pull(
     let body = if call.is_head() {
         Body::empty()
     } else {
-        let turn = app.turn().await?;
-        download::body(blob.file, plan.segments, app.limits.stall, turn)
+        let turn = app.turn(call).await?;
+        download::body(blob.file, plan.segments, app.limits.pace(), turn)
     };
     let mut response = Response::new(body);
     *response.status_mut() = plan.status;
@@ -189,13 +189,16 @@ impl App {
         if private { Lasting::Private } else { Lasting::Public }
     }
 
-    /// Waits until another transfer may start, which bounds the memory for buffers.
-    pub(super) async fn turn(&self) -> Result<Turn, Refusal> {
-        let turn = Arc::clone(&self.transfers).acquire_owned();
+    /// Waits until another transfer may start, which bounds the memory for buffers. No client has them all.
+    pub(super) async fn turn(&self, call: &Call) -> Result<Turn, Refusal> {
+        let turn = async {
+            let share = self.per_client.wait(call.network()).await;
+            (Arc::clone(&self.transfers).acquire_owned().await, share)
+        };
         match tokio::time::timeout(self.limits.stall, turn).await {
-            Ok(permit) => {
+            Ok((permit, share)) => {
                 let permit = permit.map_err(|error| Refusal::internal(&error))?;
-                Ok(Turn::new(permit, self.limits.transfers))
+                Ok(Turn::new(permit, share, self.limits.transfers))
             }
             Err(_) => Err(Refusal::too_many("too many transfers are under way")),
         }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -11,6 +11,8 @@ use futures::stream;
 use rustix::buffer::spare_capacity;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::guard::pace::{Credit, Pace};
+use super::guard::shares::Share;
 use super::range::Span;
 
 /// One read. One is being read, one waits, and one or two are in the socket's queue.
@@ -25,13 +27,14 @@ const CROWD: usize = 64;
 /// The right to move a blob, given back when dropped.
 pub(super) struct Turn {
     permit: OwnedSemaphorePermit,
+    _share: Share,
     most: usize,
 }
 
 impl Turn {
     /// One of `most` that there are.
-    pub(super) fn new(permit: OwnedSemaphorePermit, most: usize) -> Self {
-        Self { permit, most }
+    pub(super) fn new(permit: OwnedSemaphorePermit, share: Share, most: usize) -> Self {
+        Self { permit, _share: share, most }
     }
 
     fn read_size(&self) -> u64 {
@@ -56,16 +59,19 @@ impl Segment {
     }
 }
 
-/// A body of segments, in order. It ends in an error when the client takes nothing for `stall`.
-pub(super) fn body(file: File, segments: Vec<Segment>, stall: Duration, turn: Turn) -> Body {
+/// How long an error waits to be taken.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// A body of segments, in order. It ends in an error when the client takes them too slowly.
+pub(super) fn body(file: File, segments: Vec<Segment>, pace: Pace, turn: Turn) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        let sent = send(Arc::new(file), segments, stall, &sender, &turn).await;
+        let sent = send(Arc::new(file), segments, Credit::new(pace), &sender, &turn).await;
         if let Err(error) = sent {
             tracing::warn!(%error, "a download broke off");
-            let _ = tokio::time::timeout(stall, sender.send(Err(error))).await;
+            drop(turn);
+            let _ = tokio::time::timeout(LAST_WORD, sender.send(Err(error))).await;
         }
-        drop(turn);
     });
     Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|item| (item, receiver))
@@ -75,14 +81,14 @@ pub(super) fn body(file: File, segments: Vec<Segment>, stall: Duration, turn: Tu
 async fn send(
     file: Arc<File>,
     segments: Vec<Segment>,
-    stall: Duration,
+    mut credit: Credit,
     sender: &mpsc::Sender<io::Result<Bytes>>,
     turn: &Turn,
 ) -> io::Result<()> {
     for segment in segments {
         match segment {
             Segment::Text(bytes) => {
-                if !give(sender, bytes, stall).await? {
+                if !give(sender, bytes, &mut credit).await? {
                     return Ok(());
                 }
             }
@@ -94,7 +100,7 @@ async fn send(
                     let file = Arc::clone(&file);
                     let bytes = tokio::task::spawn_blocking(move || read(&file, at, want)).await??;
                     at += bytes.len() as u64;
-                    if !give(sender, bytes, stall).await? {
+                    if !give(sender, bytes, &mut credit).await? {
                         return Ok(());
                     }
                 }
@@ -105,10 +111,16 @@ async fn send(
 }
 
 /// Hands bytes on; `false` when the client is gone, which is no error of ours.
-async fn give(sender: &mpsc::Sender<io::Result<Bytes>>, bytes: Bytes, stall: Duration) -> io::Result<bool> {
-    match tokio::time::timeout(stall, sender.send(Ok(bytes))).await {
-        Ok(sent) => Ok(sent.is_ok()),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")),
+async fn give(
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+    bytes: Bytes,
+    credit: &mut Credit,
+) -> io::Result<bool> {
+    let (begun, len) = (Instant::now(), bytes.len() as u64);
+    match tokio::time::timeout(credit.left(), sender.send(Ok(bytes))).await {
+        Ok(Err(_)) => Ok(false),
+        Ok(Ok(())) if credit.spend(begun.elapsed(), len) => Ok(true),
+        Ok(Ok(())) | Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too few bytes")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a request to its answer: route, authorise, act, and log.
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ use oci::{RegistryHost, RepositoryName};
 
 use super::App;
 use super::auth::{self, Caller};
+use super::guard::address::{Client, Network};
+use super::guard::memory::Memory;
 use super::observe::{Deed, Refused, Visitor};
 use super::refusal::Refusal;
 use super::route::{Action, Query, Right, Route};
-use super::serve::Peer;
-use super::{answer, blobs, listing, manifests, uploads};
+use super::{answer, blobs, listing, manifests, tokens, uploads};
 
 /// So much of a refused body is read, so that the client gets to reading the refusal.
 const DRAIN_BYTES: usize = 1024 * 1024;
@@ -36,6 +37,8 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     /// What the request wants to change, and its name.
     attempt: Option<(Deed, String)>,
+    /// What a token would have to be good for.
+    scope: Option<String>,
 }
 
 impl Call {
@@ -49,7 +52,23 @@ impl Call {
     }
 
     fn address(&self) -> Option<SocketAddr> {
-        self.head.extensions.get::<Peer>().map(|peer| peer.0)
+        self.client().map(|client| client.address)
+    }
+
+    fn client(&self) -> Option<&Client> {
+        self.head.extensions.get::<Client>()
+    }
+
+    /// What limits count the caller by; all who come by no socket are one.
+    pub(super) fn network(&self) -> Network {
+        let nowhere = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+        Network::of(self.address().map_or(nowhere, |address| address.ip()))
+    }
+
+    /// The budget for what is held in memory.
+    pub(super) fn memory(&self, app: &App) -> Memory {
+        let own = self.head.extensions.get::<Memory>();
+        own.cloned().unwrap_or_else(|| Memory::new(app.limits.memory))
     }
 
     /// What has to be told of a refusal: a change that is not made, or credentials that are not right.
@@ -59,10 +78,10 @@ impl Call {
             // Clients try without credentials first, so that only wrong ones tell something.
             let visitor = Visitor { user: Some(auth::claimed(&self.head.headers)?), address: self.address() };
             let name = self.head.uri.path().to_owned();
-            return Some(Refused { deed: Deed::LogIn, name, visitor, status, message });
+            return Some(Refused { deed: Deed::LogIn, name, visitor, status, message, repeats: None });
         }
         let (deed, name) = self.attempt.clone()?;
-        Some(Refused { deed, name, visitor: self.visitor(), status, message })
+        Some(Refused { deed, name, visitor: self.visitor(), status, message, repeats: None })
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -112,8 +131,9 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
         head,
         query: Query::default(),
         body: Mutex::new(body),
-        caller: Caller::Anonymous { challenge: false },
+        caller: Caller::Anonymous,
         attempt: None,
+        scope: None,
     };
     let answered = act(&app, &mut call).await;
     let mut response = match answered {
@@ -124,7 +144,11 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
             }
             // Who waits to be asked for the body is not asked any more.
             let drained = expects || drain(call.take_body()).await;
+            let unauthorized = refusal.status() == StatusCode::UNAUTHORIZED;
             let mut response = refusal.into_response(&method);
+            if unauthorized {
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge(&app, &call));
+            }
             if !drained && version <= Version::HTTP_11 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -139,10 +163,15 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
 }
 
 async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
-    let route = Route::parse(call.head.uri.path())?;
+    let route = Route::parse(&call.head.method, call.head.uri.path())?;
     let action = Action::of(&call.head.method, route)?;
+    if action == Action::Token && !app.authenticator.gives_tokens() {
+        return Err(Refusal::not_found(tokens::PATH));
+    }
     call.attempt = action.deed();
-    call.caller = app.authenticator.authorize(action.right(), &call.head.headers).await?;
+    call.scope = action.scope();
+    let network = call.network();
+    call.caller = app.authenticator.authorize(action.right(), &call.head.headers, network).await?;
     if app.read_only && action.right() == Right::Push {
         return Err(Refusal::read_only());
     }
@@ -157,7 +186,8 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
             .await?;
             Ok(answer::done(StatusCode::OK))
         }
-        Action::Base => base(call),
+        Action::Token => app.authenticator.tokens.give(&call.caller),
+        Action::Base => answer::json("application/json", &serde_json::json!({})),
         Action::Catalog => listing::catalog(app, call).await,
         Action::ListTags(repository) => listing::tags(app, call, repository).await,
         Action::ListReferrers(repository, digest) => listing::referrers(app, call, repository, digest).await,
@@ -176,13 +206,12 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     }
 }
 
-/// Clients log in here: where a password opens more, the challenge comes with the good answer too.
-fn base(call: &Call) -> Result<Response, Refusal> {
-    let mut response = answer::json("application/json", &serde_json::json!({}))?;
-    if call.caller == (Caller::Anonymous { challenge: true }) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, answer::CHALLENGE);
-    }
-    Ok(response)
+/// How the client is to show who it is: by a token where those without a password have one, too; else by a password.
+fn challenge(app: &App, call: &Call) -> HeaderValue {
+    let by_token = app.authenticator.gives_tokens() && call.head.uri.path() != tokens::PATH;
+    let token =
+        by_token.then(|| tokens::challenge(&call.head, call.client(), call.scope.as_deref())).flatten();
+    token.unwrap_or(answer::CHALLENGE)
 }
 
 /// Reads the rest of a body within bounds; says whether that was all of it.

@@ -2,7 +2,7 @@
 //! batches while the next batch arrives.
 
 use std::mem;
-use std::time::Duration;
+use std::time::Instant;
 
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use http_body::Body as _;
 use store::{BlobWriter, Upload};
 use tokio::task::JoinHandle;
 
+use super::guard::pace::{Credit, Pace};
 use super::refusal::Refusal;
 
 /// One hop to the blocking pool for so many bytes at least.
@@ -39,16 +40,16 @@ pub(super) async fn receive<S: Sink>(
     sink: S,
     body: Body,
     most: Option<u64>,
-    stall: Duration,
+    pace: Pace,
 ) -> Result<(S, u64), Refusal> {
     if body.is_end_stream() {
         return Ok((sink, 0));
     }
-    let mut frames = body.into_data_stream();
+    let (mut frames, mut credit) = (body.into_data_stream(), Credit::new(pace));
     let mut writing = spawn(sink, Vec::new());
     let mut received = 0_u64;
     loop {
-        let (batch, end) = gather(&mut frames, stall).await;
+        let (batch, end) = gather(&mut frames, &mut credit).await;
         let len: u64 = batch.iter().map(|frame| frame.len() as u64).sum();
         received += len;
         let sink = join(writing).await?;
@@ -73,14 +74,20 @@ enum End {
     Lost,
 }
 
-async fn gather(frames: &mut BodyDataStream, stall: Duration) -> (Vec<Bytes>, End) {
+/// A client that sends too slowly is lost, like one that breaks off.
+async fn gather(frames: &mut BodyDataStream, credit: &mut Credit) -> (Vec<Bytes>, End) {
     let mut batch = Vec::new();
     let mut len = 0;
     while len < BATCH {
-        match tokio::time::timeout(stall, frames.next()).await {
+        let begun = Instant::now();
+        match tokio::time::timeout(credit.left(), frames.next()).await {
             Ok(Some(Ok(bytes))) => {
+                let kept_pace = credit.spend(begun.elapsed(), bytes.len() as u64);
                 len += bytes.len();
                 batch.push(bytes);
+                if !kept_pace {
+                    return (batch, End::Lost);
+                }
             }
             Ok(None) => return (batch, End::Whole),
             Ok(Some(Err(_))) | Err(_) => return (batch, End::Lost),
@@ -100,18 +107,4 @@ fn spawn<S: Sink>(mut sink: S, mut batch: Vec<Bytes>) -> JoinHandle<store::Resul
 
 async fn join<S>(writing: JoinHandle<store::Result<S>>) -> Result<S, Refusal> {
     Ok(writing.await.map_err(|error| Refusal::internal(&error))??)
-}
-
-/// A body held in memory, as manifests are; refused when longer than `most`.
-pub(super) async fn collect(body: Body, most: usize, stall: Duration) -> Result<Option<Bytes>, Refusal> {
-    let mut frames = body.into_data_stream();
-    let mut whole = Vec::new();
-    loop {
-        match tokio::time::timeout(stall, frames.next()).await {
-            Ok(Some(Ok(bytes))) if whole.len() + bytes.len() > most => return Ok(None),
-            Ok(Some(Ok(bytes))) => whole.extend_from_slice(&bytes),
-            Ok(None) => return Ok(Some(Bytes::from(whole))),
-            Ok(Some(Err(_))) | Err(_) => return Err(Refusal::body_lost(whole.len() as u64)),
-        }
-    }
 }

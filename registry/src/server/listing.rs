@@ -26,7 +26,7 @@ impl Page {
     fn of(call: &Call) -> Result<Self, Refusal> {
         let size = match call.query.value("n") {
             None => None,
-            Some(text) => Some(text.parse().map_err(|_| Refusal::query("n"))?),
+            Some(text) => Some(number(text).ok_or_else(|| Refusal::query("n"))?),
         };
         Ok(Self { size, after: call.query.value("last").map(str::to_owned) })
     }
@@ -49,6 +49,12 @@ impl Page {
         }
         Some(link)
     }
+}
+
+/// A page's size. One that is too large for any number asks for all.
+fn number(text: &str) -> Option<usize> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(usize::MAX))
 }
 
 /// Tags of a repository in byte order.
@@ -74,8 +80,8 @@ pub(super) async fn tags(
     let Some((place, tags)) = found else { return Err(Refusal::name_unknown(&repository)) };
     let mut tags = tags.into_iter().map(|(tag, _)| tag.as_str().to_owned()).collect();
     let next = page.cut(call, &mut tags);
-    let mut response =
-        answer::json("application/json", &TagList { name: repository.as_str().to_owned(), tags })?;
+    let list = TagList { name: repository.as_str().to_owned(), tags };
+    let mut response = answer::long_json(app, call, "application/json", &list).await?;
     if let Some(next) = next {
         answer::link_next(response.headers_mut(), &next);
     }
@@ -90,7 +96,7 @@ pub(super) async fn catalog(app: &Arc<App>, call: &Call) -> Result<Response, Ref
     let found = app.run(move |store| Ok(store.repositories(after.as_deref(), limit)?)).await?;
     let mut repositories = found.into_iter().map(String::from).collect();
     let next = page.cut(call, &mut repositories);
-    let mut response = answer::json("application/json", &Catalog { repositories })?;
+    let mut response = answer::long_json(app, call, "application/json", &Catalog { repositories }).await?;
     if let Some(next) = next {
         answer::link_next(response.headers_mut(), &next);
     }
@@ -136,7 +142,7 @@ pub(super) async fn referrers(
     manifests.truncate(REFERRERS);
     let next = manifests.last().filter(|_| more).map(|last| next_referrers(call, &last.digest));
     let body = Referrers { schema_version: 2, media_type: media_type::OCI_INDEX, manifests };
-    let mut response = answer::json(media_type::OCI_INDEX, &body)?;
+    let mut response = answer::long_json(app, call, media_type::OCI_INDEX, &body).await?;
     if filtered {
         answer::set(response.headers_mut(), answer::OCI_FILTERS, "artifactType");
     }

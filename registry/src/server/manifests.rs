@@ -14,8 +14,8 @@ use store::{Change, ManifestRow, Store};
 use super::App;
 use super::answer::{self, Lasting};
 use super::gate::{Pull, Push};
+use super::guard::memory::Unread;
 use super::handle::{Call, Place};
-use super::intake;
 use super::observe::{Changed, Deed};
 use super::refusal::Refusal;
 
@@ -47,9 +47,11 @@ pub(super) async fn pull(
     let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
         answer::empty(StatusCode::NOT_MODIFIED)
     } else {
-        let mut response = Response::new(
-            found.manifest.map_or_else(Body::empty, |manifest| manifest.bytes().clone().into()),
-        );
+        let body = match found.manifest {
+            Some(manifest) => answer::held(app, call, manifest.bytes().clone()).await?,
+            None => Body::empty(),
+        };
+        let mut response = Response::new(body);
         let headers = response.headers_mut();
         answer::set(headers, CONTENT_TYPE, found.row.media_type.as_str());
         headers.insert(CONTENT_LENGTH, found.row.size.into());
@@ -97,11 +99,15 @@ pub(super) async fn push(
     let sent_as = sent_as(call)?;
     let most = app.limits.manifest_bytes;
     let length = call.header(&CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    let unread = |unread| Refusal::unread(unread, most);
     if length.is_some_and(|length| length > most) {
-        return Err(too_large(most));
+        return Err(unread(Unread::TooLong));
     }
-    let body = call.take_body();
-    let bytes = intake::collect(body, most, app.limits.stall).await?.ok_or_else(|| too_large(most))?;
+    // Until the answer is given: the manifest is held as long.
+    let mut held = call.memory(app).hold(call.network());
+    let within = app.limits.manifest;
+    let collected = held.collect(call.take_body(), most, app.limits.pace(), within).await;
+    let bytes = collected.map_err(unread)?;
     let (name, by, visitor) = (repository.clone(), selector.clone(), call.visitor());
     let named = tags.clone();
     let manifest = app
@@ -158,12 +164,6 @@ fn tags_of(call: &Call, selector: &Selector, most: usize) -> Result<Vec<Tag>, Re
 fn sent_as(call: &Call) -> Result<Option<MediaType>, Refusal> {
     let parsed = call.header(&CONTENT_TYPE).map(str::parse).transpose();
     parsed.map_err(|error| Refusal::invalid(ErrorCode::ManifestInvalid, &error))
-}
-
-fn too_large(most: usize) -> Refusal {
-    let message = "the manifest is too large";
-    let detail = json!({ "most": most });
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, message, detail)
 }
 
 fn put(

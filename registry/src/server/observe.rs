@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use oci::{Digest, RepositoryName, Tag};
 
 /// What a request did to a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Deed {
     /// A manifest came in, with the tags set on it.
     PushManifest,
@@ -59,6 +60,19 @@ pub struct Refused {
     pub status: u16,
     /// Why, as the client is told.
     pub message: String,
+    /// Where many are told at once: how many.
+    pub repeats: Option<Repeats>,
+}
+
+/// Refusals that were counted instead of being told one by one. What is told of them is that of the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    /// How many.
+    pub count: u64,
+    /// When the first one was.
+    pub first: SystemTime,
+    /// When the last one was.
+    pub last: SystemTime,
 }
 
 /// Is told of what clients do to the store, on the blocking pool.

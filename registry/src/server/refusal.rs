@@ -2,14 +2,14 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use oci::distribution::{ErrorBody, ErrorCode, ErrorEntry};
 use oci::{Digest, RepositoryName, Selector};
 use serde_json::{Value, json};
 use store::UploadId;
 
-use super::answer;
+use super::guard::memory::Unread;
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -68,7 +68,6 @@ impl Refusal {
 
     pub(super) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message, Value::Null)
-            .header(WWW_AUTHENTICATE, answer::CHALLENGE)
     }
 
     pub(super) fn too_many(message: &str) -> Self {
@@ -86,6 +85,25 @@ impl Refusal {
         let detail = json!({ "repository": repository.as_str(), "reference": selector.to_string() });
         let message = "the repository has no such manifest";
         Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, message, detail)
+    }
+
+    /// What cannot be a tag.
+    pub(super) fn no_such_tag(repository: &RepositoryName, text: &str) -> Self {
+        let detail = json!({ "repository": repository.as_str(), "reference": text });
+        let message = "the repository has no such manifest";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, message, detail)
+    }
+
+    /// A body that could not be had whole; `most` is how long it may be.
+    pub(super) fn unread(unread: Unread, most: usize) -> Self {
+        match unread {
+            Unread::TooLong => {
+                let (message, detail) = ("the manifest is too large", json!({ "most": most }));
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, message, detail)
+            }
+            Unread::Lost { received } => Self::body_lost(received),
+            Unread::NoMemory => Self::too_many("too many bodies are held in memory"),
+        }
     }
 
     pub(super) fn name_unknown(repository: &RepositoryName) -> Self {

@@ -7,12 +7,14 @@ use store::UploadId;
 
 use super::observe::Deed;
 use super::refusal::Refusal;
+use super::tokens;
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Live,
     Ready,
+    Token,
     Base,
     Catalog,
     Blob(RepositoryName, Digest),
@@ -28,6 +30,7 @@ pub(super) enum Route {
 pub(super) enum Action {
     Live,
     Ready,
+    Token,
     /// end-1
     Base,
     Catalog,
@@ -62,6 +65,10 @@ pub(super) enum Action {
 pub(super) enum Right {
     /// Nothing: health checks.
     None,
+    /// To ask for a token.
+    Token,
+    /// To learn that one is let in.
+    LogIn,
     Pull,
     Push,
 }
@@ -73,6 +80,7 @@ impl Action {
         Ok(match route {
             Route::Live if read => Self::Live,
             Route::Ready if read => Self::Ready,
+            Route::Token if read => Self::Token,
             Route::Base if read => Self::Base,
             Route::Catalog if read => Self::Catalog,
             Route::Tags(repository) if read => Self::ListTags(repository),
@@ -118,6 +126,7 @@ impl Action {
             }
             Self::Live
             | Self::Ready
+            | Self::Token
             | Self::Base
             | Self::Catalog
             | Self::PullBlob(..)
@@ -134,8 +143,9 @@ impl Action {
     pub(super) fn right(&self) -> Right {
         match self {
             Self::Live | Self::Ready => Right::None,
-            Self::Base
-            | Self::Catalog
+            Self::Token => Right::Token,
+            Self::Base => Right::LogIn,
+            Self::Catalog
             | Self::PullBlob(..)
             | Self::PullManifest(..)
             | Self::ListTags(_)
@@ -152,6 +162,28 @@ impl Action {
     }
 }
 
+impl Action {
+    /// What a token has to be good for, in the words of the challenge.
+    pub(super) fn scope(&self) -> Option<String> {
+        let (repository, actions) = match self {
+            Self::Live | Self::Ready | Self::Token | Self::Base => return None,
+            Self::Catalog => return Some("registry:catalog:*".to_owned()),
+            Self::PullBlob(repository, _)
+            | Self::PullManifest(repository, _)
+            | Self::ListTags(repository)
+            | Self::ListReferrers(repository, _) => (repository, "pull"),
+            Self::DeleteManifest(repository, _) | Self::DeleteBlob(repository, _) => (repository, "delete"),
+            Self::StartUpload(repository)
+            | Self::AppendUpload(repository, _)
+            | Self::FinishUpload(repository, _)
+            | Self::UploadStatus(repository, _)
+            | Self::CancelUpload(repository, _)
+            | Self::PushManifest(repository, _) => (repository, "pull,push"),
+        };
+        Some(format!("repository:{repository}:{actions}"))
+    }
+}
+
 fn named(repository: &RepositoryName, selector: &Selector) -> String {
     match selector {
         Selector::Tag(tag) => format!("{repository}:{tag}"),
@@ -160,22 +192,25 @@ fn named(repository: &RepositoryName, selector: &Selector) -> String {
 }
 
 impl Route {
-    /// Reads a path as it stands in the request line.
-    pub(super) fn parse(path: &str) -> Result<Self, Refusal> {
+    /// Reads a path as it stands in the request line. What cannot be a tag is no tag that is there: who reads it does
+    /// not find it, and who writes it is told what is wrong.
+    pub(super) fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
+        let read = *method == Method::GET || *method == Method::HEAD;
         let path = percent_decode(path).ok_or_else(|| Refusal::not_found(path))?;
         match path.as_str() {
             "/livez" => return Ok(Self::Live),
             "/readyz" => return Ok(Self::Ready),
+            tokens::PATH => return Ok(Self::Token),
             "/v2" | "/v2/" => return Ok(Self::Base),
             "/v2/_catalog" => return Ok(Self::Catalog),
             _ => {}
         }
         let rest = path.strip_prefix("/v2/").ok_or_else(|| Refusal::not_found(&path))?;
-        Self::in_repository(rest).unwrap_or_else(|| Err(Refusal::not_found(&path)))
+        Self::in_repository(rest, read).unwrap_or_else(|| Err(Refusal::not_found(&path)))
     }
 
     /// A name may itself hold `blobs` or `manifests`, so the path is read from its end.
-    fn in_repository(path: &str) -> Option<Result<Self, Refusal>> {
+    fn in_repository(path: &str, read: bool) -> Option<Result<Self, Refusal>> {
         if let Some(name) =
             path.strip_suffix("/blobs/uploads").or_else(|| path.strip_suffix("/blobs/uploads/"))
         {
@@ -189,9 +224,10 @@ impl Route {
                 repository(name).and_then(|name| Ok(Self::Upload(name, upload(id)?)))
             }
             ("blobs", text) => repository(name).and_then(|name| Ok(Self::Blob(name, digest(text)?))),
-            ("manifests", text) => {
-                repository(name).and_then(|name| Ok(Self::Manifest(name, selector(text)?)))
-            }
+            ("manifests", text) => repository(name).and_then(|name| match selector(text) {
+                Err(_) if read && !text.contains(':') => Err(Refusal::no_such_tag(&name, text)),
+                parsed => Ok(Self::Manifest(name, parsed?)),
+            }),
             ("referrers", text) => repository(name).and_then(|name| Ok(Self::Referrers(name, digest(text)?))),
             ("tags", "list") => repository(name).map(Self::Tags),
             _ => return None,
@@ -200,9 +236,13 @@ impl Route {
 
     fn allows(&self) -> &'static str {
         match self {
-            Self::Live | Self::Ready | Self::Base | Self::Catalog | Self::Tags(_) | Self::Referrers(..) => {
-                "GET, HEAD"
-            }
+            Self::Live
+            | Self::Ready
+            | Self::Token
+            | Self::Base
+            | Self::Catalog
+            | Self::Tags(_)
+            | Self::Referrers(..) => "GET, HEAD",
             Self::Blob(..) => "GET, HEAD, DELETE",
             Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
             Self::Uploads(_) => "POST",

@@ -83,9 +83,9 @@ async fn whole(
     digest: Digest,
 ) -> Result<Response, Refusal> {
     let algorithm = digest.algorithm();
-    let _turn = app.turn().await?;
+    let _turn = app.turn(call).await?;
     let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
-    let (writer, _) = intake::receive(writer, call.take_body(), None, app.limits.stall).await?;
+    let (writer, _) = intake::receive(writer, call.take_body(), None, app.limits.pace()).await?;
     let change = incoming(call, repository.clone(), digest.clone());
     app.change(move |store| {
         writer.publish(Some(&change.digest))?;
@@ -138,7 +138,7 @@ async fn append_body(
     id: &UploadId,
 ) -> Result<Upload, Refusal> {
     let chunk = chunk_of(call)?;
-    let _turn = app.turn().await?;
+    let _turn = app.turn(call).await?;
     let upload = open(app, repository, id).await?;
     let offset = upload.offset();
     if chunk.is_some_and(|chunk| chunk.first != offset) {
@@ -146,7 +146,7 @@ async fn append_body(
         return Err(out_of_order(repository, id, offset));
     }
     let body: Body = call.take_body();
-    let (upload, received) = intake::receive(upload, body, chunk.map(Chunk::len), app.limits.stall).await?;
+    let (upload, received) = intake::receive(upload, body, chunk.map(Chunk::len), app.limits.pace()).await?;
     if let Some(chunk) = chunk
         && chunk.len() != received
     {

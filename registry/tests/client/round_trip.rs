@@ -35,6 +35,7 @@ async fn airlock(folder: &std::path::Path) -> RegistryHost {
         limits: Limits::default(),
         observer: None,
         gate: None,
+        proxies: registry::server::Proxies::default(),
     };
     tokio::spawn(serve(listener, None, config, std::future::pending()));
     address.parse().unwrap()

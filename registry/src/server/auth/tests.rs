@@ -18,7 +18,8 @@ fn closed(text: &str, anonymous_pull: bool) -> Authenticator {
 }
 
 async fn ask(authenticator: &Authenticator, right: Right, headers: &HeaderMap) -> Result<Caller, u16> {
-    authenticator.authorize(right, headers).await.map_err(|refusal| refusal.status().as_u16())
+    let network = Network::of([192, 0, 2, 1].into());
+    authenticator.authorize(right, headers, network).await.map_err(|refusal| refusal.status().as_u16())
 }
 
 #[test]
@@ -41,7 +42,8 @@ fn password_files_are_read_strictly() {
 
 #[test]
 fn nobodys_hash_is_one() {
-    assert!(bcrypt::HashParts::from_str(NOBODY).is_ok());
+    let check = Htpasswd::parse("").unwrap().check("bob");
+    assert!(bcrypt::HashParts::from_str(&check.hash).is_ok() && !check.known && check.beside.is_empty());
 }
 
 #[tokio::test]
@@ -74,24 +76,77 @@ async fn malformed_credentials_are_refused() {
 async fn anybody_pulls_where_that_is_allowed_but_nobody_pushes() {
     let authenticator = closed(&line("ann", "secret"), true);
     let nobody = HeaderMap::new();
-    assert_eq!(ask(&authenticator, Right::Pull, &nobody).await, Ok(Caller::Anonymous { challenge: true }));
+    assert_eq!(ask(&authenticator, Right::Pull, &nobody).await, Ok(Caller::Anonymous));
     assert_eq!(ask(&authenticator, Right::Push, &nobody).await, Err(401));
     assert_eq!(ask(&authenticator, Right::Pull, &headers("ann", "wrong")).await, Err(401));
     let empty = headers("", "");
-    assert_eq!(ask(&authenticator, Right::Pull, &empty).await, Ok(Caller::Anonymous { challenge: true }));
+    assert_eq!(ask(&authenticator, Right::Pull, &empty).await, Ok(Caller::Anonymous));
     assert_eq!(ask(&authenticator, Right::Push, &empty).await, Err(401));
     assert_eq!(ask(&closed("", false), Right::Pull, &empty).await, Err(401));
     let open = Authenticator::new(Auth::Anonymous);
-    assert_eq!(ask(&open, Right::Push, &nobody).await, Ok(Caller::Anonymous { challenge: false }));
+    assert_eq!(ask(&open, Right::Push, &nobody).await, Ok(Caller::Anonymous));
 }
 
-/// With `htpasswd -B` a known user's hash is cheap; an unknown user must not cost more or less.
+/// What a wrong password costs, in powers of two.
+fn cost(users: &Htpasswd, user: &str) -> u64 {
+    let check = users.check(user);
+    let own = bcrypt::HashParts::from_str(&check.hash).unwrap().get_cost();
+    (1 << own) + check.beside.map(|cost| 1_u64 << cost).sum::<u64>()
+}
+
 #[test]
-fn an_unknown_user_costs_what_a_known_one_does() {
-    let users = Htpasswd::parse(&line("ann", "secret")).unwrap();
-    let (known, own) = users.hash_of("ann");
-    assert_eq!((known, users.hash_of("bob")), (true, (false, own)));
-    assert_eq!(Htpasswd::parse("").unwrap().hash_of("bob"), (false, NOBODY));
+fn a20_a_wrong_password_costs_the_same_whoever_it_is_for() {
+    let hash = |user: &str, cost| format!("{user}:{}\n", bcrypt::hash("secret", cost).unwrap());
+    let users = users(&(hash("ann", 4) + &hash("bob", 7) + &hash("eve", 5)));
+    for user in ["ann", "bob", "eve", "nobody", ""] {
+        assert_eq!(cost(&users, user), 1 << 7, "{user}");
+        assert!(!users.check(user).run(b"wrong"), "{user}");
+    }
+    assert!(users.check("ann").run(b"secret") && users.check("bob").run(b"secret"));
+    assert_eq!(cost(&Htpasswd::parse("").unwrap(), "bob"), 1 << COST);
+    let time = |user: &str| {
+        let begun = Instant::now();
+        let check = users.check(user);
+        (0..40).for_each(|_| assert!(!check.run(b"wrong")));
+        begun.elapsed()
+    };
+    // Work that is left out would be a factor of eight.
+    let times = ["ann", "bob", "nobody"].map(|user| (0..3).map(|_| time(user)).min().unwrap());
+    assert!(times.iter().max().unwrap() < &(*times.iter().min().unwrap() * 3), "{times:?}");
+}
+
+#[tokio::test]
+async fn a10_a_client_s_flood_of_wrong_passwords_does_not_delay_others_log_ins() {
+    let authenticator = Arc::new(closed(&format!("ann:{}\n", bcrypt::hash("secret", 8).unwrap()), false));
+    let ask = |last: u8, password: String| {
+        let authenticator = Arc::clone(&authenticator);
+        tokio::spawn(async move {
+            let network = Network::of([192, 0, 2, last].into());
+            let headers = headers("ann", &password);
+            let begun = Instant::now();
+            let asked = authenticator.authorize(Right::Pull, &headers, network).await;
+            (asked.map_err(|refusal| refusal.status().as_u16()), begun.elapsed())
+        })
+    };
+    let flood: Vec<_> = (0..500).map(|at| ask(1, format!("wrong {at}"))).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (asked, took) = ask(2, "secret".to_owned()).await.unwrap();
+    assert_eq!(asked, Ok(Caller::User("ann".to_owned())));
+    let mut refused = (0, 0);
+    let mut longest = Duration::ZERO;
+    for task in flood {
+        let (asked, took) = task.await.unwrap();
+        longest = longest.max(took);
+        match asked {
+            Err(429) => refused.0 += 1,
+            Err(401) => refused.1 += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(refused.1 >= WAITING && refused.0 >= 500 - 2 * WAITING, "{refused:?}");
+    assert!(took < longest, "the log-in took {took:?}, the flood {longest:?}");
+    let again = ask(1, "wrong 0".to_owned()).await.unwrap();
+    assert_eq!(again.0, Err(401));
 }
 
 #[tokio::test]
@@ -106,5 +161,6 @@ async fn many_at_once_check_one_password_once() {
     for task in tasks {
         assert_eq!(task.await.unwrap(), Ok(Caller::User("ann".to_owned())));
     }
-    assert!(authenticator.remembered.lock().unwrap().len() <= CHECKS_AT_ONCE);
+    assert_eq!(authenticator.remembered.lock().unwrap().len(), 1);
+    assert!(authenticator.pending.lock().unwrap().is_empty());
 }

@@ -5,7 +5,7 @@ use super::*;
 const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn parse(path: &str) -> Result<Route, u16> {
-    Route::parse(path).map_err(|refusal| refusal.status().as_u16())
+    Route::parse(&Method::PUT, path).map_err(|refusal| refusal.status().as_u16())
 }
 
 fn name(text: &str) -> RepositoryName {
@@ -105,8 +105,8 @@ fn queries_keep_plus_and_order() {
 proptest! {
     #[test]
     fn any_path_is_read_without_panic(path: String, query: String) {
-        let _ = Route::parse(&path);
-        let _ = Route::parse(&format!("/v2/{path}"));
+        let _ = Route::parse(&Method::GET, &path);
+        let _ = Route::parse(&Method::PUT, &format!("/v2/{path}"));
         let _ = Query::parse(Some(&query));
     }
 
@@ -130,4 +130,19 @@ proptest! {
     fn encoding_is_undone_by_decoding(text: String) {
         prop_assert_eq!(percent_decode(&percent_encode(&text)), Some(text));
     }
+}
+
+#[test]
+fn r10_what_cannot_be_a_tag_is_not_found_when_read_and_refused_when_written() {
+    let status = |method: Method, path: &str| {
+        Route::parse(&method, path).map(drop).map_err(|refusal| refusal.status().as_u16())
+    };
+    for text in [".INVALID_MANIFEST_NAME", "-a", "a%20b", "a+b", &"x".repeat(129)] {
+        let path = format!("/v2/a/manifests/{text}");
+        assert_eq!(status(Method::GET, &path), Err(404), "{text}");
+        assert_eq!(status(Method::HEAD, &path), Err(404), "{text}");
+        assert_eq!(status(Method::PUT, &path), Err(400), "{text}");
+        assert_eq!(status(Method::DELETE, &path), Err(400), "{text}");
+    }
+    assert_eq!(status(Method::GET, "/v2/a/manifests/sha256:abc"), Err(400));
 }

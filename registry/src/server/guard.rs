@@ -1,0 +1,226 @@
+//! What stands between a listener and its clients, whatever it serves. Every listener of this program is a
+//! [`Sockets`](super::Sockets), and every connection of one is watched here:
+//!
+//! - a client has a share of the connections, and of the requests at once; beyond it, it is refused before anything is
+//!   computed, and health checks are still answered, on connections that are kept for that
+//! - where room is needed, connections that do nothing end first, then those that keep the server waiting
+//! - heads, bodies, answers and idle connections have times, and transfers a lowest rate
+//! - bodies that are held in memory share a budget in bytes
+//!
+//! `address`: who a client is; `connection`: what is known of one; `exchange`: of one request; `stream`, `head`: its
+//! bytes; `pace`: patience; `shares`, `memory`, `fair`: what is shared out.
+
+pub(super) mod address;
+pub(super) mod connection;
+pub(super) mod exchange;
+pub(super) mod fair;
+mod head;
+pub(super) mod memory;
+pub(super) mod pace;
+pub(super) mod shares;
+pub(super) mod stream;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use self::address::{Network, Proxies};
+use self::connection::{Connection, End, Lane, Times};
+use self::memory::Memory;
+use self::shares::Shares;
+use super::sockets::Sockets;
+
+/// How often connections are looked at.
+const ROUND: Duration = Duration::from_millis(250);
+/// Connections for health checks and refusals, beside the others.
+const PROBES: usize = 32;
+/// Where room is needed, a client that has kept the server waiting for so long is ended.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// Watches the connections of one listener.
+pub(super) struct Guard {
+    sockets: Sockets,
+    proxies: Proxies,
+    /// Whether TLS is spoken.
+    secure: bool,
+    table: Mutex<Table>,
+    requests: Shares,
+    memory: Memory,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: BTreeMap<u64, Arc<Connection>>,
+    full: usize,
+    each: HashMap<Network, usize>,
+    /// The server ends.
+    closing: bool,
+}
+
+/// A connection's place in the table, given up when it is dropped.
+pub(super) struct Place {
+    guard: Arc<Guard>,
+    number: u64,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Guard {
+    pub(super) fn new(sockets: Sockets, proxies: Proxies, secure: bool) -> Arc<Self> {
+        Arc::new(Self {
+            sockets,
+            proxies,
+            secure,
+            table: Mutex::default(),
+            requests: Shares::new(sockets.requests),
+            memory: Memory::new(sockets.memory),
+            left: Notify::new(),
+        })
+    }
+
+    /// Takes a connection in; what is in its way ends.
+    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Place {
+        let bounded = self.sockets.per_client > 0 && !self.proxies.contains(peer.ip());
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = if table.has_room(&self.sockets, Network::of(peer.ip()), bounded) {
+            Lane::Full
+        } else {
+            table.room_for_probe();
+            Lane::Probe
+        };
+        let connection = Connection::new(peer, lane, self.sockets.pace);
+        let number = table.enter(Arc::clone(&connection));
+        if table.closing {
+            connection.end(End::Gently);
+        }
+        Place { guard: Arc::clone(self), number, connection }
+    }
+
+    /// Ends a connection that does nothing, where the system has no room for more.
+    pub(super) fn make_room(&self) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.close_idlest(|_| true);
+    }
+
+    /// Looks after the connections, until it is dropped.
+    pub(super) async fn patrol(&self) {
+        let Sockets { headers, idle, pace, .. } = self.sockets;
+        let times = Times { headers, idle, pace };
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            let open: Vec<_> = {
+                let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+                table.open.values().cloned().collect()
+            };
+            for connection in open {
+                connection.look(&times);
+            }
+        }
+    }
+
+    /// Asks all connections to end, and waits until they have.
+    pub(super) async fn close(&self) {
+        {
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            table.closing = true;
+            table.open.values().for_each(|connection| connection.end(End::Gently));
+        }
+        loop {
+            let left = self.left.notified();
+            if self.table.lock().unwrap_or_else(PoisonError::into_inner).open.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Guard {
+    /// Ends what is left.
+    pub(super) fn cut(&self) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.open.values().for_each(|connection| connection.end(End::Now));
+    }
+}
+
+impl Table {
+    fn enter(&mut self, connection: Arc<Connection>) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        if connection.lane == Lane::Full {
+            self.full += 1;
+            *self.each.entry(connection.network).or_insert(0) += 1;
+        }
+        self.open.insert(number, connection);
+        number
+    }
+
+    fn leave(&mut self, number: u64) {
+        let Some(connection) = self.open.remove(&number) else { return };
+        if connection.lane == Lane::Full {
+            self.full -= 1;
+            if let Some(count) = self.each.get_mut(&connection.network) {
+                *count -= 1;
+                if *count == 0 {
+                    self.each.remove(&connection.network);
+                }
+            }
+        }
+    }
+
+    fn has_room(&mut self, sockets: &Sockets, network: Network, bounded: bool) -> bool {
+        let own = self.each.get(&network).copied().unwrap_or(0);
+        if bounded && own >= sockets.per_client && !self.close_idlest(|other| other.network == network) {
+            return false;
+        }
+        if self.full < sockets.connections {
+            return true;
+        }
+        // Whoever has most gives first.
+        let most = self.each.iter().max_by_key(|(_, count)| **count).map(|(network, _)| *network);
+        self.close_idlest(|other| Some(other.network) == most) || self.close_idlest(|_| true)
+    }
+
+    /// Ends one connection of those: the one that has done nothing for longest, best one that never did anything; else
+    /// the one that has kept the server waiting for longest.
+    fn close_idlest(&mut self, of: impl Fn(&Connection) -> bool) -> bool {
+        let full = || self.open.iter().filter(|(_, other)| other.lane == Lane::Full && of(other));
+        let quiet =
+            full().filter_map(|(number, other)| Some((!other.was_served(), other.quiet_for()?, *number)));
+        let stalled = || {
+            let waits = full().filter_map(|(number, other)| Some((other.stalled_for()?, *number)));
+            waits.max().filter(|(stalled, _)| *stalled >= STALLED).map(|(_, number)| number)
+        };
+        let Some(number) = quiet.max().map(|(_, _, number)| number).or_else(stalled) else { return false };
+        self.close(number);
+        true
+    }
+
+    fn room_for_probe(&mut self) {
+        let probes = self.open.iter().filter(|(_, other)| other.lane == Lane::Probe);
+        let probes: Vec<u64> = probes.map(|(number, _)| *number).collect();
+        if probes.len() >= PROBES {
+            self.close(probes[0]);
+        }
+    }
+
+    fn close(&mut self, number: u64) {
+        if let Some(connection) = self.open.get(&number) {
+            connection.end(End::Now);
+        }
+        self.leave(number);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.guard.table.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
+        self.guard.left.notify_waiters();
+    }
+}

@@ -1,0 +1,233 @@
+//! Who a client is: its address, also behind a proxy that is configured, and the network that limits count by.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::Error;
+
+/// More hops are not looked at.
+const MOST_HOPS: usize = 32;
+
+/// What a limit counts by: an IPv4 address, or the /64 that an IPv6 client can choose addresses from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Network(IpAddr);
+
+impl Network {
+    /// The network of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        })
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address; the port is 0 where a proxy named it.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS, to this server or to the proxy.
+    pub secure: bool,
+    /// Whether a trusted proxy stands between.
+    pub proxied: bool,
+}
+
+impl Client {
+    /// What limits count it by.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        Network::of(self.address.ip())
+    }
+}
+
+/// A range of addresses, as `10.0.0.0/8` or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Cidr {
+    fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                own.to_bits() & mask == other.to_bits() & mask
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                own.to_bits() & mask == other.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = || Error::Cidr(text.to_owned());
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(most);
+        if prefix > most { Err(wrong()) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+/// The proxies whose word about a client's address counts.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies(Arc<[Cidr]>);
+
+impl FromIterator<Cidr> for Proxies {
+    fn from_iter<T: IntoIterator<Item = Cidr>>(ranges: T) -> Self {
+        Self(ranges.into_iter().collect())
+    }
+}
+
+impl Proxies {
+    /// Whether an address is that of a trusted proxy.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|range| range.contains(address))
+    }
+
+    /// Whose request came from `peer`: the peer's own, unless that is a trusted proxy; then the last hop that is none.
+    /// A client can write `X-Forwarded-For` and `Forwarded` itself, and a proxy sets only one of them: where both are
+    /// there and differ, the proxy's own address is all that is known.
+    pub(super) fn client(&self, peer: SocketAddr, secure: bool, headers: &HeaderMap) -> Client {
+        let own = Client {
+            address: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+            secure,
+            proxied: false,
+        };
+        if !self.contains(peer.ip()) {
+            return own;
+        }
+        let plain: Vec<Option<IpAddr>> = elements(headers, &HeaderName::from_static("x-forwarded-for"))
+            .into_iter()
+            .map(address_of)
+            .collect();
+        let standard: Vec<Option<IpAddr>> = elements(headers, &http::header::FORWARDED)
+            .into_iter()
+            .map(|element| address_of(parameter(element, "for")?))
+            .collect();
+        let hop = match (self.last_untrusted(&plain), self.last_untrusted(&standard)) {
+            (Some(one), Some(other)) if one != other => None,
+            (one, other) => one.or(other),
+        };
+        let secure = secure || said_https(headers);
+        let address = hop.map_or(own.address, |hop| SocketAddr::new(hop, 0));
+        Client { address, secure, proxied: true }
+    }
+
+    /// From the right, as each proxy appends whom it saw. What cannot be read ends the search: what stands before it
+    /// was written by nobody known.
+    fn last_untrusted(&self, hops: &[Option<IpAddr>]) -> Option<IpAddr> {
+        let mut last = None;
+        for hop in hops.iter().rev().take(MOST_HOPS) {
+            let Some(hop) = *hop else { return last };
+            last = Some(hop);
+            if !self.contains(hop) {
+                break;
+            }
+        }
+        last
+    }
+}
+
+/// The comma-separated elements of all fields with a name.
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    let fields = headers.get_all(name).iter();
+    fields.flat_map(|field| field.to_str().unwrap_or("?").split(',')).map(str::trim).collect()
+}
+
+/// A parameter of one `Forwarded` element.
+fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
+    element.split(';').find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without a port; an IPv6 one may stand in brackets.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let address: Option<IpAddr> = text.parse().ok().or_else(with_port).or_else(bare);
+    address.map(|address| address.to_canonical())
+}
+
+fn said_https(headers: &HeaderMap) -> bool {
+    let said = elements(headers, &HeaderName::from_static("x-forwarded-proto"));
+    let standard = elements(headers, &http::header::FORWARDED);
+    let standard = standard.last().and_then(|element| parameter(element, "proto"));
+    said.last().copied().or(standard).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, fields: &[(&'static str, &str)]) -> String {
+        let proxies: Proxies = ["10.0.0.0/8", "fd00::/8"].iter().map(|text| text.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        proxies.client(peer.parse().unwrap(), false, &headers).address.ip().to_string()
+    }
+
+    #[test]
+    fn r11_the_address_is_the_last_hop_that_is_no_trusted_proxy() {
+        let xff = "x-forwarded-for";
+        for (peer, fields, expected) in [
+            ("192.0.2.1:5", &[(xff, "1.1.1.1")][..], "192.0.2.1"),
+            ("10.0.0.1:5", &[], "10.0.0.1"),
+            ("10.0.0.1:5", &[(xff, "1.1.1.1, 192.0.2.7, 10.0.0.9")], "192.0.2.7"),
+            ("10.0.0.1:5", &[(xff, "1.1.1.1"), (xff, "192.0.2.7")], "192.0.2.7"),
+            ("[::ffff:10.0.0.1]:5", &[(xff, "[2001:db8::1]:80")], "2001:db8::1"),
+            ("[fd00::1]:5", &[(xff, "192.0.2.7:1234")], "192.0.2.7"),
+            ("10.0.0.1:5", &[(xff, "192.0.2.7, unknown")], "10.0.0.1"),
+            ("10.0.0.1:5", &[(xff, "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
+            (
+                "10.0.0.1:5",
+                &[("forwarded", "for=1.1.1.1, for=\"[2001:db8::1]:4711\";proto=https")],
+                "2001:db8::1",
+            ),
+            ("10.0.0.1:5", &[("forwarded", "for=1.1.1.1"), (xff, "192.0.2.7")], "10.0.0.1"),
+            ("10.0.0.1:5", &[("forwarded", "for=192.0.2.7"), (xff, "192.0.2.7")], "192.0.2.7"),
+        ] {
+            assert_eq!(client(peer, fields), expected, "{peer} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_read_strictly() {
+        for wrong in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/x", "::/129", "host", "10.0.0/8"] {
+            assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
+        }
+        let all: Cidr = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("203.0.113.9".parse().unwrap()) && !all.contains("::1".parse().unwrap()));
+        let one: Cidr = "::1".parse().unwrap();
+        assert!(one.contains("::1".parse().unwrap()) && !one.contains("::2".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_ipv6_client_is_counted_by_its_network() {
+        let network = |text: &str| Network::of(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+}

@@ -1,0 +1,175 @@
+//! What stands between a connection and the router: refusals that cost nothing, shares, and bodies whose waits are told.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use oci::distribution::{ErrorBody, ErrorCode, ErrorEntry};
+use serde_json::Value;
+
+use super::Guard;
+use super::connection::{Connection, Exchange, Lane};
+use super::shares::Share;
+
+/// Serves one connection.
+pub(in crate::server) struct Guarded {
+    guard: Arc<Guard>,
+    connection: Arc<Connection>,
+    service: TowerToHyperService<Router>,
+}
+
+impl Guarded {
+    pub(in crate::server) fn new(guard: Arc<Guard>, connection: Arc<Connection>, router: Router) -> Self {
+        Self { guard, connection, service: TowerToHyperService::new(router) }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Guarded {
+    type Response = Response<Answering>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let exchange = Exchange::begin(&self.connection);
+        let answer = answer(
+            Arc::clone(&self.guard),
+            Arc::clone(&self.connection),
+            self.service.clone(),
+            request,
+            Arc::clone(&exchange),
+        );
+        async move {
+            let (response, share) = answer.await;
+            Ok(response.map(|inner| Answering { inner, exchange, _share: share }))
+        }
+        .boxed()
+    }
+}
+
+async fn answer(
+    guard: Arc<Guard>,
+    connection: Arc<Connection>,
+    service: TowerToHyperService<Router>,
+    mut request: Request<Incoming>,
+    exchange: Arc<Exchange>,
+) -> (Response<Body>, Option<Share>) {
+    let version = request.version();
+    if connection.is_ambiguous() {
+        let message = "the request has both Content-Length and Transfer-Encoding; send one of them";
+        return (refusal(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, version), None);
+    }
+    let client = guard.proxies.client(connection.peer, guard.secure, request.headers());
+    let mut share = None;
+    if !guard.sockets.probes.contains(&request.uri().path()) {
+        share = (connection.lane == Lane::Full).then(|| guard.requests.take(client.network())).flatten();
+        if share.is_none() {
+            let message =
+                "this client has too many connections or requests open; close some, or try again later";
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return (refusal(status, ErrorCode::TooManyRequests, message, version), None);
+        }
+    }
+    request.extensions_mut().insert(client);
+    request.extensions_mut().insert(guard.memory.clone());
+    let request = request.map(|inner| Body::new(Asking { inner, exchange }));
+    let mut response = match service.call(request).await {
+        Ok(response) => response,
+        Err(impossible) => match impossible {},
+    };
+    if connection.lane == Lane::Probe && version <= Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    (response, share)
+}
+
+/// A refusal that nothing was computed for.
+fn refusal(status: StatusCode, code: ErrorCode, message: &str, version: Version) -> Response<Body> {
+    let entry = ErrorEntry { code, message: message.to_owned(), detail: Value::Null };
+    let body = serde_json::to_vec(&ErrorBody { errors: vec![entry] }).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    if version <= Version::HTTP_11 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A request's body: who reads it and finds nothing waits for the client.
+struct Asking {
+    inner: Incoming,
+    exchange: Arc<Exchange>,
+}
+
+impl http_body::Body for Asking {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        self.exchange.waits_for_client(frame.is_pending());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.exchange.waits_for_client(false);
+    }
+}
+
+/// An answer's body: between two pieces the client is waited for.
+pub(in crate::server) struct Answering {
+    inner: Body,
+    exchange: Arc<Exchange>,
+    _share: Option<Share>,
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        self.exchange.waits_for_client(matches!(frame, Poll::Ready(Some(_))));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

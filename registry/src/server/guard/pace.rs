@@ -1,0 +1,66 @@
+//! How slow a client may be: patience that waiting uses up, and that bytes earn back.
+
+use std::time::Duration;
+
+/// How long a client may keep the server waiting, and how many bytes a second buy more time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The longest wait, and the most that can be saved up.
+    pub patience: Duration,
+    /// A client that stays below this rate runs out of patience.
+    pub bytes_per_second: u64,
+}
+
+/// The patience that is left for one transfer.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Credit {
+    pace: Pace,
+    left: Duration,
+}
+
+impl Credit {
+    pub(in crate::server) fn new(pace: Pace) -> Self {
+        Self { pace, left: pace.patience }
+    }
+
+    /// How long the client may take for its next bytes.
+    pub(in crate::server) fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// Counts a wait that ended with `bytes`; `false` when it was too long.
+    pub(in crate::server) fn spend(&mut self, waited: Duration, bytes: u64) -> bool {
+        if waited > self.left {
+            self.left = Duration::ZERO;
+            return false;
+        }
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.pace.bytes_per_second.max(1));
+        let earned = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.left = (self.left - waited).saturating_add(earned).min(self.pace.patience);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace { patience: Duration::from_secs(60), bytes_per_second: 4096 };
+
+    #[test]
+    fn a_byte_each_twenty_seconds_runs_out_of_patience() {
+        let mut credit = Credit::new(PACE);
+        let waits = (0..100).take_while(|_| credit.spend(Duration::from_secs(20), 1)).count();
+        assert!((2..=3).contains(&waits), "{waits}");
+    }
+
+    #[test]
+    fn a_steady_slow_client_goes_on_for_ever_and_no_burst_buys_a_long_stall() {
+        let mut credit = Credit::new(PACE);
+        assert!((0..10_000).all(|_| credit.spend(Duration::from_secs(10), 50_000)));
+        credit.spend(Duration::ZERO, u64::MAX);
+        assert_eq!(credit.left(), PACE.patience);
+        assert!(!credit.spend(Duration::from_secs(61), 0));
+        assert!(!credit.spend(Duration::from_millis(1), 1_000_000_000), "it came too late");
+    }
+}

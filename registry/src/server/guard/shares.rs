@@ -1,0 +1,86 @@
+//! Places that each client has a bounded share of.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::address::Network;
+
+/// With more clients than this, those that hold nothing are forgotten.
+const REMEMBERED: usize = 1024;
+
+/// So many places for each network; without end where there is no bound.
+pub(in crate::server) struct Shares {
+    each: usize,
+    networks: Mutex<HashMap<Network, Arc<Semaphore>>>,
+}
+
+/// A place, given back when it is dropped.
+#[derive(Debug)]
+pub(in crate::server) struct Share {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Shares {
+    /// `each` for every network; 0 is no bound.
+    pub(in crate::server) fn new(each: usize) -> Self {
+        Self { each, networks: Mutex::default() }
+    }
+
+    /// A place, if the network has one left.
+    pub(in crate::server) fn take(&self, network: Network) -> Option<Share> {
+        if self.each == 0 {
+            return Some(Share { _permit: None });
+        }
+        Some(Share { _permit: Some(self.of(network).try_acquire_owned().ok()?) })
+    }
+
+    /// A place, when the network has one.
+    pub(in crate::server) async fn wait(&self, network: Network) -> Share {
+        if self.each == 0 {
+            return Share { _permit: None };
+        }
+        // The semaphore is never closed.
+        Share { _permit: self.of(network).acquire_owned().await.ok() }
+    }
+
+    fn of(&self, network: Network) -> Arc<Semaphore> {
+        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        if networks.len() >= REMEMBERED && !networks.contains_key(&network) {
+            // Whoever holds or waits for a place has the semaphore, too.
+            networks.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        Arc::clone(networks.entry(network).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(last: u8) -> Network {
+        Network::of([192, 0, 2, last].into())
+    }
+
+    #[test]
+    fn one_client_cannot_take_anothers_places() {
+        let shares = Shares::new(2);
+        let held: Vec<_> = (0..2).map(|_| shares.take(network(1)).unwrap()).collect();
+        assert!(shares.take(network(1)).is_none());
+        assert!(shares.take(network(2)).is_some());
+        drop(held);
+        assert!(shares.take(network(1)).is_some());
+    }
+
+    #[test]
+    fn clients_that_hold_nothing_are_forgotten() {
+        let shares = Shares::new(1);
+        let kept = shares.take(network(0));
+        for at in 0..5000_u16 {
+            shares.take(Network::of([10, 0, at.to_be_bytes()[0], at.to_be_bytes()[1]].into()));
+        }
+        assert!(shares.networks.lock().unwrap().len() <= REMEMBERED);
+        assert!(kept.is_some() && shares.take(network(0)).is_none());
+    }
+}
