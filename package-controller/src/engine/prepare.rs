@@ -52,6 +52,11 @@ pub(super) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
     };
     let known = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| stored.record.namespace.as_str());
     let namespace = namespace(plan, known, &chart);
+    if let Some(installed) = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| &stored.record)
+        && installed.namespace != namespace
+    {
+        return Err(moved(installed, &namespace));
+    }
     let seed = seed(newest.as_ref())?;
     let facts = Facts { basis: &basis, namespace: &namespace, seed };
     let (plan, rendered) = fitting(engine, plan, &chart, &facts).await?;
@@ -127,6 +132,12 @@ fn namespace(plan: &Install, known: Option<&str>, chart: &Chart) -> String {
     let wanted = || chart.values()?.get(DEFAULT_NAMESPACE)?.as_str().filter(|name| !name.is_empty());
     let given = plan.target_namespace.as_deref().or(known).or_else(wanted);
     given.unwrap_or("default").to_owned()
+}
+
+/// What is installed is found by its namespace, so it stays there.
+pub(super) fn moved(installed: &Record, wanted: &str) -> Error {
+    let (release, installed) = (installed.name.clone(), installed.namespace.clone());
+    Error::Moved { release, installed, wanted: wanted.to_owned() }
 }
 
 /// What randomness is made from: as before, so that an upgrade changes no password, unless that was long ago.

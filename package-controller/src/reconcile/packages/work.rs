@@ -9,7 +9,7 @@ use tokio::sync::watch::{self, Receiver};
 use super::{Next, Place, Work};
 use crate::admission::package::timeout;
 use crate::brief::few;
-use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Prepared, Record, Status};
+use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Ownership, Prepared, Record, Status};
 use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
 use crate::reconcile::tell::Deed;
@@ -115,7 +115,7 @@ impl Work<'_> {
             Err(fault) if fault.is_final() => Outcome::GaveUp(fault.words()),
             Err(fault) => Outcome::Retry(fault.words()),
         };
-        let refused = matches!(&ended, Err(Fault::Refused(_)));
+        let refused = ended.as_ref().is_err_and(Fault::is_refusal);
         let management = &self.shared.context.settings.cluster;
         let done = package::finish(&self.package, plan, outcome.clone(), management, &now());
         match &outcome {
@@ -269,6 +269,14 @@ impl Fault {
         matches!(self, Self::Engine(engine::Error::Failed { .. }))
     }
 
+    /// Whether nothing was tried, and will not be until something changes.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Engine(error) => error.is_refusal(),
+        }
+    }
+
     fn words(&self) -> String {
         match self {
             Self::Refused(words) => words.clone(),
@@ -300,7 +308,9 @@ fn limits(package: &Package) -> Result<Limits, String> {
     let timeout = asked.clamp(Duration::from_secs(1), LONGEST_TIMEOUT);
     // Whoever wants his changes kept says so; else they give way, here as when they are found.
     let conflicts = if repairs(package) { Conflicts::Take } else { Conflicts::Refuse };
-    Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ..Limits::default() })
+    let takes = package.annotation(engine::TAKE_OWNERSHIP) == Some("true");
+    let ownership = if takes { Ownership::Take } else { Ownership::Refuse };
+    Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ownership, ..Limits::default() })
 }
 
 fn repairs(package: &Package) -> bool {
