@@ -18,5 +18,7 @@ pub(crate) const KEY_PASSWORD: [&str; 2] = ["AIRLOCK_KEY_PASSWORD", "COSIGN_PASS
 pub(crate) const PKCS11_MODULE: &str = "AIRLOCK_PKCS11_MODULE";
 /// Docker's configuration folder.
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Where programs keep their state; `~/.local/state` unless set.
+pub(crate) const STATE_HOME: &str = "XDG_STATE_HOME";
 /// The home folder.
 pub(crate) const HOME: &str = "HOME";

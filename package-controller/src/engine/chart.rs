@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use helm::Chart;
-use oci::{Content, Descriptor, Digest, Hasher, RegistryHost, RepositoryName, Selector, media_type};
+use oci::{
+    Content, Descriptor, Digest, Hasher, Reference, RegistryHost, RepositoryName, Selector, media_type,
+};
 use registry::client::Client;
 
 use super::Error;
+use crate::images::place_of;
 use crate::package::Install;
 
 /// Packaged charts are small: Helm's own bound for one unpacked is 100 MiB.
@@ -57,6 +60,16 @@ impl Charts {
             }
         }
         Err(Error::NoChart { chart })
+    }
+
+    /// The digest that an image's tag has in the registry now; none if there is no such tag.
+    pub(super) async fn tagged(&self, image: &Reference) -> Result<Option<Digest>, Error> {
+        let place = image.to_string();
+        let found = place_of(image, self.mirror.as_ref());
+        let (host, repository) = found.map_err(|source| Error::Place { place: place.clone(), source })?;
+        let found = self.registry.manifest(&host, &repository, &image.selector()).await;
+        let found = found.map_err(|source| Error::Pull { chart: place, source })?;
+        Ok(found.map(|manifest| manifest.digest()))
     }
 
     fn kept(&self, digest: &Digest) -> Option<Arc<Chart>> {

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::apply::settle;
 use super::cluster::{Cluster, Run};
-use super::object::{Object, annotation, parse};
+use super::object::{Object, annotation, read_hook};
 use super::readiness::of_hook;
 use super::record::Stored;
 use super::storage::Storage;
@@ -93,16 +93,16 @@ impl Runner<'_> {
                 continue;
             }
             let manifest = hook.get("manifest").and_then(Value::as_str).unwrap_or_default();
-            let object = Object::new(parse(manifest)?, &stored.record.namespace)?;
-            let Some(object) = settle(self.cluster, vec![object], &[]).await?.pop() else { continue };
+            let objects = read_hook(manifest, &stored.record.namespace)?;
             let policies = words("delete_policies").filter_map(|word| word.as_str().map(str::to_owned));
-            hooks.push(Hook {
+            let policies: Vec<_> = policies.collect();
+            hooks.extend(settle(self.cluster, objects, &[]).await?.into_iter().map(|object| Hook {
                 index,
                 key: format!("{}/{}/{}", event.as_str(), object.kind, object.name),
                 weight: hook.get("weight").and_then(Value::as_i64).unwrap_or_default(),
-                policies: policies.collect(),
+                policies: policies.clone(),
                 object,
-            });
+            }));
         }
         hooks.sort_by(|a, b| a.weight.cmp(&b.weight).then_with(|| a.object.name.cmp(&b.object.name)));
         Ok(hooks)
