@@ -15,6 +15,7 @@ mod adopt;
 mod apply;
 mod chart;
 mod cluster;
+mod definitions;
 mod drift;
 mod error;
 mod hooks;
@@ -27,6 +28,10 @@ mod record;
 mod remove;
 mod rollback;
 mod storage;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod uninstall;
 mod wait;
 
@@ -63,6 +68,8 @@ pub struct Limits {
     pub on_failure: OnFailure,
     /// What becomes of fields that another manager owns.
     pub conflicts: Conflicts,
+    /// What becomes of objects that are there and not the release's.
+    pub ownership: Ownership,
     /// How many revisions are kept.
     pub history: usize,
 }
@@ -73,6 +80,7 @@ impl Default for Limits {
             timeout: Duration::from_mins(5),
             on_failure: OnFailure::RollBack,
             conflicts: Conflicts::Refuse,
+            ownership: Ownership::Refuse,
             history: 10,
         }
     }
@@ -95,6 +103,18 @@ pub enum Conflicts {
     /// They are taken over.
     Take,
 }
+
+/// What becomes of objects that are there and do not carry the release's marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// An error that names the object, before anything is changed.
+    Refuse,
+    /// They become the release's.
+    Take,
+}
+
+/// The annotation of a package that asks for [`Ownership::Take`].
+pub const TAKE_OWNERSHIP: &str = "airlock.dev/take-ownership";
 
 /// Helm's states of a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,7 +314,7 @@ impl Engine {
     /// # Errors
     /// A hook fails, or an object does not go in time.
     pub async fn uninstall(&self, namespace: &str, release: &str, limits: &Limits) -> Result<(), Error> {
-        Box::pin(uninstall::uninstall(self, namespace, release, limits)).await
+        Box::pin(uninstall::uninstall(self, namespace, release, limits, uninstall::Why::Asked)).await
     }
 
     /// The objects of a revision that are gone or were changed in what the revision says of them.

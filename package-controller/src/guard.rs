@@ -21,10 +21,11 @@ use package_api::{AIRLOCK_GROUP, EKS_GROUP, PackageBundle, PackageBundleControll
 use serde_json::Value;
 
 pub use self::allowed::ALLOW;
-use self::allowed::Allowed;
+use self::allowed::{Allowed, OWNERSHIP};
 use self::images::{Listed, Want};
 pub(crate) use self::images::{Pins, pin};
 pub(crate) use self::powers::Powers;
+use crate::engine::TAKE_OWNERSHIP;
 use crate::objects::{group, text};
 use crate::package::{IMAGE_REGISTRY, Install};
 
@@ -121,6 +122,18 @@ impl Bounds {
         }
         let how = self.allowed.how(&format!("namespace/{namespace}"));
         Err(format!("the target namespace `{namespace}` is reserved for the cluster's own parts; {how}"))
+    }
+
+    /// Whether the package's own word is enough to take over objects that are not its release's.
+    ///
+    /// # Errors
+    /// Why not, and what an administrator does who wants it so.
+    pub(crate) fn may_take(&self) -> Result<(), String> {
+        if self.allowed.has(OWNERSHIP) {
+            return Ok(());
+        }
+        let how = self.allowed.how(OWNERSHIP);
+        Err(format!("the annotation {TAKE_OWNERSHIP} takes over what is not the package's; {how}"))
     }
 
     /// Judges all objects of a package that goes to the namespace `target`. Objects of kinds with namespaces say theirs.

@@ -57,6 +57,8 @@ pub enum Release<'a> {
     Absent,
     /// Something, with these values.
     Present(&'a Value),
+    /// Something, in this namespace, which is not the one that the package now asks for.
+    Elsewhere(&'a str),
     /// The cluster does not tell.
     Unknown(&'a str),
 }
@@ -137,7 +139,7 @@ pub fn next(observed: &Observed<'_>) -> Step {
         | PackageState::Unknown
         | PackageState::Uninstalling => {
             status.source = plan.source;
-            status.spec = Some(package.spec.clone());
+            status.spec = Some(status::tried(package));
             moves(status, PackageState::InstallingDependencies, NOW)
         }
         PackageState::InstallingDependencies => wait_for_others(observed, &plan, status),
@@ -199,7 +201,7 @@ fn leave(observed: &Observed<'_>, mut status: PackageStatus) -> Step {
     }
     match observed.release {
         Release::Absent => Step { action: Action::Release, status, again: Again::Never },
-        Release::Present(_) => {
+        Release::Present(_) | Release::Elsewhere(_) => {
             // What was in the way of an installation is not what is in the way now.
             if status.state != Some(PackageState::Uninstalling) {
                 status.detail = None;
@@ -236,7 +238,7 @@ fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step 
         return Step { action: Action::None, status, again: VERY_LONG };
     }
     status.source.clone_from(&plan.source);
-    status.spec = Some(package.spec.clone());
+    status.spec = Some(status::tried(package));
     // What is begun anew is not given up; else a first failure that a moment mends would end it.
     status::forget_failure(&mut status);
     Step { action: Action::Install(Box::new(plan)), status, again: LONG }
@@ -246,6 +248,9 @@ fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step 
 fn watch(observed: &Observed<'_>, plan: &Install, mut status: PackageStatus) -> Step {
     let changed = match observed.release {
         Release::Unknown(reason) => return waits(status, reason.to_owned(), LONG),
+        Release::Elsewhere(installed) => {
+            return waits(status, plan::moved(observed.package, installed), LONG);
+        }
         Release::Absent => true,
         Release::Present(values) => plan::differs(&plan.values, values),
     };

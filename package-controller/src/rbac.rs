@@ -77,6 +77,9 @@ pub fn fixed() -> Vec<PolicyRule> {
         all("", &["persistentvolumeclaims", "pods", "services"], &["get", "list"]),
         all("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], &["get", "list"]),
         all("batch", &["jobs"], &["get", "list"]),
+        // A hook may be deleted as soon as it ended: how it did is told to those who watch.
+        all("", &["pods"], &["watch"]),
+        all("batch", &["jobs"], &["watch"]),
         all("apiextensions.k8s.io", &["customresourcedefinitions"], &["get", "list"]),
     ]
 }

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod curated;
+mod keeps;
 mod kills;
 
 use std::path::{Path, PathBuf};

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::adopt;
 use super::cluster::{Cluster, Run, code};
+use super::definitions::{lost, told_kept};
 use super::object::{Object, Owner, belongs};
-use super::{Conflicts, Error};
+use super::{Conflicts, Error, Ownership};
 
 /// Questions asked at once.
 const AT_ONCE: usize = 8;
@@ -19,13 +20,31 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// An object and what there is to do about it.
 pub(super) struct Planned {
     pub(super) object: Object,
+    /// Whether it was there already.
+    pub(super) is_there: bool,
     act: Act,
+}
+
+/// On which terms objects are applied.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) owner: Owner<'a>,
+    pub(super) conflicts: Conflicts,
+    pub(super) ownership: Ownership,
+    /// Definitions that come along beside the manifest.
+    pub(super) definitions: &'a [Object],
+    /// Definitions that a newer version of the chart replaces: of these it may drop fields.
+    pub(super) replaced: &'a [Object],
+    /// Whether hooks run before, which may make possible what is not yet.
+    pub(super) has_hooks: bool,
 }
 
 /// What there is to do about an object.
 enum Act {
     /// Nothing: it is so already.
     Nothing(Value),
+    /// Make it, if by then nobody else made one of that name.
+    Make,
     /// Apply it.
     Apply,
     /// Apply it, but first another must be gone, or Helm's fields taken over.
@@ -64,46 +83,50 @@ fn defines(definition: &Value, object: &Object) -> bool {
 /// Learns what there is to do. Nothing is changed.
 ///
 /// # Errors
-/// An object is somebody else's, its fields are, or the cluster knows no such kind and none of the objects, nor of
-/// `definitions`, defines it.
+/// An object is somebody else's, its fields are, the API server refuses its change, or the cluster knows no such kind
+/// and none of the objects, nor of `definitions`, defines it.
 pub(super) async fn examine(
     cluster: &Cluster,
     objects: Vec<Object>,
-    definitions: &[Object],
-    owner: Owner<'_>,
-    conflicts: Conflicts,
+    terms: Terms<'_>,
 ) -> Result<Vec<Planned>, Error> {
+    let mut all = Vec::with_capacity(objects.len());
     for object in &objects {
         let known = cluster.discovery().await?.resource(&object.api_version, &object.kind);
-        let mut all = objects.iter().chain(definitions).filter(|object| object.is_definition());
-        if known.is_none() && !all.any(|definition| defines(&definition.value, object)) {
+        let mut defining = objects.iter().chain(terms.definitions).filter(|object| object.is_definition());
+        let is_defined = defining.any(|definition| defines(&definition.value, object));
+        if known.is_none() && !is_defined {
             cluster.resource(object).await?;
         }
+        all.push(is_defined);
     }
-    let plans = objects.into_iter().map(|object| plan(cluster, object, owner, conflicts));
+    let plans = objects.into_iter().zip(all).map(|(object, is_defined)| {
+        // What is wrong now may be right once a hook was run, or the definition that comes along is there.
+        plan(cluster, object, terms, !is_defined && !terms.has_hooks)
+    });
     stream::iter(plans).buffered(AT_ONCE).try_collect().await
 }
 
-async fn plan(
-    cluster: &Cluster,
-    object: Object,
-    owner: Owner<'_>,
-    conflicts: Conflicts,
-) -> Result<Planned, Error> {
+async fn plan(cluster: &Cluster, object: Object, terms: Terms<'_>, is_final: bool) -> Result<Planned, Error> {
     let Some(live) = cluster.get(&object).await? else {
-        may(cluster, &object, conflicts).await?;
-        return Ok(Planned { object, act: Act::Apply });
+        may(cluster, &object, terms.conflicts).await?;
+        return Ok(Planned { object, is_there: false, act: Act::Make });
     };
     if is_leaving(&live) {
-        return Ok(Planned { object, act: Act::Prepare });
+        return Ok(Planned { object, is_there: false, act: Act::Prepare });
     }
-    belongs(&live, owner).map_err(|reason| Error::Foreign { object: object.to_string(), reason })?;
+    let is_foreign = check(&live, &object, terms)?;
+    if object.is_definition() && narrows(&live, &object, terms.replaced) {
+        return Ok(Planned { object, is_there: true, act: Act::Nothing(live) });
+    }
     let adopted = adopt::patch(&live, cluster.manager()).is_some();
-    let conflicts = if adopted { Conflicts::Take } else { conflicts };
+    let conflicts = if adopted || is_foreign { Conflicts::Take } else { terms.conflicts };
     let after = match cluster.apply(&object, Run::Dry, conflicts).await {
         Ok(after) => Some(after),
         Err(error @ (Error::Conflict { .. } | Error::Rights { .. })) => return Err(error),
-        // What is wrong now may be right once the definitions that come along are there; if not, it is told then.
+        Err(Error::Kube { source, .. }) if is_final && is_invalid(&source) => {
+            return Err(Error::Invalid { object: object.to_string(), source });
+        }
         Err(error) if code(&error).is_some() => None,
         Err(error) => return Err(error),
     };
@@ -113,12 +136,38 @@ async fn plan(
         Some(after) if managed && differences(&live, &after).is_empty() => Act::Nothing(after),
         _ => Act::Apply,
     };
-    Ok(Planned { object, act })
+    Ok(Planned { object, is_there: true, act })
+}
+
+/// Whether an object that is there is somebody else's, which is an error unless the user asked for it.
+fn check(live: &Value, object: &Object, terms: Terms<'_>) -> Result<bool, Error> {
+    match (belongs(live, terms.owner), terms.ownership) {
+        (Ok(()), _) => Ok(false),
+        (Err(_), Ownership::Take) => Ok(true),
+        (Err(reason), Ownership::Refuse) => Err(Error::Foreign { object: object.to_string(), reason }),
+    }
+}
+
+/// Whether a definition would prune what the one in the cluster keeps, but for what a newer version of the chart drops
+/// itself.
+fn narrows(live: &Value, definition: &Object, replaced: &[Object]) -> bool {
+    let mut fields = lost(live, &definition.value);
+    let before = replaced.iter().find(|replaced| replaced.key() == definition.key());
+    let dropped = before.map(|before| lost(&before.value, &definition.value)).unwrap_or_default();
+    fields.retain(|field| !dropped.contains(field));
+    if !fields.is_empty() {
+        told_kept(definition, &fields);
+    }
+    !fields.is_empty()
+}
+
+fn is_invalid(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422 && status.reason == "Invalid")
 }
 
 /// Whether an object that is not there may be made. What else is wrong is told when it is made: the namespace or a
 /// definition may be missing that comes before.
-async fn may(cluster: &Cluster, object: &Object, conflicts: Conflicts) -> Result<(), Error> {
+pub(super) async fn may(cluster: &Cluster, object: &Object, conflicts: Conflicts) -> Result<(), Error> {
     if cluster.discovery().await?.resource(&object.api_version, &object.kind).is_none() {
         return Ok(());
     }
@@ -136,14 +185,14 @@ fn is_leaving(live: &Value) -> bool {
 pub(super) async fn apply(
     cluster: &Cluster,
     planned: &Planned,
-    conflicts: Conflicts,
+    terms: Terms<'_>,
     deadline: Instant,
 ) -> Result<Value, Error> {
     let object = &planned.object;
     match &planned.act {
         Act::Nothing(live) => return Ok(live.clone()),
-        Act::Apply => return cluster.apply(object, Run::Real, conflicts).await,
-        Act::Prepare => {}
+        Act::Apply => return cluster.apply(object, Run::Real, forced(terms)).await,
+        Act::Make | Act::Prepare => {}
     }
     let mut tries = 0;
     loop {
@@ -153,14 +202,26 @@ pub(super) async fn apply(
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        let adoption = live.and_then(|live| adopt::patch(&live, cluster.manager()));
-        if let Some(patch) = adoption {
+        // Somebody may have made one since it was looked at.
+        let Some(live) = live else {
+            return cluster.apply(object, Run::Real, Conflicts::Refuse).await;
+        };
+        check(&live, object, terms)?;
+        if let Some(patch) = adopt::patch(&live, cluster.manager()) {
             match cluster.rewrite(object, &patch).await {
                 Err(error) if code(&error) == Some(409) && tries < TRIES => continue,
                 answer => answer?,
             };
         }
-        return cluster.apply(object, Run::Real, conflicts).await;
+        return cluster.apply(object, Run::Real, forced(terms)).await;
+    }
+}
+
+/// Whoever takes objects over takes their fields over.
+fn forced(terms: Terms<'_>) -> Conflicts {
+    match terms.ownership {
+        Ownership::Take => Conflicts::Take,
+        Ownership::Refuse => terms.conflicts,
     }
 }
 

@@ -77,7 +77,7 @@ impl Charts {
         kept.iter().find(|(known, ..)| known == digest).map(|(_, _, chart)| Arc::clone(chart))
     }
 
-    fn keep(&self, digest: &Digest, size: usize, chart: &Arc<Chart>) {
+    pub(super) fn keep(&self, digest: &Digest, size: usize, chart: &Arc<Chart>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(known, ..)| known != digest);
         kept.push_back((digest.clone(), size, Arc::clone(chart)));

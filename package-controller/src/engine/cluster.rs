@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{Method, Request, header};
+use futures::Stream;
+use kube::core::WatchEvent;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -97,6 +99,11 @@ impl Cluster {
     /// The same cluster, where `grants` is what a person does who wants to grant rights.
     pub(super) fn granted_by(self, grants: &str) -> Self {
         Self { grants: grants.into(), ..self }
+    }
+
+    /// Whether somebody wants to know how far the work is.
+    pub(super) fn is_told(&self) -> bool {
+        self.progress.is_some()
     }
 
     /// Tells how far the work is, if somebody wants to know.
@@ -237,6 +244,29 @@ impl Cluster {
         let action = format!("apply {object}");
         let ask = Ask { action, method: Method::PATCH, path, content: APPLY, accept: JSON, body: &body };
         self.ask(&ask).await.map_err(|error| self.rights(object, conflict(object, error)))
+    }
+
+    /// What happens to an object from a version of it on, as far as the API server tells.
+    pub(super) async fn watch(
+        &self,
+        object: &Object,
+        version: &str,
+        time: Duration,
+    ) -> Result<impl Stream<Item = kube::Result<WatchEvent<Value>>> + use<>, Error> {
+        let action = format!("watch {object}");
+        let failed = |source| Error::Kube { action: action.clone(), source: Box::new(source) };
+        let path = format!(
+            "{}?watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={version}&timeoutSeconds={}",
+            self.resource(object).await?.path(&object.namespace, ""),
+            object.name,
+            time.as_secs().max(1),
+        );
+        let request = Request::get(path).header(header::ACCEPT, JSON).body(Vec::new());
+        let request = request.map_err(|source| failed(kube::Error::HttpError(source)))?;
+        match tokio::time::timeout(ANSWER, self.client.request_events::<Value>(request)).await {
+            Ok(events) => events.map_err(failed),
+            Err(_) => Err(Error::Silent { action, seconds: ANSWER.as_secs() }),
+        }
     }
 
     /// Makes a namespace, unless somebody was faster. Applying it would take the right to patch every namespace.

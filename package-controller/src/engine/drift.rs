@@ -4,6 +4,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::apply::{differences, settle};
 use super::cluster::{Cluster, Run};
+use super::definitions::lost;
 use super::object::{Object, Owner, read};
 use super::{Change, Conflicts, Drift, Error, Record};
 
@@ -28,6 +29,10 @@ async fn one(cluster: &Cluster, object: Object) -> Result<Option<Drift>, Error> 
     let Some(live) = cluster.get(&object).await? else {
         return Ok(Some(Drift { object: name, change: Change::Gone }));
     };
+    // An older schema is not put back over a newer one.
+    if object.is_definition() && !lost(&live, &object.value).is_empty() {
+        return Ok(None);
+    }
     let after = cluster.apply(&object, Run::Dry, Conflicts::Take).await?;
     let fields = differences(&live, &after);
     Ok((!fields.is_empty()).then_some(Drift { object: name, change: Change::Fields(fields) }))

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use oci::Digest;
 
+use super::TAKE_OWNERSHIP;
+
 /// Why a chart cannot be installed, upgraded, rolled back or taken away.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -103,13 +105,48 @@ pub enum Error {
     },
     /// An object is there already and belongs to somebody else.
     #[error(
-        "{object} exists and cannot be imported into the release: {reason}; delete it, or give it the release's labels"
+        "{object} exists and cannot be imported into the release: {reason}; delete it, give it the release's labels, or set \
+         the package's annotation `{TAKE_OWNERSHIP}: \"true\"`"
     )]
     Foreign {
         /// The object.
         object: String,
         /// What it lacks.
         reason: String,
+    },
+    /// A definition of the chart's `crds/` is there already, is not the release's and is another.
+    #[error(
+        "{definition} exists, is not the release's and differs from the chart's; nothing was changed. Install the chart \
+         version that it is from, or set the package's annotation `{TAKE_OWNERSHIP}: \"true\"`, which replaces it unless \
+         that would prune data"
+    )]
+    ForeignDefinition {
+        /// The definition.
+        definition: String,
+    },
+    /// What is installed cannot go to another namespace.
+    #[error(
+        "the release `{release}` is installed in the namespace `{installed}` and cannot move to `{wanted}`; nothing was \
+         changed. Set targetNamespace to `{installed}`, or delete the package and create it again"
+    )]
+    Moved {
+        /// The release.
+        release: String,
+        /// Where it is.
+        installed: String,
+        /// Where it was to go.
+        wanted: String,
+    },
+    /// The API server does not allow this change of an object that is there.
+    #[error(
+        "{object} cannot be changed like that, and nothing was changed; take the change back, or delete the object first"
+    )]
+    Invalid {
+        /// The object.
+        object: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
     },
     /// Fields of an object belong to another manager.
     #[error("{object} was changed by others: {}; undo the change, or let go of these fields", list(.fields))]
@@ -135,7 +172,15 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// A hook failed.
+    /// An object is gone before it was done.
+    #[error("{object} was deleted before it finished; last seen: {seen}")]
+    Vanished {
+        /// The object.
+        object: String,
+        /// What was seen of it last.
+        seen: String,
+    },
+    /// A hook failed, or did not end.
     #[error("the {event} hook {hook} failed: {reason}")]
     Hook {
         /// When it ran.
@@ -144,6 +189,8 @@ pub enum Error {
         hook: String,
         /// Why.
         reason: String,
+        /// Whether the hook itself said so, or still runs. Else nothing is known of its end.
+        is_judged: bool,
     },
     /// Objects that are to be taken away do not go.
     #[error("not gone after {} s: {}", .timeout.as_secs(), .objects.join(", "))]
@@ -245,6 +292,12 @@ impl Error {
             Self::Silent { .. } | Self::Changed { .. } | Self::Busy { .. } | Self::Pull { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether it was refused before anything was changed, and will be again until the package or the cluster changes.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::ForeignDefinition { .. } | Self::Moved { .. } | Self::Invalid { .. })
     }
 
     /// What failed and why, in one line for people: the error with all that it comes from.

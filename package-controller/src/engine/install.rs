@@ -3,19 +3,24 @@
 mod next;
 mod undo;
 
+use std::collections::{BTreeSet, HashSet};
+
 use helm::HookEvent;
 use serde_json::json;
 
 use self::next::{Next, next};
-use super::apply::{Planned, apply, examine, settle};
+use super::apply::{Planned, Terms, apply, examine, settle};
+use super::definitions::{self, Fate};
 use super::hooks::{Runner, moment};
-use super::object::{Object, Owner, read};
+use super::object::{Key, Object, Owner, read};
 use super::readiness;
 use super::record::Stored;
-use super::remove::{leftovers, remove};
+use super::remove::{Data, Leftover, Past, leftovers, remove};
 use super::storage::{Revisions, Storage, last, now};
+use super::uninstall::{Why, uninstall};
 use super::wait::{self, Until};
-use super::{Conflicts, Engine, Error, Limits, Prepared, Record, Status, uninstall};
+use super::{Engine, Error, Limits, Prepared, Record, Status};
+use crate::version::compare;
 
 /// See [`Engine::install`].
 pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
@@ -27,12 +32,14 @@ pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limit
         let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
         return work.undo_on(failed, newest).await;
     }
-    if next(newest.as_ref(), prepared, limits, now()) == Next::Clear {
-        uninstall::uninstall(engine, plan.release_namespace, &plan.release, limits).await?;
+    let was_good = last(&revisions, Status::was_good).is_some();
+    if next(newest.as_ref(), was_good, prepared, limits, now()) == Next::Clear {
+        uninstall(engine, plan.release_namespace, &plan.release, limits, Why::Undo).await?;
         (revisions, newest) = (Revisions::new(), None);
     }
     let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
-    match (next(newest.as_ref(), prepared, limits, now()), newest) {
+    match (next(newest.as_ref(), was_good, prepared, limits, now()), newest) {
+        (Next::Moved, Some(newest)) => Err(super::prepare::moved(&newest.record, &prepared.namespace)),
         (Next::Busy(seconds), Some(newest)) => {
             let (release, status) = (plan.release.clone(), newest.record.status.as_str());
             Err(Error::Busy { release, status, seconds })
@@ -61,13 +68,15 @@ pub(super) struct Work<'a> {
 }
 
 /// What a revision needs besides its record.
+#[derive(Default)]
 pub(super) struct Parts {
     /// What goes before all else, and only where it is missing unless this is the first installation.
     pub(super) definitions: Vec<Object>,
     pub(super) namespace: Option<Object>,
-    pub(super) conflicts: Conflicts,
-    /// The manifests that are replaced.
-    pub(super) earlier: Vec<String>,
+    /// What is replaced.
+    pub(super) earlier: Vec<Past>,
+    /// The definitions in it, if the chart is no older now.
+    pub(super) replaced: Vec<Object>,
 }
 
 impl Work<'_> {
@@ -79,9 +88,10 @@ impl Work<'_> {
     /// A revision that is done already: its objects are put back where they are not as they should be.
     pub(super) async fn keep(&self, stored: Stored) -> Result<Record, Error> {
         let objects = self.objects(&stored, &[]).await?;
-        let planned =
-            examine(&self.engine.cluster, objects, &[], owner(&stored), self.limits.conflicts).await?;
-        let applied = self.apply(planned, self.limits.conflicts).await?;
+        let parts = Parts::default();
+        let terms = self.terms(&stored, &parts, false);
+        let planned = examine(&self.engine.cluster, objects, terms).await?;
+        let applied = self.apply(planned, terms).await?;
         wait::ready(&self.engine.cluster, applied, readiness::of, self.until).await?;
         self.tidy(stored.record.revision).await?;
         Ok(stored.record)
@@ -105,7 +115,7 @@ impl Work<'_> {
         stored.record.chart_digest = Some(prepared.digest.clone());
         let doing = if prepared.is_upgrade { "Preparing upgrade" } else { "Initial install underway" };
         stored.set(status, doing);
-        let parts = self.parts(prepared, self.earlier(revisions, stored.record.revision).await?)?;
+        let parts = parts(prepared, self.earlier(revisions, stored.record.revision).await?)?;
         self.create(newest, stored, parts).await
     }
 
@@ -116,33 +126,24 @@ impl Work<'_> {
         revisions: &Revisions,
     ) -> Result<Record, Error> {
         let earlier = self.earlier(revisions, stored.record.revision).await?;
-        let mut parts = self.parts(prepared, earlier)?;
+        let mut parts = parts(prepared, earlier)?;
         if stored.record.status == Status::PendingRollback {
-            parts.definitions.clear();
+            parts = Parts { earlier: parts.earlier, ..Parts::default() };
         }
         tracing::info!(release = stored.record.name, revision = stored.record.revision, "going on with it");
         self.run(stored, parts, None).await
     }
 
-    fn parts(&self, prepared: &Prepared, earlier: Vec<String>) -> Result<Parts, Error> {
-        let namespace = &prepared.namespace;
-        let object = json!({"apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": namespace, "labels": {"name": namespace}}});
-        let wanted = prepared.plan.create_namespace.then(|| Object::new(object, ""));
-        let definitions = read(&prepared.definitions, "")?;
-        Ok(Parts { definitions, namespace: wanted.transpose()?, conflicts: self.limits.conflicts, earlier })
-    }
-
     /// The manifests whose objects may still be in the cluster: from the last good revision on.
-    pub(super) async fn earlier(&self, revisions: &Revisions, before: u32) -> Result<Vec<String>, Error> {
+    pub(super) async fn earlier(&self, revisions: &Revisions, before: u32) -> Result<Vec<Past>, Error> {
         let older: Revisions =
             revisions.range(..before).map(|(revision, status)| (*revision, *status)).collect();
         let from = last(&older, Status::was_good).unwrap_or_default();
-        let mut manifests = Vec::new();
+        let mut pasts = Vec::new();
         for revision in older.range(from..).map(|(revision, _)| *revision) {
-            manifests.extend(self.storage.read(revision).await?.map(|stored| stored.record.manifest));
+            pasts.extend(self.storage.read(revision).await?.as_ref().map(Past::of));
         }
-        Ok(manifests)
+        Ok(pasts)
     }
 
     /// Writes a new revision's record and goes on with it. What is refused is refused before anything is written.
@@ -153,6 +154,9 @@ impl Work<'_> {
         parts: Parts,
     ) -> Result<Record, Error> {
         let planned = self.examine(&stored, &parts).await?;
+        if stored.record.status == Status::PendingInstall {
+            stored.found = self.found(newest.as_ref(), &planned, &parts.earlier).await?;
+        }
         if let Some(mut newest) = newest.filter(|newest| newest.record.status.is_pending()) {
             newest.set(Status::Failed, "given up half-way");
             self.storage.update(&mut newest).await?;
@@ -161,9 +165,55 @@ impl Work<'_> {
         self.run(stored, parts, Some(planned)).await
     }
 
+    /// What was there before anything of the release was made: not what a try that was given up left.
+    async fn found(
+        &self,
+        newest: Option<&Stored>,
+        planned: &[Planned],
+        earlier: &[Past],
+    ) -> Result<BTreeSet<String>, Error> {
+        let made = leftovers(&self.engine.cluster, earlier, &HashSet::new()).await?;
+        let made: HashSet<Key> = made.iter().map(|left| left.object.key()).collect();
+        let there = planned.iter().filter(|planned| planned.is_there).map(|planned| planned.object.key());
+        let before = newest.map(|newest| newest.found.clone()).unwrap_or_default();
+        Ok(there.filter(|key| !made.contains(key)).map(|key| key.to_string()).chain(before).collect())
+    }
+
+    /// Learns what would be refused. Nothing is changed.
     async fn examine(&self, stored: &Stored, parts: &Parts) -> Result<Vec<Planned>, Error> {
+        let cluster = &self.engine.cluster;
+        for definition in &parts.definitions {
+            definitions::decide(cluster, definition, self.rule(stored)).await?;
+        }
+        let (before, after) = events(stored.record.status);
+        let hooks = self.hooks(&parts.earlier);
+        hooks.examine(stored, before).await?;
+        hooks.examine(stored, after).await?;
+        let has_hooks = Runner::has(stored, before);
         let objects = self.objects(stored, &parts.definitions).await?;
-        examine(&self.engine.cluster, objects, &parts.definitions, owner(stored), parts.conflicts).await
+        examine(cluster, objects, self.terms(stored, parts, has_hooks)).await
+    }
+
+    fn rule(&self, stored: &Stored) -> definitions::Rule {
+        let is_first = stored.record.status == Status::PendingInstall;
+        let Limits { ownership, conflicts, .. } = *self.limits;
+        definitions::Rule { is_first, ownership, conflicts }
+    }
+
+    fn terms<'t>(&self, stored: &'t Stored, parts: &'t Parts, has_hooks: bool) -> Terms<'t> {
+        Terms {
+            owner: owner(stored),
+            conflicts: self.limits.conflicts,
+            ownership: self.limits.ownership,
+            definitions: &parts.definitions,
+            replaced: &parts.replaced,
+            has_hooks,
+        }
+    }
+
+    fn hooks<'h>(&'h self, earlier: &'h [Past]) -> Runner<'h> {
+        let Self { engine, storage, limits, until } = self;
+        Runner { cluster: &engine.cluster, storage, until: *until, earlier, ownership: limits.ownership }
     }
 
     /// Everything after the record is written. All of it may be done again.
@@ -194,18 +244,23 @@ impl Work<'_> {
             cluster.make_namespace(namespace).await?;
         }
         let (before, after) = events(stored.record.status);
-        let hooks = Runner { cluster, storage: self.storage, until: self.until };
+        let hooks = self.hooks(&parts.earlier);
         hooks.run(stored, before).await?;
         let planned = match planned {
             Some(planned) => planned,
             None => self.examine(stored, parts).await?,
         };
-        let staying: Vec<_> = planned.iter().map(|planned| planned.object.clone()).collect();
-        let applied = self.apply(planned, parts.conflicts).await?;
-        let left = leftovers(cluster, &parts.earlier, &stored.record.namespace, &staying).await?;
-        remove(cluster, &left, owner(stored)).await?;
+        // A definition that moves from the manifest to `crds/` stays, with all objects of its kind.
+        let staying = planned.iter().map(|planned| &planned.object).chain(&parts.definitions);
+        let staying: HashSet<Key> = staying.map(Object::key).collect();
+        let applied = self.apply(planned, self.terms(stored, parts, false)).await?;
+        let left = leftovers(cluster, &parts.earlier, &staying).await?;
+        // What a rollback could not bring back goes when all else succeeded.
+        let (data, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(Leftover::holds_data);
+        remove(cluster, &rest, &stored.record.name, Data::Stays).await?;
         wait::ready(cluster, applied, readiness::of, self.until).await?;
         hooks.run(stored, after).await?;
+        remove(cluster, &data, &stored.record.name, Data::Stays).await?;
         let done = match stored.record.status {
             Status::PendingUpgrade => "Upgrade complete".to_owned(),
             Status::PendingRollback => stored.record.description.clone(),
@@ -221,11 +276,12 @@ impl Work<'_> {
         let cluster = &self.engine.cluster;
         let mut applied = Vec::new();
         for definition in definitions {
-            let first = stored.record.status == Status::PendingInstall;
-            let live = if first { None } else { cluster.get(definition).await? };
-            let live = match live {
-                Some(live) => live,
-                None => cluster.apply(definition, super::cluster::Run::Real, self.limits.conflicts).await?,
+            let live = match definitions::decide(cluster, definition, self.rule(stored)).await? {
+                Fate::Leave(live) => live,
+                Fate::Apply(conflicts) => {
+                    wait::until_gone(cluster, definition, self.until).await?;
+                    cluster.apply(definition, super::cluster::Run::Real, conflicts).await?
+                }
             };
             applied.push((definition.clone(), live));
         }
@@ -248,7 +304,7 @@ impl Work<'_> {
     async fn apply(
         &self,
         planned: Vec<Planned>,
-        conflicts: Conflicts,
+        terms: Terms<'_>,
     ) -> Result<Vec<(Object, serde_json::Value)>, Error> {
         let cluster = &self.engine.cluster;
         let mut applied = Vec::new();
@@ -259,7 +315,7 @@ impl Work<'_> {
                 wait::ready(cluster, std::mem::take(&mut defined), readiness::of, self.until).await?;
                 cluster.discover().await?;
             }
-            let live = apply(cluster, &planned, conflicts, self.until.deadline).await?;
+            let live = apply(cluster, &planned, terms, self.until.deadline).await?;
             if planned.object.is_definition() {
                 defined.push((planned.object.clone(), live.clone()));
             }
@@ -281,6 +337,36 @@ impl Work<'_> {
         }
         self.storage.trim(self.limits.history).await
     }
+}
+
+fn parts(prepared: &Prepared, earlier: Vec<Past>) -> Result<Parts, Error> {
+    let namespace = &prepared.namespace;
+    let object = json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": namespace, "labels": {"name": namespace}}});
+    let wanted = prepared.plan.create_namespace.then(|| Object::new(object, ""));
+    let mut definitions = read(&prepared.definitions, "")?;
+    for definition in &mut definitions {
+        let mark = format!("{}/{}", prepared.plan.release_namespace, prepared.plan.release);
+        definition.annotate(definitions::RELEASE, &mark);
+    }
+    // The first is the last good revision, if there is one.
+    let good = earlier.first().filter(|good| prepared.is_upgrade && is_older(good, prepared));
+    let mut replaced = match good {
+        Some(good) => read(&good.manifest, &good.namespace)?,
+        None => Vec::new(),
+    };
+    replaced.retain(Object::is_definition);
+    for definition in &mut replaced {
+        definition.namespace.clear();
+    }
+    Ok(Parts { definitions, namespace: wanted.transpose()?, earlier, replaced })
+}
+
+/// Whether what is there is of an older version of the chart, or of the same.
+fn is_older(good: &Past, prepared: &Prepared) -> bool {
+    let version = |version: &str| format!("v{}", version.trim_start_matches('v'));
+    let (old, new) = (version(&good.chart_version), version(&prepared.chart_version));
+    good.chart == prepared.chart && compare(&old, &new).is_le()
 }
 
 fn owner(stored: &Stored) -> Owner<'_> {

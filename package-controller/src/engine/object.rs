@@ -50,6 +50,13 @@ impl fmt::Display for Object {
     }
 }
 
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, kind, namespace, name } = self;
+        write!(f, "{kind}.{group}/{namespace}/{name}")
+    }
+}
+
 impl Object {
     /// An object out of a document. Without a namespace it gets `namespace`; whether it has one at all, the
     /// cluster says.

@@ -58,6 +58,11 @@ pub(super) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
         // Before the chart asks for anything in it.
         bounds.target(&namespace).map_err(bounded::refused)?;
     }
+    if let Some(installed) = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| &stored.record)
+        && installed.namespace != namespace
+    {
+        return Err(moved(installed, &namespace));
+    }
     let facts = Facts { basis: &basis, namespace: &namespace, seed: seed(newest.as_ref())? };
     let (plan, mut rendered) = fitting(engine, plan, &chart, &facts).await?;
     let objects = within(engine, &plan, &chart, &facts, &mut rendered).await?;
@@ -182,6 +187,12 @@ fn namespace(plan: &Install, known: Option<&str>, chart: &Chart) -> String {
     let wanted = || chart.values()?.get(DEFAULT_NAMESPACE)?.as_str().filter(|name| !name.is_empty());
     let given = plan.target_namespace.as_deref().or(known).or_else(wanted);
     given.unwrap_or("default").to_owned()
+}
+
+/// What is installed is found by its namespace, so it stays there.
+pub(super) fn moved(installed: &Record, wanted: &str) -> Error {
+    let (release, installed) = (installed.name.clone(), installed.namespace.clone());
+    Error::Moved { release, installed, wanted: wanted.to_owned() }
 }
 
 /// What randomness is made from: as before, so that an upgrade changes no password, unless that was long ago.

@@ -65,6 +65,15 @@ pub fn of_hook(object: &Value) -> Readiness {
     }
 }
 
+/// Whether a job or pod runs: it will tell how it ended.
+pub(super) fn runs(object: &Value) -> bool {
+    match kind(object) {
+        ("batch", "Job") => status(object, "ready") > 0,
+        ("", "Pod") => text(object, "/status/phase") == "Running",
+        _ => false,
+    }
+}
+
 /// What holds for all kinds, where it says something.
 fn generic(object: &Value) -> Option<Readiness> {
     if object.pointer("/metadata/deletionTimestamp").is_some() {

@@ -13,7 +13,7 @@ use std::io::{Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Error, Record, Status};
 
@@ -37,6 +37,9 @@ pub(super) struct Stored {
     pub(super) seed: Option<Seed>,
     /// Steps that are done and must not be done again.
     pub(super) done: BTreeSet<String>,
+    /// Objects that a first installation found with the release's marks on them, by their keys: what undoes it leaves
+    /// them.
+    pub(super) found: BTreeSet<String>,
     /// The Secret's version, which an update names.
     pub(super) version: String,
     /// When the Secret was written, in seconds since 1970.
@@ -62,8 +65,9 @@ impl Stored {
     /// A revision out of its JSON, before it is written.
     pub(super) fn new(document: Value, release_namespace: &str, now: i64) -> Result<Self, Error> {
         let record = read(&document, release_namespace)?;
-        let (seed, done) = (None, BTreeSet::new());
-        Ok(Self { document, record, seed, done, version: String::new(), written: now, created: now })
+        let (done, found) = (BTreeSet::new(), BTreeSet::new());
+        let version = String::new();
+        Ok(Self { document, record, seed: None, done, found, version, written: now, created: now })
     }
 
     /// A revision out of its Secret.
@@ -85,10 +89,13 @@ impl Stored {
         let mut record = read(&document, text("namespace")).map_err(|error| broken(error.to_string()))?;
         record.chart_digest = annotation(DIGEST).and_then(|digest| digest.parse().ok());
         let created = label("createdAt").unwrap_or_default();
+        let own = data(OWN).and_then(|own| serde_json::from_slice::<Value>(&own).ok()).unwrap_or_default();
+        let found = own.get("found").cloned().and_then(|found| serde_json::from_value(found).ok());
         Ok(Self {
             document,
             record,
-            seed: data(OWN).and_then(|own| Seed::read(&own)),
+            seed: Seed::read(&own),
+            found: found.unwrap_or_default(),
             done: annotation(DONE).and_then(|done| serde_json::from_str(done).ok()).unwrap_or_default(),
             version: text("resourceVersion").to_owned(),
             written: label("modifiedAt").unwrap_or(created),
@@ -100,9 +107,11 @@ impl Stored {
     /// rolls back and uninstalls by the manifest alone.
     pub(super) fn encode(&self, now: i64) -> Result<Value, Error> {
         let mut document = self.document.clone();
+        let own = self.own();
+        let limit = LIMIT.saturating_sub(own.as_ref().map_or(0, String::len).saturating_sub(1024));
         let mut packed = pack(&document)?;
         for part in ["files", "templates", "schema"] {
-            if packed.len() <= LIMIT {
+            if packed.len() <= limit {
                 break;
             }
             if let Some(chart) = document.get_mut("chart").and_then(Value::as_object_mut) {
@@ -110,8 +119,8 @@ impl Stored {
             }
             packed = pack(&document)?;
         }
-        if packed.len() > LIMIT {
-            return Err(Error::RecordTooLarge { bytes: packed.len(), limit: LIMIT });
+        if packed.len() > limit {
+            return Err(Error::RecordTooLarge { bytes: packed.len(), limit });
         }
         let record = &self.record;
         let mut labels = json!({
@@ -135,10 +144,19 @@ impl Stored {
         }
         metadata["labels"] = labels;
         let mut data = json!({ "release": STANDARD.encode(packed) });
-        if let Some(seed) = &self.seed {
-            data[OWN] = json!(STANDARD.encode(seed.write()));
+        if let Some(own) = own {
+            data[OWN] = json!(STANDARD.encode(own));
         }
         Ok(json!({ "apiVersion": "v1", "kind": "Secret", "type": TYPE, "metadata": metadata, "data": data }))
+    }
+
+    /// What the Secret holds beside Helm's data, if anything.
+    fn own(&self) -> Option<String> {
+        let mut own = self.seed.as_ref().map(Seed::write).unwrap_or_default();
+        if !self.found.is_empty() {
+            own.insert("found".to_owned(), json!(self.found));
+        }
+        (!own.is_empty()).then(|| Value::Object(own).to_string())
     }
 
     /// Moves the revision into a state.
@@ -151,14 +169,14 @@ impl Stored {
 }
 
 impl Seed {
-    fn read(own: &[u8]) -> Option<Self> {
-        let own: Value = serde_json::from_slice(own).ok()?;
+    fn read(own: &Value) -> Option<Self> {
         let bytes = STANDARD.decode(own.get("seed")?.as_str()?).ok()?;
         Some(Self { bytes: bytes.try_into().ok()?, now: own.get("now")?.as_i64()? })
     }
 
-    fn write(&self) -> String {
-        json!({ "seed": STANDARD.encode(self.bytes), "now": self.now }).to_string()
+    fn write(&self) -> Map<String, Value> {
+        let entries = [("seed", json!(STANDARD.encode(self.bytes))), ("now", json!(self.now))];
+        entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -233,6 +251,7 @@ mod tests {
         let mut stored = Stored::new(document("x"), "records", 100).unwrap();
         stored.seed = Some(Seed { bytes: [7; 32], now: 5 });
         stored.done.insert("pre-install/Job/a".to_owned());
+        stored.found.insert("ConfigMap./shop/a".to_owned());
         stored.record.chart_digest = Some(oci::Digest::sha256(b"chart"));
         stored.set(Status::Failed, "no");
         let secret = stored.encode(200).unwrap();

@@ -1,42 +1,120 @@
 //! Objects taken out of the cluster: only what still carries the release's marks, and nothing that asks to be kept.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::Value;
 
 use super::Error;
 use super::apply::settle;
 use super::cluster::Cluster;
-use super::object::{Object, Owner, belongs, is_kept, read_to_remove};
+use super::definitions::is_in_use;
+use super::object::{Key, Object, Owner, belongs, is_kept, read_to_remove};
+use super::record::Stored;
 use super::wait::uid;
+
+/// What a revision brought, and where: its objects are looked for where it was installed, wherever the release is now.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    pub(super) namespace: String,
+    pub(super) manifest: String,
+    /// The hooks, as the record has them.
+    pub(super) hooks: Value,
+    pub(super) chart: String,
+    pub(super) chart_version: String,
+}
+
+impl Past {
+    pub(super) fn of(stored: &Stored) -> Self {
+        let hooks = stored.document.get("hooks").cloned().unwrap_or_default();
+        let record = &stored.record;
+        Self {
+            namespace: record.namespace.clone(),
+            manifest: record.manifest.clone(),
+            hooks,
+            chart: record.chart.clone(),
+            chart_version: record.chart_version.clone(),
+        }
+    }
+}
+
+/// An object of an earlier manifest.
+pub(super) struct Leftover {
+    pub(super) object: Object,
+    /// The namespace that its release was in.
+    namespace: String,
+}
+
+/// Kinds whose objects hold what no manifest brings back.
+const HOLD_DATA: [&str; 6] = [
+    "ConfigMap",
+    "CustomResourceDefinition",
+    "Namespace",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "Secret",
+];
+
+impl Leftover {
+    /// Whether more would be lost with it than its manifest can bring back. Objects of unknown kinds may stand for data.
+    pub(super) fn holds_data(&self) -> bool {
+        let Key { group, kind, .. } = self.object.key();
+        let is_custom = group.contains('.') && !group.ends_with(".k8s.io");
+        is_custom || HOLD_DATA.contains(&kind.as_str())
+    }
+}
+
+/// What becomes of definitions of kinds that still have objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    /// They stay: whoever only changes a release loses no data.
+    Stays,
+    /// They go with the release.
+    Goes,
+}
 
 /// The objects of earlier manifests that are in none of `staying`, in the order they are taken away.
 pub(super) async fn leftovers(
     cluster: &Cluster,
-    manifests: &[String],
-    namespace: &str,
-    staying: &[Object],
-) -> Result<Vec<Object>, Error> {
-    let all = read_to_remove(&manifests.join("\n---\n"), namespace)?;
-    let mut seen: HashSet<_> = staying.iter().map(Object::key).collect();
-    let mut objects = settle(cluster, all, &[]).await?;
-    objects.retain(|object| seen.insert(object.key()));
-    Ok(objects)
+    pasts: &[Past],
+    staying: &HashSet<Key>,
+) -> Result<Vec<Leftover>, Error> {
+    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for past in pasts {
+        places.entry(&past.namespace).or_default().push(&past.manifest);
+    }
+    let mut seen = staying.clone();
+    let mut found = Vec::new();
+    for (namespace, manifests) in places {
+        let all = read_to_remove(&manifests.join("\n---\n"), namespace)?;
+        for object in settle(cluster, all, &[]).await? {
+            if seen.insert(object.key()) {
+                found.push(Leftover { object, namespace: namespace.to_owned() });
+            }
+        }
+    }
+    Ok(found)
 }
 
-/// Takes objects away; the answer is what is then on its way out.
+/// Takes a release's objects away; the answer is what is then on its way out.
 pub(super) async fn remove(
     cluster: &Cluster,
-    objects: &[Object],
-    owner: Owner<'_>,
+    leftovers: &[Leftover],
+    release: &str,
+    data: Data,
 ) -> Result<Vec<(Object, String)>, Error> {
     let mut leaving = Vec::new();
-    for object in objects {
+    for Leftover { object, namespace } in leftovers {
         let Some(live) = cluster.get(object).await? else { continue };
         if object.is_kept() || is_kept(&live) {
             tracing::info!(%object, "kept, as it asks for");
             continue;
         }
-        if let Err(reason) = belongs(&live, owner) {
+        if let Err(reason) = belongs(&live, Owner { release, namespace }) {
             tracing::warn!(%object, reason, "not taken away: it is somebody else's");
+            continue;
+        }
+        if data == Data::Stays && object.is_definition() && is_in_use(cluster, &live).await {
+            tracing::warn!(%object, "kept, because there are objects of its kind; they go with the package");
             continue;
         }
         cluster.delete(object, uid(&live)).await?;

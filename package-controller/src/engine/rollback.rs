@@ -38,6 +38,11 @@ pub(super) async fn rollback(
     let before = revisions.range(..newest.record.revision).map(|(revision, status)| (*revision, *status));
     let target = revision.or_else(|| last(&before.collect(), Status::was_good));
     let target = target.ok_or_else(|| missing("earlier revision".to_owned()))?;
+    if let Some(target) = storage.read(target).await?
+        && target.record.namespace != newest.record.namespace
+    {
+        return Err(super::prepare::moved(&newest.record, &target.record.namespace));
+    }
     work.rollback(target, newest).await
 }
 
@@ -61,12 +66,7 @@ impl Work<'_> {
         stored.record.chart_digest = target_record.record.chart_digest;
         stored.set(Status::PendingRollback, &format!("Rollback to {target}"));
         let revisions = self.storage.list().await?;
-        let parts = Parts {
-            definitions: Vec::new(),
-            namespace: None,
-            conflicts: self.limits.conflicts,
-            earlier: self.earlier(&revisions, revision).await?,
-        };
+        let parts = Parts { earlier: self.earlier(&revisions, revision).await?, ..Parts::default() };
         self.create(Some(newest), stored, parts).await
     }
 
@@ -74,7 +74,6 @@ impl Work<'_> {
     pub(super) async fn roll_on(&self, stored: Stored) -> Result<Record, Error> {
         let revisions = self.storage.list().await?;
         let earlier = self.earlier(&revisions, stored.record.revision).await?;
-        let conflicts = self.limits.conflicts;
-        self.run(stored, Parts { definitions: Vec::new(), namespace: None, conflicts, earlier }, None).await
+        self.run(stored, Parts { earlier, ..Parts::default() }, None).await
     }
 }

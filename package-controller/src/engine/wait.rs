@@ -1,11 +1,14 @@
 //! Waiting until objects are ready, or gone.
 
 mod events;
+mod hook;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(super) use self::hook::ended;
 use super::Error;
 use super::cluster::Cluster;
 use super::object::Object;
@@ -17,6 +20,9 @@ const SOON: Duration = Duration::from_millis(200);
 const LATER: Duration = Duration::from_secs(2);
 /// What is gone on with has at least this long, or a quarter of its timeout: who only was away is not too late.
 const MOMENT: Duration = Duration::from_secs(30);
+/// When it is asked first why something is not ready, and how often then.
+const WHY_FIRST: Duration = Duration::from_secs(5);
+const WHY_EVERY: Duration = Duration::from_secs(15);
 /// Of so many objects it is told why they are waited for.
 const MOST_CAUSES: usize = 3;
 
@@ -28,34 +34,34 @@ pub(super) async fn ready(
     until: Until,
 ) -> Result<(), Error> {
     let mut pause = SOON;
+    let mut why = Why::new();
     loop {
         let mut waiting = Vec::new();
         let mut words = Vec::new();
         for (object, live) in pending {
             match judge(&live) {
                 Readiness::Ready => {}
-                Readiness::Failed(reason) => {
-                    return Err(Error::ObjectFailed { object: object.to_string(), reason });
-                }
+                Readiness::Failed(reason) => return Err(failed(cluster, &object, reason).await),
                 Readiness::Waiting(reason) => {
                     words.push(format!("{object}: {reason}"));
                     waiting.push(object);
                 }
             }
         }
-        if waiting.is_empty() {
-            return Ok(());
-        }
+        let Some(first) = waiting.first() else { return Ok(()) };
         if Instant::now() >= until.deadline {
             // What becomes of it now takes its pods away, and with them what they say.
+            let mut told = HashSet::new();
             for (object, words) in waiting.iter().zip(&mut words).take(MOST_CAUSES) {
-                if let Some(cause) = events::newest(cluster, object).await {
+                let cause = events::newest(cluster, object).await;
+                if let Some(cause) = cause.filter(|cause| told.insert(cause.clone())) {
                     *words = format!("{words} ({cause})");
                 }
             }
             return Err(Error::NotReady { timeout: until.timeout, waiting: words });
         }
-        cluster.tell(|| format!("waiting for {} ({})", first(&words), until.words()));
+        let cause = why.of(cluster, first).await;
+        cluster.tell(|| format!("waiting for {}{cause} ({})", self::first(&words), until.words()));
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(LATER);
         pending = Vec::new();
@@ -63,13 +69,50 @@ pub(super) async fn ready(
             let live = cluster.get(&object).await?;
             // What is gone is not there to get ready; who took it away must say so by an upgrade.
             let Some(live) = live else {
-                return Err(Error::ObjectFailed {
-                    object: object.to_string(),
-                    reason: "it is gone".to_owned(),
-                });
+                let reason = "it was deleted while it was waited for".to_owned();
+                return Err(Error::ObjectFailed { object: object.to_string(), reason });
             };
             pending.push((object, live));
         }
+    }
+}
+
+/// An object that failed, with the newest warning about it.
+async fn failed(cluster: &Cluster, object: &Object, mut reason: String) -> Error {
+    if let Some(cause) = events::newest(cluster, object).await.filter(|cause| !reason.contains(cause)) {
+        reason = format!("{reason} ({cause})");
+    }
+    Error::ObjectFailed { object: object.to_string(), reason }
+}
+
+/// The newest warning about what is waited for, asked for now and then.
+struct Why {
+    next: Instant,
+    cause: String,
+}
+
+impl Why {
+    fn new() -> Self {
+        Self { next: Instant::now() + WHY_FIRST, cause: String::new() }
+    }
+
+    async fn of(&mut self, cluster: &Cluster, object: &Object) -> &str {
+        if cluster.is_told() && Instant::now() >= self.next {
+            self.next = Instant::now() + WHY_EVERY;
+            let cause = events::newest(cluster, object).await;
+            self.cause = cause.map_or_else(String::new, |cause| format!("; {cause}"));
+        }
+        &self.cause
+    }
+}
+
+/// Waits until an object that is on its way out is gone. One that is not is left alone.
+pub(super) async fn until_gone(cluster: &Cluster, object: &Object, until: Until) -> Result<(), Error> {
+    match cluster.get(object).await? {
+        Some(live) if live.pointer("/metadata/deletionTimestamp").is_some() => {
+            gone(cluster, vec![(object.clone(), uid(&live).to_owned())], until).await
+        }
+        _ => Ok(()),
     }
 }
 

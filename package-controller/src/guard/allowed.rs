@@ -11,6 +11,9 @@ use package_api::name::PACKAGES_NAMESPACE;
 /// name in the bundle, or `*` for all.
 pub const ALLOW: &str = "airlock.dev/allow";
 
+/// What an administrator writes who lets a package take over objects that are not its release's.
+pub(super) const OWNERSHIP: &str = "ownership";
+
 /// What an administrator allows a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Allowed {
@@ -40,8 +43,8 @@ impl Allowed {
             let (of, what) = read.ok_or_else(|| {
                 format!(
                     "the annotation {ALLOW} of the PackageBundleController `{cluster}` has `{entry}`; write \
-                     PACKAGE:namespace/NAME, PACKAGE:host, PACKAGE:serviceaccount/NAME, PACKAGE:subject/KIND/NAME or \
-                     PACKAGE:webhook/WHAT"
+                     PACKAGE:namespace/NAME, PACKAGE:host, PACKAGE:ownership, PACKAGE:serviceaccount/NAME, \
+                     PACKAGE:subject/KIND/NAME or PACKAGE:webhook/WHAT"
                 )
             })?;
             if of == "*" || of.eq_ignore_ascii_case(package) {
@@ -79,7 +82,9 @@ impl Allowed {
 
 fn means_something(what: &str) -> bool {
     let named = ["namespace/", "serviceaccount/", "subject/", "webhook/"];
-    what == "host" || named.iter().any(|kind| what.strip_prefix(kind).is_some_and(|name| !name.is_empty()))
+    what == "host"
+        || what == OWNERSHIP
+        || named.iter().any(|kind| what.strip_prefix(kind).is_some_and(|name| !name.is_empty()))
 }
 
 #[cfg(test)]

@@ -216,6 +216,13 @@ fn a2d_no_object_leaves_the_package_s_namespace() {
 }
 
 #[test]
+fn a2_only_an_administrator_lets_a_package_take_what_is_not_its_own() {
+    let refused = bounds(&[], "").may_take().unwrap_err();
+    assert!(refused.contains("airlock.dev/allow='app:ownership'"), "{refused}");
+    assert_eq!(bounds(&[], "app:ownership").may_take(), Ok(()));
+}
+
+#[test]
 fn a2a_no_package_brings_what_decides_about_packages() {
     for object in [
         object("packages.eks.amazonaws.com/v1alpha1", "Package", "shop"),

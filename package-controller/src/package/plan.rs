@@ -142,6 +142,15 @@ pub(super) fn differs(wanted: &Value, found: &Value) -> bool {
     wanted != found
 }
 
+/// What a person is told who wants to move what is installed.
+pub(super) fn moved(package: &package_api::Package, installed: &str) -> String {
+    let wanted = package.spec.target_namespace.as_deref().unwrap_or_default();
+    format!(
+        "it is installed in the namespace `{installed}` and cannot move to `{wanted}`; nothing was changed. Set \
+         targetNamespace to `{installed}`, or delete the package and create it again"
+    )
+}
+
 /// The versions that the bundle lists before this one: its order is from new to old.
 pub(super) fn upgrades(offered: &BundlePackage, version: &str) -> Option<Vec<AvailableUpgrade>> {
     let versions = &offered.source.versions;

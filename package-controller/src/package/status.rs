@@ -2,7 +2,7 @@
 
 use package_api::conditions::{self, Condition, ConditionStatus};
 use package_api::name::{Cluster, PACKAGES_NAMESPACE};
-use package_api::{Package, PackageState, PackageStatus};
+use package_api::{Package, PackageSpec, PackageState, PackageStatus};
 use serde_json::json;
 
 use super::{Action, Again, Install, LONG, Step, VERY_LONG};
@@ -35,7 +35,10 @@ pub enum Outcome {
 pub fn finish(package: &Package, install: &Install, outcome: Outcome, management: &str, now: &str) -> Step {
     let mut status = package.status.clone().unwrap_or_default();
     status.source.clone_from(&install.source);
-    status.spec = Some(package.spec.clone());
+    status.spec = Some(match outcome {
+        Outcome::Ready => package.spec.clone(),
+        Outcome::Retry(_) | Outcome::GaveUp(_) => tried(package),
+    });
     status.target_version = Some(install.target_version.clone());
     status.observed_generation = package.metadata.generation;
     let conditions = status.conditions.get_or_insert_default();
@@ -66,6 +69,17 @@ pub fn finish(package: &Package, install: &Install, outcome: Outcome, management
         }
     };
     Step { action: Action::None, status, again }
+}
+
+/// What is tried of a package. Once it was installed its namespace is that of what is installed, whatever it asks for
+/// now: by that a package is held to its namespace, and may go back to it.
+pub(super) fn tried(package: &Package) -> PackageSpec {
+    let mut spec = package.spec.clone();
+    let status = package.status.as_ref().filter(|status| !status.current_version.is_empty());
+    if let Some(installed) = status.and_then(|status| status.spec.as_ref()) {
+        spec.target_namespace.clone_from(&installed.target_namespace);
+    }
+    spec
 }
 
 /// What a person does who wants to have tried again what was given up.

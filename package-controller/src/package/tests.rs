@@ -460,3 +460,36 @@ proptest! {
         prop_assert!(world.is_done() && world.installed.len() == before);
     }
 }
+
+#[test]
+fn h2_a_package_that_asks_for_another_namespace_stays_where_it_is_and_may_go_back() {
+    let bundle = bundle(vec![offer("a", &["1", "2"], &[])]);
+    let mut package = in_state("a", PackageState::Installed);
+    package.spec.target_namespace = Some("there".to_owned());
+    let asked = step(&package, &bundle, &[], Release::Elsewhere("default"));
+    let told = detail(&asked);
+    assert!(told.contains("installed in the namespace `default` and cannot move to `there`"), "{told}");
+    assert_eq!((asked.action.clone(), asked.status.state), (Action::None, Some(PackageState::Installed)));
+    // Whatever else is tried meanwhile: the status says where it is, so that admission lets it go back.
+    for current in ["1", ""] {
+        let mut package = in_state("a", PackageState::Installing);
+        package.spec.target_namespace = Some("there".to_owned());
+        let status = package.status.get_or_insert_default();
+        current.clone_into(&mut status.current_version);
+        status.spec = Some(PackageSpec::default());
+        let trying = step(&package, &bundle, &[], Release::Absent);
+        assert!(matches!(trying.action, Action::Install(_)));
+        let target = |status: &PackageStatus| status.spec.as_ref().unwrap().target_namespace.clone();
+        let expected = current.is_empty().then(|| "there".to_owned());
+        assert_eq!(target(&trying.status), expected, "{current}");
+        let Action::Install(plan) = trying.action else { panic!("no plan") };
+        let refused = finish(&package, &plan, Outcome::Retry("no".to_owned()), "mgmt", "now");
+        assert_eq!(target(&refused.status), expected);
+        let ready = finish(&package, &plan, Outcome::Ready, "mgmt", "now");
+        assert_eq!(target(&ready.status).as_deref(), Some("there"));
+    }
+    // It can be deleted all the same.
+    package.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    let going = step(&package, &bundle, &[], Release::Elsewhere("default"));
+    assert_eq!(going.action, Action::Uninstall);
+}

@@ -202,6 +202,10 @@ impl Work<'_> {
             // What is installed but not in order is installed again.
             Ok(Some(record)) if !deleted && record.status != Status::Deployed => Found::Absent,
             Ok(Some(record)) => {
+                let wanted = self.package.spec.target_namespace.as_deref().filter(|name| !name.is_empty());
+                if wanted.is_some_and(|wanted| wanted != record.namespace) {
+                    return Ok(Found::Elsewhere(record.namespace));
+                }
                 let values = record.config.clone();
                 self.record = Some(record);
                 Found::Present(values)
@@ -332,6 +336,7 @@ impl Work<'_> {
 enum Found {
     Absent,
     Present(Value),
+    Elsewhere(String),
     Unknown(String),
 }
 
@@ -340,6 +345,7 @@ impl Found {
         match self {
             Self::Absent => Release::Absent,
             Self::Present(values) => Release::Present(values),
+            Self::Elsewhere(namespace) => Release::Elsewhere(namespace),
             Self::Unknown(reason) => Release::Unknown(reason),
         }
     }

@@ -268,7 +268,7 @@ fn hooks_run_in_order_and_are_deleted_by_their_policies(bench: &Bench) {
     );
     let error =
         bench.tries(&world.plan("late", "late", &chart, json!({})), &Limits::default()).unwrap_err().words();
-    let words = "revision 1 failed; what was installed is gone again: the post-install hook Job late/late failed: Job late/late failed: DeadlineExceeded";
+    let words = "revision 1 failed; what was installed is gone again: the post-install hook Job late/late failed: DeadlineExceeded";
     assert!(error.starts_with(words), "{error}");
     assert_eq!(world.objects("jobs,configmaps", "late"), Vec::<String>::new());
 }

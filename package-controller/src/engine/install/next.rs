@@ -12,14 +12,22 @@ pub(super) enum Next {
     Resume,
     /// The newest revision is this very plan, and done: what drifted is put back.
     Keep,
-    /// The newest revision is on its way out, and goes first.
+    /// The newest revision is on its way out, or never was good and is elsewhere: it goes first.
     Clear,
+    /// What is installed is in another namespace.
+    Moved,
     /// Another program is at it, since so many seconds.
     Busy(i64),
 }
 
-/// Decides what there is to do.
-pub(super) fn next(newest: Option<&Stored>, prepared: &Prepared, limits: &Limits, now: i64) -> Next {
+/// Decides what there is to do. `was_good` says whether any revision was.
+pub(super) fn next(
+    newest: Option<&Stored>,
+    was_good: bool,
+    prepared: &Prepared,
+    limits: &Limits,
+    now: i64,
+) -> Next {
     let Some(newest) = newest else { return Next::Begin };
     let record = &newest.record;
     let same = prepared.is_of(record);
@@ -34,10 +42,20 @@ pub(super) fn next(newest: Option<&Stored>, prepared: &Prepared, limits: &Limits
             if age < limits.timeout.as_secs().try_into().unwrap_or(i64::MAX) {
                 Next::Busy(age)
             } else {
-                Next::Begin
+                elsewhere(newest, was_good, prepared)
             }
         }
-        _ => Next::Begin,
+        _ => elsewhere(newest, was_good, prepared),
+    }
+}
+
+/// A release is in one namespace as long as it is installed.
+fn elsewhere(newest: &Stored, was_good: bool, prepared: &Prepared) -> Next {
+    match newest.record.status {
+        Status::Uninstalled => Next::Begin,
+        _ if newest.record.namespace == prepared.namespace => Next::Begin,
+        _ if was_good => Next::Moved,
+        _ => Next::Clear,
     }
 }
 
@@ -110,10 +128,31 @@ mod tests {
         ];
         for (status, values, ours, expected) in cases {
             let newest = newest(status, values, ours);
-            assert_eq!(next(Some(&newest), &prepared(&same), &limits, 1060), expected, "{status:?} {ours}");
+            assert_eq!(
+                next(Some(&newest), true, &prepared(&same), &limits, 1060),
+                expected,
+                "{status:?} {ours}"
+            );
         }
-        assert_eq!(next(None, &prepared(&same), &limits, 0), Next::Begin);
+        assert_eq!(next(None, false, &prepared(&same), &limits, 0), Next::Begin);
         let old = newest(Status::PendingUpgrade, &same, false);
-        assert_eq!(next(Some(&old), &prepared(&same), &limits, 1000 + 300), Next::Begin);
+        assert_eq!(next(Some(&old), false, &prepared(&same), &limits, 1000 + 300), Next::Begin);
+    }
+
+    #[test]
+    fn h2_what_is_installed_stays_in_its_namespace_and_what_never_was_good_goes_first() {
+        let (values, limits) = (json!({}), Limits::default());
+        let mut wanted = prepared(&values);
+        "elsewhere".clone_into(&mut wanted.namespace);
+        let decide =
+            |status, was_good| next(Some(&newest(status, &values, true)), was_good, &wanted, &limits, 1060);
+        for status in [Status::Deployed, Status::Failed, Status::PendingUpgrade, Status::PendingRollback] {
+            assert_eq!(decide(status, true), Next::Moved, "{status:?}");
+        }
+        for status in [Status::PendingInstall, Status::Failed, Status::Uninstalling] {
+            assert_eq!(decide(status, false), Next::Clear, "{status:?}");
+        }
+        // Its records were kept, and nothing else of it.
+        assert_eq!(decide(Status::Uninstalled, true), Next::Begin);
     }
 }

@@ -5,8 +5,9 @@ use super::Work;
 use crate::brief::cut;
 use crate::engine::record::Stored;
 use crate::engine::storage::{Storage, last};
+use crate::engine::uninstall::{Why, uninstall};
 use crate::engine::wait::Until;
-use crate::engine::{Conflicts, Error, Limits, OnFailure, Prepared, Record, Status, uninstall};
+use crate::engine::{Conflicts, Error, Limits, OnFailure, Prepared, Record, Status};
 
 /// Stands before the reason, among the steps that are written down as done.
 const GAVE_UP: &str = "gave-up ";
@@ -81,8 +82,12 @@ impl Work<'_> {
             (format!("the release is back at revision {good}"), result.map(drop))
         } else {
             let (namespace, name) = (&failed.record.release_namespace, &failed.record.name);
-            let result = uninstall::uninstall(self.engine, namespace, name, &again).await;
-            ("what was installed is gone again".to_owned(), result)
+            let result = uninstall(self.engine, namespace, name, &again, Why::Undo).await;
+            let there = match failed.found.len() {
+                0 => String::new(),
+                count => format!("; {count} objects that were there before stay"),
+            };
+            (format!("what was installed is gone again{there}"), result)
         };
         match result {
             Ok(()) => Ok(done),

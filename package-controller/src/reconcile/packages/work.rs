@@ -9,7 +9,9 @@ use tokio::sync::watch::{self, Receiver};
 use super::{Next, Place, Work};
 use crate::admission::package::timeout;
 use crate::brief::few;
-use crate::engine::{self, Change, Conflicts, Drift, Engine, Limits, OnFailure, Prepared, Record, Status};
+use crate::engine::{
+    self, Change, Conflicts, Drift, Engine, Limits, OnFailure, Ownership, Prepared, Record, Status,
+};
 use crate::guard::{self, Bounds, Facts};
 use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
@@ -57,8 +59,9 @@ impl Work<'_> {
     }
 
     async fn try_install(&self, plan: &Install, place: &Place, target: &Target) -> Result<Record, Fault> {
-        let limits = limits(&self.package).map_err(Fault::Refused)?;
-        let (version, engine) = self.bounded(plan, place, target).map_err(Fault::Refused)?;
+        let (version, bounds) = self.bounds(plan, place).map_err(Fault::Refused)?;
+        let limits = limits(&self.package, Some(&bounds)).map_err(Fault::Refused)?;
+        let engine = target.engine.clone().within(bounds);
         let work = async {
             let config = self.package.spec.config.as_deref();
             check(config, version).map_err(Fault::Refused)?;
@@ -76,14 +79,8 @@ impl Work<'_> {
         Box::pin(self.shared.bench.work(work)).await
     }
 
-    /// The version that is planned, and an engine that holds the package's objects to what it and the cluster's settings
-    /// allow.
-    fn bounded<'a>(
-        &self,
-        plan: &Install,
-        place: &'a Place,
-        target: &Target,
-    ) -> Result<(&'a SourceVersion, Engine), String> {
+    /// The version that is planned, and what it and the cluster's settings hold the package's objects to.
+    fn bounds<'a>(&self, plan: &Install, place: &'a Place) -> Result<(&'a SourceVersion, Bounds), String> {
         let bundle = place.bundle.as_deref().map_err(Clone::clone)?;
         let (package, settings) = (self.package.spec.package_name.as_str(), &self.shared.context.settings);
         let bounds = Bounds::of(&Facts {
@@ -96,7 +93,7 @@ impl Work<'_> {
         })?;
         let version = guard::offered(bundle, package, plan);
         let version = version.ok_or_else(|| format!("the bundle {} does not offer it", bundle.name()))?;
-        Ok((version, target.engine.clone().within(bounds)))
+        Ok((version, bounds))
     }
 
     /// The revision that `airlock package rollback` asks for, if it is of this very plan. A chart that looks at what is
@@ -137,7 +134,7 @@ impl Work<'_> {
             Err(fault) if fault.is_final() => Outcome::GaveUp(fault.words()),
             Err(fault) => Outcome::Retry(fault.words()),
         };
-        let refused = matches!(&ended, Err(Fault::Refused(_)));
+        let refused = ended.as_ref().is_err_and(Fault::is_refusal);
         let management = &self.shared.context.settings.cluster;
         let done = package::finish(&self.package, plan, outcome.clone(), management, &now());
         match &outcome {
@@ -168,7 +165,7 @@ impl Work<'_> {
     pub(super) async fn uninstall(&mut self, status: PackageStatus, target: &Target) -> Result<Next> {
         self.write(status).await?;
         self.tell(&Deed::Leaving).await?;
-        let limits = limits(&self.package).unwrap_or_default();
+        let limits = limits(&self.package, None).unwrap_or_default();
         let release = self.package.name();
         let (release, shared) = (release.to_owned(), self.shared);
         let (target, progress) = telling(target);
@@ -298,6 +295,14 @@ impl Fault {
         matches!(self, Self::Engine(engine::Error::Failed { .. }))
     }
 
+    /// Whether nothing was tried, and will not be until something changes.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Engine(error) => error.is_refusal(),
+        }
+    }
+
     fn words(&self) -> String {
         match self {
             Self::Refused(words) => words.clone(),
@@ -324,12 +329,21 @@ fn check(config: Option<&str>, version: &SourceVersion) -> Result<(), String> {
     }
 }
 
-fn limits(package: &Package) -> Result<Limits, String> {
+/// Without bounds nothing is taken over that is not the package's.
+fn limits(package: &Package, bounds: Option<&Bounds>) -> Result<Limits, String> {
     let asked = timeout(package)?.unwrap_or(DEFAULT_TIMEOUT);
     let timeout = asked.clamp(Duration::from_secs(1), LONGEST_TIMEOUT);
     // Whoever wants his changes kept says so; else they give way, here as when they are found.
     let conflicts = if repairs(package) { Conflicts::Take } else { Conflicts::Refuse };
-    Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ..Limits::default() })
+    let takes = package.annotation(engine::TAKE_OWNERSHIP) == Some("true");
+    let ownership = match bounds {
+        Some(bounds) if takes => {
+            bounds.may_take()?;
+            Ownership::Take
+        }
+        _ => Ownership::Refuse,
+    };
+    Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ownership, ..Limits::default() })
 }
 
 fn repairs(package: &Package) -> bool {

@@ -1,0 +1,90 @@
+//! Definitions of kinds (CRDs): one that is there is overwritten only if it is the release's own or its user asks for it,
+//! and never by a schema that would prune data.
+
+mod schema;
+
+use serde_json::Value;
+
+pub(super) use self::schema::lost;
+use super::apply::may;
+use super::cluster::{Ask, Cluster, Run};
+use super::object::{Object, annotation};
+use super::{Conflicts, Error, Ownership};
+
+/// Which release a definition of a chart's `crds/` was made by: `NAMESPACE/NAME` of its records.
+pub(super) const RELEASE: &str = "airlock.dev/release";
+
+/// What becomes of a definition of a chart's `crds/`.
+#[derive(Debug, PartialEq)]
+pub(super) enum Fate {
+    /// It is applied.
+    Apply(Conflicts),
+    /// The one that is there is used as it is.
+    Leave(Value),
+}
+
+/// Whose definitions they are, and what is to be done about those that are there.
+#[derive(Clone, Copy)]
+pub(super) struct Rule {
+    /// Whether it is the first installation. As in Helm, an upgrade adds definitions and does not change them.
+    pub(super) is_first: bool,
+    pub(super) ownership: Ownership,
+    pub(super) conflicts: Conflicts,
+}
+
+/// Decides on a definition that carries its release's mark. Nothing is changed.
+///
+/// # Errors
+/// Another definition of that name is there, or the controller may not make it.
+pub(super) async fn decide(cluster: &Cluster, definition: &Object, rule: Rule) -> Result<Fate, Error> {
+    let live = cluster.get(definition).await?;
+    let Some(live) = live.filter(|live| live.pointer("/metadata/deletionTimestamp").is_none()) else {
+        may(cluster, definition, Conflicts::Refuse).await?;
+        // One that somebody else makes meanwhile is not overwritten.
+        return Ok(Fate::Apply(Conflicts::Refuse));
+    };
+    if !rule.is_first || is_same(cluster, definition, &live).await? {
+        return Ok(Fate::Leave(live));
+    }
+    let is_own = annotation(&live, RELEASE) == annotation(&definition.value, RELEASE);
+    if !is_own && rule.ownership == Ownership::Refuse {
+        return Err(Error::ForeignDefinition { definition: definition.to_string() });
+    }
+    let fields = lost(&live, &definition.value);
+    if fields.is_empty() {
+        let conflicts = if is_own { rule.conflicts } else { Conflicts::Take };
+        return Ok(Fate::Apply(conflicts));
+    }
+    told_kept(definition, &fields);
+    Ok(Fate::Leave(live))
+}
+
+/// Logs that a definition stays as it is.
+pub(super) fn told_kept(definition: &Object, fields: &[String]) {
+    let fields = fields.join(", ");
+    tracing::warn!(%definition, fields, "left as it is: the chart's schema is older and would prune these fields");
+}
+
+/// Whether applying would change nothing that the definition says. The API server decides, as it fills in defaults.
+async fn is_same(cluster: &Cluster, definition: &Object, live: &Value) -> Result<bool, Error> {
+    match cluster.apply(definition, Run::Dry, Conflicts::Take).await {
+        Ok(after) => Ok(after.get("spec") == live.get("spec")),
+        Err(error) if super::cluster::code(&error).is_some() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the cluster may hold objects of the kind that `live` defines. What cannot be asked may be there.
+pub(super) async fn is_in_use(cluster: &Cluster, live: &Value) -> bool {
+    let text = |path: &str| live.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let versions = live.pointer("/spec/versions").and_then(Value::as_array);
+    let served = |version: &&Value| version.get("served") == Some(&Value::Bool(true));
+    let served = versions.into_iter().flatten().find(served);
+    let Some(version) = served.and_then(|version| version.get("name")?.as_str()) else { return true };
+    let (group, plural) = (text("/spec/group"), text("/spec/names/plural"));
+    let path = format!("/apis/{group}/{version}/{plural}?limit=1");
+    let ask = Ask::get(format!("list the {plural} of {group}"), path);
+    let found = cluster.find(&ask).await;
+    let is_empty = |list: Value| list.get("items").and_then(Value::as_array).is_some_and(Vec::is_empty);
+    !matches!(found, Ok(None)) && !found.is_ok_and(|list| list.is_some_and(is_empty))
+}
