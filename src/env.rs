@@ -20,5 +20,7 @@ pub(crate) const PKCS11_MODULE: &str = "AIRLOCK_PKCS11_MODULE";
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Proxies by the target's scheme, for all targets, and the targets without one; read in lower case too.
 pub(crate) const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+/// Where programs keep their state; `~/.local/state` unless set.
+pub(crate) const STATE_HOME: &str = "XDG_STATE_HOME";
 /// The home folder.
 pub(crate) const HOME: &str = "HOME";

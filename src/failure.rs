@@ -242,7 +242,7 @@ fn engine_code(error: &package_controller::engine::Error) -> Option<u8> {
         E::Silent { .. } => Some(6),
         E::Kube { source, .. } if !matches!(**source, kube::Error::Api(_)) => Some(6),
         E::NoChart { .. } => Some(4),
-        E::Digest { .. } | E::NotAChart { .. } => Some(3),
+        E::Digest { .. } | E::NotAChart { .. } | E::Refused { .. } => Some(3),
         E::Chart(error) => Some(chart_code(error)),
         _ => None,
     }

@@ -19,6 +19,7 @@ use store::Store;
 use time::OffsetDateTime;
 
 pub(crate) use self::observer::Witness;
+use crate::failure::Usage;
 use crate::printer::Printer;
 
 /// What to do about a log that cannot be written.
@@ -26,11 +27,13 @@ pub(crate) const HINT: &str = "see what is wrong by `airlock audit verify`; run 
                                disk; docs/audit.md tells what to do with a damaged log";
 
 /// Which log work goes into: the one that was named, else that of the store that the command works on, else that of
-/// the store that the settings name.
+/// the store that the settings name. What changes a cluster goes into the operator's own log where there is none of these.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs {
     pub(crate) named: Option<PathBuf>,
     pub(crate) default_store: Option<PathBuf>,
+    /// The log of whoever runs this program.
+    pub(crate) operator: Option<PathBuf>,
 }
 
 impl Logs {
@@ -43,6 +46,32 @@ impl Logs {
         self.named.clone().or_else(|| store().map(Journal::folder))
     }
 
+    /// The log of what changes clusters, if there is one to be had.
+    pub(crate) fn of_clusters(&self, store: Option<&Path>) -> Option<PathBuf> {
+        self.folder(store).or_else(|| self.folder(None)).or_else(|| self.operator.clone())
+    }
+
+    /// Begins work that changes a cluster: it always has a log.
+    ///
+    /// # Errors
+    /// There is no folder for a log, or it cannot be written: nothing that changes a cluster goes unlogged in silence.
+    pub(crate) fn begin_in_cluster<'a>(
+        &'a self,
+        event: Kind,
+        object: (&str, &str),
+        store: Option<&Path>,
+        printer: &'a Printer,
+    ) -> anyhow::Result<Work<'a>> {
+        let Some(folder) = self.of_clusters(store) else {
+            let message =
+                "there is no audit log for a change of the cluster: no home folder is known".to_owned();
+            return Err(Usage { message, hint: "name a log by --audit-log DIR or AIRLOCK_AUDIT_LOG" }.into());
+        };
+        let mut work = Work { in_cluster: Some(folder), ..Work::new(self, (event, object), store, printer) };
+        work.open()?;
+        Ok(work)
+    }
+
     /// Begins work on what is of this kind and has this name, in a store or elsewhere. A log that cannot be written
     /// ends it here: nothing is begun that could not be reported.
     pub(crate) fn begin<'a>(
@@ -52,16 +81,7 @@ impl Logs {
         store: Option<&Path>,
         printer: &'a Printer,
     ) -> anyhow::Result<Work<'a>> {
-        let mut work = Work {
-            logs: self,
-            printer,
-            store: store.map(Path::to_owned),
-            journal: None,
-            draft: Some(Draft::new(event, object, name)),
-            logged: None,
-            policies: Vec::new(),
-            read_only: false,
-        };
+        let mut work = Work::new(self, (event, (object, name)), store, printer);
         work.open()?;
         Ok(work)
     }
@@ -72,6 +92,8 @@ pub(crate) struct Work<'a> {
     logs: &'a Logs,
     printer: &'a Printer,
     store: Option<PathBuf>,
+    /// The log of what changes clusters, for such work.
+    in_cluster: Option<PathBuf>,
     journal: Option<Arc<Journal>>,
     /// Taken when it is logged.
     draft: Option<Draft>,
@@ -80,6 +102,27 @@ pub(crate) struct Work<'a> {
     /// Trust files that decide, with their digests.
     policies: Vec<(String, String)>,
     read_only: bool,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        logs: &'a Logs,
+        (event, (object, name)): (Kind, (&str, &str)),
+        store: Option<&Path>,
+        printer: &'a Printer,
+    ) -> Self {
+        Self {
+            logs,
+            printer,
+            store: store.map(Path::to_owned),
+            in_cluster: None,
+            journal: None,
+            draft: Some(Draft::new(event, object, name)),
+            logged: None,
+            policies: Vec::new(),
+            read_only: false,
+        }
+    }
 }
 
 impl Work<'_> {
@@ -160,7 +203,8 @@ impl Work<'_> {
         if self.journal.is_some() || self.read_only {
             return Ok(());
         }
-        let Some(folder) = self.logs.folder(self.store.as_deref()) else { return Ok(()) };
+        let folder = self.in_cluster.clone().or_else(|| self.logs.folder(self.store.as_deref()));
+        let Some(folder) = folder else { return Ok(()) };
         match Journal::open(&folder, Station::of_process("airlock", env!("CARGO_PKG_VERSION"))) {
             Err(error) if error.is_read_only() => {
                 let folder = folder.display();

@@ -29,8 +29,11 @@ fn main() -> ExitCode {
     };
     let printer = printer::Printer::new(&cli.global);
     printer::start_log(cli.global.verbose, !matches!(cli.command, cli::Command::Controller(_)));
-    let logs =
-        logged::Logs { named: cli.global.audit_log.clone(), default_store: cli.global.default_store.clone() };
+    let logs = logged::Logs {
+        named: cli.global.audit_log.clone(),
+        default_store: cli.global.default_store.clone(),
+        operator: settings::operator_log(),
+    };
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

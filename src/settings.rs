@@ -25,6 +25,14 @@ struct ConfigFile {
     audit_log: Option<String>,
 }
 
+/// The log of whoever runs this program, for what changes a cluster and belongs to no store.
+pub(crate) fn operator_log() -> Option<PathBuf> {
+    let named = std::env::var_os(env::STATE_HOME).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".local/state"));
+    let state = named.or_else(home).filter(|path| path.is_absolute())?;
+    Some(state.join("airlock/log"))
+}
+
 /// What was typed, with the rest filled in.
 pub(crate) fn parse() -> anyhow::Result<Cli> {
     // Without the file's values, what needs none of them still works.

@@ -16,6 +16,7 @@ mod contract;
 mod coverage;
 mod document;
 mod keys;
+mod least;
 mod path;
 mod refusal;
 mod shape;
@@ -31,6 +32,7 @@ use contract::{BUNDLES, BUNDLES_SIGNATURE, Contract, PACKAGE_BUNDLE, Parts, RELE
 pub use coverage::{Uncovered, Why};
 pub use document::MAX_LEN;
 pub use keys::{bundles_keys, distro_keys, package_keys};
+pub use least::{MIN_CONTROLLER_VERSION, label as min_controller_version_label};
 pub use refusal::Refusal;
 pub use sign::{Coverage, SignedBundle, sign_bundle};
 
@@ -78,7 +80,7 @@ impl Manifest {
 pub fn verify_package_bundle(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
-    verify(PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)
+    least::held(verify(PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)?)
 }
 
 /// Verifies `Bundles`, as `eksctl anywhere` does. AWS's key: [`bundles_keys`].

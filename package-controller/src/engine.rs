@@ -35,6 +35,7 @@ mod tests;
 mod uninstall;
 mod wait;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, RegistryHost};
@@ -45,6 +46,7 @@ use self::cluster::Cluster;
 pub use self::error::Error;
 use self::record::Seed;
 use self::storage::Storage;
+use crate::guard::Bounds;
 use crate::package::Install;
 
 /// What installs charts in one cluster. Clones share what they know of the cluster and the charts they pulled.
@@ -52,6 +54,8 @@ use crate::package::Install;
 pub struct Engine {
     cluster: Cluster,
     charts: Charts,
+    /// What a package's objects are held to; without a package, nothing.
+    bounds: Option<Arc<Bounds>>,
 }
 
 /// How long an installation may take, and what becomes of one that fails.
@@ -155,6 +159,8 @@ pub struct Record {
     pub config: Value,
     /// The objects, as YAML documents.
     pub manifest: String,
+    /// The hooks, each a YAML document.
+    pub hooks: Vec<String>,
     /// What the chart tells the user.
     pub notes: String,
     /// The chart's name.
@@ -173,7 +179,8 @@ pub struct Prepared {
     pub plan: Install,
     /// The namespace that it goes to.
     pub namespace: String,
-    /// The objects, as YAML documents in install order, byte for byte as Helm has them.
+    /// The objects, as YAML documents in install order, byte for byte as Helm has them but for images that were named by
+    /// the bundle's digests.
     pub manifest: String,
     /// The definitions that are applied before, as YAML documents.
     pub definitions: String,
@@ -189,6 +196,8 @@ pub struct Prepared {
     digest: Digest,
     seed: Seed,
     document: Value,
+    /// Every object, with its namespace.
+    objects: Vec<Value>,
 }
 
 /// An object that is not as the release's manifest has it.
@@ -219,7 +228,14 @@ impl Engine {
         mirror: Option<RegistryHost>,
         manager: &'static str,
     ) -> Self {
-        Self { cluster: Cluster::new(target, manager), charts: Charts::new(registry, mirror) }
+        Self { cluster: Cluster::new(target, manager), charts: Charts::new(registry, mirror), bounds: None }
+    }
+
+    /// The same engine for one package, whose objects are held to these bounds.
+    #[must_use]
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.bounds = Some(Arc::new(bounds));
+        self
     }
 
     /// The same engine, which tells how far an installation or a removal is.
@@ -258,10 +274,12 @@ impl Engine {
         Ok(records)
     }
 
-    /// Pulls the chart by its digest, checks it and the values, and renders it for this cluster. Nothing is changed.
+    /// Pulls the chart by its digest, checks it and the values, renders it for this cluster, judges every object and names
+    /// images by their digests. Nothing is changed.
     ///
     /// # Errors
-    /// The chart is not there, is another, or cannot be rendered with these values for this cluster.
+    /// The chart is not there, is another, cannot be rendered with these values for this cluster, or comes to more than
+    /// the package may bring.
     pub async fn prepare(&self, plan: &Install) -> Result<Prepared, Error> {
         // The futures are large, and callers are not to carry them.
         Box::pin(prepare::prepare(self, plan)).await

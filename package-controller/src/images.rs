@@ -99,6 +99,11 @@ pub fn makes_pods(group: &str, kind: &str) -> bool {
     spec_of(group, kind).is_some()
 }
 
+/// The spec of the pods that an object makes.
+pub(crate) fn pod_spec<'a>(group: &str, kind: &str, object: &'a Value) -> Option<&'a Value> {
+    object.pointer(spec_of(group, kind)?)
+}
+
 fn spec_of(group: &str, kind: &str) -> Option<&'static str> {
     KINDS.iter().find(|known| (known.0, known.1) == (group, kind)).map(|known| known.2)
 }

@@ -4,6 +4,7 @@
 //! a registry or a clock. What runs them is around them.
 //!
 //! - [`admission`]: EKS Anywhere's three webhooks, with their texts
+//! - [`guard`]: what a package's objects are held to; [`objects`]: the one reading of what a chart renders to
 //! - [`images`]: the images of everything that makes pods, and the patch that pins them
 //! - [`package`]: the steps of a package; [`bundle`]: whether a bundle can be used, and which to use
 //! - [`policy`]: the cluster's trust policies as trust files
@@ -19,8 +20,10 @@ mod brief;
 pub mod bundle;
 pub mod engine;
 mod error;
+pub mod guard;
 pub mod images;
 pub mod keys;
+pub mod objects;
 pub mod package;
 pub mod policy;
 pub mod rbac;

@@ -9,9 +9,12 @@
 //!
 //! The rules are applied by a person's command and never by the controller, so that a bundle cannot widen them.
 //!
-//! `manifests -> rules`
+//! A rule is for the namespace of the object that it is about; only what has no namespace is allowed in the whole cluster.
+//!
+//! `manifests -> rules by namespace`
 
 mod plural;
+mod wide;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +23,7 @@ use package_api::{AIRLOCK_GROUP, EKS_GROUP};
 use serde_json::Value;
 
 use self::plural::plural;
+use crate::objects::{group, text};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 /// What an object that a chart brings is done to. Applying asks for `patch`, and for `create` where it is missing.
@@ -28,10 +32,15 @@ const WRITE: [&str; 4] = ["create", "delete", "get", "patch"];
 /// Rules, and what they do not cover.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Derived {
-    /// What the controller is to be allowed in the whole cluster.
+    /// What the controller is to be allowed in the whole cluster: for objects without a namespace, and what charts grant
+    /// in the whole cluster.
     pub rules: Vec<PolicyRule>,
+    /// What it is to be allowed in single namespaces.
+    pub namespaces: BTreeMap<String, Vec<PolicyRule>>,
     /// What charts ask for and is not granted.
     pub excess: Vec<Excess>,
+    /// What is granted and reaches far.
+    pub wide: Vec<Excess>,
 }
 
 /// What a chart asks for and the controller is not to be granted without a person's word.
@@ -75,12 +84,12 @@ pub fn fixed() -> Vec<PolicyRule> {
     ]
 }
 
-/// What the controller needs in its own namespace: records of releases, its lease and its certificates.
+/// What the controller needs in its own namespace: records of releases and its lease.
 #[must_use]
 pub fn fixed_in_own_namespace() -> Vec<PolicyRule> {
-    let all = ["create", "delete", "get", "list", "patch", "update", "watch"];
     vec![
-        rule(&[""], &["secrets"], &[], &all),
+        // Records are called as Helm calls them, by release and revision, and no rule can hold to the beginning of a name.
+        rule(&[""], &["secrets"], &[], &["create", "delete", "get", "list", "update"]),
         rule(&["coordination.k8s.io"], &["leases"], &[], &["create", "get", "update"]),
     ]
 }
@@ -91,31 +100,36 @@ pub fn fixed_in_system_namespace() -> Vec<PolicyRule> {
     vec![rule(&[""], &["secrets"], &[], &["get"])]
 }
 
-/// What the webhooks need in whatever cluster: their own configurations, and to ask what a user may do.
+/// What the webhooks need in whatever cluster: their own configurations, and to ask what a user may do. The
+/// installation makes the configurations. By name they may be applied again when somebody deletes them, and no other
+/// can be made: a request that creates without a name, as `kubectl create` does, is for all names.
 #[must_use]
 pub fn fixed_for_webhooks() -> Vec<PolicyRule> {
     const GROUP: &str = "admissionregistration.k8s.io";
     let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
+    let verbs = ["create", "get", "list", "patch", "update", "watch"];
     vec![
-        // Nobody can be held to a name in what he makes.
-        rule(&[GROUP], &kinds, &[], &["create", "get", "list", "watch"]),
-        rule(&[GROUP], &kinds, &[crate::webhook::NAME], &["update"]),
+        rule(&[GROUP], &kinds, &[crate::webhook::NAME], &verbs),
         rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &[], &["create"]),
     ]
 }
 
-/// What the webhooks need in the controller's own namespace: the greatest sequences of trust policies that were in
-/// force, their own image, which no policy may refuse, and whether their service leads to them.
+/// What the webhooks need in the controller's own namespace: their certificate, the greatest sequences of trust policies
+/// that were in force, their own image, which no policy may refuse, and whether their service leads to them.
 #[must_use]
 pub fn fixed_for_webhooks_in_own_namespace() -> Vec<PolicyRule> {
     vec![
+        rule(&[""], &["secrets"], &crate::webhook::SECRETS, &["get", "list", "update", "watch"]),
+        // Nobody can be held to a name in what he makes.
+        rule(&[""], &["secrets"], &[], &["create"]),
         rule(&[""], &["configmaps"], &[], &["create", "get", "update"]),
         rule(&[""], &["pods"], &[], &["get"]),
         rule(&["discovery.k8s.io"], &["endpointslices"], &[], &["list"]),
     ]
 }
 
-/// What the objects of rendered manifests need, hooks and definitions among them.
+/// What the objects of rendered manifests need, hooks and definitions among them. An object that says a namespace is
+/// allowed for there and nowhere else.
 #[must_use]
 pub fn derive<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Derived {
     let objects: Vec<&Value> = objects.into_iter().collect();
@@ -127,26 +141,32 @@ pub fn derive<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Derived {
     gathered.into_derived()
 }
 
-/// Rules under way: names by group and resource, and rules that are held because charts grant them.
+/// Rules under way: names by group and resource, and rules that are held because charts grant them; by namespace, of
+/// which the empty one is the whole cluster.
 #[derive(Default)]
 struct Gathered {
-    names: BTreeMap<(String, String), BTreeSet<String>>,
-    held: Vec<PolicyRule>,
-    bound: BTreeMap<&'static str, BTreeSet<String>>,
+    names: BTreeMap<Place, BTreeSet<String>>,
+    held: BTreeMap<String, Vec<PolicyRule>>,
+    bound: BTreeMap<(String, &'static str), BTreeSet<String>>,
     excess: BTreeSet<Excess>,
+    wide: BTreeSet<Excess>,
 }
+
+/// Namespace, group and resource.
+type Place = (String, String, String);
 
 impl Gathered {
     fn add(&mut self, object: &Value, all: &[&Value], defined: &plural::Defined) {
         let (group, kind) = (group(object), text(object, "/kind"));
-        let name = text(object, "/metadata/name");
+        let (name, namespace) = (text(object, "/metadata/name"), text(object, "/metadata/namespace"));
         if kind.is_empty() {
             return;
         }
         let shown = format!("{kind}/{name}");
         match plural(group, kind, defined) {
             Some(resource) if !name.is_empty() => {
-                self.names.entry((group.to_owned(), resource)).or_default().insert(name.to_owned());
+                let place = (namespace.to_owned(), group.to_owned(), resource);
+                self.names.entry(place).or_default().insert(name.to_owned());
             }
             Some(_) => {
                 self.exceed(&shown, "it has no name, so that all of its kind would have to be allowed");
@@ -155,15 +175,15 @@ impl Gathered {
         }
         if group == RBAC {
             match kind {
-                "Role" | "ClusterRole" => self.hold(object, &shown),
-                "RoleBinding" | "ClusterRoleBinding" => self.bind(object, all),
+                "Role" | "ClusterRole" => self.hold(object, namespace, &shown),
+                "RoleBinding" | "ClusterRoleBinding" => self.bind(object, namespace, all),
                 _ => {}
             }
         }
     }
 
-    /// Who makes a role must hold what it grants.
-    fn hold(&mut self, role: &Value, shown: &str) {
+    /// Who makes a role must hold what it grants, where it grants it.
+    fn hold(&mut self, role: &Value, namespace: &str, shown: &str) {
         if role.pointer("/aggregationRule").is_some_and(|rule| !rule.is_null()) {
             self.exceed(shown, "it gathers other roles, which only who may do everything may make");
         }
@@ -173,17 +193,24 @@ impl Gathered {
                 Ok(granted) if is_boundless(&granted) => {
                     self.exceed(shown, "it may do everything to everything, or grant what it does not hold");
                 }
-                Ok(granted) => self.held.push(granted),
+                Ok(granted) => {
+                    for reason in wide::reasons(&granted, namespace) {
+                        self.wide.insert(Excess { object: shown.to_owned(), reason });
+                    }
+                    self.held.entry(namespace.to_owned()).or_default().push(granted);
+                }
                 Err(_) => self.exceed(shown, "it has a rule that is none"),
             }
         }
     }
 
-    /// A role that comes along is held already; another may be bound by its name.
-    fn bind(&mut self, binding: &Value, all: &[&Value]) {
+    /// A role that comes along is held already; another may be bound by its name, where the binding is.
+    fn bind(&mut self, binding: &Value, namespace: &str, all: &[&Value]) {
         let (kind, name) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
         let comes_along = |object: &&&Value| {
-            group(object) == RBAC && text(object, "/kind") == kind && text(object, "/metadata/name") == name
+            let same = text(object, "/kind") == kind && text(object, "/metadata/name") == name;
+            let there = kind != "Role" || text(object, "/metadata/namespace") == namespace;
+            group(object) == RBAC && same && there
         };
         if all.iter().any(|object| comes_along(&object)) {
             return;
@@ -193,7 +220,7 @@ impl Gathered {
             return self.exceed(&shown, &format!("it gives somebody the role {name}"));
         }
         let resource = if kind == "Role" { "roles" } else { "clusterroles" };
-        self.bound.entry(resource).or_default().insert(name.to_owned());
+        self.bound.entry((namespace.to_owned(), resource)).or_default().insert(name.to_owned());
     }
 
     fn exceed(&mut self, object: &str, reason: &str) {
@@ -201,24 +228,28 @@ impl Gathered {
     }
 
     fn into_derived(self) -> Derived {
-        let mut rules: Vec<_> = self
-            .names
-            .iter()
-            .map(|((group, resource), names)| {
-                let names: Vec<_> = names.iter().map(String::as_str).collect();
-                rule(&[group], &[resource], &names, &WRITE)
-            })
-            .collect();
-        rules.extend(self.bound.iter().map(|(resource, names)| {
+        let mut all: BTreeMap<String, Vec<PolicyRule>> = BTreeMap::new();
+        for ((namespace, group, resource), names) in &self.names {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
-            rule(&[RBAC], &[resource], &names, &["bind"])
-        }));
-        for held in self.held {
-            if !rules.contains(&held) {
-                rules.push(held);
+            let rule = rule(&[group], &[resource], &names, &WRITE);
+            all.entry(namespace.clone()).or_default().push(rule);
+        }
+        for ((namespace, resource), names) in &self.bound {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let rule = rule(&[RBAC], &[resource], &names, &["bind"]);
+            all.entry(namespace.clone()).or_default().push(rule);
+        }
+        for (namespace, held) in self.held {
+            let rules = all.entry(namespace).or_default();
+            for held in held {
+                if !rules.contains(&held) {
+                    rules.push(held);
+                }
             }
         }
-        Derived { rules, excess: self.excess.into_iter().collect() }
+        let rules = all.remove("").unwrap_or_default();
+        let (excess, wide) = (self.excess.into_iter().collect(), self.wide.into_iter().collect());
+        Derived { rules, namespaces: all, excess, wide }
     }
 }
 
@@ -241,14 +272,6 @@ fn rule(groups: &[&str], resources: &[&str], names: &[&str], verbs: &[&str]) -> 
         verbs: owned(verbs),
         non_resource_urls: None,
     }
-}
-
-fn group(object: &Value) -> &str {
-    text(object, "/apiVersion").split_once('/').map_or("", |(group, _)| group)
-}
-
-fn text<'a>(object: &'a Value, at: &str) -> &'a str {
-    object.pointer(at).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //!
 //! - `lease`: who leads; `world`: what the cluster has
 //! - `settings`: clusters and their active bundles; `bundles`: which can be used; `discover`: those of the registry
-//! - `packages`: one package after the other, many at a time; `guard`: what a chart may bring; `clusters`: where to
+//! - `packages`: one package after the other, many at a time; `clusters`: where to
 //! - `status`, `tell`: what is written and told; `again`: pauses after failures
 //!
 //! `watch -> store -> decision -> registry, engine -> status, events`
@@ -14,7 +14,6 @@ mod again;
 mod bundles;
 mod clusters;
 mod discover;
-mod guard;
 mod lease;
 mod packages;
 mod settings;

@@ -36,7 +36,7 @@ use axum::routing::post;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-pub use configuration::{NAME, Reach, configurations};
+pub use configuration::{NAME, Reach, configurations, empty};
 pub use metrics::Metrics;
 
 use self::configuration::Paths;
@@ -46,6 +46,8 @@ use self::watched::Watched;
 use crate::Result;
 use crate::run::Context;
 
+/// The secrets that the webhooks keep: their certificate, and the key by which they know verdicts again.
+pub(crate) const SECRETS: [&str; 2] = [keeper::SECRET, remembered::SECRET];
 /// Every answer is given before the API server's own patience ends, at 8 s.
 const DEADLINE: Duration = Duration::from_secs(6);
 

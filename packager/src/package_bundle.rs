@@ -13,6 +13,7 @@ mod schema;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use bundle_signer::eksa::{MIN_CONTROLLER_VERSION, min_controller_version_label};
 use helm::{Chart, Limits};
 use oci::{Reference, RepositoryName, Selector, Tag};
 use package_api::name::PACKAGES_NAMESPACE;
@@ -259,6 +260,9 @@ pub fn make(config: &BundleConfig, store: &Store, reporter: &dyn Reporter) -> Re
     };
     let mut bundle = PackageBundle::new(config.name.as_str(), spec);
     bundle.metadata.namespace = Some(PACKAGES_NAMESPACE.to_owned());
+    // AWS's contract signs no such field, but labels.
+    let least = config.min_controller_version.as_deref().and_then(min_controller_version_label);
+    bundle.metadata.labels = least.map(|least| [(MIN_CONTROLLER_VERSION.to_owned(), least)].into());
     Ok(bundle)
 }
 

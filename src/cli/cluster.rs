@@ -287,10 +287,12 @@ pub(crate) enum PackageCommand {
         after_help = "Example: airlock package diff harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
     )]
     Diff(OnePackage),
-    /// Bring a package back to an earlier revision: its version and its values.
-    #[command(after_help = "Example: airlock package rollback harbor --cluster mgmt --revision 3")]
+    /// Bring a package back to an earlier revision: its version and its values. Or to the latest version again.
+    #[command(after_help = "Examples:\n  \
+        airlock package rollback harbor --cluster mgmt --revision 3\n  \
+        airlock package rollback harbor --cluster mgmt --latest")]
     Rollback(RollbackPackage),
-    /// Print what the controller must be allowed for the packages of the active bundle, and allow it.
+    /// Print what the controller must be allowed for the packages that are there, and how that changes; allow it.
     #[command(
         after_help = "Example: airlock package rights --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt --apply"
     )]
@@ -331,6 +333,9 @@ pub(crate) struct RollbackPackage {
     /// To which revision; the last good one before this unless given.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) revision: Option<u32>,
+    /// To the latest version of the active bundle, which the package follows again. Its values stay.
+    #[arg(long, conflicts_with = "revision")]
+    pub(crate) latest: bool,
     /// Let the cluster check everything, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -50,10 +50,15 @@ pub(crate) fn folder(arg: &LogArg, logs: &Logs) -> anyhow::Result<PathBuf> {
     if let Some(named) = &logs.named {
         return Ok(named.clone());
     }
-    let store = arg.store.as_deref().ok_or_else(|| Usage {
-        message: "no audit log was named".to_owned(),
-        hint: "give --audit-log DIR, or --store DIR for a store's own",
-    })?;
+    // What changed clusters is there, where nobody named a log or a store.
+    let operator = || logs.operator.clone().filter(|folder| folder.join("checkpoint").exists());
+    let Some(store) = arg.store.as_deref() else {
+        return operator().ok_or_else(|| {
+            let message =
+                "no audit log was named, and no change of a cluster was logged by this user".to_owned();
+            Usage { message, hint: "give --audit-log DIR, or --store DIR for a store's own" }.into()
+        });
+    };
     if !store::Store::is_at(store) {
         return Err(store::Error::Absent(store.to_owned()).into());
     }

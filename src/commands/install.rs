@@ -1,7 +1,7 @@
 //! `airlock install controller` and `airlock uninstall controller`: this program, put into a cluster.
 //!
 //! - `image`: the program as an image; `manifests`: what is applied, with the site's values
-//! - `lockout`: what would lock airlock or the cluster out, and is refused
+//! - `lockout`: what would lock airlock or the cluster out, and is refused; `judged`: what the cluster has of that
 //! - `steps`: what the API server is asked and what is waited for; `remove`: the way back
 //!
 //! Nothing is applied before everything was read and judged. Webhooks come after what answers them, so that at no
@@ -10,6 +10,7 @@
 //! `program -> image -> registry -> manifests -> ready -> webhooks -> settings`
 
 mod image;
+mod judged;
 mod lockout;
 mod manifests;
 mod remove;
@@ -22,24 +23,23 @@ use std::time::Instant;
 use anyhow::Context as _;
 use audit::Kind;
 use bundle_signer::statement::COSIGN_SIGN;
-use bundle_signer::{ImageName, Limits, NameRule, PublicKey};
+use bundle_signer::{ImageName, PublicKey};
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use package_api::TrustPolicy;
-use package_api::name::PACKAGES_NAMESPACE;
+use packager::evidence::Place;
 use packager::evidence::signing::{Order, sign};
-use packager::evidence::{Place, Question, collect, judge};
 use registry::client::{Client as Registry, ClientConfig, HostRule};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::image::Image;
-use self::lockout::OwnImage;
+use self::judged::{given, judged, labels, refuse_others};
+use self::lockout::Labels;
 use self::manifests::{Manifests, Site};
 pub(super) use self::remove::run as remove;
 use self::steps::Line;
-use super::cluster::reach::{Answer, connect, told, version};
+use super::cluster::reach::{Answer, connect, version};
 use crate::cli::{InstallController, RegistryArg};
 use crate::commands::image::{docker_config, proxies};
 use crate::commands::sign::private;
@@ -72,7 +72,8 @@ pub(super) async fn run(
         return Ok(Status::Done);
     }
     let store = settings.registry.store.as_deref();
-    let mut work = logs.begin(Kind::ClusterInstall, ("cluster", &settings.cluster), store, printer)?;
+    let mut work =
+        logs.begin_in_cluster(Kind::ClusterInstall, ("cluster", &settings.cluster), store, printer)?;
     let result = install(settings, &mut work, printer).await;
     work.end(result)
 }
@@ -110,7 +111,8 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
             return Err(locked_out(reason));
         }
         if let Some(policy) = policy(manifest)? {
-            lockout::of_policy(policy.name(), &policy.spec, &name).map_err(locked_out)?;
+            // Which labels the cluster's namespace has is not known yet, and changes nothing here.
+            lockout::of_policy(policy.name(), &policy.spec, &name, &Labels::new()).map_err(locked_out)?;
         }
     }
     let credentials = docker_config.map(|text| {
@@ -178,7 +180,7 @@ async fn install(
     let others = refuse_others(&client).await?;
     printer.say(&format!("cluster of Kubernetes {}", server.git_version));
     let place = place(settings, &order)?;
-    let there = order.image.put(&place).await?;
+    let there = order.image.put(&place).await.map_err(|error| unpushed(error, settings))?;
     printer.say(&format!(
         "image {}@{} {}",
         order.name,
@@ -189,7 +191,7 @@ async fn install(
         signed(settings, &order, &place, work, printer).await?;
     }
     let policies: Vec<_> = others.into_iter().chain(given(&order)?).collect();
-    judged(&policies, &order, &place).await?;
+    judged(&policies, &order, &place, &labels(&client, &order).await?).await?;
     let lines = steps(&client, settings, &order, end, printer).await?;
     work.evidence("cluster", &server.git_version);
     work.evidence("objects", &lines.len());
@@ -199,6 +201,35 @@ async fn install(
     });
     printer.result(&value, |_| text(&lines))?;
     Ok(Status::Done)
+}
+
+/// A registry that wants a password wants it for nodes and the controller, too, so that a login on this machine is not
+/// enough.
+fn unpushed(error: anyhow::Error, settings: &InstallController) -> anyhow::Error {
+    use registry::client::Error as E;
+    let wants = error.chain().filter_map(|cause| cause.downcast_ref::<E>()).any(|cause| {
+        matches!(cause, E::Token { .. })
+            || matches!(cause, E::Refused { status, .. } if matches!(status.as_u16(), 401 | 403))
+    });
+    if !wants {
+        return error;
+    }
+    let host = &settings.registry.registry;
+    let message = format!("{host} takes no push of airlock's image: {}", causes(&error));
+    let hint = match &settings.registry.registry_credentials {
+        Some(path) => format!(
+            "nothing was applied; the first line of `{}` must be USER:PASSWORD of a user who may push to {host}",
+            path.display()
+        ),
+        None => "nothing was applied; give the registry's password by --registry-credentials FILE, whose first line is \
+                 USER:PASSWORD; or, where the registry's store is at hand, --store DIR"
+            .to_owned(),
+    };
+    Answer::unreached(message, hint)
+}
+
+fn causes(error: &anyhow::Error) -> String {
+    package_controller::causes(error.as_ref()).join(": ")
 }
 
 /// Applies in the order in which things need each other.
@@ -287,77 +318,5 @@ async fn signed(
     };
     sign(place, &target, &what).await?;
     work.evidence("key", &key.public_key()?.hint());
-    Ok(())
-}
-
-/// The cluster's policies; webhooks of others that would ask airlock about its own pods are refused here.
-async fn refuse_others(client: &Client) -> anyhow::Result<Vec<TrustPolicy>> {
-    for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
-        let resource =
-            ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        let found =
-            api.list(&ListParams::default()).await.map_err(|error| told("listing webhooks", &error))?;
-        for configuration in found.items {
-            let mut value = serde_json::to_value(&configuration)?;
-            let own = |webhook: &Value| {
-                let service = &webhook["clientConfig"]["service"];
-                service["namespace"] == PACKAGES_NAMESPACE && service["name"] == "airlock-webhook"
-            };
-            if let Some(webhooks) = value["webhooks"].as_array_mut() {
-                webhooks.retain(own);
-            }
-            if let Some(reason) = lockout::of_webhooks(&value) {
-                return Err(locked_out(reason));
-            }
-        }
-    }
-    let api: Api<TrustPolicy> = Api::all(client.clone());
-    match api.list(&ListParams::default()).await {
-        Ok(found) => Ok(found.items),
-        // The definitions come with this installation.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => Err(told("listing policies", &error)),
-    }
-}
-
-fn given(order: &Prepared) -> anyhow::Result<Vec<TrustPolicy>> {
-    let policies = order.extra.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(policies.into_iter().flatten().collect())
-}
-
-/// That every policy that reaches airlock lets its own image run. One that is given takes the place of the
-/// cluster's of the same name.
-async fn judged(policies: &[TrustPolicy], order: &Prepared, place: &Place) -> anyhow::Result<()> {
-    let newest: BTreeMap<_, _> = policies.iter().map(|policy| (policy.name().to_owned(), policy)).collect();
-    for (name, policy) in newest {
-        if lockout::of_policy(&name, &policy.spec, &order.name) != Ok(OwnImage::Judged) {
-            continue;
-        }
-        let trust = package_controller::policy::trust_file(&policy.spec)
-            .with_context(|| format!("the policy `{name}` cannot be used"))?;
-        let collected = collect(place, &order.image.digest, &Limits::default()).await?;
-        let question = Question {
-            digest: &order.image.digest,
-            name: &order.name,
-            name_rule: NameRule::Required,
-            predicate_type: COSIGN_SIGN,
-            gate: bundle_signer::Gate::Pull,
-            newest_policy: 0,
-        };
-        let verdict = judge(collected, &trust, &question);
-        if !verdict.decision.allowed {
-            let why: Vec<_> = verdict.decision.why_not.iter().map(ToString::to_string).collect();
-            return Err(Answer::refused(
-                format!(
-                    "the policy `{name}` would refuse airlock's own image {}@{}: {}",
-                    order.name,
-                    order.image.digest,
-                    why.join("; ")
-                ),
-                "nothing was applied; sign the image by a key of the policy: --key",
-            ));
-        }
-    }
     Ok(())
 }

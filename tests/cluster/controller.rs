@@ -5,6 +5,7 @@
 
 mod adverse;
 mod by_hand;
+mod escalations;
 mod faults;
 mod life;
 mod logged;
@@ -324,15 +325,19 @@ fn is_installed(package: &Value, version: &str) -> bool {
         && status["observedGeneration"] == package["metadata"]["generation"]
 }
 
+/// What the chart `open` takes from its values.
+const OBJECTS: &str = "{{- range .Values.objects }}\n---\n{{ toYaml . }}\n{{- end }}\n{{- if .Values.text }}\n---\n\
+    apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-text}\ndata: {text: {{ tpl .Values.text . | quote }}}\n{{- end }}\n";
+
 /// A store with an image, charts and two bundles; the key `release` signs.
 fn store(path: &Path) {
     image(path);
     for version in ["1.0.0", "2.0.0"] {
-        for name in ["web", "base", "plain"] {
+        for name in ["web", "base", "plain", "open"] {
             pack(&path.join(format!("{name}-{version}.tgz")), name, version);
         }
     }
-    let charts: Vec<_> = ["web", "base", "plain"]
+    let charts: Vec<_> = ["web", "base", "plain", "open"]
         .iter()
         .flat_map(|name| {
             ["1.0.0", "2.0.0"].map(|version| format!("{{file: {name}-{version}.tgz, images: false}}"))
@@ -355,7 +360,8 @@ fn store(path: &Path) {
     for (number, versions) in [("2", "2.0.0 1.0.0"), ("1", "1.0.0")] {
         let packages = offer("web", versions, ", dependencies: [base]")
             + &offer("base", versions, "")
-            + &offer("plain", versions, "");
+            + &offer("plain", versions, "")
+            + &offer("open", versions, "");
         let text = format!(
             "apiVersion: airlock.dev/v1alpha1\nkind: BundleConfig\nmetadata: {{name: v1-36-{number}}}\nminControllerVersion: v0.1.0\npackages:\n{packages}"
         );
@@ -413,6 +419,7 @@ fn image(path: &Path) {
 }
 
 /// A packed chart: `plain` is a few settings, the others have a Deployment, too, which gets ready unless it shall not.
+/// `open` takes whole objects from its values, and evaluates a text.
 fn pack(path: &Path, name: &str, version: &str) {
     let file = fs::File::create(path).unwrap();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
@@ -431,6 +438,9 @@ fn pack(path: &Path, name: &str, version: &str) {
     ];
     if name != "plain" {
         files.push(("templates/deployment.yaml", deployment.to_owned()));
+    }
+    if name == "open" {
+        files.push(("templates/objects.yaml", OBJECTS.to_owned()));
     }
     for (file, text) in files {
         let mut header = tar::Header::new_gnu();

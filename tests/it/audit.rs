@@ -423,3 +423,33 @@ fn an_edited_index_is_told_and_hides_nothing() {
     assert!(said.contains("something else wrote to it"), "{said}");
     assert_eq!(serde_json::from_slice::<Vec<Value>>(&searched.stdout).unwrap(), before);
 }
+
+/// Nobody named a log or a store, and no cluster answers: that it was tried is logged all the same.
+#[test]
+fn o13_what_changes_a_cluster_is_logged_where_nobody_named_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.crt"), "none").unwrap();
+    fails(folder.path(), &["audit", "log", "--event", "cluster"], 2, "no audit log was named");
+    let cluster = ["--cluster", "mgmt", "--kubeconfig", "none"];
+    let install = ["install", "controller", "--registry", "r.example:5000", "--registry-ca", "ca.crt"];
+    for (arguments, event) in [
+        (&install[..], "cluster.install"),
+        (&["package", "rights", "--apply"], "package.change"),
+        (&["package", "rollback", "a"], "package.change"),
+        (&["upgrade", "packages", "--bundle-version", "v1-36-1"], "package.change"),
+        (&["delete", "packages", "a"], "package.change"),
+        (&["install", "package", "a", "--package-name", "a"], "package.change"),
+    ] {
+        let output = airlock(folder.path(), &[arguments, &cluster].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && !said.contains("no audit log"), "{arguments:?}: {said}");
+        let output = airlock(folder.path(), &["audit", "log", "--output", "json", "--limit", "1"]);
+        let newest: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(newest[0]["event"]["event"], event, "{arguments:?}");
+        assert_ne!(newest[0]["event"]["outcome"]["result"], "success", "{arguments:?}");
+    }
+    let output = airlock(folder.path(), &["audit", "log", "--event", "cluster"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("cluster.install"), "{said}");
+    assert!(folder.path().join(".local/state/airlock/log/checkpoint").exists());
+}

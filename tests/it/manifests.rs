@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use helm::{Limits, yaml};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use package_controller::rbac;
-use package_controller::webhook::{Reach, configurations};
+use package_controller::webhook::{Reach, configurations, empty};
 use serde_json::{Value, json};
 
 use crate::cli::{airlock, fails};
@@ -28,7 +28,7 @@ fn the_webhook_configurations_are_those_that_the_controller_makes() {
         ..Reach::default()
     };
     let (validating, mutating) = configurations(&reach);
-    let head = "# What the controller makes by itself, with its authority as caBundle, and puts right when somebody changes it.\n\
+    let head = "# What the controller fills in by itself, with its authority as caBundle, and puts right when somebody changes it.\n\
                 # For reading; `AIRLOCK_TEST_BLESS=1 cargo test -p airlock --test it manifests` makes it anew.\n";
     let made: Vec<_> = [json!(validating), json!(mutating)].iter().map(yaml::write).collect();
     let text = format!("{head}{}", made.join("---\n"));
@@ -37,6 +37,24 @@ fn the_webhook_configurations_are_those_that_the_controller_makes() {
         std::fs::write(&path, &text).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a19_the_installation_makes_the_webhook_configurations_and_the_controller_can_make_no_others() {
+    let (validating, mutating) = empty();
+    let path = folder().join("controller/webhook-configurations.yaml");
+    assert_eq!(documents(&path), [json!(validating), json!(mutating)]);
+    let own = rbac::fixed_for_webhooks();
+    let all =
+        [own, rbac::fixed(), rbac::fixed_for_webhooks_in_own_namespace(), rbac::fixed_in_own_namespace()]
+            .concat();
+    let group = "admissionregistration.k8s.io";
+    let rules: Vec<_> =
+        all.iter().filter(|rule| rule.api_groups.iter().flatten().any(|known| known == group)).collect();
+    assert!(!rules.is_empty());
+    for rule in rules {
+        assert_eq!(rule.resource_names.as_deref(), Some(&["airlock".to_owned()][..]), "{rule:?}");
+    }
 }
 
 /// A role and its binding to the controller.

@@ -98,6 +98,29 @@ fn a_bundle_made_from_the_store_is_signed_whole_and_found_by_its_tags() {
     works(path, &["store", "check", "--store", "store"]);
 }
 
+/// AWS's contract signs no least version of the controller; our own bundles say it in a label, which is signed.
+#[test]
+fn o33_the_least_version_of_the_controller_is_signed_too() {
+    let folder = with_charts();
+    let path = folder.path();
+    fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    let bundle = works(path, &create);
+    fs::write(path.join("bundle.yaml"), &bundle).unwrap();
+    let verify = ["verify-manifest", "bundle.yaml", "--trust", "release.yaml"];
+    let output = airlock(path, &verify);
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("minControllerVersion"), "{said}");
+    let changed = bundle.replace("minControllerVersion: v0.1.0", "minControllerVersion: v0.0.1");
+    assert_ne!(changed, bundle);
+    fs::write(path.join("bundle.yaml"), changed).unwrap();
+    fails(path, &verify, 3, "`.spec.minControllerVersion` is `v0.0.1`, but its signed label says `v0.1.0`");
+    // Without the label nothing is signed any more.
+    let label = bundle.lines().filter(|line| !line.contains("min-controller-version"));
+    fs::write(path.join("bundle.yaml"), label.collect::<Vec<_>>().join("\n")).unwrap();
+    fails(path, &verify, 3, "");
+}
+
 /// A drive carries what its lock names, and far from here the bundle is found by its tags.
 #[test]
 fn a_bundle_travels_with_what_it_names() {

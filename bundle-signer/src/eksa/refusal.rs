@@ -86,6 +86,17 @@ pub enum Refusal {
     /// Signed with the key whose private half is published in the controller's repository.
     #[error("the manifest's signature is by, or the trust file names, the public test key of EKS Anywhere")]
     TestKey,
+    /// The least version of the controller is not the one that was signed.
+    #[error(
+        "the manifest's `.spec.minControllerVersion` is `{}`, but its signed label says `{}`",
+        found.escape_debug(), signed.escape_debug()
+    )]
+    Least {
+        /// What the manifest asks for.
+        found: String,
+        /// What was signed.
+        signed: String,
+    },
     /// No trusted key made the signature.
     #[error("no trusted key signed this manifest, whose digest is sha256:{0}")]
     BadSignature(String),

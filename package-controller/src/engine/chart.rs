@@ -7,10 +7,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use helm::Chart;
-use oci::{Content, Descriptor, Digest, RegistryHost, RepositoryName, Selector, media_type};
+use oci::{
+    Content, Descriptor, Digest, Reference, RegistryHost, RepositoryName, Selector, media_type,
+};
 use registry::client::{Client, Error as Unanswered};
 
 use super::Error;
+use crate::images::place_of;
 use crate::package::Install;
 
 /// Packaged charts are small: Helm's own bound for one unpacked is 100 MiB.
@@ -56,6 +59,16 @@ impl Charts {
             }
         }
         Err(Error::NoChart { chart })
+    }
+
+    /// The digest that an image's tag has in the registry now; none if there is no such tag.
+    pub(super) async fn tagged(&self, image: &Reference) -> Result<Option<Digest>, Error> {
+        let place = image.to_string();
+        let found = place_of(image, self.mirror.as_ref());
+        let (host, repository) = found.map_err(|source| Error::Place { place: place.clone(), source })?;
+        let found = self.registry.manifest(&host, &repository, &image.selector()).await;
+        let found = found.map_err(|source| Error::Pull { chart: place, source })?;
+        Ok(found.map(|manifest| manifest.digest()))
     }
 
     fn kept(&self, digest: &Digest) -> Option<Arc<Chart>> {

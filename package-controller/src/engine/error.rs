@@ -83,6 +83,12 @@ pub enum Error {
     /// The chart cannot be loaded or rendered.
     #[error(transparent)]
     Chart(#[from] helm::Error),
+    /// What the chart comes to is more than the package may bring.
+    #[error("{reason}")]
+    Refused {
+        /// Which object, why, and what to do.
+        reason: String,
+    },
     /// A document of a manifest is no object that can be applied.
     #[error("a document of the manifest is no object: {reason}")]
     Document {

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use super::apply::settle;
 use super::cluster::{Cluster, Run};
 use super::definitions::{lost, told_kept};
-use super::object::{Key, Object, Owner, annotation, belongs, parse};
+use super::object::{Key, Object, Owner, annotation, belongs, read_hook};
 use super::readiness::{Readiness, of_hook, runs};
 use super::record::Stored;
 use super::remove::Past;
@@ -46,6 +46,8 @@ struct Hook {
     object: Object,
     weight: i64,
     policies: Vec<String>,
+    /// Whether it is no list, so that what the record says of its run is said of this object.
+    is_alone: bool,
 }
 
 impl Hook {
@@ -126,7 +128,7 @@ impl Runner<'_> {
     /// An object that is in a hook's place must be the release's: hooks delete and overwrite what they find.
     async fn check(&self, stored: &Stored, hook: &Hook, live: &Value) -> Result<(), Error> {
         let owner = Owner { release: &stored.record.name, namespace: &stored.record.namespace };
-        let has_run = !phase(stored, hook.index).is_empty();
+        let has_run = hook.is_alone && !phase(stored, hook.index).is_empty();
         let is_run = annotation(live, RUN).is_some_and(|run| is_run_of(run, stored));
         let Err(reason) = belongs(live, owner) else { return Ok(()) };
         if is_run || has_run || self.ownership == Ownership::Take {
@@ -144,9 +146,9 @@ impl Runner<'_> {
         for past in self.earlier {
             for hook in past.hooks.as_array().into_iter().flatten() {
                 let manifest = hook.get("manifest").and_then(Value::as_str).unwrap_or_default();
-                let object = Object::new(parse(manifest)?, &past.namespace)?;
-                let object = settle(self.cluster, vec![object], &[]).await?;
-                known.extend(object.iter().map(Object::key));
+                let objects = read_hook(manifest, &past.namespace)?;
+                let objects = settle(self.cluster, objects, &[]).await?;
+                known.extend(objects.iter().map(Object::key));
             }
         }
         Ok(known)
@@ -160,16 +162,18 @@ impl Runner<'_> {
                 continue;
             }
             let manifest = hook.get("manifest").and_then(Value::as_str).unwrap_or_default();
-            let object = Object::new(parse(manifest)?, &stored.record.namespace)?;
-            let Some(object) = settle(self.cluster, vec![object], &[]).await?.pop() else { continue };
+            let objects = read_hook(manifest, &stored.record.namespace)?;
+            let is_alone = objects.len() == 1;
             let policies = words(hook, "delete_policies").filter_map(|word| word.as_str().map(str::to_owned));
-            hooks.push(Hook {
+            let policies: Vec<_> = policies.collect();
+            hooks.extend(settle(self.cluster, objects, &[]).await?.into_iter().map(|object| Hook {
                 index,
                 key: format!("{} {}", event.as_str(), object.key()),
                 weight: hook.get("weight").and_then(Value::as_i64).unwrap_or_default(),
-                policies: policies.collect(),
+                policies: policies.clone(),
                 object,
-            });
+                is_alone,
+            }));
         }
         hooks.sort_by(|a, b| a.weight.cmp(&b.weight).then_with(|| a.object.name.cmp(&b.object.name)));
         Ok(hooks)

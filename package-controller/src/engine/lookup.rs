@@ -1,4 +1,9 @@
 //! What a chart may ask of the cluster while it is rendered.
+//!
+//! A chart is rendered with the controller's permissions, and its values, which `tpl` evaluates, are anyone's who may
+//! create packages. So `lookup` answers with what the release itself made and with nothing else: such objects are in the
+//! release's namespace or in none, and bear Helm's three marks. What belongs to others is not there, as in
+//! `helm template`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,6 +12,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::cluster::{Ask, Cluster, code};
+use super::object::{Owner, belongs};
 
 /// A chart that asks more often than this is not a chart's author's intent.
 const MOST: usize = 100;
@@ -19,11 +25,24 @@ pub(super) struct Asking {
     /// Whether what may not be read counts as not there. That is right before the first installation: nothing of
     /// the release is there, and rights come with it.
     lenient: bool,
+    release: String,
+    namespace: String,
 }
 
 impl Asking {
-    pub(super) fn new(cluster: Cluster, lenient: bool) -> Self {
-        Self { cluster, runtime: Handle::current(), asked: AtomicUsize::new(0), lenient }
+    pub(super) fn new(cluster: Cluster, lenient: bool, (release, namespace): (&str, &str)) -> Self {
+        let (release, namespace) = (release.to_owned(), namespace.to_owned());
+        Self { cluster, runtime: Handle::current(), asked: AtomicUsize::new(0), lenient, release, namespace }
+    }
+
+    /// Leaves of an answer what is the release's own.
+    fn own(&self, mut found: Value) -> Option<Value> {
+        let owner = Owner { release: &self.release, namespace: &self.namespace };
+        if let Some(items) = found.get_mut("items").and_then(Value::as_array_mut) {
+            items.retain(|item| belongs(item, owner).is_ok());
+            return Some(found);
+        }
+        belongs(&found, owner).is_ok().then_some(found)
     }
 }
 
@@ -38,14 +57,22 @@ impl Lookup for Asking {
         if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST {
             return Err(format!("the chart asks for more than {MOST} objects"));
         }
+        let about = format!("look up {kind} {namespace}/{name} for the chart");
         let ask = async {
             let Some(resource) = self.cluster.try_resource(api_version, kind).await? else { return Ok(None) };
-            let action = format!("look up {kind} {namespace}/{name} for the chart");
-            self.cluster.find(&Ask::get(action, resource.path(namespace, name))).await
+            if resource.is_namespaced() && namespace != self.namespace {
+                tracing::debug!(release = self.release, "not allowed to {about}");
+                return Ok(None);
+            }
+            match self.cluster.find(&Ask::get(about, resource.path(namespace, name))).await {
+                // Nothing that is lost without it, such as a password, has no namespace.
+                Err(error) if code(&error) == Some(403) && (self.lenient || !resource.is_namespaced()) => {
+                    Ok(None)
+                }
+                answer => answer,
+            }
         };
-        match self.runtime.block_on(ask) {
-            Err(error) if self.lenient && code(&error) == Some(403) => Ok(None),
-            answer => answer.map_err(|error| error.words()),
-        }
+        let found = self.runtime.block_on(ask).map_err(|error: super::Error| error.words())?;
+        Ok(found.and_then(|found| self.own(found)))
     }
 }

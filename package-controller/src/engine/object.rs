@@ -6,6 +6,7 @@ use helm::{Manifest, Order};
 use serde_json::{Map, Value, json};
 
 use super::Error;
+use crate::objects;
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const HELM: &str = "Helm";
@@ -176,26 +177,25 @@ fn read_in(order: Option<Order>, manifest: &str, namespace: &str) -> Result<Vec<
     Ok(objects)
 }
 
+/// The objects of a hook, which may be a list.
+pub(super) fn read_hook(document: &str, namespace: &str) -> Result<Vec<Object>, Error> {
+    let mut objects = Vec::new();
+    flatten(parse(document)?, namespace, &mut objects)?;
+    Ok(objects)
+}
+
 /// The object of one document.
 pub(super) fn parse(document: &str) -> Result<Value, Error> {
     helm::yaml::parse(document, &helm::Limits::default())
         .map_err(|error| Error::Document { reason: error.to_string() })
 }
 
-fn flatten(value: Value, namespace: &str, objects: &mut Vec<Object>) -> Result<(), Error> {
-    if value.is_null() || value.as_object().is_some_and(Map::is_empty) {
-        return Ok(());
+fn flatten(document: Value, namespace: &str, into: &mut Vec<Object>) -> Result<(), Error> {
+    let found = objects::flatten(document).map_err(|error| Error::Document { reason: error.to_string() })?;
+    for object in found {
+        into.push(Object::new(object, namespace)?);
     }
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    match value.get("items") {
-        Some(Value::Array(items)) if is_list => {
-            items.iter().try_for_each(|item| flatten(item.clone(), namespace, objects))
-        }
-        _ => {
-            objects.push(Object::new(value, namespace)?);
-            Ok(())
-        }
-    }
+    Ok(())
 }
 
 #[cfg(test)]

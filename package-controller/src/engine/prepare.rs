@@ -1,5 +1,6 @@
 //! A plan becomes a manifest: the chart pulled, its values joined, everything rendered for this cluster.
 
+mod bounded;
 mod document;
 
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use oci::Digest;
 use serde_json::Value;
 
 use super::lookup::Asking;
-use super::object::{Owner, read};
+use super::object::{Object, Owner, read};
 use super::record::{Seed, Stored};
 use super::storage::{Revisions, Storage, last, now};
 use super::{Engine, Error, Prepared, Record, Status};
+use crate::guard::Powers;
 use crate::package::Install;
 
 /// How long a release keeps the passwords and certificates that its chart makes. Certificates of charts hold a year.
@@ -52,33 +54,82 @@ pub(super) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
     };
     let known = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| stored.record.namespace.as_str());
     let namespace = namespace(plan, known, &chart);
+    if let Some(bounds) = &engine.bounds {
+        // Before the chart asks for anything in it.
+        bounds.target(&namespace).map_err(bounded::refused)?;
+    }
     if let Some(installed) = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| &stored.record)
         && installed.namespace != namespace
     {
         return Err(moved(installed, &namespace));
     }
-    let seed = seed(newest.as_ref())?;
-    let facts = Facts { basis: &basis, namespace: &namespace, seed };
-    let (plan, rendered) = fitting(engine, plan, &chart, &facts).await?;
-    let plan = &plan;
-    let definitions = rendered.crds.iter().map(|definition| definition.content.as_str());
-    let definitions = definitions.collect::<Vec<_>>().join("\n---\n");
-    let revision = basis.revision;
-    let facts = document::Facts { plan, namespace: &namespace, revision };
+    let facts = Facts { basis: &basis, namespace: &namespace, seed: seed(newest.as_ref())? };
+    let (plan, mut rendered) = fitting(engine, plan, &chart, &facts).await?;
+    let objects = within(engine, &plan, &chart, &facts, &mut rendered).await?;
+    let (revision, seed) = (basis.revision, facts.seed);
+    let facts = document::Facts { plan: &plan, namespace: &namespace, revision };
     Ok(Prepared {
         document: document::document(&chart, &rendered, &facts),
         manifest: rendered.manifest_text(),
+        definitions: bounded::definitions(&rendered),
         notes: rendered.notes.unwrap_or_default(),
         chart: chart.name().to_owned(),
         chart_version: chart.version().to_owned(),
-        plan: plan.clone(),
         is_upgrade: basis.is_upgrade,
-        definitions,
+        plan,
         namespace,
         revision,
         digest,
         seed,
+        objects,
     })
+}
+
+/// Every object of a render, judged, with its images named by digests.
+async fn within(
+    engine: &Engine,
+    plan: &Install,
+    chart: &Arc<Chart>,
+    facts: &Facts<'_>,
+    rendered: &mut Rendered,
+) -> Result<Vec<Value>, Error> {
+    let objects = bounded::objects(engine, rendered, facts.namespace).await?;
+    let Some(bounds) = &engine.bounds else { return Ok(objects) };
+    let judged = bounded::judge(bounds, facts.namespace, &objects)?;
+    if !judged.powers.is_empty() {
+        let by_default = by_default(engine, plan, chart, facts).await?;
+        bounds.powers(&judged.powers, &by_default).map_err(bounded::refused)?;
+    }
+    if judged.tags.is_empty() {
+        return Ok(objects);
+    }
+    let pins = bounded::pins(engine, &judged.tags).await?;
+    bounded::pin(rendered, &pins)?;
+    // What is recorded and applied is what was judged: read once more, and no image is without a digest.
+    let objects = bounded::objects(engine, rendered, facts.namespace).await?;
+    match bounded::judge(bounds, facts.namespace, &objects)?.tags.keys().next() {
+        Some(image) => Err(bounded::refused(format!("the image {image} cannot be named by its digest"))),
+        None => Ok(objects),
+    }
+}
+
+/// What the chart reaches for without a value of the package. A chart that does not render without has nothing.
+async fn by_default(
+    engine: &Engine,
+    plan: &Install,
+    chart: &Arc<Chart>,
+    facts: &Facts<'_>,
+) -> Result<Powers, Error> {
+    let plan = plan.without_values();
+    let Some(bounds) = &engine.bounds else { return Ok(Powers::default()) };
+    match fitting(engine, &plan, chart, facts).await {
+        Ok((_, rendered)) => {
+            let objects = bounded::objects(engine, &rendered, facts.namespace).await?;
+            Ok(bounds.powers_of(facts.namespace, &objects))
+        }
+        Err(Error::Chart(_) | Error::Document { .. }) => Ok(Powers::default()),
+        Err(error) => Err(error),
+    }
 }
 
 impl Prepared {
@@ -96,19 +147,11 @@ impl Prepared {
             && record.namespace == self.namespace
     }
 
-    /// Every object that it comes to: definitions, the manifest's and hooks.
-    ///
-    /// # Errors
-    /// When what was rendered is no YAML.
-    pub fn objects(&self) -> Result<Vec<serde_json::Value>, helm::yaml::Error> {
-        let hooks = self.document.get("hooks").and_then(serde_json::Value::as_array);
-        let hooks = hooks.into_iter().flatten().filter_map(|hook| hook.get("manifest")?.as_str());
-        let mut all = Vec::new();
-        for text in [self.definitions.as_str(), self.manifest.as_str()].into_iter().chain(hooks) {
-            let found = helm::yaml::documents(text, &helm::Limits::default())?;
-            all.extend(found.into_iter().filter(|object| !object.is_null()));
-        }
-        Ok(all)
+    /// Every object that it comes to, in lists too: definitions, the manifest's and hooks'. Those of kinds with
+    /// namespaces say theirs.
+    #[must_use]
+    pub fn objects(&self) -> &[Value] {
+        &self.objects
     }
 
     /// The roles that are the sum of others, as the release has them. Kubernetes lets only those make or change them
@@ -117,13 +160,25 @@ impl Prepared {
     /// # Errors
     /// When what was rendered is no YAML, or no object.
     pub fn sums(&self) -> Result<Vec<Value>, Error> {
+        self.owned(|object| object.value.get("aggregationRule").is_some_and(Value::is_object))
+    }
+
+    /// The namespaces that the chart brings, as the release has them.
+    ///
+    /// # Errors
+    /// When what was rendered is no YAML, or no object.
+    pub fn namespaces(&self) -> Result<Vec<Value>, Error> {
+        self.owned(|object| object.kind == "Namespace" && object.api_version == "v1")
+    }
+
+    fn owned(&self, wanted: impl Fn(&Object) -> bool) -> Result<Vec<Value>, Error> {
         let owner = Owner { release: &self.plan.release, namespace: &self.namespace };
-        let mut sums = read(&self.manifest, &self.namespace)?;
-        sums.retain(|object| object.value.get("aggregationRule").is_some_and(Value::is_object));
-        for role in &mut sums {
-            role.own(owner);
+        let mut found = read(&self.manifest, &self.namespace)?;
+        found.retain(wanted);
+        for object in &mut found {
+            object.own(owner);
         }
-        Ok(sums.into_iter().map(|role| role.value).collect())
+        Ok(found.into_iter().map(|object| object.value).collect())
     }
 }
 
@@ -189,7 +244,7 @@ async fn render(
     let values = Values::from_json(plan.values.clone())?;
     let (chart, release, namespace) = (Arc::clone(chart), plan.release.clone(), (*namespace).to_owned());
     let (revision, is_upgrade, bytes) = (i64::from(basis.revision), basis.is_upgrade, seed.bytes);
-    let asking = Asking::new(engine.cluster.clone(), !is_upgrade);
+    let asking = Asking::new(engine.cluster.clone(), !is_upgrade, (&release, &namespace));
     let work = move || {
         let mut options = Options::new(release, namespace, bytes, now);
         options.values = values;

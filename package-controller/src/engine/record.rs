@@ -198,12 +198,19 @@ fn read(document: &Value, release_namespace: &str) -> Result<Record, Error> {
         description: text("/info/description"),
         config: config.cloned().unwrap_or_else(|| json!({})),
         manifest: text("/manifest"),
+        hooks: hooks(document),
         notes: text("/info/notes"),
         chart: text("/chart/metadata/name"),
         chart_version: text("/chart/metadata/version"),
         chart_digest: None,
         name,
     })
+}
+
+/// The manifests of all hooks.
+fn hooks(document: &Value) -> Vec<String> {
+    let hooks = document.get("hooks").and_then(Value::as_array).into_iter().flatten();
+    hooks.filter_map(|hook| hook.get("manifest")?.as_str().map(str::to_owned)).collect()
 }
 
 /// base64(gzip(json)); as Helm does, gzip as tight as it gets.

@@ -52,6 +52,11 @@ impl Install {
         })
     }
 
+    /// The same with no value that the package gives.
+    pub(crate) fn without_values(&self) -> Self {
+        Self { values: with_registry(Map::new(), None), ..self.clone() }
+    }
+
     /// The same without [`SOURCE_REGISTRY`], if it has that.
     pub(crate) fn without_registry(&self) -> Option<Self> {
         let mut without = self.clone();

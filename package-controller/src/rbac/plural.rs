@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::text;
+use crate::objects::text;
 
 /// Plurals by group and kind, of the definitions that come along.
 pub(super) type Defined = BTreeMap<(String, String), String>;

@@ -127,3 +127,59 @@ fn nothing_of_namespaces_that_are_there_may_be_changed() {
         "{verbs:?}"
     );
 }
+
+fn placed(group: &str, kind: &str, namespace: &str, name: &str) -> Value {
+    let mut object = object(group, kind, name);
+    object["metadata"]["namespace"] = json!(namespace);
+    object
+}
+
+#[test]
+fn o2_what_has_a_namespace_is_allowed_there_and_nowhere_else() {
+    const RBAC_V1: &str = "rbac.authorization.k8s.io/v1";
+    let mut role = placed(RBAC_V1, "Role", "shop", "r");
+    role["rules"] = json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"] }]);
+    let mut binding = placed(RBAC_V1, "RoleBinding", "bank", "b");
+    binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r" });
+    let objects = [
+        placed("v1", "Secret", "shop", "s"),
+        placed("v1", "ConfigMap", "bank", "c"),
+        object("v1", "PersistentVolume", "p"),
+        role,
+        binding,
+    ];
+    let derived = derive(&objects);
+    let resources = |rules: &[PolicyRule]| -> Vec<String> {
+        let mut all: Vec<_> = rules.iter().flat_map(|rule| rule.resources.clone().unwrap()).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(resources(&derived.rules), ["persistentvolumes"]);
+    assert_eq!(derived.namespaces.keys().collect::<Vec<_>>(), ["bank", "shop"]);
+    // The role of the same name is in another namespace, so that it does not come along.
+    assert_eq!(resources(&derived.namespaces["bank"]), ["configmaps", "rolebindings", "roles"]);
+    assert_eq!(resources(&derived.namespaces["shop"]), ["roles", "secrets", "secrets"]);
+    let told: Vec<_> = derived.wide.iter().map(|wide| format!("{}: {}", wide.object, wide.reason)).collect();
+    assert_eq!(told, ["Role/r: it may read every Secret in `shop`"]);
+}
+
+#[test]
+fn a2b_rights_are_derived_for_what_lists_hold() {
+    let inner =
+        json!({ "apiVersion": "v1", "kind": "List", "items": [placed("v1", "ConfigMap", "shop", "b")] });
+    let list =
+        json!({ "apiVersion": "v1", "kind": "List", "items": [placed("v1", "Secret", "shop", "a"), inner] });
+    let objects = crate::objects::flatten(list).unwrap();
+    let derived = derive(&objects);
+    assert_eq!(derived.namespaces["shop"].len(), 2);
+    assert!(derived.excess.is_empty());
+}
+
+#[test]
+fn a19_webhook_configurations_are_allowed_by_name_only() {
+    for rule in fixed_for_webhooks().iter().filter(|rule| {
+        rule.resources.iter().flatten().any(|resource| resource.ends_with("webhookconfigurations"))
+    }) {
+        assert_eq!(rule.resource_names.as_deref(), Some(&[crate::webhook::NAME.to_owned()][..]));
+    }
+}

@@ -88,6 +88,17 @@ pub fn configurations(reach: &Reach) -> (ValidatingWebhookConfiguration, Mutatin
     )
 }
 
+/// The same without a webhook, as the installation makes them: a configuration asks nobody before the controller, which
+/// may change these two and make no others, fills it in.
+#[must_use]
+pub fn empty() -> (ValidatingWebhookConfiguration, MutatingWebhookConfiguration) {
+    let (validating, mutating) = configurations(&Reach::default());
+    (
+        ValidatingWebhookConfiguration { webhooks: None, ..validating },
+        MutatingWebhookConfiguration { webhooks: None, ..mutating },
+    )
+}
+
 fn checks(
     name: &str,
     client_config: WebhookClientConfig,

@@ -18,7 +18,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Resource, ResourceExt as _};
@@ -37,7 +37,9 @@ use crate::telemetry::Part;
 use crate::{Error, Result, reconcile, words};
 
 /// The secret with the certificate.
-const SECRET: &str = "airlock-webhook-certificate";
+pub(super) const SECRET: &str = "airlock-webhook-certificate";
+/// Who applies a configuration that somebody deleted.
+const MANAGER: &str = "airlock";
 const KEY: &str = "certificate.json";
 /// Another value in this annotation of the secret asks for another certificate.
 pub(super) const ROTATE: &str = "airlock.dev/rotate";
@@ -130,8 +132,10 @@ impl Keeper {
             self.part.is_ready(true);
             return Ok(AWAY);
         }
-        let missing = found_validating.is_none() || found_mutating.is_none();
-        if missing && !self.is_behind_the_service().await? {
+        // The installation makes them empty.
+        let validates = found_validating.as_ref().is_some_and(|found| !is_empty(found.webhooks.as_ref()));
+        let mutates = found_mutating.as_ref().is_some_and(|found| !is_empty(found.webhooks.as_ref()));
+        if !(validates && mutates) && !self.is_behind_the_service().await? {
             self.say("the webhook configurations wait until the service has this pod as a ready endpoint");
             // Which it has only when the pod is.
             self.part.is_ready(true);
@@ -247,7 +251,11 @@ impl Keeper {
             self.metrics.repaired(what);
         }
         let result = match found {
-            None => api.create(&PostParams::default(), &wanted).await,
+            // By its name, to which the right to make it is held.
+            None => {
+                let params = PatchParams::apply(MANAGER).force();
+                api.patch(NAME, &params, &Patch::Apply(&wanted)).await
+            }
             Some(found) => {
                 *wanted.meta_mut() = merged(found.meta().clone(), wanted.meta());
                 api.replace(NAME, &PostParams::default(), &wanted).await
@@ -263,6 +271,10 @@ impl Keeper {
             Err(error) => Err(Error::kube(error)),
         }
     }
+}
+
+fn is_empty<T>(webhooks: Option<&Vec<T>>) -> bool {
+    webhooks.is_none_or(Vec::is_empty)
 }
 
 /// Where the API server is told to go, whatever it trusts there.

@@ -41,7 +41,9 @@ pub(super) async fn check(context: &Context, watched: &Watched, judge: &Judge, r
         .or_else(|| namespaces(&policy.spec, own))
         .or_else(|| break_glass(&policy.spec, old.as_ref(), OffsetDateTime::now_utc()));
     let fault = match fault {
-        None if policy.spec.mode == PolicyMode::Enforce => locks_out(context, judge, &compiled).await,
+        None if policy.spec.mode == PolicyMode::Enforce => {
+            locks_out(context, watched, judge, &compiled).await
+        }
         fault => fault,
     };
     if let Some(fault) = fault {
@@ -117,9 +119,21 @@ fn over(until: &str) -> String {
     )
 }
 
-/// Whether it would refuse airlock's own image: then a change of namespaces away, nothing could judge any more.
-async fn locks_out(context: &Context, judge: &Judge, policy: &Arc<Compiled>) -> Option<String> {
+/// Whether it chooses airlock's own namespace and would refuse airlock's own image. That namespace is not judged today; a
+/// change of the webhook configurations away, nothing could judge any more.
+async fn locks_out(
+    context: &Context,
+    watched: &Watched,
+    judge: &Judge,
+    policy: &Arc<Compiled>,
+) -> Option<String> {
     let settings = &context.settings;
+    let own = settings.namespace.as_str();
+    match watched.labels(own).await {
+        Ok(labels) if !policy.is_for(own, &labels) => return None,
+        Ok(_) => {}
+        Err(reason) => return Some(format!("airlock's own namespace cannot be asked for: {reason}")),
+    }
     let pods = Api::<Pod>::namespaced(context.kube.clone(), &settings.namespace);
     let pod = match pods.get_opt(&settings.identity).await {
         Ok(pod) => pod?,

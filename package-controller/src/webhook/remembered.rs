@@ -22,7 +22,7 @@ use super::verify::Judge;
 use crate::run::Context;
 use crate::{Error, Result, words};
 
-const SECRET: &str = "airlock-verdict-key";
+pub(super) const SECRET: &str = "airlock-verdict-key";
 const KEY: &str = "key.pem";
 const MAP: &str = "airlock-verdicts";
 const VERDICTS: &str = "verdicts.json";

@@ -75,7 +75,8 @@ impl Watched {
         self.policies.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, String> {
+    /// The labels of a namespace.
+    pub(super) async fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, String> {
         let known = self.namespaces.get(&ObjectRef::new(namespace));
         let labels = |found: &Namespace| found.metadata.labels.clone().unwrap_or_default();
         if let Some(known) = known {

@@ -43,7 +43,7 @@ fn begin<'a>(
     if dry_run {
         return Ok(None);
     }
-    let mut work = logs.begin(Kind::PackageChange, ("package", name), None, printer)?;
+    let mut work = logs.begin_in_cluster(Kind::PackageChange, ("package", name), None, printer)?;
     work.evidence("verb", verb);
     Ok(Some(work))
 }

@@ -53,6 +53,11 @@ impl Answer {
         Self { message, code: 2, hint: Some(Cow::Owned(hint)) }.into()
     }
 
+    /// A registry that did not do what was asked of it.
+    pub(crate) fn unreached(message: String, hint: String) -> anyhow::Error {
+        Self { message, code: 6, hint: Some(Cow::Owned(hint)) }.into()
+    }
+
     /// Something that was judged, and is refused.
     pub(crate) fn refused(message: String, hint: &'static str) -> anyhow::Error {
         Self { message, code: 3, hint: Some(Cow::Borrowed(hint)) }.into()

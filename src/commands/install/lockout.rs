@@ -4,6 +4,8 @@
 //! Out is who cannot come back by itself: a webhook that must answer before its own pod may start; a policy that
 //! refuses the image of what enforces it.
 
+use std::collections::BTreeMap;
+
 use bundle_signer::ImageName;
 use package_api::TrustPolicySpec;
 use package_api::name::PACKAGES_NAMESPACE;
@@ -75,8 +77,17 @@ pub(super) enum OwnImage {
     Judged,
 }
 
-/// Why a policy would lock the cluster out; else, whether airlock's own image must satisfy it.
-pub(super) fn of_policy(name: &str, policy: &TrustPolicySpec, image: &ImageName) -> Result<OwnImage, String> {
+/// The labels of airlock's own namespace, as an installation leaves them: those that the cluster has, and its own.
+pub(super) type Labels = BTreeMap<String, String>;
+
+/// Why a policy would lock the cluster out; else, whether airlock's own image must satisfy it: that is, whether it
+/// chooses airlock's own namespace, which has these labels, and is about the image.
+pub(super) fn of_policy(
+    name: &str,
+    policy: &TrustPolicySpec,
+    image: &ImageName,
+    labels: &Labels,
+) -> Result<OwnImage, String> {
     let chosen = policy.namespaces.as_ref();
     let mut given = chosen.and_then(|choice| choice.names.as_ref()).into_iter().flatten();
     // As the webhook has it, which would be asked only after everything was applied.
@@ -100,14 +111,23 @@ pub(super) fn of_policy(name: &str, policy: &TrustPolicySpec, image: &ImageName)
              choose other namespaces"
         ));
     }
-    // Labels that are not the name may be airlock's namespace's, too.
-    let by_others = chosen.is_some_and(|choice| choice.names.is_none() && choice.match_labels.is_some());
     let about = policy
         .images
         .as_ref()
         .is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, &image.to_string())));
-    // A policy for all namespaces leaves airlock's out today; its image must be good enough to run anywhere.
-    let reached = chosen.is_none() || names(PACKAGES_NAMESPACE) || by_others;
+    // A policy for all namespaces leaves airlock's out today; its image must be good enough to run anywhere. By names it
+    // cannot be chosen, as was seen above.
+    let reached = chosen.is_none_or(|choice| {
+        let has = |(key, value): (&String, &String)| {
+            let is = if key == NAME_LABEL {
+                Some(PACKAGES_NAMESPACE)
+            } else {
+                labels.get(key).map(String::as_str)
+            };
+            is == Some(value)
+        };
+        choice.names.is_none() && choice.match_labels.iter().flatten().all(has)
+    });
     Ok(if reached && about { OwnImage::Judged } else { OwnImage::Free })
 }
 
@@ -172,6 +192,9 @@ mod tests {
                 ..TrustPolicySpec::default()
             }
         };
+        let of_policy = |name: &str, policy: &TrustPolicySpec, image: &ImageName| {
+            super::of_policy(name, policy, image, &Labels::new())
+        };
         let judged = |names, images| of_policy("p", &policy(names, images), &image);
         assert!(judged(Some(&["eksa-packages"]), None).unwrap_err().contains("never judged"));
         assert_eq!(judged(None, None), Ok(OwnImage::Judged));
@@ -188,5 +211,21 @@ mod tests {
         let namespaces = Some(NamespaceChoice { names: None, match_labels: labels });
         let labelled = TrustPolicySpec { namespaces, ..TrustPolicySpec::default() };
         assert!(of_policy("p", &labelled, &image).unwrap_err().contains("kube-system"));
+    }
+    #[test]
+    fn o15_a_policy_by_labels_is_about_airlock_only_where_its_namespace_has_them() {
+        let image: ImageName = "registry.site:5000/airlock/airlock".parse().unwrap();
+        let label = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
+        let policy = |labels: Labels| TrustPolicySpec {
+            namespaces: Some(NamespaceChoice { names: None, match_labels: Some(labels) }),
+            ..TrustPolicySpec::default()
+        };
+        let prod = policy(label("env", "prod"));
+        assert_eq!(of_policy("p", &prod, &image, &Labels::new()), Ok(OwnImage::Free));
+        assert_eq!(of_policy("p", &prod, &image, &label("env", "test")), Ok(OwnImage::Free));
+        assert_eq!(of_policy("p", &prod, &image, &label("env", "prod")), Ok(OwnImage::Judged));
+        let own = policy(label(NAME_LABEL, PACKAGES_NAMESPACE));
+        assert_eq!(of_policy("p", &own, &image, &Labels::new()), Ok(OwnImage::Judged));
+        assert_eq!(of_policy("p", &policy(Labels::new()), &image, &Labels::new()), Ok(OwnImage::Judged));
     }
 }

@@ -22,8 +22,9 @@ const REGISTRY_FOLDER: &str = "/etc/airlock/registry";
 
 const NAMESPACE: &str = include_str!("../../../manifests/namespace.yaml");
 /// The controller's files, in the order in which they are applied.
-const CONTROLLER: [&str; 6] = [
+const CONTROLLER: [&str; 7] = [
     include_str!("../../../manifests/controller/service-account.yaml"),
+    include_str!("../../../manifests/controller/webhook-configurations.yaml"),
     include_str!("../../../manifests/controller/rbac.yaml"),
     include_str!("../../../manifests/controller/service.yaml"),
     include_str!("../../../manifests/controller/network-policy.yaml"),
@@ -101,6 +102,8 @@ impl Manifests {
         for text in CONTROLLER {
             gone.extend(yaml::documents(text, &Limits::default())?);
         }
+        // They go first, with those of `webhooks`.
+        gone.retain(|manifest| manifest["apiVersion"] != "admissionregistration.k8s.io/v1");
         gone.extend(yaml::documents(WORKLOAD_CLUSTERS, &Limits::default())?);
         gone.sort_by_key(|manifest| match manifest["kind"].as_str() {
             Some("ClusterRoleBinding") => 0,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use audit::Kind;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, ResourceExt as _};
 use package_api::name::PACKAGES_NAMESPACE;
@@ -27,7 +27,8 @@ pub(in crate::commands) async fn run(
     if settings.dry_run {
         return take_away(settings, None, printer).await;
     }
-    let mut work = logs.begin(Kind::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
+    let mut work =
+        logs.begin_in_cluster(Kind::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
     let result = take_away(settings, Some(&mut work), printer).await;
     work.end(result)
 }
@@ -118,9 +119,22 @@ async fn granted(client: &Client) -> anyhow::Result<Vec<Value>> {
         names.map(move |name| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": name } }))
     };
     let bindings = named("ClusterRoleBinding", bindings.iter().map(kube::ResourceExt::name_any).collect());
-    Ok(bindings
-        .chain(named("ClusterRole", roles.iter().map(kube::ResourceExt::name_any).collect()))
-        .collect())
+    let everywhere =
+        bindings.chain(named("ClusterRole", roles.iter().map(kube::ResourceExt::name_any).collect()));
+    let mut gone: Vec<_> = everywhere.collect();
+    let bindings = Api::<RoleBinding>::all(client.clone()).list(&ours).await.map_err(told)?;
+    let roles = Api::<Role>::all(client.clone()).list(&ours).await.map_err(told)?;
+    gone.extend(bindings.iter().filter_map(|binding| inside("RoleBinding", binding)));
+    gone.extend(roles.iter().filter_map(|role| inside("Role", role)));
+    Ok(gone)
+}
+
+/// A role for packages in a namespace, or its binding.
+fn inside(kind: &str, object: &impl kube::ResourceExt) -> Option<Value> {
+    let (name, namespace) = (object.name_any(), object.namespace());
+    let metadata = json!({ "name": name, "namespace": namespace });
+    name.starts_with(ROLES)
+        .then(|| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata }))
 }
 
 /// Namespaces of clusters' packages: those that an installation made, and names of others.

@@ -50,8 +50,20 @@ fn a_package_is_rendered_compared_and_brought_back_and_its_rights_are_named() {
         code == 0 && said.contains("name: airlock-packages-hand") && said.contains("- hand-plain\n"),
         "{said}"
     );
-    assert!(site.get(&["clusterrole", "airlock-packages-hand"]).is_none());
+    // The change is told before it is made.
+    assert!(said.contains("+ in at-hand-plain: configmaps hand-plain: create, delete, get, patch"), "{said}");
+    let inside = ["role", "airlock-packages-hand", "-n", "at-hand-plain"];
+    assert!(site.get(&inside).is_none());
     assert_eq!(airlock(&site, &[&rights[..], &["--apply"]].concat()).0, 0);
-    let role = site.get(&["clusterrole", "airlock-packages-hand"]).unwrap()["rules"].to_string();
+    let role = site.get(&inside).unwrap()["rules"].to_string();
     assert!(role.contains("configmaps") && !role.contains("\"*\""), "{role}");
+    // What has a namespace is allowed there only, and nothing for packages that nobody installed.
+    assert_eq!(site.get(&["clusterrole", "airlock-packages-hand"]).unwrap()["rules"], serde_json::json!([]));
+    let (code, said) = airlock(&site, &rights);
+    assert!(code == 0 && said.contains("no change"), "{said}");
+    // What is installed nowhere any more is taken back.
+    shard.delete("hand-plain");
+    shard.gone("hand-plain");
+    assert_eq!(airlock(&site, &[&rights[..], &["--apply"]].concat()).0, 0);
+    assert!(site.get(&inside).is_none());
 }

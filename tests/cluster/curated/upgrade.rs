@@ -60,7 +60,9 @@ impl Site {
         let controller = controller(&cluster, &folder, &registry);
         let settings = json!({
             "apiVersion": "packages.eks.amazonaws.com/v1alpha1", "kind": "PackageBundleController",
-            "metadata": { "name": "mgmt", "namespace": "eksa-packages" },
+            // Both have a part of theirs there.
+            "metadata": { "name": "mgmt", "namespace": "eksa-packages", "annotations": {
+                "airlock.dev/allow": "cert-manager:namespace/kube-system, metrics-server:namespace/kube-system" } },
             "spec": { "defaultRegistry": registry, "defaultImageRegistry": registry, "createNamespace": true,
                 "upgradeCheckInterval": "2s", "upgradeCheckShortInterval": "2s" },
         });

@@ -94,6 +94,7 @@ mod tests {
             digest: Digest::sha256(b"chart"),
             seed: Seed { bytes: [0; 32], now: 0 },
             document: Value::Null,
+            objects: Vec::new(),
         }
     }
 

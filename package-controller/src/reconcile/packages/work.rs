@@ -9,11 +9,14 @@ use tokio::sync::watch::{self, Receiver};
 use super::{Next, Place, Work};
 use crate::admission::package::timeout;
 use crate::brief::few;
-use crate::engine::{self, Change, Conflicts, Drift, Limits, OnFailure, Ownership, Prepared, Record, Status};
+use crate::engine::{
+    self, Change, Conflicts, Drift, Engine, Limits, OnFailure, Ownership, Prepared, Record, Status,
+};
+use crate::guard::{self, Bounds, Facts};
 use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
+use crate::reconcile::now;
 use crate::reconcile::tell::Deed;
-use crate::reconcile::{guard, now};
 use crate::{Result, values, words};
 
 /// What becomes of changes that somebody made to what is installed: `repair`, which is the default, or `tell`.
@@ -56,32 +59,41 @@ impl Work<'_> {
     }
 
     async fn try_install(&self, plan: &Install, place: &Place, target: &Target) -> Result<Record, Fault> {
-        let limits = limits(&self.package).map_err(Fault::Refused)?;
+        let (version, bounds) = self.bounds(plan, place).map_err(Fault::Refused)?;
+        let limits = limits(&self.package, Some(&bounds)).map_err(Fault::Refused)?;
+        let engine = target.engine.clone().within(bounds);
         let work = async {
-            let prepared = target.engine.prepare(plan).await.map_err(Fault::Engine)?;
-            let version = offered(place, plan);
-            if let Some(version) = version {
-                let config = self.package.spec.config.as_deref();
-                check(config, version).map_err(Fault::Refused)?;
-                let added = prepared.plan.added_registry(config);
-                let added = added.map_or_else(String::new, |added| format!("; {added}"));
-                guard::images(&prepared.manifest, version)
-                    .map_err(|reason| Fault::Refused(format!("{reason}{added}")))?;
-            }
-            let done = match self.asked_back(&prepared, target).await.map_err(Fault::Engine)? {
+            let config = self.package.spec.config.as_deref();
+            check(config, version).map_err(Fault::Refused)?;
+            let prepared = engine.prepare(plan).await.map_err(|error| told(error, plan, config))?;
+            let done = match self.asked_back(&prepared, &engine).await.map_err(Fault::of)? {
                 Some(record) => {
-                    if let Some(version) = version {
-                        guard::images(&record.manifest, version).map_err(Fault::Refused)?;
-                    }
                     let (release, revision) = (&plan.release, Some(record.revision));
-                    target.engine.rollback(PACKAGES_NAMESPACE, release, revision, &limits).await
+                    engine.rollback(PACKAGES_NAMESPACE, release, revision, &limits).await
                 }
-                None => target.engine.install(&prepared, &limits).await,
+                None => engine.install(&prepared, &limits).await,
             };
-            done.map_err(Fault::Engine)
+            done.map_err(Fault::of)
         };
         // It is large, and there are many.
         Box::pin(self.shared.bench.work(work)).await
+    }
+
+    /// The version that is planned, and what it and the cluster's settings hold the package's objects to.
+    fn bounds<'a>(&self, plan: &Install, place: &'a Place) -> Result<(&'a SourceVersion, Bounds), String> {
+        let bundle = place.bundle.as_deref().map_err(Clone::clone)?;
+        let (package, settings) = (self.package.spec.package_name.as_str(), &self.shared.context.settings);
+        let bounds = Bounds::of(&Facts {
+            bundle,
+            settings: place.settings.as_deref(),
+            package,
+            plan,
+            mirror: settings.mirror.as_ref(),
+            own: &settings.namespace,
+        })?;
+        let version = guard::offered(bundle, package, plan);
+        let version = version.ok_or_else(|| format!("the bundle {} does not offer it", bundle.name()))?;
+        Ok((version, bounds))
     }
 
     /// The revision that `airlock package rollback` asks for, if it is of this very plan. A chart that looks at what is
@@ -89,18 +101,25 @@ impl Work<'_> {
     async fn asked_back(
         &self,
         prepared: &Prepared,
-        target: &Target,
+        engine: &Engine,
     ) -> Result<Option<Record>, engine::Error> {
         let wanted = self.package.annotation(package::ROLLBACK).and_then(|text| text.parse::<u32>().ok());
         let Some(wanted) = wanted else { return Ok(None) };
-        let mut history = target.engine.history(PACKAGES_NAMESPACE, &prepared.plan.release).await?;
+        let mut history = engine.history(PACKAGES_NAMESPACE, &prepared.plan.release).await?;
         // The newest is put right as it is.
         history.pop();
-        Ok(history.into_iter().find(|record| {
+        let found = history.into_iter().find(|record| {
             record.revision == wanted
                 && matches!(record.status, Status::Superseded | Status::Deployed)
                 && prepared.is_of(record)
-        }))
+        });
+        let Some(record) = found else { return Ok(None) };
+        // A revision that is not within today's bounds, as one from before images were named by digests, is rendered anew.
+        match engine.judge(&record).await {
+            Ok(()) => Ok(Some(record)),
+            Err(engine::Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn finish(
@@ -146,7 +165,7 @@ impl Work<'_> {
     pub(super) async fn uninstall(&mut self, status: PackageStatus, target: &Target) -> Result<Next> {
         self.write(status).await?;
         self.tell(&Deed::Leaving).await?;
-        let limits = limits(&self.package).unwrap_or_default();
+        let limits = limits(&self.package, None).unwrap_or_default();
         let release = self.package.name();
         let (release, shared) = (release.to_owned(), self.shared);
         let (target, progress) = telling(target);
@@ -213,7 +232,7 @@ impl Work<'_> {
         if found.is_empty() {
             return self.write_drift(None).await;
         }
-        let objects = told(&found);
+        let objects = differences(&found);
         let repaired =
             if repairs(&self.package) { Some(self.try_install(plan, place, target).await) } else { None };
         match repaired {
@@ -264,6 +283,13 @@ enum Fault {
 }
 
 impl Fault {
+    fn of(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Refused { reason } => Self::Refused(reason),
+            error => Self::Engine(error),
+        }
+    }
+
     /// Whether it was tried to the end, and undone.
     fn is_final(&self) -> bool {
         matches!(self, Self::Engine(engine::Error::Failed { .. }))
@@ -285,14 +311,14 @@ impl Fault {
     }
 }
 
-/// The version of the bundle that is planned.
-fn offered<'a>(place: &'a Place, plan: &Install) -> Option<&'a SourceVersion> {
-    let bundle = place.bundle.as_ref().ok()?;
-    let mut versions = bundle.spec.packages.iter().flat_map(|package| {
-        let same = package.source.repository == plan.source.repository;
-        package.source.versions.iter().filter(move |_| same)
-    });
-    versions.find(|version| version.digest == plan.source.digest && version.name == plan.source.version)
+/// A refusal, with where the registry of the images is from.
+fn told(error: engine::Error, plan: &Install, config: Option<&str>) -> Fault {
+    match (Fault::of(error), plan.added_registry(config)) {
+        (Fault::Refused(reason), Some(added)) if reason.contains(" uses the image ") => {
+            Fault::Refused(format!("{reason}; {added}"))
+        }
+        (fault, _) => fault,
+    }
 }
 
 /// A bundle without a schema says nothing about values; admission refuses such packages, but not all come by it.
@@ -303,13 +329,20 @@ fn check(config: Option<&str>, version: &SourceVersion) -> Result<(), String> {
     }
 }
 
-fn limits(package: &Package) -> Result<Limits, String> {
+/// Without bounds nothing is taken over that is not the package's.
+fn limits(package: &Package, bounds: Option<&Bounds>) -> Result<Limits, String> {
     let asked = timeout(package)?.unwrap_or(DEFAULT_TIMEOUT);
     let timeout = asked.clamp(Duration::from_secs(1), LONGEST_TIMEOUT);
     // Whoever wants his changes kept says so; else they give way, here as when they are found.
     let conflicts = if repairs(package) { Conflicts::Take } else { Conflicts::Refuse };
     let takes = package.annotation(engine::TAKE_OWNERSHIP) == Some("true");
-    let ownership = if takes { Ownership::Take } else { Ownership::Refuse };
+    let ownership = match bounds {
+        Some(bounds) if takes => {
+            bounds.may_take()?;
+            Ownership::Take
+        }
+        _ => Ownership::Refuse,
+    };
     Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ownership, ..Limits::default() })
 }
 
@@ -317,7 +350,7 @@ fn repairs(package: &Package) -> bool {
     package.annotation(DRIFT) != Some("tell")
 }
 
-fn told(found: &[Drift]) -> String {
+fn differences(found: &[Drift]) -> String {
     const MOST: usize = 5;
     let one = |drift: &Drift| match &drift.change {
         Change::Gone => format!("{} is gone", drift.object),

@@ -1,12 +1,23 @@
-//! `airlock package rights`: what the controller may do is what packages come to as charts, and a person grants it.
+//! `airlock package rights`: what the controller may do is what the packages that are there come to as charts, and a
+//! person grants it, after seeing what changes and what reaches far.
+//!
+//! What has a namespace is allowed in that namespace only, by a Role. The rest is a `ClusterRole`.
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+mod change;
+mod grant;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
-use package_api::{Package, PackageSpec};
-use package_controller::engine::Error as Engine;
-use package_controller::rbac;
+use package_api::Package;
+use package_api::name::PACKAGES_NAMESPACE;
+use package_controller::engine::{Error as Engine, Status as Release};
+use package_controller::rbac::{self, Derived};
 use serde_json::{Value, json};
 
+pub(in crate::commands) use self::grant::ROLES;
+use self::grant::{Granted, add, manifests, remove};
 use super::{Cluster, called};
 use crate::cli::PackageRights;
 use crate::commands::cluster::reach::{Answer, Change, MANAGER, applied, connect, told};
@@ -14,34 +25,81 @@ use crate::failure::{Status, Usage};
 use crate::logged::Work;
 use crate::printer::Printer;
 
-/// What the names of roles for packages begin with; the cluster's name follows.
-pub(in crate::commands) const ROLES: &str = "airlock-packages-";
+/// What packages come to.
+#[derive(Default)]
+struct Wanted {
+    objects: Vec<Value>,
+    /// What only a person may make: roles that gather others.
+    sums: Vec<Value>,
+    /// Namespaces that charts bring, by name.
+    namespaces: BTreeMap<String, Value>,
+    /// Whether some package could not be read.
+    is_part: bool,
+}
 
 pub(super) async fn rights(
     settings: &PackageRights,
     work: Option<&mut Work<'_>>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
+    let name = &settings.cluster.cluster;
     let client = connect(&settings.cluster.reach).await?;
-    let cluster = Cluster::of(client, &settings.cluster.cluster, &settings.charts).await?;
+    let cluster = Cluster::of(client, name, &settings.charts).await?;
     if cluster.target.is_workload && work.is_some() {
-        let message = format!("nobody here may grant rights in cluster `{}`", settings.cluster.cluster);
+        let message = format!("nobody here may grant rights in cluster `{name}`");
         let hint = "without --apply they are printed for whoever the controller is there; apply them in that cluster";
         return Err(Usage { message, hint }.into());
     }
-    let (mut objects, mut sums, mut is_whole) = (Vec::new(), Vec::new(), true);
-    for package in wanted(&cluster) {
-        match cluster.prepare(&package).await {
+    let wanted = wanted(&cluster, printer).await?;
+    let mut derived = rbac::derive(&wanted.objects);
+    let before = Granted::read(&cluster.target.client, name).await?;
+    if wanted.is_part && add(&mut derived, &before) {
+        printer
+            .complain("note: what is granted already stays among these, because not every package was read");
+    }
+    show(&derived, &before, printer);
+    let missing = missing(&cluster, &wanted, &derived, printer).await?;
+    let subject = cluster.target.subject().await?;
+    let mut all: Vec<Value> = missing;
+    all.extend(manifests(name, &derived, &subject));
+    for role in &wanted.sums {
+        printer.complain(&format!(
+            "note: {} is among these, because the controller may not make it",
+            called(role)
+        ));
+        all.push(role.clone());
+    }
+    if let Some(work) = work {
+        for manifest in &all {
+            applied(&cluster.client, manifest, MANAGER, Change::Made).await?;
+        }
+        remove(&cluster.client, &before, &derived, name).await?;
+        let rules = derived.rules.len() + derived.namespaces.values().map(Vec::len).sum::<usize>();
+        work.evidence("rules", &rules);
+        work.done()?;
+    }
+    printer.result(&all, |all| {
+        all.iter().map(|manifest| format!("---\n{}", helm::yaml::write(manifest))).collect()
+    })?;
+    Ok(Status::Done)
+}
+
+/// What packages come to: those that are there, with what is installed of them now, so that it can be taken away, too.
+async fn wanted(cluster: &Cluster, printer: &Printer) -> anyhow::Result<Wanted> {
+    let mut wanted = Wanted::default();
+    for package in &cluster.packages {
+        wanted.objects.extend(installed(cluster, package).await?);
+        match cluster.prepare(package).await {
             Ok(prepared) => {
-                objects.extend(prepared.objects()?);
-                // What belongs to a release is not made for a package that nobody asked for.
-                if cluster.packages.iter().any(|asked| asked.name() == package.name()) {
-                    sums.extend(prepared.sums()?);
-                }
+                wanted.objects.extend(prepared.objects().iter().cloned());
+                wanted.sums.extend(prepared.sums()?);
+                let brought = prepared.namespaces()?.into_iter();
+                let named = brought.map(|namespace| (text(&namespace, "/metadata/name"), namespace));
+                wanted.namespaces.extend(named);
             }
             // A chart that needs values before it renders brings its rights once there is a package with them.
             Err(error) if is_the_package_s(&error) => {
-                is_whole = false;
+                wanted.is_part = true;
                 let words = package_controller::causes(error.as_ref()).join(": ");
                 printer.complain(&format!("warning: {words}; its rights are not among these"));
             }
@@ -49,97 +107,86 @@ pub(super) async fn rights(
             Err(error) => return Err(error),
         }
     }
-    let mut derived = rbac::derive(&objects);
-    if !is_whole {
-        let before = granted_before(&cluster, &settings.cluster.cluster).await?;
-        if keep(&mut derived.rules, before) {
-            printer.complain(
-                "note: what is granted already stays among these, because not every package was read",
-            );
-        }
+    Ok(wanted)
+}
+
+/// The objects of a package's revisions since the last good one.
+async fn installed(cluster: &Cluster, package: &Package) -> anyhow::Result<Vec<Value>> {
+    let history = cluster.engine.history(PACKAGES_NAMESPACE, package.name()).await?;
+    let good = |status| matches!(status, Release::Deployed | Release::Superseded);
+    let first = history.iter().rposition(|record| good(record.status)).unwrap_or_default();
+    let mut objects = Vec::new();
+    for record in history.get(first..).unwrap_or_default() {
+        objects.extend(cluster.engine.objects_of(record).await?);
     }
+    Ok(objects)
+}
+
+/// Tells what changes, what reaches far, and what is not granted.
+fn show(derived: &Derived, before: &Granted, printer: &Printer) {
     for excess in &derived.excess {
         printer.complain(&format!("warning: {} is not covered: {}", excess.object, excess.reason));
     }
-    let subject = cluster.target.subject().await?;
-    let mut manifests = granted(&settings.cluster.cluster, &derived.rules, &subject);
-    for role in sums {
-        printer.complain(&format!(
-            "note: {} is among these, because the controller may not make it",
-            called(&role)
-        ));
-        manifests.push(role);
+    for wide in &derived.wide {
+        printer.complain(&format!("warning: {} reaches far: {}", wide.object, wide.reason));
     }
-    if let Some(work) = work {
-        for manifest in &manifests {
-            applied(&cluster.client, manifest, MANAGER, Change::Made).await?;
-        }
-        work.evidence("rules", &derived.rules.len());
-        work.done()?;
+    let lines = change::lines(before, derived);
+    if lines.is_empty() {
+        printer.say("no change: the controller has these rights");
     }
-    printer.result(&manifests, |manifests| {
-        manifests.iter().map(|manifest| format!("---\n{}", helm::yaml::write(manifest))).collect()
-    })?;
-    Ok(Status::Done)
+    for line in lines {
+        printer.say(&line);
+    }
 }
 
-/// Every package that there is, and every one that the bundle offers and there is none of yet.
-fn wanted(cluster: &Cluster) -> Vec<Package> {
-    let mut all = cluster.packages.clone();
-    for offered in &cluster.bundle.spec.packages {
-        if !all.iter().any(|package| package.spec.package_name.eq_ignore_ascii_case(&offered.name)) {
-            let spec = PackageSpec { package_name: offered.name.clone(), ..PackageSpec::default() };
-            all.push(Package::new(&offered.name.to_lowercase(), spec));
+/// Namespaces that are not there yet, in which rights are to be given. One that a chart brings is made as the chart has
+/// it.
+async fn missing(
+    cluster: &Cluster,
+    wanted: &Wanted,
+    derived: &Derived,
+    printer: &Printer,
+) -> anyhow::Result<Vec<Value>> {
+    let api: Api<Namespace> = Api::all(cluster.target.client.clone());
+    let mut missing = Vec::new();
+    let names: BTreeSet<_> = derived.namespaces.keys().collect();
+    for name in names {
+        let found = api.get_metadata_opt(name).await;
+        if found.map_err(|error| told(&format!("looking for the namespace `{name}`"), &error))?.is_some() {
+            continue;
+        }
+        if let Some(brought) = wanted.namespaces.get(name) {
+            missing.push(brought.clone());
+        } else {
+            if cluster.spec().create_namespace != Some(true) {
+                printer.complain(&format!(
+                    "note: the namespace `{name}` is not there, and is among these; with `createNamespace: true` in the \
+                     cluster's settings the controller makes such namespaces"
+                ));
+            }
+            missing.push(json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { "name": name } },
+            }));
         }
     }
-    all
+    Ok(missing)
+}
+
+fn text(object: &Value, at: &str) -> String {
+    object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// Whether a failure is the package's or its chart's own, and not that of a registry or an API server.
 fn is_the_package_s(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let is_chart = matches!(cause.downcast_ref(), Some(Engine::Chart(_) | Engine::NoChart { .. }));
-        is_chart || cause.downcast_ref().is_some_and(|answer: &Answer| answer.code() == 4)
+        let chart = matches!(
+            cause.downcast_ref(),
+            Some(
+                Engine::Chart(_) | Engine::NoChart { .. } | Engine::Refused { .. } | Engine::Document { .. }
+            )
+        );
+        chart || cause.downcast_ref().is_some_and(|answer: &Answer| answer.code() == 4)
     })
-}
-
-/// The rules that the role has now.
-async fn granted_before(cluster: &Cluster, name: &str) -> anyhow::Result<Vec<PolicyRule>> {
-    let api: Api<ClusterRole> = Api::all(cluster.target.client.clone());
-    let found =
-        api.get_opt(&role(name)).await.map_err(|error| told("reading what is granted now", &error))?;
-    Ok(found.and_then(|role| role.rules).unwrap_or_default())
-}
-
-/// Adds the rules of before that are not among the new ones; whether there were any.
-fn keep(rules: &mut Vec<PolicyRule>, before: Vec<PolicyRule>) -> bool {
-    let count = rules.len();
-    for rule in before {
-        if !rules.contains(&rule) {
-            rules.push(rule);
-        }
-    }
-    rules.len() > count
-}
-
-fn role(cluster: &str) -> String {
-    format!("{ROLES}{cluster}")
-}
-
-fn granted(cluster: &str, rules: &[PolicyRule], subject: &Value) -> Vec<Value> {
-    let name = role(cluster);
-    let labels = json!({ "app.kubernetes.io/name": "airlock", "app.kubernetes.io/part-of": "airlock" });
-    let metadata = json!({ "name": name, "labels": labels });
-    vec![
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules,
-        }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata,
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
-            "subjects": [subject],
-        }),
-    ]
 }
 
 #[cfg(test)]
@@ -154,15 +201,7 @@ mod tests {
         assert!(!is_the_package_s(&anyhow::Error::new(pull).context("the package `a` cannot be rendered")));
         assert!(!is_the_package_s(&Engine::Silent { action: "list".to_owned(), seconds: 9 }.into()));
         assert!(is_the_package_s(&anyhow::Error::new(chart()).context("the package `a` cannot be rendered")));
+        assert!(is_the_package_s(&Engine::Refused { reason: "an image".to_owned() }.into()));
         assert!(is_the_package_s(&Answer::missing("the bundle has no package `a`".to_owned(), None)));
-    }
-
-    #[test]
-    fn a_role_keeps_what_could_not_be_read_again() {
-        let rule = |verb: &str| PolicyRule { verbs: vec![verb.to_owned()], ..PolicyRule::default() };
-        let mut rules = vec![rule("get")];
-        assert!(!keep(&mut rules, vec![rule("get")]) && rules.len() == 1);
-        assert!(keep(&mut rules, vec![rule("list"), rule("get")]));
-        assert_eq!(rules, [rule("get"), rule("list")]);
     }
 }

@@ -1,0 +1,194 @@
+//! `airlock package rollback`: the way back to an earlier revision, and from there to the latest version again.
+
+use kube::api::{Api, Patch, PatchParams};
+use package_api::bundle::LATEST;
+use package_api::name::PACKAGES_NAMESPACE;
+use package_api::{Package, PackageBundle, PackageSpec};
+use package_controller::engine::{Record, Status as Release};
+use package_controller::package::ROLLBACK;
+use serde_json::{Value, json};
+
+use super::Cluster;
+use crate::cli::{ChartsArg, RollbackPackage};
+use crate::commands::cluster::reach::{Answer, Change, MANAGER, connect, told};
+use crate::commands::cluster::show::listed;
+use crate::failure::Status;
+use crate::logged::Work;
+use crate::printer::Printer;
+
+pub(super) async fn rollback(
+    settings: &RollbackPackage,
+    work: Option<&mut Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let client = connect(&settings.cluster.reach).await?;
+    let charts = ChartsArg { registry: None, registry_ca: None, plain_http: false };
+    let cluster = Cluster::of(client, &settings.cluster.cluster, &charts).await?;
+    let found = cluster.packages.iter().find(|package| package.name() == settings.name);
+    let package =
+        found.ok_or_else(|| Answer::missing(format!("packages \"{}\" not found", settings.name), None))?;
+    if settings.latest {
+        return latest(settings, &cluster, package, work, printer).await;
+    }
+    let history = cluster.engine.history(PACKAGES_NAMESPACE, &settings.name).await?;
+    let record = earlier(&history, settings.revision)?;
+    let spec = match spec_of(package, record, &cluster.bundle) {
+        Ok(spec) => spec,
+        Err(message) => {
+            let all = listed::<PackageBundle>(&cluster.client, &[], PACKAGES_NAMESPACE).await?;
+            let newest = all.iter().rev().find(|bundle| spec_of(package, record, bundle).is_ok());
+            let hint = way_back(newest.map(PackageBundle::name), &settings.cluster.cluster);
+            return Err(Answer::first(message, hint));
+        }
+    };
+    // Chart and values bring the revision back; by its number the controller puts back its very manifest.
+    let patch = json!({
+        "metadata": { "annotations": { ROLLBACK: record.revision.to_string() } },
+        "spec": { "packageVersion": spec.package_version, "config": spec.config },
+    });
+    let change = patched(settings, &cluster, package, &patch).await?;
+    if let Some(work) = work {
+        work.evidence("cluster", &settings.cluster.cluster);
+        work.evidence("revision", &record.revision);
+        work.done()?;
+    }
+    let latest = to_the_latest(&settings.name, &settings.cluster.cluster);
+    let value = json!({
+        "package": settings.name, "revision": record.revision, "chartVersion": record.chart_version,
+        "dryRun": settings.dry_run, "toTheLatest": latest,
+    });
+    printer.result(&value, |_| {
+        let (revision, version) = (record.revision, &record.chart_version);
+        format!(
+            "package/{} goes back to revision {revision}, chart {version}{}\n",
+            settings.name,
+            change.note()
+        )
+    })?;
+    printer.say(&format!(
+        "note: it stays at this version, whatever bundle is active, until `{latest}` brings it to the latest again"
+    ));
+    Ok(Status::Done)
+}
+
+/// Has the package follow the active bundle's latest version again.
+async fn latest(
+    settings: &RollbackPackage,
+    cluster: &Cluster,
+    package: &Package,
+    work: Option<&mut Work<'_>>,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let patch = json!({
+        "metadata": { "annotations": { ROLLBACK: null } }, "spec": { "packageVersion": LATEST },
+    });
+    let change = patched(settings, cluster, package, &patch).await?;
+    if let Some(work) = work {
+        work.evidence("cluster", &settings.cluster.cluster);
+        work.evidence("version", LATEST);
+        work.done()?;
+    }
+    let bundle = cluster.bundle.name();
+    let value = json!({ "package": settings.name, "bundle": bundle, "dryRun": settings.dry_run });
+    printer.result(&value, |_| {
+        let note = change.note();
+        format!("package/{} goes to the latest version of the bundle {bundle}{note}\n", settings.name)
+    })?;
+    Ok(Status::Done)
+}
+
+/// Changes the package, or has the API server check that.
+async fn patched(
+    settings: &RollbackPackage,
+    cluster: &Cluster,
+    package: &Package,
+    patch: &Value,
+) -> anyhow::Result<Change> {
+    let change = Change::of(settings.dry_run);
+    let api: Api<Package> = Api::namespaced(cluster.client.clone(), package.namespace());
+    let params = PatchParams {
+        dry_run: change == Change::Checked,
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let doing = format!("bringing package/{} back", settings.name);
+    api.patch(&settings.name, &params, &Patch::Merge(patch)).await.map_err(|error| told(&doing, &error))?;
+    Ok(change)
+}
+
+/// The command that brings a package to the latest version again.
+fn to_the_latest(name: &str, cluster: &str) -> String {
+    format!("airlock package rollback {name} --cluster {cluster} --latest")
+}
+
+/// The revision to go back to.
+fn earlier(history: &[Record], wanted: Option<u32>) -> anyhow::Result<&Record> {
+    let newest = history.last().map(|record| record.revision);
+    let found = match wanted {
+        Some(revision) => history.iter().find(|record| record.revision == revision),
+        None => history.iter().rev().find(|record| {
+            let was_good = matches!(record.status, Release::Superseded | Release::Deployed);
+            was_good && Some(record.revision) != newest
+        }),
+    };
+    let kept: Vec<_> = history.iter().map(|record| record.revision.to_string()).collect();
+    let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
+    found.ok_or_else(|| Answer::missing(format!("there is no such revision; kept are: {kept}"), None))
+}
+
+/// How the bundle becomes active that offers what a revision had, wholly as it is typed.
+fn way_back(bundle: Option<&str>, cluster: &str) -> String {
+    let Some(bundle) = bundle else {
+        return "no bundle in the cluster offers it: `airlock get packagebundles` lists those there are"
+            .to_owned();
+    };
+    format!(
+        "make the bundle active that does: `airlock upgrade packages --bundle-version {bundle} --cluster {cluster} \
+         --allow-downgrade`"
+    )
+}
+
+/// What the package must ask for, to come to what a revision was: the chart by its digest, and all values.
+fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result<PackageSpec, String> {
+    let offered = bundle.spec.package(&package.spec.package_name);
+    let digest = record.chart_digest.as_ref().map(ToString::to_string);
+    let versions = offered.into_iter().flat_map(|offered| &offered.source.versions);
+    let found = digest.and_then(|digest| versions.into_iter().find(|version| version.digest == digest));
+    let Some(version) = found else {
+        return Err(format!(
+            "the active bundle `{}` does not offer the chart of revision {} ({} {})",
+            bundle.name(),
+            record.revision,
+            record.chart,
+            record.chart_version
+        ));
+    };
+    Ok(PackageSpec {
+        package_version: Some(version.digest.clone()),
+        config: Some(helm::yaml::write(&record.config)),
+        ..package.spec.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::{to_the_latest, way_back};
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_way_back_is_a_command_that_can_be_typed() {
+        let hint = way_back(Some("v1-36-7"), "mgmt");
+        let command = hint.split('`').nth(1).unwrap();
+        assert!(command.contains("--bundle-version v1-36-7 --cluster mgmt"), "{command}");
+        assert!(Cli::try_parse_from(command.split(' ')).is_ok(), "{command}");
+        assert!(way_back(None, "mgmt").starts_with("no bundle"));
+    }
+
+    #[test]
+    fn o32_the_way_to_the_latest_is_a_command_that_can_be_typed() {
+        let command = to_the_latest("harbor", "mgmt");
+        assert!(Cli::try_parse_from(command.split(' ')).is_ok(), "{command}");
+    }
+}
