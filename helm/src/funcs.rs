@@ -14,7 +14,7 @@ pub(crate) mod json;
 pub(crate) mod lists;
 pub(crate) mod math;
 pub(crate) mod paths;
-mod random;
+pub(crate) mod random;
 pub(crate) mod regex;
 pub(crate) mod runes;
 pub(crate) mod semver;

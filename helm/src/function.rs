@@ -1,8 +1,9 @@
 //! What a template function is: its signature, its body, and all that it may reach.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::draws::Draws;
 use crate::limits::Limits;
 use crate::primes::Primes;
 use crate::value::{ELEMENT, List, Map, Value, held};
@@ -67,8 +68,10 @@ pub(crate) struct Scope<'a> {
     pub(crate) limits: &'a Limits,
     /// The time that `now` gives, since 1970-01-01 UTC.
     pub(crate) now: Duration,
-    /// Seeded randomness.
-    pub(crate) random: RefCell<Random>,
+    /// When what is kept was first made: certificates count their time from here.
+    pub(crate) born: Duration,
+    /// Seeded randomness, by where it is drawn.
+    pub(crate) draws: Draws,
     /// The primes of certificates, out of the same seed.
     pub(crate) primes: Primes,
     /// `lookup`, as the caller allows it.
@@ -91,8 +94,9 @@ impl<'a> Scope<'a> {
         Self {
             limits,
             now,
+            born: now,
             primes: Primes::new(random.seed()),
-            random: RefCell::new(random),
+            draws: Draws::new(random.seed()),
             lookup,
             steps: Cell::new(0),
             produced: Cell::new(0),

@@ -26,6 +26,7 @@ pub mod yaml;
 
 mod capabilities;
 mod chart;
+mod draws;
 mod error;
 mod funcs;
 mod function;
@@ -43,6 +44,7 @@ mod value;
 pub use capabilities::{Capabilities, KubeVersion};
 pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values, schema_is_bounded};
 pub use error::Error;
+pub use funcs::crypto::is_due;
 pub use limits::Limits;
 pub use lookup::{Deny, Lookup};
 pub use render::{

@@ -3,6 +3,7 @@
 //! Source: `pkg/action/install.go` and `action.go` (`renderResources`), `pkg/engine/engine.go`. The steps and
 //! their order are Helm's: dependencies, values, schema, Kubernetes version, templates, notes, manifests.
 
+mod fresh;
 mod hooks;
 mod manifests;
 mod notes;
@@ -95,7 +96,9 @@ fn execute(
 ) -> Result<BTreeMap<String, String>, Error> {
     let templates = scope::templates(root, values, options)?;
     let random = Random::new(options.seed);
-    let functions = Scope::new(&options.limits, options.now, random, options.lookup);
+    let mut functions = Scope::new(&options.limits, options.now, random, options.lookup);
+    functions.born = options.born;
+    functions.draws.expect(templates.values().map(|template| template.text.as_str()));
     let keys = templates.values().map(|template| keys_in(&template.text)).sum();
     functions.primes.expect(keys);
     let sources = templates.iter().map(|(path, template)| (path.as_str(), template.text.as_str()));
@@ -103,8 +106,12 @@ fn execute(
     let mut files = BTreeMap::new();
     for path in set.order() {
         if let Some(template) = templates.get(path) {
+            functions.draws.begin(path);
             files.insert(path.to_owned(), set.render(path, &template.dot(path), &functions)?);
         }
+    }
+    if let Some(seed) = options.fresh {
+        fresh::refresh(&mut files, &functions.draws.take(), seed, &options.limits);
     }
     Ok(files)
 }

@@ -13,6 +13,7 @@
 
 mod adopt;
 mod apply;
+mod certificates;
 mod chart;
 mod cluster;
 mod definitions;

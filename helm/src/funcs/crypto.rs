@@ -18,11 +18,13 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+pub use self::certificate::is_due;
 use self::certificate::{Certificate, Issuer, Request, check, issue};
 use self::key::Key;
 use super::random::stream;
 use crate::function::{Arguments, Failure, Function, Parameter, Scope};
 use crate::gofmt;
+use crate::gotime::Time;
 use crate::value::Value;
 
 /// What slow functions cost in steps of the render, so that a loop over them meets the bound.
@@ -196,20 +198,34 @@ fn text<'v>(scope: &Scope<'_>, value: &'v Value, about: &str) -> Result<&'v str,
 }
 
 fn base(scope: &Scope<'_>, name: String, days: i64, authority: bool) -> Request {
-    let mut serial = [0; 16];
-    scope.random.borrow_mut().fill(&mut serial);
     // A `time.Duration` of nanoseconds wraps after 292 years, in Go too.
     let length = days.wrapping_mul(86_400_000_000_000);
-    let now = super::dates::now(scope);
+    let (issue, not_before) = issued(scope, length);
+    let mut serial = [0; 16];
+    scope.draws.stream(&format!("serial {issue}")).fill(&mut serial);
     Request {
         name,
         dns: Vec::new(),
         addresses: Vec::new(),
-        not_before: now.seconds,
-        not_after: now.add(length).seconds,
+        not_before: not_before.seconds,
+        not_after: not_before.add(length).seconds,
         serial,
         authority,
     }
+}
+
+/// Which issue of a certificate is due, and from when it is valid: from when the chart was first rendered, and anew each
+/// time that two thirds of its nanoseconds are over. So a render gives the certificate that is there as long as that is
+/// good for a while.
+fn issued(scope: &Scope<'_>, nanoseconds: i64) -> (u64, Time) {
+    let now = super::dates::now(scope);
+    let age = scope.now.checked_sub(scope.born);
+    let Some(age) = age.filter(|_| nanoseconds > 0) else { return (0, now) };
+    let length = u128::from(nanoseconds.unsigned_abs());
+    let term = (length / 3 * 2).max(1);
+    let issue = age.as_nanos() / term;
+    let into = i64::try_from(age.as_nanos() - issue * term).unwrap_or_default();
+    (u64::try_from(issue).unwrap_or(u64::MAX), now.add(-into))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::function::{Arguments, Failure, Function, Parameter, Scope};
+use crate::draws::Again;
+use crate::function::{Arguments, Failure, Function, Parameter, Random, Scope};
 use crate::value::Value;
 
 const ONE_INT: &[Parameter] = &[Parameter::Int];
@@ -24,10 +25,10 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "uuidv4", parameters: &[], rest: None, body: uuidv4 },
 ];
 
-/// A stream of its own for one key, so that how much a key consumes does not move what follows.
+/// A stream of its own for one key.
 pub(crate) fn stream(scope: &Scope<'_>) -> ChaCha20Rng {
     let mut seed = [0; 32];
-    scope.random.borrow_mut().fill(&mut seed);
+    scope.draws.stream("key").fill(&mut seed);
     ChaCha20Rng::from_seed(seed)
 }
 
@@ -51,13 +52,19 @@ fn numeric(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
 fn text(scope: &Scope<'_>, arguments: Arguments<'_>, wanted: fn(&u8) -> bool) -> Result<Value, Failure> {
     let count = usize::try_from(arguments.int(0)).unwrap_or(0);
     scope.produce(count)?;
+    let text = letters(&mut scope.draws.stream("text"), count, wanted);
+    scope.draws.made(&text, Again::Text(count, wanted));
+    Ok(text.into())
+}
+
+/// Text of so many characters that are wanted.
+pub(crate) fn letters(random: &mut Random, count: usize, wanted: fn(&u8) -> bool) -> String {
     let alphabet: Vec<u8> = (b' '..=b'~').filter(wanted).collect();
-    let mut random = scope.random.borrow_mut();
-    let text = (0..count).map(|_| {
+    let letter = |_| {
         let index = usize::try_from(random.below(alphabet.len() as u64)).unwrap_or_default();
         char::from(alphabet.get(index).copied().unwrap_or_default())
-    });
-    Ok(text.collect::<String>().into())
+    };
+    (0..count).map(letter).collect()
 }
 
 fn bytes(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -65,7 +72,7 @@ fn bytes(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> 
         .map_err(|_| "runtime error: makeslice: len out of range".to_owned())?;
     scope.produce(count.saturating_mul(2))?;
     let mut bytes = vec![0; count];
-    scope.random.borrow_mut().fill(&mut bytes);
+    scope.draws.stream("bytes").fill(&mut bytes);
     Ok(STANDARD.encode(bytes).into())
 }
 
@@ -75,7 +82,7 @@ fn int(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     if span <= 0 {
         return Err("invalid argument to Intn".into());
     }
-    let drawn = scope.random.borrow_mut().below(span.unsigned_abs()).cast_signed();
+    let drawn = scope.draws.stream("int").below(span.unsigned_abs()).cast_signed();
     Ok(Value::Int(drawn.wrapping_add(least)))
 }
 
@@ -83,7 +90,7 @@ fn shuffle(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
     let text = arguments.str(0)?;
     scope.produce(text.len())?;
     let mut letters: Vec<char> = text.chars().collect();
-    let mut random = scope.random.borrow_mut();
+    let mut random = scope.draws.stream("shuffle");
     for last in (1..letters.len()).rev() {
         let index = usize::try_from(random.below(last as u64 + 1)).unwrap_or_default();
         letters.swap(last, index);
@@ -91,17 +98,23 @@ fn shuffle(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
     Ok(letters.into_iter().collect::<String>().into())
 }
 
-/// RFC 9562 section 5.4.
 fn uuidv4(scope: &Scope<'_>, _: Arguments<'_>) -> Result<Value, Failure> {
     scope.produce(36)?;
+    let text = uuid(&mut scope.draws.stream("uuid"));
+    scope.draws.made(&text, Again::Uuid);
+    Ok(text.into())
+}
+
+/// RFC 9562 section 5.4.
+pub(crate) fn uuid(random: &mut Random) -> String {
     let mut bytes = [0; 16];
-    scope.random.borrow_mut().fill(&mut bytes);
+    random.fill(&mut bytes);
     let version = 0x4 << 76;
     let variant = 0x2 << 62;
     let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | version | variant;
     let digits = format!("{number:032x}");
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or_default());
-    Ok(parts.join("-").into())
+    parts.join("-")
 }
 
 #[cfg(test)]

@@ -25,8 +25,13 @@ pub struct Options<'a> {
     pub limits: Limits,
     /// What all randomness is made from: keep it to get the same passwords and certificates again.
     pub seed: [u8; 32],
+    /// What random text is made from that only annotations have, as in `rollme`; that of `seed` too unless given.
+    pub fresh: Option<[u8; 32]>,
     /// What `now` gives, since 1970-01-01 UTC.
     pub now: Duration,
+    /// When the seed was made, which is `now` unless it is kept. Certificates are valid from here, and are made anew when
+    /// two thirds of their time are over.
+    pub born: Duration,
     /// Whether the manifest begins with the files of `crds/`.
     pub include_crds: bool,
     /// Whether the notes of sub-charts are told too.
@@ -77,7 +82,9 @@ impl Options<'_> {
             lookup: &Deny,
             limits: Limits::default(),
             seed,
+            fresh: None,
             now,
+            born: now,
             include_crds: false,
             sub_notes: false,
             schema: SchemaCheck::Enforce,

@@ -144,6 +144,8 @@ impl<'t> Frame<'t> {
     }
 
     fn action(&mut self, pipeline: &'t Pipeline, dot: &Held) -> Result<(), Stop> {
+        let variable = pipeline.variables.first().map(|name| &**name);
+        self.engine.scope.draws.at(self.engine.level.get(), &self.out, variable);
         let value = self.pipeline(pipeline, dot)?;
         if !pipeline.variables.is_empty() {
             return Ok(());

@@ -6,9 +6,11 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use super::adopt;
+use super::certificates;
 use super::cluster::{Cluster, Run, code};
 use super::definitions::{lost, told_kept};
 use super::object::{Object, Owner, belongs};
+use super::storage::now;
 use super::{Conflicts, Error, Ownership};
 
 /// Questions asked at once.
@@ -37,6 +39,8 @@ pub(super) struct Terms<'a> {
     pub(super) replaced: &'a [Object],
     /// Whether hooks run before, which may make possible what is not yet.
     pub(super) has_hooks: bool,
+    /// Whether the manifest is one that was applied before, so that its certificates may be over.
+    pub(super) is_again: bool,
 }
 
 /// What there is to do about an object.
@@ -116,7 +120,8 @@ async fn plan(cluster: &Cluster, object: Object, terms: Terms<'_>, is_final: boo
         return Ok(Planned { object, is_there: false, act: Act::Prepare });
     }
     let is_foreign = check(&live, &object, terms)?;
-    if object.is_definition() && narrows(&live, &object, terms.replaced) {
+    let is_over = terms.is_again && certificates::are_due(&object.value, now());
+    if is_over || object.is_definition() && narrows(&live, &object, terms.replaced) {
         return Ok(Planned { object, is_there: true, act: Act::Nothing(live) });
     }
     let adopted = adopt::patch(&live, cluster.manager()).is_some();

@@ -6,7 +6,7 @@ mod schema;
 use serde_json::Value;
 
 pub(super) use self::schema::lost;
-use super::apply::may;
+use super::apply::{differences, may};
 use super::cluster::{Ask, Cluster, Run};
 use super::object::{Object, annotation};
 use super::{Conflicts, Error, Ownership};
@@ -65,10 +65,10 @@ pub(super) fn told_kept(definition: &Object, fields: &[String]) {
     tracing::warn!(%definition, fields, "left as it is: the chart's schema is older and would prune these fields");
 }
 
-/// Whether applying would change nothing that the definition says. The API server decides, as it fills in defaults.
+/// Whether applying would change nothing but metadata. The API server decides, as it fills in defaults.
 async fn is_same(cluster: &Cluster, definition: &Object, live: &Value) -> Result<bool, Error> {
     match cluster.apply(definition, Run::Dry, Conflicts::Take).await {
-        Ok(after) => Ok(after.get("spec") == live.get("spec")),
+        Ok(after) => Ok(differences(live, &after).iter().all(|path| path.starts_with(".metadata."))),
         Err(error) if super::cluster::code(&error).is_some() => Ok(false),
         Err(error) => Err(error),
     }

@@ -3,9 +3,11 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::apply::{differences, settle};
+use super::certificates;
 use super::cluster::{Cluster, Run};
 use super::definitions::lost;
-use super::object::{Object, Owner, read};
+use super::object::{Object, Owner, goes_by_itself, read};
+use super::storage::now;
 use super::{Change, Conflicts, Drift, Error, Record};
 
 const AT_ONCE: usize = 8;
@@ -27,9 +29,15 @@ pub(super) async fn drift(cluster: &Cluster, record: &Record) -> Result<Vec<Drif
 async fn one(cluster: &Cluster, object: Object) -> Result<Option<Drift>, Error> {
     let name = object.to_string();
     let Some(live) = cluster.get(&object).await? else {
+        if goes_by_itself(&object.value) {
+            return Ok(None);
+        }
         return Ok(Some(Drift { object: name, change: Change::Gone }));
     };
-    // An older schema is not put back over a newer one.
+    // Neither an older schema is put back over a newer one, nor a certificate that is over.
+    if certificates::are_due(&object.value, now()) {
+        return Ok(None);
+    }
     if object.is_definition() && !lost(&live, &object.value).is_empty() {
         return Ok(None);
     }

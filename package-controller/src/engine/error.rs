@@ -5,6 +5,10 @@ use std::time::Duration;
 use oci::Digest;
 
 use super::TAKE_OWNERSHIP;
+use crate::brief::few;
+
+/// Of so many objects it is told what they lack.
+const MOST: usize = 8;
 
 /// Why a chart cannot be installed, upgraded, rolled back or taken away.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +161,7 @@ pub enum Error {
         fields: Vec<(String, String)>,
     },
     /// An object did not get ready in time.
-    #[error("not ready after {} s: {}", .timeout.as_secs(), .waiting.join("; "))]
+    #[error("not ready after {} s: {}", .timeout.as_secs(), few(.waiting.iter().cloned(), MOST, "; "))]
     NotReady {
         /// How long it was waited for.
         timeout: Duration,

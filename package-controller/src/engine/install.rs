@@ -12,7 +12,7 @@ use self::next::{Next, next};
 use super::apply::{Planned, Terms, apply, examine, settle};
 use super::definitions::{self, Fate};
 use super::hooks::{Runner, moment};
-use super::object::{Key, Object, Owner, read};
+use super::object::{Key, Object, Owner, goes_by_itself, read};
 use super::readiness;
 use super::record::Stored;
 use super::remove::{Data, Leftover, Past, leftovers, remove};
@@ -89,8 +89,10 @@ impl Work<'_> {
     pub(super) async fn keep(&self, stored: Stored) -> Result<Record, Error> {
         let objects = self.objects(&stored, &[]).await?;
         let parts = Parts::default();
-        let terms = self.terms(&stored, &parts, false);
-        let planned = examine(&self.engine.cluster, objects, terms).await?;
+        let terms = Terms { is_again: true, ..self.terms(&stored, &parts, false) };
+        let mut planned = examine(&self.engine.cluster, objects, terms).await?;
+        // A job that ended and went is not run again.
+        planned.retain(|planned| planned.is_there || !goes_by_itself(&planned.object.value));
         let applied = self.apply(planned, terms).await?;
         wait::ready(&self.engine.cluster, applied, readiness::of, self.until).await?;
         self.tidy(stored.record.revision).await?;
@@ -208,6 +210,7 @@ impl Work<'_> {
             definitions: &parts.definitions,
             replaced: &parts.replaced,
             has_hooks,
+            is_again: stored.record.status == Status::PendingRollback,
         }
     }
 
@@ -348,6 +351,9 @@ fn parts(prepared: &Prepared, earlier: Vec<Past>) -> Result<Parts, Error> {
     for definition in &mut definitions {
         let mark = format!("{}/{}", prepared.plan.release_namespace, prepared.plan.release);
         definition.annotate(definitions::RELEASE, &mark);
+        if definition.is_definition() {
+            definition.namespace.clear();
+        }
     }
     // The first is the last good revision, if there is one.
     let good = earlier.first().filter(|good| prepared.is_upgrade && is_older(good, prepared));

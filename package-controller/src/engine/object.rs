@@ -118,6 +118,12 @@ impl Object {
     }
 }
 
+/// Whether an object is a job that Kubernetes deletes some time after it ended.
+pub(super) fn goes_by_itself(object: &Value) -> bool {
+    let is_job = object.get("kind").is_some_and(|kind| kind == "Job");
+    is_job && object.pointer("/spec/ttlSecondsAfterFinished").is_some_and(Value::is_number)
+}
+
 /// Whether an object asks to outlive its release.
 pub(super) fn is_kept(object: &Value) -> bool {
     annotation(object, RESOURCE_POLICY).is_some_and(|policy| policy.trim().eq_ignore_ascii_case(KEEP))

@@ -18,8 +18,6 @@ use super::{Engine, Error, Prepared, Record, Status};
 use crate::guard::Powers;
 use crate::package::Install;
 
-/// How long a release keeps the passwords and certificates that its chart makes. Certificates of charts hold a year.
-const SEED_DAYS: i64 = 90;
 /// What a chart's values call the namespace that it wants.
 const DEFAULT_NAMESPACE: &str = "defaultNamespace";
 
@@ -63,7 +61,8 @@ pub(super) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
     {
         return Err(moved(installed, &namespace));
     }
-    let facts = Facts { basis: &basis, namespace: &namespace, seed: seed(newest.as_ref())? };
+    let seed = seed(&storage, &revisions, newest.as_ref()).await?;
+    let facts = Facts { basis: &basis, namespace: &namespace, seed };
     let (plan, mut rendered) = fitting(engine, plan, &chart, &facts).await?;
     let objects = within(engine, &plan, &chart, &facts, &mut rendered).await?;
     let (revision, seed) = (basis.revision, facts.seed);
@@ -195,16 +194,24 @@ pub(super) fn moved(installed: &Record, wanted: &str) -> Error {
     Error::Moved { release, installed, wanted: wanted.to_owned() }
 }
 
-/// What randomness is made from: as before, so that an upgrade changes no password, unless that was long ago.
-fn seed(newest: Option<&Stored>) -> Result<Seed, Error> {
-    let now = now();
-    let fresh = |seed: &Seed| now - seed.now < SEED_DAYS * 24 * 3600;
-    if let Some(seed) = newest.and_then(|stored| stored.seed).filter(fresh) {
+/// What randomness is made from: as before, so that an upgrade changes no password. Another program that wrote the newest
+/// record dropped it there.
+async fn seed(storage: &Storage<'_>, revisions: &Revisions, newest: Option<&Stored>) -> Result<Seed, Error> {
+    if let Some(seed) = newest.and_then(|stored| stored.seed) {
         return Ok(seed);
     }
+    for revision in revisions.keys().rev().skip(1) {
+        if let Some(seed) = storage.read(*revision).await?.and_then(|stored| stored.seed) {
+            return Ok(seed);
+        }
+    }
+    Ok(Seed { bytes: random()?, now: now() })
+}
+
+fn random() -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
-    Ok(Seed { bytes, now })
+    Ok(bytes)
 }
 
 /// Renders; a chart whose schema does not take what EKS Anywhere adds to every package's values is rendered without.
@@ -240,13 +247,16 @@ async fn render(
     let Facts { basis, namespace, seed } = facts;
     let definitions = definitions(chart)?;
     let capabilities = engine.cluster.discovery().await?.capabilities(&definitions);
-    let now = Duration::from_secs(u64::try_from(seed.now).unwrap_or_default());
+    let seconds = |time: i64| Duration::from_secs(u64::try_from(time).unwrap_or_default());
+    let (now, born, fresh) = (seconds(now()), seconds(seed.now), random()?);
     let values = Values::from_json(plan.values.clone())?;
     let (chart, release, namespace) = (Arc::clone(chart), plan.release.clone(), (*namespace).to_owned());
     let (revision, is_upgrade, bytes) = (i64::from(basis.revision), basis.is_upgrade, seed.bytes);
     let asking = Asking::new(engine.cluster.clone(), !is_upgrade, (&release, &namespace));
     let work = move || {
         let mut options = Options::new(release, namespace, bytes, now);
+        options.born = born.min(now);
+        options.fresh = Some(fresh);
         options.values = values;
         options.capabilities = capabilities;
         options.release.revision = revision;

@@ -52,7 +52,7 @@ pub(super) struct Stored {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seed {
     pub(super) bytes: [u8; 32],
-    /// What `now` gives, in seconds since 1970.
+    /// When it was made, in seconds since 1970: certificates are valid from here.
     pub(super) now: i64,
 }
 

@@ -103,6 +103,11 @@ pub(super) async fn remove(
     data: Data,
 ) -> Result<Vec<(Object, String)>, Error> {
     let mut leaving = Vec::new();
+    let mut leftovers: Vec<_> = leftovers.iter().collect();
+    if data == Data::Stays {
+        // A chart's own objects of a kind go before it is asked whether there are others.
+        leftovers.sort_by_key(|left| left.object.is_definition());
+    }
     for Leftover { object, namespace } in leftovers {
         let Some(live) = cluster.get(object).await? else { continue };
         if object.is_kept() || is_kept(&live) {

@@ -3,4 +3,5 @@
 mod hooks;
 mod ownership;
 mod place;
+mod seeds;
 mod undo;

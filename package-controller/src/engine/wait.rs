@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(super) use self::hook::ended;
 use super::Error;
 use super::cluster::Cluster;
-use super::object::Object;
+use super::object::{Object, goes_by_itself};
 use super::readiness::Readiness;
 use crate::brief::few;
 
@@ -67,6 +67,10 @@ pub(super) async fn ready(
         pending = Vec::new();
         for object in waiting {
             let live = cluster.get(&object).await?;
+            // A job that ended has started, which is all that is asked of it.
+            if live.is_none() && goes_by_itself(&object.value) {
+                continue;
+            }
             // What is gone is not there to get ready; who took it away must say so by an upgrade.
             let Some(live) = live else {
                 let reason = "it was deleted while it was waited for".to_owned();

@@ -122,3 +122,31 @@ fn what_is_deleted_while_nobody_works_is_taken_away_later() {
     assert!(site.get(&["configmap", "down-plain", "-n", "at-down-plain"]).is_none());
     assert!(shard.revisions("down-plain").is_empty());
 }
+
+#[test]
+fn h2_a_package_that_asks_for_another_namespace_stays_says_so_and_may_go_back() {
+    let Some(site) = site() else { return };
+    let shard = Shard::new(&site, "stays", "v1-36-2");
+    let _controller = shard.start();
+    shard.package("stays-plain", "plain", "1.0.0", "word: x", "");
+    shard.installed("stays-plain", "1.0.0");
+    let detail =
+        |package: &serde_json::Value| package["status"]["detail"].as_str().unwrap_or_default().to_owned();
+    // Alone, and together with a change that would be an upgrade.
+    for spec in [
+        json!({"targetNamespace": "elsewhere"}),
+        json!({"targetNamespace": "elsewhere", "packageVersion": "2.0.0"}),
+    ] {
+        shard.change("stays-plain", &spec);
+        let package = shard
+            .until("stays-plain", MINUTE, |package| detail(package).contains("cannot move to `elsewhere`"));
+        assert_eq!(package["status"]["currentVersion"], "1.0.0");
+        assert!(site.get(&["namespace", "elsewhere"]).is_none());
+    }
+    shard.change("stays-plain", &json!({"targetNamespace": "at-stays-plain"}));
+    let package = shard.installed("stays-plain", "2.0.0");
+    assert_eq!(detail(&package), "");
+    shard.delete("stays-plain");
+    shard.gone("stays-plain");
+    assert!(site.get(&["configmap", "stays-plain", "-n", "at-stays-plain"]).is_none());
+}

@@ -97,6 +97,20 @@ pub(super) fn check(text: &str) -> Result<(), String> {
         .map_err(|error| format!("error parsing certificate: decodedCert.Bytes: {error}"))
 }
 
+/// Whether `text` holds a certificate in PEM of whose time less than a third is left at `now`, in seconds since 1970.
+#[must_use]
+pub fn is_due(text: &str, now: i64) -> bool {
+    let blocks = pem::parse_many(text).unwrap_or_default();
+    let certificates = blocks.iter().filter(|block| block.tag() == "CERTIFICATE");
+    certificates.filter_map(|block| Parsed::from_der(block.contents()).ok()).any(|parsed| {
+        let validity = parsed.tbs_certificate().validity();
+        let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let from = seconds(validity.not_before.to_unix_duration());
+        let to = seconds(validity.not_after.to_unix_duration());
+        to.saturating_sub(now) < to.saturating_sub(from) / 3
+    })
+}
+
 /// A certificate for `key`: signed by `issuer`, or by itself.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ fn hash(scope: &Scope<'_>, password: &[u8]) -> Result<String, Failure> {
     scope.step(cost::BCRYPT)?;
     scope.produce(60)?;
     let mut salt = [0; 16];
-    scope.random.borrow_mut().fill(&mut salt);
+    scope.draws.stream("salt").fill(&mut salt);
     let parts = bcrypt::hash_with_salt(password, BCRYPT_COST, salt);
     // Go writes the older version mark; the hash is the same.
     Ok(parts.map_or_else(
@@ -144,7 +144,7 @@ pub(super) fn encrypt_aes(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result
     }
     scope.produce(text.len().saturating_mul(2))?;
     let mut vector = [0; BLOCK];
-    scope.random.borrow_mut().fill(&mut vector);
+    scope.draws.stream("vector").fill(&mut vector);
     let cipher = cbc::Encryptor::<Aes256>::new(&aes_key(arguments.bytes(0)).into(), &vector.into());
     let sealed = cipher.encrypt_padded_vec::<Pkcs7>(text);
     Ok(STANDARD.encode([vector.as_slice(), &sealed].concat()).into())

@@ -178,3 +178,17 @@ async fn o30_a_time_out_quotes_the_pods_event_and_says_nothing_twice() {
     assert!(error.ends_with(expected), "{error}");
     assert_eq!(error.matches("Job shop/a").count(), 1, "{error}");
 }
+
+#[tokio::test]
+async fn h3_a_job_of_the_manifest_that_ended_and_went_is_done_and_no_drift() {
+    let world = World::start().await;
+    world.react(vanishes(|job| ended(job, "Complete")));
+    let plain = job("once", "", "none", AT_ONCE).replace(", annotations: {helm.sh/hook: none}", "");
+    let chart = hooked(&[&plain]);
+    let plan = plan(Some("shop"), json!({}));
+    let record = world.good(&chart, &plan).await;
+    assert_eq!(world.engine.drift(&record).await.unwrap(), []);
+    world.store(|store| store.writes.clear());
+    world.good(&chart, &plan).await;
+    assert_eq!(world.store(|store| store.writes.clone()), Vec::<String>::new());
+}

@@ -170,3 +170,16 @@ async fn h1_what_somebody_makes_while_hooks_run_is_not_overwritten() {
     assert!(error.words().contains("ConfigMap shop/c exists and cannot be imported"), "{}", error.words());
     assert_eq!(world.get(path).unwrap()["data"]["text"], "theirs");
 }
+
+#[tokio::test]
+async fn h1_other_objects_in_crds_are_held_to_the_same() {
+    let world = World::start().await;
+    let path = "/api/v1/namespaces/there/configmaps/c";
+    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "there"},
+        "data": {"text": "theirs"}});
+    world.put(path, theirs);
+    let chart = chart("1.0.0", &[("crds/c.yaml", &*config("c", "there", "ours"))]);
+    let error = world.install(&chart, &plan(Some("shop"), json!({})), &limits()).await.unwrap_err();
+    assert!(matches!(error, Error::ForeignDefinition { .. }), "{error}");
+    assert_eq!(world.get(path).unwrap()["data"]["text"], "theirs");
+}

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{LATER, SOON, Until, Why, events, failed, uid};
 use crate::engine::Error;
 use crate::engine::cluster::Cluster;
-use crate::engine::object::Object;
+use crate::engine::object::{Object, goes_by_itself};
 use crate::engine::readiness::{Readiness, of_hook};
 
 /// How long the word that an object was deleted may come after it is gone.
@@ -74,10 +74,6 @@ async fn gone(cluster: &Cluster, object: &Object, last: &Value) -> Result<(), Er
         Readiness::Waiting(_) if goes_by_itself(&last) && !has_failures(&last) => Ok(()),
         Readiness::Waiting(seen) => Err(Error::Vanished { object: object.to_string(), seen }),
     }
-}
-
-fn goes_by_itself(job: &Value) -> bool {
-    job.pointer("/spec/ttlSecondsAfterFinished").is_some_and(Value::is_number)
 }
 
 fn has_failures(job: &Value) -> bool {

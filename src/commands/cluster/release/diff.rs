@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use package_api::name::PACKAGES_NAMESPACE;
-use package_controller::engine::Change as Differs;
+use package_controller::engine::{Change as Differs, Record, Status as State};
 use serde_json::Value;
 
 use super::{Cluster, called};
@@ -24,7 +24,10 @@ pub(super) async fn diff(settings: &OnePackage, printer: &Printer) -> anyhow::Re
     let cluster = Cluster::of(client, &settings.cluster.cluster, &settings.charts).await?;
     let prepared = cluster.named(&settings.name).await?;
     let current = cluster.engine.current(PACKAGES_NAMESPACE, &settings.name).await?;
-    let wanted = helm::yaml::documents(&prepared.manifest, &helm::Limits::default())?;
+    // What is installed as it should be is not rendered anew: what charts draw at random would be another.
+    let is_current = |record: &&Record| record.status == State::Deployed && prepared.is_of(record);
+    let wanted = current.as_ref().filter(is_current).map_or(&prepared.manifest, |record| &record.manifest);
+    let wanted = helm::yaml::documents(wanted, &helm::Limits::default())?;
     let (mut before, mut drifted) = (Vec::new(), Vec::new());
     if let Some(record) = &current {
         before = helm::yaml::documents(&record.manifest, &helm::Limits::default())?;
