@@ -9,6 +9,7 @@
 mod observer;
 pub(crate) mod outcome;
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,6 +68,9 @@ impl Logs {
                 "there is no audit log for a change of the cluster: no home folder is known".to_owned();
             return Err(Usage { message, hint: "name a log by --audit-log DIR or AIRLOCK_AUDIT_LOG" }.into());
         };
+        if let Some(parent) = folder.parent().filter(|_| self.operator.as_ref() == Some(&folder)) {
+            private_folder(parent).with_context(|| unwritable(&folder))?;
+        }
         let mut work = Work { in_cluster: Some(folder), ..Work::new(self, (event, object), store, printer) };
         work.open()?;
         Ok(work)
@@ -241,6 +245,11 @@ impl Work<'_> {
         journal.record_at(OffsetDateTime::now_utc(), events)?;
         Ok(())
     }
+}
+
+/// A folder for nobody but its owner, with those above it.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn unwritable(folder: &Path) -> String {
