@@ -84,6 +84,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<crate::commands::audit::NoEvent>()
             || cause.is::<crate::commands::quarantine::NoRecord>()
+            || cause.is::<crate::commands::store::get::NoName>()
         {
             return 4;
         }
@@ -102,7 +103,11 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<store::Error>() {
             Some(error) if error.is_out_of_space() => return 5,
             Some(store::Error::Absent(_)) => return 4,
-            Some(store::Error::DigestMismatch { .. } | store::Error::NamesGone(_)) => return 3,
+            Some(
+                store::Error::DigestMismatch { .. }
+                | store::Error::DescriptorSize { .. }
+                | store::Error::NamesGone(_),
+            ) => return 3,
             _ => {}
         }
         if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {

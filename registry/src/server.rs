@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use store::Store;
+use store::{Store, UploadLimits};
 use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
@@ -82,6 +82,8 @@ pub struct Limits {
     pub headers: Duration,
     /// How long a body may make no progress at all. 120 s.
     pub stall: Duration,
+    /// What unfinished uploads may take: sessions and bytes, in a repository and in all.
+    pub uploads: UploadLimits,
     /// How long an upload session is kept that gets nothing. 7 days.
     pub session: Duration,
     /// How long requests may go on after shutdown began. 30 s.
@@ -98,6 +100,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             headers: Duration::from_mins(1),
             stall: Duration::from_mins(2),
+            uploads: UploadLimits::default(),
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
         }
@@ -155,6 +158,7 @@ impl App {
 
 /// The server without a socket.
 pub fn router(config: ServerConfig) -> Router {
+    config.store.limit_uploads(config.limits.uploads);
     let app = Arc::new(App {
         store: config.store,
         read_only: config.read_only,

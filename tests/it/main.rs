@@ -30,3 +30,5 @@ mod packages;
 mod refusals;
 #[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod store;
