@@ -278,8 +278,21 @@ pub(crate) struct Import {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Store {
-    /// List repositories and tags.
+    /// List images and artifacts with their tags, digests and sizes.
     List(StoreArg),
+    /// Copy a file out of the store.
+    Get {
+        #[command(flatten)]
+        store: StoreArg,
+        /// REPOSITORY:TAG or REPOSITORY@DIGEST as `store list` shows them, or the file's own name.
+        name: String,
+        /// The file to write, or the folder to write it into. Existing files are not overwritten.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// The file's own name or digest, for an artifact that holds several files.
+        #[arg(long)]
+        title: Option<String>,
+    },
     /// Hash every blob and compare files, database and journal.
     Check(StoreArg),
     /// Make the database anew from the blobs and the journal of names.

@@ -18,7 +18,7 @@ pub(crate) mod quarantine;
 mod returned;
 pub(crate) mod serve;
 mod sign;
-mod store;
+pub(crate) mod store;
 mod tls;
 mod trust;
 pub(crate) mod verify;

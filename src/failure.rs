@@ -90,6 +90,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
         }
         if cause.is::<crate::commands::audit::NoEvent>()
             || cause.is::<crate::commands::quarantine::NoRecord>()
+            || cause.is::<crate::commands::store::get::NoName>()
         {
             return 4;
         }
@@ -108,7 +109,11 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
         match cause.downcast_ref::<store::Error>() {
             Some(error) if error.is_out_of_space() => return 5,
             Some(store::Error::Absent(_)) => return 4,
-            Some(store::Error::DigestMismatch { .. } | store::Error::NamesGone(_)) => return 3,
+            Some(
+                store::Error::DigestMismatch { .. }
+                | store::Error::DescriptorSize { .. }
+                | store::Error::NamesGone(_),
+            ) => return 3,
             _ => {}
         }
         if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {

@@ -27,6 +27,9 @@ const PUBLISH_QUEUE: usize = 4;
 /// Seen by the stages before the one that failed; that one's error is reported.
 const STOPPED: Error = Error::Inconsistent("a later stage of the import stopped");
 
+/// A defect of the program.
+const DIED: Error = Error::Inconsistent("a thread of the import died");
+
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +44,8 @@ pub struct ImportReport {
     pub imported: Count,
     /// Blobs that were in the store already; on the drive they are read and checked all the same.
     pub present: Count,
+    /// Of these, those that were damaged in the store and are replaced.
+    pub healed: Count,
     /// Repositories that got content.
     pub repositories: u64,
     /// Manifests put into them.
@@ -129,11 +134,12 @@ pub fn import(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<ImportReport, Error> {
-    let report = plan(admitted, media, store)?;
+    let mut report = plan(admitted, media, store)?;
     let manifest = admitted.manifest().get();
     media.with_copies(manifest, || {
         reporter.begin("import", manifest.content_size());
-        load(media, manifest, store, reporter)
+        report.healed = load(media, manifest, store, reporter)?;
+        Ok(())
     })?;
     for warning in media.warnings() {
         reporter.warn(&warning);
@@ -150,7 +156,7 @@ fn load(
     manifest: &BundleManifest,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<(), Error> {
+) -> Result<Count, Error> {
     std::thread::scope(|scope| {
         let (queue, steps) = sync_channel(HASH_QUEUE);
         let (whole, finished) = sync_channel(PUBLISH_QUEUE);
@@ -159,11 +165,12 @@ fn load(
         let mut loader = Loader { store, queue, reporter, current: Current::None };
         let walked = walk(media, manifest, &mut loader);
         drop(loader);
-        let died = |_| Err(Error::Inconsistent("a thread of the import died"));
-        let hashed = hashing.join().unwrap_or_else(died);
-        let published = publishing.join().unwrap_or_else(died);
+        let hashed = hashing.join().unwrap_or(Err(DIED));
+        let published = publishing.join().unwrap_or(Err(DIED));
         // A later stage that fails stops the earlier ones; it is the cause then.
-        published.and(hashed).and(walked)
+        let healed = published?;
+        hashed.and(walked)?;
+        Ok(healed)
     })
 }
 
@@ -197,8 +204,13 @@ fn hash_all(steps: &Receiver<Step>, whole: &SyncSender<Finished>) -> Result<(), 
     Ok(())
 }
 
-fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result<(), Error> {
+/// Gives how many blobs of the store were damaged and are replaced.
+fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result<Count, Error> {
+    let mut healed = Count::default();
     for Finished { writer, entry } in finished {
+        if writer.differs() {
+            healed.add(entry.size);
+        }
         match writer.publish(Some(&entry.digest)) {
             Ok(_) => reporter.advance(entry.size),
             Err(store::Error::DigestMismatch { expected, found }) => {
@@ -207,7 +219,7 @@ fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(healed)
 }
 
 struct Loader<'a> {
@@ -221,9 +233,9 @@ struct Loader<'a> {
 enum Current {
     /// None is being read.
     None,
-    /// It goes into the store.
+    /// It goes into the store. What the store has already is compared, and replaced where it is not the same.
     Blob(UnhashedBlob),
-    /// The store has it, or it belongs to the layout on the medium: it is only checked.
+    /// It belongs to the layout on the medium: it is only checked.
     Checked(Hasher),
 }
 
@@ -236,9 +248,8 @@ impl Loader<'_> {
 impl Sink for Loader<'_> {
     fn begin(&mut self, entry: &Entry) -> Result<(), Error> {
         let algorithm = entry.digest.algorithm();
-        let wanted = entry.kind == EntryKind::Blob && self.store.has_blob(&entry.digest)? != Some(entry.size);
-        self.current = if wanted {
-            let (blob, hasher) = self.store.writer(algorithm)?.split();
+        self.current = if entry.kind == EntryKind::Blob {
+            let (blob, hasher) = self.store.writer_over(&entry.digest)?.split();
             self.tell(Step::Begin(Box::new(hasher)))?;
             Current::Blob(blob)
         } else {

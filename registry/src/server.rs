@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use store::Store;
+use store::{Store, UploadLimits};
 use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
@@ -111,6 +111,8 @@ pub struct Limits {
     pub stall: Duration,
     /// Transfers that stay below this rate for longer than `stall` are given up. 4096.
     pub bytes_per_second: u64,
+    /// What unfinished uploads may take: sessions and bytes, in a repository and in all.
+    pub uploads: UploadLimits,
     /// How long an upload session is kept that gets nothing. 7 days.
     pub session: Duration,
     /// How long requests may go on after shutdown began. 30 s.
@@ -132,6 +134,7 @@ impl Default for Limits {
             idle: Duration::from_mins(1),
             stall: Duration::from_mins(1),
             bytes_per_second: 4096,
+            uploads: UploadLimits::default(),
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
         }
@@ -154,6 +157,7 @@ struct App {
 
 impl App {
     fn new(config: ServerConfig) -> Self {
+        config.store.limit_uploads(config.limits.uploads);
         Self {
             store: config.store,
             read_only: config.read_only,

@@ -64,8 +64,12 @@ fn text(report: &ImportReport, verb: &str) -> String {
     });
     let moved: String = moved.collect();
     let log = report.log.as_ref().map_or_else(String::new, log_line);
+    let healed = match report.healed.blobs {
+        0 => String::new(),
+        count => format!("{count} damaged blobs of the store replaced, {}\n", size(report.healed.bytes)),
+    };
     format!(
-        "{moved}{verb} {} (set {}, signed by {})\n{log}{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
+        "{moved}{verb} {} (set {}, signed by {})\n{log}{healed}{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
         report.name,
         report.set,
         report.signer,

@@ -1,9 +1,14 @@
-//! `airlock store`.
+//! `airlock store`; `list` and `get`: what needs no right to write.
+
+pub(crate) mod get;
+mod list;
 
 use audit::Kind;
 use packager::reporter::Reporter as _;
-use serde_json::json;
 use store::Store;
+
+use self::get::{Wanted, get};
+use self::list::list;
 
 use crate::cli;
 use crate::failure::Status;
@@ -14,6 +19,10 @@ use crate::progress::Progress;
 pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (kind, path) = match settings {
         cli::Store::List(arg) => return list(&Store::open_to_read(&arg.store)?, printer),
+        cli::Store::Get { store, name, to, title } => {
+            let wanted = Wanted { name, to, title: title.as_deref() };
+            return get(&Store::open_to_read(&store.store)?, &wanted, printer);
+        }
         cli::Store::Gc { store, dry_run: true } => {
             return would_collect(&Store::open_to_read(&store.store)?, printer);
         }
@@ -29,6 +38,10 @@ pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyh
 fn look_after(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         cli::Store::List(arg) => list(&Store::open_to_read(&arg.store)?, printer),
+        cli::Store::Get { store, name, to, title } => {
+            let wanted = Wanted { name, to, title: title.as_deref() };
+            get(&Store::open_to_read(&store.store)?, &wanted, printer)
+        }
         cli::Store::Check(arg) => check(&Store::open_existing(&arg.store)?, work, printer),
         cli::Store::Rebuild { store, without_names } => {
             let rebuild = if *without_names { Store::rebuild_without_names } else { Store::rebuild };
@@ -52,22 +65,6 @@ fn look_after(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> 
         }
         cli::Store::Gc { store, .. } => collect(&Store::open_existing(&store.store)?, work, printer),
     }
-}
-
-fn list(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
-    let mut lines = Vec::new();
-    for repository in store.repositories(None, None)? {
-        for (tag, digest) in store.tags(&repository, None, None)? {
-            lines.push(json!({ "repository": repository, "tag": tag, "digest": digest }));
-        }
-    }
-    printer.result(&lines, |lines| {
-        let text = |line: &serde_json::Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
-        let line =
-            |line| format!("{}:{}  {}\n", text(line, "repository"), text(line, "tag"), text(line, "digest"));
-        lines.iter().map(line).collect()
-    })?;
-    Ok(Status::Done)
 }
 
 /// Logs how it ended, before that is printed.

@@ -1,4 +1,6 @@
-//! Blobs on their way in and out.
+//! Blobs on their way in and out; `intake`: the files that a blob is in until it is published.
+
+mod intake;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -6,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use oci::{Algorithm, Digest, Hasher};
 
+use self::intake::{Existing, TEMPORARY, Temporary};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
+use crate::locks::{self, Holders};
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
@@ -60,31 +64,40 @@ impl Sink {
         write_behind(&self.file, before, self.len);
         Ok(())
     }
-
-    fn publish(&self, layout: &Layout, digest: &Digest) -> Result<()> {
-        self.disk.publish(&self.file, &self.path, &layout.blob(digest))
-    }
 }
 
-/// A blob of yet unknown digest. Dropping it removes what was written.
+/// A blob of yet unknown digest, or of a known one that is there already. Dropping it removes what was written.
 pub struct BlobWriter {
     layout: Layout,
-    sink: Sink,
-    published: bool,
+    disk: Disk,
+    place: Place,
+    hasher: Hasher,
+    len: u64,
+}
+
+/// Where a writer's bytes are.
+enum Place {
+    /// In a file of its own.
+    New(Temporary),
+    /// In the blob that is there, which was the same so far.
+    Same(Existing),
 }
 
 impl BlobWriter {
     pub(crate) fn create(layout: &Layout, disk: &Disk, algorithm: Algorithm) -> Result<Self> {
-        let path = layout.uploads().join(format!("{TEMPORARY}{}", random_name()?));
-        disk.step(Step::Create, &path).map_err(Error::io("create", &path))?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(Error::io("create", &path))?;
-        let hasher = Hasher::new(algorithm);
-        let sink = Sink { disk: disk.clone(), path, file, hasher, len: 0 };
-        Ok(Self { layout: layout.clone(), sink, published: false })
+        let place = Place::New(Temporary::create(layout, disk)?);
+        let (layout, disk) = (layout.clone(), disk.clone());
+        Ok(Self { layout, disk, place, hasher: Hasher::new(algorithm), len: 0 })
+    }
+
+    /// Writes nothing as long as the bytes are those of the blob that is there. `durable` says whether a row names it.
+    pub(crate) fn over(layout: &Layout, disk: &Disk, digest: &Digest, durable: bool) -> Result<Self> {
+        let Some(existing) = Existing::open(layout, digest, durable)? else {
+            return Self::create(layout, disk, digest.algorithm());
+        };
+        let (layout, disk) = (layout.clone(), disk.clone());
+        let hasher = Hasher::new(digest.algorithm());
+        Ok(Self { layout, disk, place: Place::Same(existing), hasher, len: 0 })
     }
 
     /// Takes the next bytes.
@@ -92,33 +105,57 @@ impl BlobWriter {
     /// # Errors
     /// When the disk is full or fails.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.sink.write(bytes)
+        self.hasher.update(bytes);
+        self.write_unhashed(bytes)
+    }
+
+    fn write_unhashed(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Place::Same(existing) = &mut self.place
+            && !existing.continues_with(bytes, self.len)
+        {
+            let copy = existing.copy(self.len, Temporary::create(&self.layout, &self.disk)?)?;
+            self.place = Place::New(copy);
+        }
+        if let Place::New(temporary) = &mut self.place {
+            temporary.write(&self.disk, bytes, self.len)?;
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Whether there is a blob that differs from the bytes that were taken.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        match &self.place {
+            Place::Same(existing) => existing.size != self.len,
+            Place::New(temporary) => temporary.is_copy(),
+        }
     }
 
     /// What the bytes that were taken hash to.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.sink.hasher.clone().finish()
+        self.hasher.clone().finish()
     }
 
     /// How many bytes were taken.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.sink.len
+        self.len
     }
 
     /// Whether nothing was taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sink.len == 0
+        self.len == 0
     }
 
     /// Parts the writer, so that one thread can hash what another writes: hashing costs as much as writing.
     #[must_use]
     pub fn split(mut self) -> (UnhashedBlob, BlobHasher) {
-        let fresh = Hasher::new(self.sink.hasher.algorithm());
-        let hasher = std::mem::replace(&mut self.sink.hasher, fresh);
-        let len = self.sink.len;
+        let fresh = Hasher::new(self.hasher.algorithm());
+        let hasher = std::mem::replace(&mut self.hasher, fresh);
+        let len = self.len;
         (UnhashedBlob(self), BlobHasher { hasher, len })
     }
 
@@ -127,23 +164,25 @@ impl BlobWriter {
     /// # Errors
     /// [`Error::DigestMismatch`] when the bytes do not hash to `expected`; nothing is kept then.
     pub fn publish(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
-        let found = self.sink.hasher.clone().finish();
+        let found = self.hasher.clone().finish();
         if let Some(expected) = expected
             && *expected != found
         {
             return Err(Error::DigestMismatch { expected: expected.clone(), found });
         }
-        self.sink.publish(&self.layout, &found)?;
-        self.published = true;
-        Ok((found, self.sink.len))
-    }
-}
-
-impl Drop for BlobWriter {
-    fn drop(&mut self) {
-        if !self.published {
-            let _ = fs::remove_file(&self.sink.path);
+        let target = self.layout.blob(&found);
+        if let Place::Same(existing) = &self.place
+            && (existing.size != self.len || existing.target != target)
+        {
+            let copy = existing.copy(self.len, Temporary::create(&self.layout, &self.disk)?)?;
+            self.place = Place::New(copy);
         }
+        match &mut self.place {
+            Place::Same(existing) if existing.durable || self.disk.published(&target).is_some() => {}
+            Place::Same(existing) => self.disk.flush_blob(&existing.file, &target)?,
+            Place::New(temporary) => temporary.publish(&self.disk, &found, &target)?,
+        }
+        Ok((found, self.len))
     }
 }
 
@@ -156,7 +195,7 @@ impl UnhashedBlob {
     /// # Errors
     /// When the disk is full or fails.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.sink.write_unhashed(bytes)
+        self.0.write_unhashed(bytes)
     }
 
     /// The whole writer again.
@@ -164,10 +203,10 @@ impl UnhashedBlob {
     /// # Errors
     /// [`Error::HalvesDiffer`] when the two halves did not take the same number of bytes.
     pub fn join(mut self, hasher: BlobHasher) -> Result<BlobWriter> {
-        if hasher.len != self.0.sink.len {
-            return Err(Error::HalvesDiffer { written: self.0.sink.len, hashed: hasher.len });
+        if hasher.len != self.0.len {
+            return Err(Error::HalvesDiffer { written: self.0.len, hashed: hasher.len });
         }
-        self.0.sink.hasher = hasher.hasher;
+        self.0.hasher = hasher.hasher;
         Ok(self.0)
     }
 }
@@ -197,14 +236,12 @@ impl PartialBlob {
     pub(crate) fn open(layout: &Layout, disk: &Disk, digest: &Digest) -> Result<Self> {
         let path = layout.partial(digest);
         disk.step(Step::Create, &path).map_err(Error::io("create", &path))?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
-        file.try_lock().map_err(|_| Error::PartialBusy(digest.clone()))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let busy = || Error::PartialBusy { digest: digest.clone(), holders: Holders::of(&[&path]) };
+        let file = locks::open_alone(disk, &path, &mut options, busy)?;
+        let gone = || Error::io("open", &path)(io::ErrorKind::NotFound.into());
+        let mut file = file.ok_or_else(gone)?;
         let mut hasher = Hasher::new(digest.algorithm());
         let len = hash_file(&mut file, &path, &mut hasher)?;
         let sink = Sink { disk: disk.clone(), path, file, hasher, len };
@@ -261,13 +298,11 @@ impl PartialBlob {
             self.truncate()?;
             return Err(Error::DigestMismatch { expected: self.digest.clone(), found });
         }
-        self.sink.publish(&self.layout, &self.digest)?;
-        Ok(self.sink.len)
+        let Sink { disk, path, file, len, .. } = &self.sink;
+        disk.publish_blob(file, path, &self.layout.blob(&self.digest))?;
+        Ok(*len)
     }
 }
-
-/// What the names of temporary files begin with.
-const TEMPORARY: &str = "tmp-";
 
 /// 128 random bits as hex.
 pub(crate) fn random_name() -> Result<String> {
@@ -278,7 +313,12 @@ pub(crate) fn random_name() -> Result<String> {
 
 /// Hashes a file from its start and leaves it at its end; gives its length.
 pub(crate) fn hash_file(file: &mut File, path: &Path, hasher: &mut Hasher) -> Result<u64> {
-    file.seek(SeekFrom::Start(0)).map_err(Error::io("read", path))?;
+    hash_rest(file, path, 0, hasher)
+}
+
+/// Hashes a file's bytes from `from` on and leaves it at its end; gives how many they are.
+pub(crate) fn hash_rest(file: &mut File, path: &Path, from: u64, hasher: &mut Hasher) -> Result<u64> {
+    file.seek(SeekFrom::Start(from)).map_err(Error::io("read", path))?;
     let mut buffer = vec![0; BUFFER];
     let mut len = 0;
     loop {

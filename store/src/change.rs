@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use oci::{Digest, Manifest, RepositoryName, Tag};
+use oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::journal::Record;
@@ -85,8 +85,44 @@ pub enum Change {
     },
 }
 
+/// Whether the sizes that a manifest gives must be those of the content that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sizes {
+    /// They must: size and digest both bind.
+    Bind,
+    /// They need not: what an older version took is named again, and `store check` reports it.
+    AsTheyAre,
+}
+
+/// A size in a manifest that is not that of the content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// The content.
+    pub digest: Digest,
+    /// The size that the manifest gives.
+    pub said: u64,
+    /// The content's size.
+    pub found: u64,
+}
+
+/// What a manifest gives another size for than the store's file has.
+pub(crate) fn misfits(layout: &Layout, manifest: &Manifest) -> Vec<Misfit> {
+    let described = manifest.blobs().chain(manifest.children());
+    let misfit = |descriptor: &Descriptor| {
+        let found = size_on_disk(layout, &descriptor.digest)?;
+        let said = descriptor.size;
+        (found != said).then(|| Misfit { digest: descriptor.digest.clone(), said, found })
+    };
+    described.filter_map(misfit).collect()
+}
+
 /// Applies one change and says what the journal must know of it.
-pub(crate) fn apply(connection: &Connection, layout: &Layout, change: &Change) -> Result<Option<Record>> {
+pub(crate) fn apply(
+    connection: &Connection,
+    layout: &Layout,
+    change: &Change,
+    sizes: Sizes,
+) -> Result<Option<Record>> {
     match change {
         Change::LinkBlob { repository, digest } => {
             let size = size_on_disk(layout, digest).ok_or_else(|| Error::BlobMissing {
@@ -107,6 +143,11 @@ pub(crate) fn apply(connection: &Connection, layout: &Layout, change: &Change) -
             Ok(None)
         }
         Change::PutManifest { repository, digest, manifest } => {
+            if sizes == Sizes::Bind
+                && let Some(Misfit { digest: named, said, found }) = misfits(layout, manifest).pop()
+            {
+                return Err(Error::DescriptorSize { manifest: digest.clone(), digest: named, said, found });
+            }
             put_manifest(connection, layout, repository, digest, manifest)?;
             Ok(Some(Record::Manifest {
                 repository: repository.clone(),

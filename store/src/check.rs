@@ -5,13 +5,13 @@ use std::fmt;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use oci::{Algorithm, Digest, Hasher};
+use oci::{Algorithm, Digest, Hasher, MediaType};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::blob::hash_file;
+use crate::blob::{BlobFile, hash_file};
 use crate::layout::Layout;
-use crate::query::{all, parsed, size};
+use crate::query::{all, parsed, read_manifest, size};
 use crate::writer::journal_length;
 use crate::{Error, Progress, Result};
 
@@ -64,6 +64,31 @@ pub enum Fault {
         /// What the file has.
         found: u64,
     },
+    /// A repository links a blob that has no file and that none of its manifests names.
+    StaleLink {
+        /// The repository.
+        repository: String,
+        /// The digest.
+        digest: Digest,
+    },
+    /// A manifest gives another size for its content than the content's file has.
+    DescriptorSize {
+        /// The manifest.
+        manifest: Digest,
+        /// The content.
+        digest: Digest,
+        /// The size that the manifest gives.
+        said: u64,
+        /// The file's size.
+        found: u64,
+    },
+    /// A manifest cannot be read, though its bytes are what its digest says.
+    Unreadable {
+        /// The manifest.
+        digest: Digest,
+        /// Why.
+        cause: String,
+    },
     /// A tag points at a manifest that its repository lacks.
     DanglingTag {
         /// The repository.
@@ -88,9 +113,20 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Corrupt { digest, found } => write!(f, "blob {digest} hashes to {found}"),
+            Self::Corrupt { digest, found } => {
+                write!(f, "blob {digest} hashes to {found}: push, mirror or import it again")
+            }
             Self::Stray { path } => write!(f, "`{}` has no blob's name", path.display()),
-            Self::Missing { repository, digest } => write!(f, "{repository} lacks {digest}: it has no file"),
+            Self::Missing { repository, digest } => {
+                write!(f, "{repository} lacks {digest}: it has no file; push, mirror or import it again")
+            }
+            Self::StaleLink { repository, digest } => {
+                write!(f, "{repository} links {digest}, which was removed: run `airlock store gc`")
+            }
+            Self::DescriptorSize { manifest, digest, said, found } => {
+                write!(f, "manifest {manifest} says that {digest} has {said} bytes, but it has {found}")
+            }
+            Self::Unreadable { digest, cause } => write!(f, "manifest {digest} cannot be read: {cause}"),
             Self::Size { digest, expected, found } => {
                 write!(f, "blob {digest} has {found} bytes, the database says {expected}")
             }
@@ -98,7 +134,7 @@ impl fmt::Display for Fault {
                 write!(f, "tag {repository}:{tag} points at a manifest that is not there")
             }
             Self::JournalShort { found, expected } => {
-                write!(f, "`names.log` has {found} bytes of {expected}: a rebuild would forget names")
+                write!(f, "`names.log` has {found} bytes of {expected}: run `airlock store rebuild`")
             }
             Self::Database { message } => write!(f, "the database: {message}"),
         }
@@ -168,6 +204,14 @@ pub(crate) fn check(
         sizes.insert(&blob.digest, blob.size);
     }
     rows.compare(&sizes, &mut report.faults);
+    let damaged = damaged(&report.faults);
+    let manifests: BTreeMap<_, _> =
+        rows.manifests.iter().map(|manifest| (&manifest.digest, &manifest.media_type)).collect();
+    for (digest, media_type) in manifests {
+        if sizes.contains_key(digest) && !damaged.contains(digest) {
+            describe(layout, digest, media_type, &sizes, &mut report.faults)?;
+        }
+    }
     let expected = journal_length(connection)?;
     let length = fs::metadata(layout.journal()).map_or(0, |metadata| metadata.len());
     if length < expected {
@@ -179,27 +223,77 @@ pub(crate) fn check(
     Ok(report)
 }
 
+fn damaged(faults: &[Fault]) -> BTreeSet<Digest> {
+    let digest = |fault: &Fault| match fault {
+        Fault::Corrupt { digest, .. } => Some(digest.clone()),
+        _ => None,
+    };
+    faults.iter().filter_map(digest).collect()
+}
+
+/// Compares the sizes that a manifest gives with those of the files.
+fn describe(
+    layout: &Layout,
+    manifest: &Digest,
+    media_type: &MediaType,
+    sizes: &BTreeMap<&Digest, u64>,
+    faults: &mut Vec<Fault>,
+) -> Result<()> {
+    // It may be deleted and collected while the check runs.
+    let Some(file) = BlobFile::open(layout, manifest)? else { return Ok(()) };
+    let parsed = match read_manifest(layout, manifest, file, Some(media_type)) {
+        Ok(parsed) => parsed,
+        Err(Error::Invalid(error)) => {
+            faults.push(Fault::Unreadable { digest: manifest.clone(), cause: error.to_string() });
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    for described in parsed.blobs().chain(parsed.children()) {
+        let (digest, said) = (described.digest.clone(), described.size);
+        if let Some(found) = sizes.get(&digest).copied().filter(|found| *found != said) {
+            faults.push(Fault::DescriptorSize { manifest: manifest.clone(), digest, said, found });
+        }
+    }
+    Ok(())
+}
+
+/// A manifest in a repository.
+struct ManifestEntry {
+    repository: String,
+    digest: Digest,
+    size: u64,
+    media_type: MediaType,
+}
+
 struct Rows {
     repositories: u64,
-    manifests: Vec<(String, Digest, u64)>,
-    blobs: Vec<(String, Digest, u64)>,
+    manifests: Vec<ManifestEntry>,
+    /// Repository, digest, size, and whether a manifest of the repository names it.
+    blobs: Vec<(String, Digest, u64, bool)>,
     tags: Vec<(String, String, Digest)>,
 }
 
 impl Rows {
     fn read(connection: &Connection) -> Result<Self> {
-        let sized = |table: &str| {
-            let sql = format!(
-                "SELECT r.name, t.digest, t.size FROM {table} t JOIN repositories r ON r.id = t.repository"
-            );
-            all(connection, &sql, [], |row| Ok((row.get(0)?, parsed(row, 1)?, size(row, 2)?)))
-        };
+        let manifests = "SELECT r.name, t.digest, t.size, t.media_type FROM manifests t
+                         JOIN repositories r ON r.id = t.repository";
+        let manifests = all(connection, manifests, [], |row| {
+            let (repository, digest) = (row.get(0)?, parsed(row, 1)?);
+            Ok(ManifestEntry { repository, digest, size: size(row, 2)?, media_type: parsed(row, 3)? })
+        })?;
+        let blobs = "SELECT r.name, t.digest, t.size,
+                       EXISTS (SELECT 1 FROM edges e JOIN manifests m ON m.digest = e.parent
+                               WHERE e.child = t.digest AND m.repository = t.repository)
+                     FROM blobs t JOIN repositories r ON r.id = t.repository";
+        let blobs =
+            all(connection, blobs, [], |row| Ok((row.get(0)?, parsed(row, 1)?, size(row, 2)?, row.get(3)?)))?;
         let tags = "SELECT r.name, t.tag, t.digest FROM tags t JOIN repositories r ON r.id = t.repository";
         Ok(Self {
             repositories: connection
                 .query_row("SELECT count(*) FROM repositories", [], |row| size(row, 0))?,
-            manifests: sized("manifests")?,
-            blobs: sized("blobs")?,
+            manifests,
+            blobs,
             tags: all(connection, tags, [], |row| Ok((row.get(0)?, row.get(1)?, parsed(row, 2)?)))?,
         })
     }
@@ -211,18 +305,22 @@ impl Rows {
     }
 
     fn compare(&self, sizes: &BTreeMap<&Digest, u64>, faults: &mut Vec<Fault>) {
-        for (repository, digest, expected) in self.manifests.iter().chain(&self.blobs) {
-            match sizes.get(digest) {
-                None => {
-                    faults.push(Fault::Missing { repository: repository.clone(), digest: digest.clone() });
-                }
-                Some(found) if found != expected => {
-                    faults.push(Fault::Size { digest: digest.clone(), expected: *expected, found: *found });
+        let manifests =
+            self.manifests.iter().map(|entry| (&entry.repository, &entry.digest, entry.size, true));
+        let blobs = self.blobs.iter().map(|(name, digest, size, named)| (name, digest, *size, *named));
+        for (repository, digest, expected, is_named) in manifests.chain(blobs) {
+            let (repository, size) = (repository.clone(), sizes.get(digest));
+            match size {
+                None if is_named => faults.push(Fault::Missing { repository, digest: digest.clone() }),
+                None => faults.push(Fault::StaleLink { repository, digest: digest.clone() }),
+                Some(found) if *found != expected => {
+                    faults.push(Fault::Size { digest: digest.clone(), expected, found: *found });
                 }
                 Some(_) => {}
             }
         }
-        let present: BTreeSet<_> = self.manifests.iter().map(|(name, digest, _)| (name, digest)).collect();
+        let present: BTreeSet<_> =
+            self.manifests.iter().map(|entry| (&entry.repository, &entry.digest)).collect();
         for (repository, tag, digest) in &self.tags {
             if !present.contains(&(repository, digest)) {
                 faults.push(Fault::DanglingTag { repository: repository.clone(), tag: tag.clone() });

@@ -1,25 +1,40 @@
 //! The one way for a file to become durable, and the steps towards it.
 //!
-//! Order: write, fdatasync of the file, rename, fsync of the folder. Only then may a row name the file.
+//! Order: write, fdatasync of the file, rename, fsync of the folder. Only then may a row name the file. A file whose
+//! flush fails is removed: the system reports a lost page once, and a second flush would succeed without it.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Error, Result};
+use crate::damage::Identity;
+use crate::locks::{self, Hold, PATIENCE};
+use crate::{Error, Result, private};
+
+/// Published files that are remembered; more only cost a second flush or hash.
+const REMEMBERED: usize = 1 << 16;
 
 /// A step towards durability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// A temporary file is created.
     Create,
+    /// A file that is there is opened.
+    Open,
+    /// Its lock is taken.
+    Lock,
+    /// It is verified that its name still leads to it.
+    Verify,
     /// Bytes are written to it.
     Write,
     /// Its data is flushed to the disk.
     SyncData,
     /// It gets its final name.
     Rename,
+    /// It is removed.
+    Remove,
     /// The folder that holds the name is flushed.
     SyncDirectory,
     /// The journal's new lines are flushed.
@@ -41,25 +56,62 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     observer: Option<Arc<dyn Observer>>,
+    /// The blobs that this process made durable, and the files that they were then.
+    published: Arc<Mutex<HashMap<PathBuf, Identity>>>,
 }
 
 impl Disk {
     pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { observer }
+        Self { observer, published: Arc::default() }
     }
 
     pub(crate) fn step(&self, step: Step, path: &Path) -> io::Result<()> {
         self.observer.as_ref().map_or(Ok(()), |observer| observer.before(step, path))
     }
 
-    /// Makes `temporary`, which `file` has open, durable under its final name. Replaces what is there: the new
-    /// bytes were just verified, which cannot be said of the old ones.
-    pub(crate) fn publish(&self, file: &File, temporary: &Path, target: &Path) -> Result<()> {
-        self.step(Step::SyncData, temporary).map_err(Error::io("flush", temporary))?;
-        file.sync_data().map_err(Error::io("flush", temporary))?;
+    /// Makes `temporary`, which `file` has open, a durable blob. Replaces what is there: the new bytes were just
+    /// verified, which cannot be said of the old ones.
+    pub(crate) fn publish_blob(&self, file: &File, temporary: &Path, target: &Path) -> Result<()> {
+        if let Err(error) = self.sync_data(file, temporary) {
+            let _ = fs::remove_file(temporary);
+            return Err(error);
+        }
+        let shard = target.parent().unwrap_or(Path::new("."));
+        let folder = File::open(shard).map_err(Error::io("open", shard))?;
+        // Who moves a damaged blob away holds the folder alone, so that it cannot move this one.
+        locks::hold(&folder, shard, Hold::Shared, PATIENCE)?;
         self.step(Step::Rename, target).map_err(Error::io("rename", temporary))?;
         fs::rename(temporary, target).map_err(Error::io("rename", temporary))?;
-        self.sync_directory(target.parent().unwrap_or(Path::new(".")))
+        self.step(Step::SyncDirectory, shard).map_err(Error::io("flush", shard))?;
+        folder.sync_all().map_err(Error::io("flush", shard))?;
+        self.remember(target, file)
+    }
+
+    /// Flushes a blob that another process may have left without.
+    pub(crate) fn flush_blob(&self, file: &File, target: &Path) -> Result<()> {
+        self.sync_data(file, target)?;
+        self.sync_directory(target.parent().unwrap_or(Path::new(".")))?;
+        self.remember(target, file)
+    }
+
+    /// The blob that this process made durable at `target`.
+    pub(crate) fn published(&self, target: &Path) -> Option<Identity> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).get(target).copied()
+    }
+
+    fn remember(&self, target: &Path, file: &File) -> Result<()> {
+        let identity = Identity::of(file).map_err(Error::io("read", target))?;
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if published.len() >= REMEMBERED {
+            published.clear();
+        }
+        published.insert(target.to_owned(), identity);
+        Ok(())
+    }
+
+    fn sync_data(&self, file: &File, path: &Path) -> Result<()> {
+        self.step(Step::SyncData, path).map_err(Error::io("flush", path))?;
+        file.sync_data().map_err(Error::io("flush", path))
     }
 
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<()> {
@@ -71,8 +123,13 @@ impl Disk {
     pub(crate) fn write_file(&self, target: &Path, bytes: &[u8]) -> Result<()> {
         use std::io::Write as _;
         let temporary = target.with_extension("new");
-        let mut file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = private::open(options.write(true).create(true).truncate(true), &temporary)
+            .map_err(Error::io("create", &temporary))?;
         file.write_all(bytes).map_err(Error::io("write", &temporary))?;
-        self.publish(&file, &temporary, target)
+        self.sync_data(&file, &temporary)?;
+        self.step(Step::Rename, target).map_err(Error::io("rename", &temporary))?;
+        fs::rename(&temporary, target).map_err(Error::io("rename", &temporary))?;
+        self.sync_directory(target.parent().unwrap_or(Path::new(".")))
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use oci::{Digest, RepositoryName};
 
+use crate::locks::Holders;
+
 const READ_ONLY: &str = "use a store that can be written; `serve --read-only`, `store list`, `store check` and `pack` need no more than this";
 
 /// Every way in which a call to the store can fail.
@@ -63,8 +65,23 @@ pub enum Error {
         known: u32,
     },
     /// Another process works with the store.
-    #[error("the store at `{0}` is in use by another process")]
-    InUse(PathBuf),
+    #[error("the store at `{root}` is in use by {holders}")]
+    InUse {
+        /// The store's folder.
+        root: PathBuf,
+        /// Who has it open.
+        holders: Holders,
+    },
+    /// A lock was not free within the time that is waited for it.
+    #[error("waited {seconds} s for the lock on `{path}`, which is held by {holders}")]
+    Locked {
+        /// What is locked.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
+        /// Who holds it.
+        holders: Holders,
+    },
     /// The file system of the store is read-only.
     #[error("the store at `{0}` is on a read-only file system")]
     ReadOnly(PathBuf),
@@ -95,12 +112,40 @@ pub enum Error {
         /// The manifest's digest.
         digest: Digest,
     },
+    /// A manifest gives another size for content than the content has: both bind.
+    #[error("manifest `{manifest}` says that `{digest}` has {said} bytes, but it has {found}")]
+    DescriptorSize {
+        /// The manifest's digest.
+        manifest: Digest,
+        /// What it describes.
+        digest: Digest,
+        /// The size in the manifest.
+        said: u64,
+        /// The content's size.
+        found: u64,
+    },
     /// Two requests write to one upload session.
     #[error("upload `{0}` is being written by another request")]
     UploadBusy(String),
+    /// The upload session ended while a request was writing to it.
+    #[error("upload `{0}` was ended by another request")]
+    UploadGone(String),
+    /// Unfinished uploads hold as much as they may.
+    #[error("no more than {most} {what} are allowed")]
+    UploadQuota {
+        /// The limit.
+        most: u64,
+        /// What is limited.
+        what: &'static str,
+    },
     /// Two processes fetch one blob.
-    #[error("blob `{0}` is being fetched by another process")]
-    PartialBusy(Digest),
+    #[error("blob `{digest}` is being fetched by {holders}")]
+    PartialBusy {
+        /// The blob.
+        digest: Digest,
+        /// Who fetches it.
+        holders: Holders,
+    },
     /// What stands in the database cannot be read back.
     #[error("the store holds a value that is not valid")]
     Invalid(#[from] oci::Error),
@@ -133,17 +178,23 @@ impl Error {
                  `airlock serve --create`",
             ),
             Self::Version { .. } => Some("use the airlock version that wrote the store, or a newer one"),
-            Self::InUse(_) => Some("stop `airlock serve` and other airlock commands on this store first"),
+            Self::InUse { .. } => Some("stop `airlock serve` and other airlock commands on this store first"),
+            Self::Locked { .. } => {
+                Some("wait for that process to end, or end it, then run the same command again")
+            }
+            Self::DescriptorSize { .. } => {
+                Some("the manifest is wrong, and no client can pull it: have it built and pushed anew")
+            }
+            Self::UploadQuota { .. } => Some("finish or cancel uploads that are open, or wait an hour"),
             Self::Database(_) => {
                 Some("`airlock store check` tells what is wrong, `airlock store rebuild` mends it")
             }
             Self::NoDatabase(_) => {
                 Some("run `airlock store rebuild`, which makes it anew from the blobs and `names.log`")
             }
-            Self::JournalShort { .. } => Some(
-                "put back the `names.log` that belongs to this store; to go on without the names that it lacks, move \
-                 `airlock.db` away and run `airlock store rebuild`",
-            ),
+            Self::JournalShort { .. } => {
+                Some("run `airlock store rebuild`, which writes it anew from the database's names")
+            }
             Self::NamesGone(_) => Some(
                 "put back one of the two, or mirror or import again after `airlock store rebuild --without-names`: the \
                  blobs are kept, but until then `airlock store gc` would remove them all",
@@ -157,7 +208,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run airlock as the user that the store belongs to")
             }
-            Self::PartialBusy(_) => Some("wait for the other airlock command to end"),
+            Self::PartialBusy { .. } => Some("wait for the other airlock command to end"),
             _ => None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 use oci::{Digest, RepositoryName};
 use rusqlite::{Connection, params};
@@ -9,6 +11,7 @@ use serde::Serialize;
 
 use crate::change::{Change, now};
 use crate::check::walk;
+use crate::commit::{Disk, Step};
 use crate::layout::Layout;
 use crate::query::{all, parsed};
 use crate::{Error, Result};
@@ -49,33 +52,49 @@ pub(crate) fn plan(layout: &Layout, connection: &Connection) -> Result<GarbagePl
     let (found, _) = walk(layout)?;
     let mut blobs: Vec<_> = found.into_iter().map(|blob| (blob.digest, blob.size)).collect();
     blobs.retain(|(digest, _)| !kept.contains(digest));
-    let doomed: BTreeSet<&Digest> = blobs.iter().map(|(digest, _)| digest).collect();
     let links = "SELECT name, digest FROM blobs JOIN repositories ON id = repository";
     let mut links: Vec<(RepositoryName, Digest)> =
         all(connection, links, [], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
-    links.retain(|(_, digest)| doomed.contains(digest));
+    // Also those whose file an interrupted collection of an older version removed.
+    links.retain(|(_, digest)| !kept.contains(digest));
     Ok(GarbagePlan { blobs, links })
 }
 
-/// Removes what both plans list; gives the links to drop. A crash between leaves links without files, which
-/// answer as absent and go with the next collection.
-pub(crate) fn collect(
-    layout: &Layout,
-    plan: &GarbagePlan,
-    now: &GarbagePlan,
-) -> Result<(Collected, Vec<Change>)> {
+/// What is to be done: first these changes, then the files.
+pub(crate) struct Removal {
+    pub(crate) unlink: Vec<Change>,
+    files: Vec<(PathBuf, u64)>,
+}
+
+/// What both plans list. `now` was made with the store's lock held alone.
+pub(crate) fn decide(layout: &Layout, plan: &GarbagePlan, now: GarbagePlan) -> Removal {
     let asked: BTreeSet<&Digest> = plan.blobs.iter().map(|(digest, _)| digest).collect();
-    let mut collected = Collected::default();
-    for (digest, size) in now.blobs.iter().filter(|(digest, _)| asked.contains(digest)) {
-        let path = layout.blob(digest);
-        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-        collected.blobs += 1;
-        collected.bytes += size;
+    let stale: BTreeSet<&Digest> = plan.links.iter().map(|(_, digest)| digest).collect();
+    let files = now.blobs.iter().filter(|(digest, _)| asked.contains(digest));
+    let files = files.map(|(digest, size)| (layout.blob(digest), *size)).collect();
+    let is_listed = |digest: &Digest| asked.contains(digest) || stale.contains(digest);
+    let links = now.links.into_iter().filter(|(_, digest)| is_listed(digest));
+    let unlink = links.map(|(repository, digest)| Change::UnlinkBlob { repository, digest }).collect();
+    Removal { unlink, files }
+}
+
+impl Removal {
+    /// Removes the files, which no row names any more. An interruption leaves some of them, which the next
+    /// collection finds.
+    pub(crate) fn remove_files(self, disk: &Disk) -> Result<Collected> {
+        let mut collected = Collected::default();
+        for (path, size) in self.files {
+            disk.step(Step::Remove, &path).map_err(Error::io("remove", &path))?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &path)(error));
+                }
+                _ => {
+                    collected.blobs += 1;
+                    collected.bytes += size;
+                }
+            }
+        }
+        Ok(collected)
     }
-    let unlink = now.links.iter().filter(|(_, digest)| asked.contains(digest));
-    let unlink = unlink.map(|(repository, digest)| Change::UnlinkBlob {
-        repository: repository.clone(),
-        digest: digest.clone(),
-    });
-    Ok((collected, unlink.collect()))
 }

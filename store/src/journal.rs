@@ -12,7 +12,7 @@ use oci::{Digest, MediaType, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::{Disk, Step};
-use crate::{Error, Result};
+use crate::{Error, Result, private};
 
 /// One change of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,12 +41,13 @@ struct Line {
 /// Appends one line at `committed` and flushes it; gives the new length.
 pub(crate) fn append(disk: &Disk, path: &Path, committed: u64, records: &[Record]) -> Result<u64> {
     let line = encode(records)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    let is_new = !path.exists();
+    let mut file = private::open(OpenOptions::new().write(true).create(true).truncate(false), path)
         .map_err(Error::io("open", path))?;
+    if is_new {
+        // Its name must outlive a power cut as its lines do.
+        disk.sync_directory(path.parent().unwrap_or(Path::new(".")))?;
+    }
     let found = file.metadata().map_err(Error::io("read", path))?.len();
     if found < committed {
         return Err(Error::JournalShort { found, expected: committed });

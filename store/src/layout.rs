@@ -44,6 +44,11 @@ impl Layout {
         self.root.join("airlock.db-wal")
     }
 
+    /// Where SQLite's processes find each other; their locks are on it.
+    pub(crate) fn shared_memory(&self) -> PathBuf {
+        self.root.join("airlock.db-shm")
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("names.log")
     }
@@ -79,7 +84,7 @@ impl Layout {
         self.partials().join(format!("{}-{}", digest.algorithm(), digest.hex()))
     }
 
-    /// Where a rebuild puts files that do not hash to their names.
+    /// Where files go that do not hash to their names.
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }

@@ -8,12 +8,17 @@
 //!   rename, fsync of its folder ([`commit`]), never otherwise.
 //! - A row that names a blob is committed only after that. A call that returned `Ok` survives a power cut.
 //! - A call to [`Store::commit`] is visible as a whole or not at all.
+//! - A file that no row names may not be durable: [`Store::commit`] flushes it before a row does.
+//! - What does not hash to its name is not given out: it goes to `quarantine/`, and the next push, mirror or import
+//!   brings it back (`damage`).
+//! - An upload or download is published by who holds its lock alone (`locks`), as the file that was hashed.
+//! - Folders have mode 0700 and files 0600 (`private`).
 //! - The database can be rebuilt from the blobs and `names.log`, the journal of what no blob knows:
 //!   repository names and tags.
 //!
 //! What a crash leaves: before the rename, a temporary file that the next opening removes; after it, a blob
 //! that nothing names, which garbage collection finds; after the journal line, a line that the next commit
-//! cuts off.
+//! cuts off. Garbage collection removes rows first, so that it leaves files without rows, which the next one finds.
 //!
 //! `bytes -> BlobWriter -> blobs/ -> Change* -> commit -> rows`
 
@@ -21,13 +26,17 @@ mod blob;
 mod change;
 mod check;
 pub mod commit;
+mod damage;
 mod error;
 mod garbage;
 mod journal;
 mod layout;
+mod locks;
 mod open;
+mod private;
 mod query;
 mod rebuild;
+mod referrers;
 mod schema;
 mod store;
 mod upload;
@@ -35,14 +44,16 @@ mod write_behind;
 mod writer;
 
 pub use blob::{BlobFile, BlobHasher, BlobWriter, PartialBlob, UnhashedBlob};
-pub use change::Change;
+pub use change::{Change, Misfit};
 pub use check::{CheckReport, Fault};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
+pub use locks::Holders;
 pub use query::ManifestRow;
 pub use rebuild::RebuildReport;
+pub use referrers::{PageLimits, ReferrerPage, ReferrerPosition};
 pub use store::Store;
-pub use upload::{Upload, UploadId};
+pub use upload::{Upload, UploadId, UploadLimits};
 pub use write_behind::write_behind;
 
 /// What this crate's functions return.

@@ -1,33 +1,73 @@
 //! Opening: a folder is made a store, recognised as one, or refused; and its lock is taken.
 
 use std::fs::{self, File, OpenOptions};
+use std::path::Path;
+use std::time::Duration;
 
 use oci::Algorithm;
 
 use crate::blob::remove_stale;
 use crate::commit::Disk;
 use crate::layout::{Layout, Marker, VERSION};
+use crate::locks::{self, Hold, PATIENCE};
 use crate::schema::open_writer;
-use crate::{Error, Result};
+use crate::{Error, Result, private};
 
-/// Makes or recognises the folder; gives the held lock.
-pub(crate) fn prepare(layout: &Layout, disk: &Disk) -> Result<File> {
+/// Makes or recognises the folder; gives the held lock, for which it waits no longer than `limit`.
+pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<File> {
     let root = layout.root();
-    fs::create_dir_all(root).map_err(Error::io("create", root))?;
+    create_root(root, disk)?;
     if !recognise(layout)? {
         // One process makes it; those that come at the same time wait, and find it made.
         let folder = File::open(root).map_err(Error::io("open", root))?;
-        folder.lock().map_err(Error::io("lock", root))?;
+        locks::hold(&folder, root, Hold::Alone, limit)?;
         if !recognise(layout)? {
             make(layout, disk)?;
         }
     }
-    let lock = open_lock(layout)?;
-    if lock.try_lock().is_ok() {
+    if private::tighten(layout)? {
+        let store = root.display();
+        tracing::warn!(%store, "other users could read the store; only its owner can from now on");
+    }
+    let (lock, path) = (open_lock(layout)?, layout.lock());
+    if locks::try_hold(&lock, &path, Hold::Alone)? {
         remove_stale(layout);
     }
-    lock.lock_shared().map_err(Error::io("lock", &layout.lock()))?;
+    locks::hold(&lock, &path, Hold::Shared, limit)?;
     Ok(lock)
+}
+
+/// Makes the folder and those above it, each flushed into the one that holds it.
+fn create_root(root: &Path, disk: &Disk) -> Result<()> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(root);
+    fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    private::create_folder(root)?;
+    flush_above(root, disk)
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Flushes the folders that lead to a new store. Which of them an earlier run made and did not flush, nobody knows.
+fn flush_above(root: &Path, disk: &Disk) -> Result<()> {
+    let whole = fs::canonicalize(root).map_err(Error::io("read", root))?;
+    for (above, folder) in whole.ancestors().skip(1).enumerate() {
+        match disk.sync_directory(folder) {
+            Ok(()) => {}
+            // A folder that this user cannot open was not made by this user.
+            Err(Error::Io { source, .. })
+                if above > 0 || source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Whether the folder is a store already.
@@ -62,26 +102,32 @@ fn make(layout: &Layout, disk: &Disk) -> Result<()> {
             return Err(Error::NotAStore(root.to_owned()));
         }
     }
+    make_folders(layout, disk)?;
+    drop(open_writer(layout)?);
+    drop(open_lock(layout)?);
+    let journal = layout.journal();
+    private::open(OpenOptions::new().write(true).create(true).truncate(false), &journal)
+        .map_err(Error::io("create", &journal))?;
+    flush_above(root, disk)?;
+    disk.sync_directory(root)?;
+    Marker::write(layout, disk, false)
+}
+
+/// Makes the folders that are missing, durably.
+pub(crate) fn make_folders(layout: &Layout, disk: &Disk) -> Result<()> {
     for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        private::create_folders(&folder)?;
     }
     for algorithm in Algorithm::ALL {
         disk.sync_directory(&layout.algorithm(algorithm))?;
     }
     disk.sync_directory(&layout.blobs())?;
-    disk.sync_directory(root)?;
-    drop(open_writer(layout)?);
-    Marker::write(layout, disk, false)
+    disk.sync_directory(layout.root())
 }
 
 pub(crate) fn open_lock(layout: &Layout) -> Result<File> {
     let path = layout.lock();
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
+    private::open(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path)
         .map_err(Error::io("open", &path))
 }
 
@@ -90,7 +136,8 @@ pub(crate) fn prepare_to_read(layout: &Layout) -> Result<Option<File>> {
     if !recognise(layout)? {
         return Err(Error::Absent(layout.root().to_owned()));
     }
-    let Ok(lock) = File::open(layout.lock()) else { return Ok(None) };
-    lock.lock_shared().map_err(Error::io("lock", &layout.lock()))?;
+    let path = layout.lock();
+    let Ok(lock) = File::open(&path) else { return Ok(None) };
+    locks::hold(&lock, &path, Hold::Shared, PATIENCE)?;
     Ok(Some(lock))
 }

@@ -6,10 +6,11 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use oci::{Descriptor, Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
+use oci::{Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use crate::blob::BlobFile;
+use crate::damage::Inspector;
 use crate::layout::Layout;
 use crate::{Error, Result};
 
@@ -29,7 +30,7 @@ pub struct ManifestRow {
 
 /// Reading connections, made when needed and kept.
 pub(crate) struct Readers {
-    layout: Layout,
+    inspector: Inspector,
     open: fn(&Layout) -> Result<Connection>,
     idle: Mutex<Vec<Connection>>,
     cache: Mutex<Cache>,
@@ -58,15 +59,29 @@ impl Cache {
 }
 
 impl Readers {
-    pub(crate) fn new(layout: Layout, open: fn(&Layout) -> Result<Connection>) -> Self {
-        Self { layout, open, idle: Mutex::default(), cache: Mutex::default() }
+    pub(crate) fn new(inspector: Inspector, open: fn(&Layout) -> Result<Connection>) -> Self {
+        Self { inspector, open, idle: Mutex::default(), cache: Mutex::default() }
+    }
+
+    /// Hashes a blob; says whether a sound one is there.
+    pub(crate) fn verify(&self, digest: &Digest) -> Result<bool> {
+        match BlobFile::open(self.inspector.layout(), digest)? {
+            Some(blob) => self.inspector.inspect(digest, &blob.file),
+            None => Ok(false),
+        }
+    }
+
+    /// A blob's open file; `None` where there is none, or a damaged one.
+    pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
+        let Some(blob) = BlobFile::open(self.inspector.layout(), digest)? else { return Ok(None) };
+        Ok(self.inspector.is_sound(digest, &blob.file)?.then_some(blob))
     }
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => (self.open)(&self.layout)?,
+            None => (self.open)(self.inspector.layout())?,
         };
         let answer = ask(&connection);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -137,9 +152,12 @@ impl Readers {
         if cached.is_some() {
             return Ok(cached);
         }
-        let Some(manifest) = read_manifest(&self.layout, digest, Some(&row.media_type))? else {
+        let Some(blob) = self.blob(digest)? else { return Ok(None) };
+        let manifest = read_manifest(self.inspector.layout(), digest, blob, Some(&row.media_type))?;
+        // A manifest is small, and what is kept in memory is hashed once more.
+        if Digest::of(digest.algorithm(), manifest.bytes()) != *digest {
             return Ok(None);
-        };
+        }
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, &manifest);
         Ok(Some(manifest))
     }
@@ -149,6 +167,12 @@ impl Readers {
                    WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND digest = ?2";
         let parameters = params![repository.as_str(), digest.to_string()];
         self.with(|c| Ok(c.prepare_cached(sql)?.query_row(parameters, |row| size(row, 0)).optional()?))
+    }
+
+    /// Whether a row names the blob, which is made durable before.
+    pub(crate) fn is_named(&self, digest: &Digest) -> Result<bool> {
+        let sql = "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1";
+        self.with(|c| Ok(c.prepare_cached(sql)?.exists([digest.to_string()])?))
     }
 
     pub(crate) fn repository_with_blob(&self, digest: &Digest) -> Result<Option<RepositoryName>> {
@@ -195,39 +219,19 @@ impl Readers {
         let parameters = params![repository.as_str(), digest.to_string(), to_limit(Some(limit))];
         self.with(|c| all(c, sql, parameters, |row| parsed(row, 0)))
     }
-
-    pub(crate) fn referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-    ) -> Result<Vec<Descriptor>> {
-        let sql = "SELECT digest FROM manifests
-                   WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
-                   AND (?3 IS NULL OR artifact_type = ?3) ORDER BY digest";
-        let parameters = params![repository.as_str(), subject.to_string(), artifact_type];
-        let found: Vec<Digest> = self.with(|c| all(c, sql, parameters, |row| parsed(row, 0)))?;
-        let mut descriptors = Vec::with_capacity(found.len());
-        for digest in found {
-            if let Some(manifest) = self.manifest(repository, &digest)? {
-                descriptors.push(manifest.referrer_descriptor(digest));
-            }
-        }
-        Ok(descriptors)
-    }
 }
 
 /// Reads a manifest's bytes from its blob file.
 pub(crate) fn read_manifest(
     layout: &Layout,
     digest: &Digest,
+    mut blob: BlobFile,
     kind: Option<&MediaType>,
-) -> Result<Option<Manifest>> {
-    let Some(mut blob) = BlobFile::open(layout, digest)? else { return Ok(None) };
+) -> Result<Manifest> {
     let path = layout.blob(digest);
     let mut bytes = Vec::with_capacity(usize::try_from(blob.size).unwrap_or(0));
     blob.file.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-    Ok(Some(Manifest::parse(Bytes::from(bytes), kind)?))
+    Ok(Manifest::parse(Bytes::from(bytes), kind)?)
 }
 
 /// Runs a query and collects its rows.

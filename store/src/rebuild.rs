@@ -1,20 +1,23 @@
-//! Makes the database anew. Write order: a mark that the database is not to be used, quarantine, the database
-//! with a journal of one line that says the same, the mark again. The last mark is the commit point; a crash
-//! before it leaves blobs and a journal from which the next rebuild starts.
+//! Makes the database anew. Write order: a mark that the database is not to be used, the journal if the database has
+//! names that it lacks, quarantine, the database with a journal of one line that says the same, the mark again. The
+//! last mark is the commit point; a crash before it leaves blobs and a journal from which the next rebuild starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use oci::{Digest, MediaType, RepositoryName, Tag};
-use rusqlite::TransactionBehavior;
+use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
-use crate::change::{Change, apply};
+use crate::blob::BlobFile;
+use crate::change::{Change, Sizes, apply};
 use crate::check::{hash_all, walk};
 use crate::commit::Disk;
+use crate::damage::set_aside;
 use crate::journal::{self, Record};
 use crate::layout::{Layout, Marker};
-use crate::query::read_manifest;
+use crate::open::make_folders;
+use crate::query::{all, parsed, read_manifest, size};
 use crate::schema::{open_reader, open_writer};
 use crate::writer::{journal_length, set_journal_length};
 use crate::{Error, Progress, Result};
@@ -84,11 +87,13 @@ pub(crate) fn rebuild(
     if !without_names && !layout.database().exists() && !has_names(layout) {
         return Err(Error::NamesGone(layout.root().to_owned()));
     }
-    for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    }
-    refuse_to_forget(layout)?;
+    make_folders(layout, disk)?;
+    let known = names_that_the_journal_lacks(layout)?;
     Marker::write(layout, disk, true)?;
+    if let Some(names) = known {
+        // Before the database goes: it alone has them so far.
+        disk.write_file(&layout.journal(), &journal::encode(&names)?)?;
+    }
     let mut report = RebuildReport::default();
     let sound = sound_blobs(layout, progress, &mut report)?;
     let (records, bad) = journal::read(&layout.journal())?;
@@ -107,17 +112,43 @@ fn has_names(layout: &Layout) -> bool {
 }
 
 /// A journal that lacks what the database has would make a database without those names, and nothing could give
-/// them back. A database that cannot be read has nothing to lose.
-fn refuse_to_forget(layout: &Layout) -> Result<()> {
+/// them back: then the database's own names are the truth. A database that cannot be read has nothing to lose.
+fn names_that_the_journal_lacks(layout: &Layout) -> Result<Option<Vec<Record>>> {
     if !layout.database().exists() {
-        return Ok(());
+        return Ok(None);
     }
-    let committed = open_reader(layout).and_then(|connection| journal_length(&connection)).unwrap_or(0);
-    let found = fs::metadata(layout.journal()).map_or(0, |metadata| metadata.len());
-    if found < committed {
-        return Err(Error::JournalShort { found, expected: committed });
+    let read = || {
+        let connection = open_reader(layout)?;
+        let found = fs::metadata(layout.journal()).map_or(0, |metadata| metadata.len());
+        if found >= journal_length(&connection)? {
+            return Ok(None);
+        }
+        names_of(&connection).map(Some)
+    };
+    match read() {
+        Err(Error::Database(_)) => Ok(None),
+        names => names,
     }
-    Ok(())
+}
+
+/// All names of a database, as the journal would say them.
+fn names_of(connection: &Connection) -> Result<Vec<Record>> {
+    let manifests =
+        "SELECT r.name, m.digest, m.media_type FROM manifests m JOIN repositories r ON r.id = m.repository";
+    let mut records = all(connection, manifests, [], |row| {
+        let (repository, digest, media_type) = (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+        Ok(Record::Manifest { repository, digest, media_type })
+    })?;
+    let tags = "SELECT r.name, t.tag, t.digest FROM tags t JOIN repositories r ON r.id = t.repository";
+    records.extend(all(connection, tags, [], |row| {
+        Ok(Record::Tag { repository: parsed(row, 0)?, tag: parsed(row, 1)?, digest: parsed(row, 2)? })
+    })?);
+    if connection.table_exists(None, "notes")? {
+        records.extend(all(connection, "SELECT name, value FROM notes", [], |row| {
+            Ok(Record::Note { name: row.get(0)?, value: size(row, 1)? })
+        })?);
+    }
+    Ok(records)
 }
 
 fn sound_blobs(
@@ -136,11 +167,7 @@ fn sound_blobs(
         }
     }
     for path in bad {
-        let folder = layout.quarantine();
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        fs::rename(&path, folder.join(&name)).map_err(Error::io("move", &path))?;
-        report.quarantined.push(name);
+        report.quarantined.push(set_aside(layout, &path)?);
     }
     report.blobs = sound.len() as u64;
     Ok(sound)
@@ -155,13 +182,11 @@ fn to_changes(
     let mut changes = Vec::new();
     let mut present = BTreeSet::new();
     for ((repository, digest), media_type) in &names.manifests {
-        let manifest = match sound.contains(digest) {
-            true => match read_manifest(layout, digest, Some(media_type)) {
-                // Taken by an older version, and refused since: lost, as one that is gone, and nothing else with it.
-                Err(Error::Invalid(_)) => None,
-                read => read?,
-            },
-            false => None,
+        let found = BlobFile::open(layout, digest)?.filter(|_| sound.contains(digest));
+        let manifest = match found.map(|found| read_manifest(layout, digest, found, Some(media_type))) {
+            // One that an older version took, and that this one refuses, is lost; the others are not.
+            None | Some(Err(Error::Invalid(_))) => None,
+            Some(read) => Some(read?),
         };
         let Some(manifest) = manifest else {
             report.lost.push(format!("{repository}@{digest}"));
@@ -202,7 +227,7 @@ fn write_database(layout: &Layout, disk: &Disk, changes: &[Change]) -> Result<()
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut records = Vec::new();
     for change in changes {
-        records.extend(apply(&transaction, layout, change)?);
+        records.extend(apply(&transaction, layout, change, Sizes::AsTheyAre)?);
     }
     let line = if records.is_empty() { Vec::new() } else { journal::encode(&records)? };
     disk.write_file(&layout.journal(), &line)?;

@@ -1,14 +1,15 @@
 //! The database's tables and how a connection is opened.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::Result;
 use crate::layout::Layout;
+use crate::locks::{Holders, PATIENCE};
+use crate::{Error, Result, private};
 
 /// `edges` hangs on manifests by content, not by repository: what a manifest names is the same everywhere.
 const TABLES: &str = "
@@ -41,8 +42,27 @@ CREATE INDEX IF NOT EXISTS leases_by_digest ON leases (digest);
 
 /// The connection that writes.
 pub(crate) fn open_writer(layout: &Layout) -> Result<Connection> {
+    let path = layout.database();
+    // SQLite gives the files that it makes beside it the database's mode.
+    private::open(OpenOptions::new().write(true).create(true).truncate(false), &path)
+        .map_err(Error::io("create", &path))?;
+    prepare(layout).map_err(|error| name_holders(layout, error))
+}
+
+/// A database that stays locked: who locks it.
+pub(crate) fn name_holders(layout: &Layout, error: Error) -> Error {
+    let Error::Database(source) = &error else { return error };
+    if source.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) {
+        return error;
+    }
+    let path = layout.database();
+    let holders = Holders::of(&[&path, &layout.shared_memory()]);
+    Error::Locked { path, seconds: PATIENCE.as_secs(), holders }
+}
+
+fn prepare(layout: &Layout) -> Result<Connection> {
     let connection = Connection::open(layout.database())?;
-    connection.busy_timeout(Duration::from_mins(1))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
@@ -54,7 +74,7 @@ pub(crate) fn open_writer(layout: &Layout) -> Result<Connection> {
 pub(crate) fn open_reader(layout: &Layout) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(layout.database(), flags)?;
-    connection.busy_timeout(Duration::from_mins(1))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "query_only", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
@@ -64,7 +84,7 @@ pub(crate) fn open_reader(layout: &Layout) -> Result<Connection> {
 pub(crate) fn open_looker(layout: &Layout) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(layout.database(), flags)?;
-    connection.busy_timeout(Duration::from_mins(1))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -1,26 +1,29 @@
-//! The store's front: opening, and everything it can be asked for; `look`: opening without a right to write, and notes.
+//! The store's front: opening, and everything it can be asked for; `look`: opening without a right to write, and
+//! notes; `intake`: blobs and uploads; `listing`: referrers; `upkeep`: check, rebuild, garbage.
 
+mod intake;
+mod listing;
 mod look;
+mod upkeep;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
-use oci::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, Selector, Tag};
+use oci::{Digest, Manifest, RepositoryName, Selector, Tag};
 
-use crate::blob::{BlobFile, BlobWriter, PartialBlob};
 use crate::change::Change;
 use crate::commit::{Disk, Observer};
-use crate::garbage::{self, Collected, GarbagePlan};
+use crate::damage::Inspector;
 use crate::layout::Layout;
-use crate::open::{open_lock, prepare, prepare_to_read};
+use crate::locks::PATIENCE;
+use crate::open::{prepare, prepare_to_read};
 use crate::query::{ManifestRow, Readers};
-use crate::rebuild::{self, RebuildReport};
 use crate::schema::{open_reader, open_unchanging, open_writer};
-use crate::upload::{self, Sessions, Upload, UploadId};
+use crate::upload::Sessions;
 use crate::writer::Writer;
-use crate::{CheckReport, Error, Progress, Result, check};
+use crate::{Error, Result};
 
 /// An open store. Clones share it.
 #[derive(Clone)]
@@ -43,7 +46,15 @@ impl Store {
     /// # Errors
     /// [`Error::NotAStore`] for a folder with other things in it, [`Error::Version`] for a newer format.
     pub fn open(root: &Path) -> Result<Self> {
-        Self::open_with(root, None)
+        Self::open_with(root, None, PATIENCE)
+    }
+
+    /// As [`Store::open`], but waits no longer than `limit` for the lock of another process.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when it was not free within that time.
+    pub fn open_within(root: &Path, limit: Duration) -> Result<Self> {
+        Self::open_with(root, None, limit)
     }
 
     /// Opens the store at `root`; for reading only where its file system allows no more.
@@ -70,8 +81,8 @@ impl Store {
         if layout.write_ahead().metadata().is_ok_and(|log| log.len() > 0) {
             return Err(Error::Unfinished(root.to_owned()));
         }
-        let readers = Readers::new(layout.clone(), open_unchanging);
         let disk = Disk::default();
+        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_unchanging);
         Ok(Self(Arc::new(Inner { layout, disk, readers, writer: None, sessions: Arc::default(), lock })))
     }
 
@@ -87,16 +98,16 @@ impl Store {
     /// As [`Store::open`].
     #[cfg(any(test, feature = "testing"))]
     pub fn open_observed(root: &Path, observer: Arc<dyn Observer>) -> Result<Self> {
-        Self::open_with(root, Some(observer))
+        Self::open_with(root, Some(observer), PATIENCE)
     }
 
-    fn open_with(root: &Path, observer: Option<Arc<dyn Observer>>) -> Result<Self> {
+    fn open_with(root: &Path, observer: Option<Arc<dyn Observer>>, limit: Duration) -> Result<Self> {
         let layout = Layout::new(root);
         let disk = Disk::new(observer);
-        let lock = Some(prepare(&layout, &disk)?);
+        let lock = Some(prepare(&layout, &disk, limit)?);
         let connection = open_writer(&layout)?;
         let writer = Some(Writer::start(layout.clone(), disk.clone(), connection)?);
-        let readers = Readers::new(layout.clone(), open_reader);
+        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), true), open_reader);
         Ok(Self(Arc::new(Inner { layout, disk, readers, writer, sessions: Arc::default(), lock })))
     }
 
@@ -118,49 +129,14 @@ impl Store {
         self.0.layout.marker().exists()
     }
 
-    /// Starts a blob whose digest comes with its last byte.
-    ///
-    /// # Errors
-    /// When the temporary file cannot be made.
-    pub fn writer(&self, algorithm: Algorithm) -> Result<BlobWriter> {
-        BlobWriter::create(&self.0.layout, &self.0.disk, algorithm)
-    }
-
-    /// Starts or goes on with a blob of known digest.
-    ///
-    /// # Errors
-    /// [`Error::PartialBusy`] while another process fetches the same blob.
-    pub fn partial(&self, digest: &Digest) -> Result<PartialBlob> {
-        PartialBlob::open(&self.0.layout, &self.0.disk, digest)
-    }
-
-    /// Opens a blob, wherever it is linked.
-    ///
-    /// # Errors
-    /// When the file cannot be opened for another reason than that it is not there.
-    pub fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
-        BlobFile::open(&self.0.layout, digest)
-    }
-
-    /// The size of a blob that is on disk.
-    ///
-    /// # Errors
-    /// As [`Store::blob`].
-    pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
-        let path = self.0.layout.blob(digest);
-        match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &path)(error)),
-        }
-    }
-
     /// Applies all changes, or none. When it returns `Ok`, they are durable and visible. The bytes of new
-    /// manifests are published first; calls at the same time share one database commit.
+    /// manifests are published first, and blobs that no row names yet are flushed, whoever wrote them; calls at the
+    /// same time share one database commit.
     ///
     /// # Errors
-    /// [`Error::BlobMissing`], [`Error::ManifestMissing`], or what the disk says.
+    /// [`Error::BlobMissing`], [`Error::ManifestMissing`], [`Error::DescriptorSize`], or what the disk says.
     pub fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        self.flush_named(&changes)?;
         for change in &changes {
             if let Change::PutManifest { digest, manifest, .. } = change {
                 let mut writer = self.writer(digest.algorithm())?;
@@ -264,123 +240,5 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Digest>> {
         self.0.readers.manifests_naming(repository, digest, limit)
-    }
-
-    /// The manifests whose subject is `subject`, as the referrers API lists them, by digest.
-    ///
-    /// # Errors
-    /// When the database or a manifest's file fails.
-    pub fn referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-    ) -> Result<Vec<Descriptor>> {
-        self.0.readers.referrers(repository, subject, artifact_type)
-    }
-
-    /// Starts an upload session.
-    ///
-    /// # Errors
-    /// When its file cannot be made.
-    pub fn create_upload(&self, repository: &RepositoryName) -> Result<UploadId> {
-        Upload::create(&self.0.layout, repository)
-    }
-
-    /// Takes hold of an upload session; `None` if there is none of that name in the repository.
-    ///
-    /// # Errors
-    /// [`Error::UploadBusy`] while another request holds it.
-    pub fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<Upload>> {
-        Upload::open(&self.0.layout, &self.0.disk, &self.0.sessions, repository, id)
-    }
-
-    /// How many bytes an upload session holds, also while another request writes to it.
-    ///
-    /// # Errors
-    /// When its file cannot be read.
-    pub fn upload_offset(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<u64>> {
-        Upload::offset_of(&self.0.layout, repository, id)
-    }
-
-    /// Ends an upload session and forgets its bytes; says whether there was one.
-    ///
-    /// # Errors
-    /// When its file cannot be removed.
-    pub fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<bool> {
-        Upload::cancel(&self.0.layout, &self.0.sessions, repository, id)
-    }
-
-    /// Removes upload sessions that got nothing since `since` and that no request of this process holds; gives
-    /// how many.
-    ///
-    /// # Errors
-    /// When a session's file cannot be removed.
-    pub fn expire_uploads(&self, since: SystemTime) -> Result<u64> {
-        upload::expire(&self.0.layout, &self.0.sessions, since)
-    }
-
-    /// Hashes every blob and compares files, rows and journal. Changes nothing.
-    ///
-    /// # Errors
-    /// When the store cannot be read at all; what is wrong in it is in the report.
-    pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport> {
-        self.0.readers.with(|connection| check::check(&self.0.layout, connection, progress))
-    }
-
-    /// Makes the database anew from the blobs and `names.log`. Blob files that do not hash to their names go
-    /// to `quarantine/`.
-    ///
-    /// # Errors
-    /// [`Error::InUse`] while another process has the store open, [`Error::JournalShort`] when names would be lost
-    /// that the database still has, [`Error::NamesGone`] when there are none anywhere.
-    pub fn rebuild(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
-        Self::rebuild_as(root, false, progress)
-    }
-
-    /// As [`Store::rebuild`], and makes a database without names where no names are left.
-    ///
-    /// # Errors
-    /// As [`Store::rebuild`].
-    pub fn rebuild_without_names(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
-        Self::rebuild_as(root, true, progress)
-    }
-
-    fn rebuild_as(
-        root: &Path,
-        without_names: bool,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<RebuildReport> {
-        let layout = Layout::new(root);
-        if !layout.blobs().is_dir() {
-            return Err(Error::Absent(root.to_owned()));
-        }
-        let lock = open_lock(&layout)?;
-        lock.try_lock().map_err(|_| Error::InUse(root.to_owned()))?;
-        rebuild::rebuild(&layout, &Disk::default(), without_names, progress)
-    }
-
-    /// What garbage collection would remove: blobs that no manifest of a repository names and no lease keeps.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn garbage(&self) -> Result<GarbagePlan> {
-        self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection))
-    }
-
-    /// Removes what the plan lists and is still garbage.
-    ///
-    /// # Errors
-    /// [`Error::InUse`] while another process has the store open.
-    pub fn collect(&self, plan: &GarbagePlan) -> Result<Collected> {
-        let in_use = || Error::InUse(self.root().to_owned());
-        let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
-        let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
-        lock.try_lock().map_err(|_| in_use())?;
-        let collected = self.garbage().and_then(|now| garbage::collect(&self.0.layout, plan, &now));
-        lock.lock_shared().map_err(Error::io("lock", &self.0.layout.lock()))?;
-        let (collected, unlink) = collected?;
-        self.write(unlink)?;
-        Ok(collected)
     }
 }

@@ -1,5 +1,12 @@
 //! Upload sessions: files in `uploads/` that survive a restart. The file's length is the truth; the running
 //! hash is kept in memory and made again from the file where it is lost.
+//!
+//! A session is taken before its file is opened: within the process by its name, among processes by a lock on the
+//! open file, and then its name must still lead to that file. Holders only append, so that a hash of the first bytes
+//! stays true whoever appended since. What is published is the file that is held, and its name is gone before the
+//! lock is.
+
+mod quota;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,11 +19,14 @@ use std::time::SystemTime;
 
 use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
-use crate::blob::{hash_file, random_name};
+use crate::blob::{hash_file, hash_rest, random_name};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
-use crate::{Error, Result};
+use crate::{Error, Result, locks, private};
+
+pub use quota::UploadLimits;
+use quota::{Allowance, Usage};
 
 /// The name of an upload session: 32 hex digits, not to be guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +49,10 @@ impl fmt::Display for UploadId {
 
 /// What is known of open sessions in this process.
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<String, Session>>);
+pub(crate) struct Sessions {
+    known: Mutex<HashMap<UploadId, Session>>,
+    limits: Mutex<UploadLimits>,
+}
 
 enum Session {
     Idle(Box<Running>),
@@ -59,44 +72,100 @@ impl Running {
 }
 
 impl Sessions {
-    /// Takes the session's state, or `None` where it must be made from the file.
-    fn take(&self, id: &UploadId) -> Result<Option<Running>> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match sessions.insert(id.0.clone(), Session::Busy) {
-            Some(Session::Busy) => Err(Error::UploadBusy(id.0.clone())),
-            Some(Session::Idle(running)) => Ok(Some(*running)),
-            None => Ok(None),
-        }
+    pub(crate) fn limit(&self, limits: UploadLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    fn put(&self, id: &UploadId, running: Option<Running>) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match running {
-            Some(running) => sessions.insert(id.0.clone(), Session::Idle(Box::new(running))),
-            None => sessions.remove(&id.0),
+    pub(crate) fn limits(&self) -> UploadLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the session for one request of this process.
+    fn take(self: &Arc<Self>, id: &UploadId) -> Result<Turn> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = match known.insert(id.clone(), Session::Busy) {
+            Some(Session::Busy) => return Err(Error::UploadBusy(id.0.clone())),
+            Some(Session::Idle(running)) => Some(*running),
+            None => None,
+        };
+        Ok(Turn { sessions: Arc::clone(self), id: id.clone(), running })
+    }
+
+    /// Forgets idle sessions that are not among the files any more.
+    fn retain(&self, present: &[UploadId]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|id, session| matches!(session, Session::Busy) || present.contains(id));
+    }
+}
+
+/// The right to touch a session, within this process. Dropping it gives the right back, with what is known.
+struct Turn {
+    sessions: Arc<Sessions>,
+    id: UploadId,
+    running: Option<Running>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut known = self.sessions.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.running.take() {
+            Some(running) => known.insert(self.id.clone(), Session::Idle(Box::new(running))),
+            None => known.remove(&self.id),
         };
     }
 }
 
-/// Removes the sessions that got nothing since `since` and that no request holds; gives how many.
-pub(crate) fn expire(layout: &Layout, sessions: &Sessions, since: SystemTime) -> Result<u64> {
+/// A session's file as found among the uploads.
+struct Found {
+    id: UploadId,
+    owner: String,
+    path: PathBuf,
+    size: u64,
+    changed: SystemTime,
+}
+
+/// All sessions, whoever works on them.
+fn all(layout: &Layout) -> Result<Vec<Found>> {
     let folder = layout.uploads();
-    let mut expired = 0;
+    let mut found = Vec::new();
     for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))?.flatten() {
         let name = entry.file_name();
-        let Some(id) = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<UploadId>().ok()) else {
-            continue;
+        let Some((id, owner)) = name.to_str().and_then(|name| name.split_once('-')) else { continue };
+        let Ok(id) = id.parse::<UploadId>() else { continue };
+        // One that ends meanwhile is none.
+        let Ok(file) = entry.metadata() else { continue };
+        let changed = file.modified().unwrap_or_else(|_| SystemTime::now());
+        found.push(Found { id, owner: owner.to_owned(), path: entry.path(), size: file.len(), changed });
+    }
+    Ok(found)
+}
+
+/// Removes the sessions that got nothing since `since` and that nobody holds; gives how many.
+pub(crate) fn expire(
+    layout: &Layout,
+    disk: &Disk,
+    sessions: &Arc<Sessions>,
+    since: SystemTime,
+) -> Result<u64> {
+    let mut expired = 0;
+    let found = all(layout)?;
+    for Found { id, path, .. } in found.iter().filter(|session| session.changed < since) {
+        let Ok(mut turn) = sessions.take(id) else { continue };
+        let mut options = OpenOptions::new();
+        let busy = || Error::UploadBusy(id.0.clone());
+        let file = match locks::open_alone(disk, path, options.read(true).write(true), busy) {
+            Ok(Some(file)) => file,
+            Ok(None) | Err(Error::UploadBusy(_)) => continue,
+            Err(error) => return Err(error),
         };
-        let path = entry.path();
-        let mut sessions = sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let busy = matches!(sessions.get(&id.0), Some(Session::Busy));
-        let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
-        if !busy && changed.is_ok_and(|changed| changed < since) {
-            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            sessions.remove(&id.0);
+        let changed = file.metadata().and_then(|file| file.modified());
+        if changed.is_ok_and(|changed| changed < since) {
+            fs::remove_file(path).map_err(Error::io("remove", path))?;
+            turn.running = None;
             expired += 1;
         }
     }
+    sessions.retain(&found.into_iter().map(|session| session.id).collect::<Vec<_>>());
     Ok(expired)
 }
 
@@ -104,18 +173,24 @@ pub(crate) fn expire(layout: &Layout, sessions: &Sessions, since: SystemTime) ->
 pub struct Upload {
     layout: Layout,
     disk: Disk,
-    sessions: Arc<Sessions>,
-    id: UploadId,
     path: PathBuf,
     file: File,
-    running: Option<Running>,
+    allowance: Allowance,
+    turn: Turn,
 }
 
 impl Upload {
-    pub(crate) fn create(layout: &Layout, repository: &RepositoryName) -> Result<UploadId> {
+    pub(crate) fn create(
+        layout: &Layout,
+        disk: &Disk,
+        sessions: &Arc<Sessions>,
+        repository: &RepositoryName,
+    ) -> Result<UploadId> {
+        quota::make_room(layout, disk, sessions, &owner(repository))?;
         let id = UploadId(random_name()?);
         let path = session_path(layout, repository, &id);
-        File::create_new(&path).map_err(Error::io("create", &path))?;
+        private::open(OpenOptions::new().write(true).create_new(true), &path)
+            .map_err(Error::io("create", &path))?;
         Ok(id)
     }
 
@@ -127,30 +202,25 @@ impl Upload {
         id: &UploadId,
     ) -> Result<Option<Self>> {
         let path = session_path(layout, repository, id);
-        let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path)(error)),
-        };
-        let known = sessions.take(id)?;
-        let running = if let Some(running) = known {
-            file.set_len(running.len)
-                .and_then(|()| file.seek(SeekFrom::End(0)))
-                .map(|_| running)
-                .map_err(Error::io("open", &path))
-        } else {
-            let mut running = Running::new();
-            hash_file(&mut file, &path, &mut running.hasher).map(|len| Running { len, ..running })
-        };
-        let running = match running {
-            Ok(running) => Some(running),
-            Err(error) => {
-                sessions.put(id, None);
-                return Err(error);
+        let mut turn = sessions.take(id)?;
+        let busy = || Error::UploadBusy(id.0.clone());
+        let mut options = OpenOptions::new();
+        let Some(mut file) = locks::open_alone(disk, &path, options.read(true).write(true), busy)? else {
+            // One of another repository stays what it was.
+            if !all(layout)?.iter().any(|found| found.id == *id) {
+                turn.running = None;
             }
+            return Ok(None);
         };
-        let (layout, disk, sessions) = (layout.clone(), disk.clone(), Arc::clone(sessions));
-        Ok(Some(Self { layout, disk, sessions, id: id.clone(), path, file, running }))
+        let length = file.metadata().map_err(Error::io("read", &path))?.len();
+        // Less than is known was left by no holder; more was appended by another process.
+        let mut running =
+            turn.running.take().filter(|known| known.len <= length).unwrap_or_else(Running::new);
+        running.len += hash_rest(&mut file, &path, running.len, &mut running.hasher)?;
+        let allowance = Allowance::of(layout, sessions.limits(), &owner(repository), running.len)?;
+        turn.running = Some(running);
+        let (layout, disk) = (layout.clone(), disk.clone());
+        Ok(Some(Self { layout, disk, path, file, allowance, turn }))
     }
 
     pub(crate) fn offset_of(
@@ -166,18 +236,17 @@ impl Upload {
         }
     }
 
+    /// Takes the session's name away. Who holds it goes on with a file without a name, which cannot be published.
     pub(crate) fn cancel(
         layout: &Layout,
-        sessions: &Sessions,
+        disk: &Disk,
         repository: &RepositoryName,
         id: &UploadId,
     ) -> Result<bool> {
         let path = session_path(layout, repository, id);
+        disk.step(Step::Remove, &path).map_err(Error::io("remove", &path))?;
         match fs::remove_file(&path) {
-            Ok(()) => {
-                sessions.put(id, None);
-                Ok(true)
-            }
+            Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io("remove", &path)(error)),
         }
@@ -186,15 +255,22 @@ impl Upload {
     /// How many bytes the session holds.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.running.as_ref().map_or(0, |running| running.len)
+        self.turn.running.as_ref().map_or(0, |running| running.len)
+    }
+
+    fn ended(&self) -> Error {
+        Error::UploadGone(self.turn.id.0.clone())
     }
 
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// When the disk is full or fails; the session keeps what it had before this call.
+    /// When the disk is full or fails, or [`Error::UploadQuota`]; the session keeps what it had before this call.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some(running) = &mut self.running else { return Err(Error::UploadBusy(self.id.0.clone())) };
+        let ended = self.ended();
+        let Some(running) = &mut self.turn.running else { return Err(ended) };
+        let count = bytes.len() as u64;
+        self.allowance.take(&self.layout, running.len, count)?;
         let written = self
             .disk
             .step(Step::Write, &self.path)
@@ -206,7 +282,7 @@ impl Upload {
         }
         let before = running.len;
         running.hasher.update(bytes);
-        running.len += bytes.len() as u64;
+        running.len += count;
         write_behind(&self.file, before, running.len);
         Ok(())
     }
@@ -214,9 +290,10 @@ impl Upload {
     /// Makes the bytes a durable blob and ends the session; gives the size.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`] when the bytes are others; the session stays as it was.
+    /// [`Error::DigestMismatch`] when the bytes are others; the session stays as it was. [`Error::UploadGone`] when it
+    /// was cancelled meanwhile.
     pub fn publish(mut self, digest: &Digest) -> Result<u64> {
-        let Some(running) = &self.running else { return Err(Error::UploadBusy(self.id.0.clone())) };
+        let Some(running) = &self.turn.running else { return Err(self.ended()) };
         let found = match digest.algorithm() {
             Algorithm::Sha256 => running.hasher.clone().finish(),
             // Rare, so not hashed on the way: the bytes are still in the page cache.
@@ -230,21 +307,53 @@ impl Upload {
             return Err(Error::DigestMismatch { expected: digest.clone(), found });
         }
         let size = running.len;
-        self.disk.publish(&self.file, &self.path, &self.layout.blob(digest))?;
-        self.running = None;
-        Ok(size)
+        if !locks::leads_to(&self.path, &self.file)? {
+            self.turn.running = None;
+            return Err(self.ended());
+        }
+        let published = self.disk.publish_blob(&self.file, &self.path, &self.layout.blob(digest));
+        if !self.path.exists() {
+            self.turn.running = None;
+        }
+        match published {
+            // Cancelled between the two.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(self.ended()),
+            published => published.map(|()| size),
+        }
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let running = self.running.take();
-        self.sessions.put(&self.id, running);
+        // The next request of this process must find the lock free, and takes its turn only after this.
+        let _ = self.file.unlock();
     }
+}
+
+/// Which repository a session belongs to.
+fn owner(repository: &RepositoryName) -> String {
+    Digest::sha256(repository.as_str().as_bytes()).hex()[..16].to_owned()
 }
 
 /// The repository is part of the name, so that a session belongs to one repository without a row for it.
 fn session_path(layout: &Layout, repository: &RepositoryName, id: &UploadId) -> PathBuf {
-    let owner = Digest::sha256(repository.as_str().as_bytes());
-    layout.uploads().join(format!("{id}-{}", &owner.hex()[..16]))
+    layout.uploads().join(format!("{id}-{}", owner(repository)))
+}
+
+impl Usage {
+    /// What all sessions take, and those of one repository; the one that is at hand apart.
+    fn of(found: &[Found], owner: &str) -> Self {
+        let mut usage = Self::default();
+        for session in found {
+            usage.all.add(session.size);
+            if session.owner == owner {
+                usage.repository.add(session.size);
+            }
+        }
+        usage
+    }
+
+    fn read(layout: &Layout, owner: &str) -> Result<Self> {
+        Ok(Self::of(&all(layout)?, owner))
+    }
 }

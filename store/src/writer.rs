@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::change::{Change, apply};
+use crate::change::{Change, Sizes, apply};
 use crate::commit::{Disk, Step};
 use crate::journal::{self, Record};
 use crate::layout::Layout;
+use crate::schema::name_holders;
 use crate::{Error, Result};
 
 /// At most so many requests share one commit.
@@ -89,14 +90,15 @@ impl Committer {
     }
 
     fn transact(&mut self, group: &[Request]) -> Result<Vec<Result<()>>> {
-        let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let mut transaction = begun.map_err(|error| name_holders(&self.layout, error.into()))?;
         let mut records: Vec<Record> = Vec::new();
         let mut results = Vec::with_capacity(group.len());
         for request in group {
             let known = records.len();
             let mut savepoint = transaction.savepoint()?;
             let applied = request.changes.iter().try_for_each(|change| {
-                records.extend(apply(&savepoint, &self.layout, change)?);
+                records.extend(apply(&savepoint, &self.layout, change, Sizes::Bind)?);
                 Ok(())
             });
             if let Ok(()) = applied {

@@ -31,4 +31,6 @@ mod refusals;
 #[cfg(test)]
 mod signing;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod upstream;

@@ -146,10 +146,11 @@ pub(super) fn satisfied(
         for manifest in &repository.manifests {
             let selector = Selector::Digest(manifest.digest.clone());
             let named = store.resolve(&repository.name, &selector)?.is_some();
-            let mut digests =
-                std::iter::once(&manifest.digest).chain(manifest.blobs.iter().map(|blob| &blob.digest));
-            let whole = digests
-                .try_fold(true, |whole, digest| Ok::<_, Error>(whole && store.has_blob(digest)?.is_some()))?;
+            let blobs = manifest.blobs.iter().map(|blob| (&blob.digest, blob.size));
+            let mut contents = std::iter::once((&manifest.digest, manifest.size)).chain(blobs);
+            let whole = contents.try_fold(true, |whole, (digest, size)| {
+                Ok::<_, Error>(whole && store.has_blob(digest)? == Some(size))
+            })?;
             if !named || !whole {
                 return Ok(None);
             }
@@ -209,7 +210,7 @@ pub(super) fn plan(
             }
             for blob in carried(image.manifests.values()) {
                 bytes = bytes.saturating_add(blob.size);
-                if store.has_blob(&blob.digest)?.is_none() && !downloads.contains_key(&blob.digest) {
+                if store.has_blob(&blob.digest)? != Some(blob.size) && !downloads.contains_key(&blob.digest) {
                     fetches = fetches.saturating_add(blob.size);
                     let origin = origin(image, &blob.digest)?;
                     let name = image.reference.to_string();

@@ -216,7 +216,7 @@ fn measure(store: &Store, digest: &Digest, size: u64) -> Result<Entry, Error> {
     if size < LEAST {
         return Ok(stored);
     }
-    let mut blob = store.blob(digest)?.ok_or_else(|| Error::NotInStore(digest.clone()))?;
+    let mut blob = store.blob_to_hash(digest)?.ok_or_else(|| Error::NotInStore(digest.clone()))?;
     let failed = |error| Error::io("read", store.root())(error);
     let mut magic = [0; 8];
     blob.file.read_exact(&mut magic).map_err(failed)?;
@@ -290,7 +290,8 @@ impl<R: Read> Read for Hashing<R> {
 
 impl Source {
     pub(crate) fn open(store: &Store, entry: &Entry) -> Result<Self, Error> {
-        let blob = store.blob(&entry.digest)?.ok_or_else(|| Error::NotInStore(entry.digest.clone()))?;
+        let blob =
+            store.blob_to_hash(&entry.digest)?.ok_or_else(|| Error::NotInStore(entry.digest.clone()))?;
         let hasher = Rc::new(RefCell::new(Hasher::new(entry.digest.algorithm())));
         let source = Hashing { inner: blob.file, hasher: Rc::clone(&hasher) };
         let encoded: Box<dyn Read> = match entry.encoding {

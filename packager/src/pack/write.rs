@@ -71,7 +71,7 @@ pub fn write(
     let manifest = plan.manifest.to_bytes();
     let set = Digest::sha256(&manifest);
     let target = &options.target;
-    fs::create_dir_all(target).map_err(Error::io("create", target))?;
+    create_target(target)?;
     let _alone = lock(target)?;
     remove_own(plan, &set, target)?;
     check_room(plan, target, reporter)?;
@@ -113,6 +113,19 @@ pub fn write(
         read_back: options.read_back,
         log,
     })
+}
+
+/// Makes the folder. Its own name must outlive a power cut as its files do, whichever run made it.
+fn create_target(target: &Path) -> Result<(), Error> {
+    fs::create_dir_all(target).map_err(Error::io("create", target))?;
+    let whole = fs::canonicalize(target).map_err(Error::io("read", target))?;
+    for folder in whole.ancestors().skip(1) {
+        // A folder that this user cannot open, or a file system that flushes no folders: it was there before.
+        if sync_folder(folder).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Logs that the volumes are there, and puts the log beside them, in that order: the log on the drive tells of it.
@@ -185,7 +198,7 @@ impl Writer<'_> {
             let count =
                 source.read(&mut self.buffer[..want]).map_err(Error::io("read", self.store.root()))?;
             if count == 0 {
-                return Err(Error::StoreDamaged { expected: entry.digest.clone(), found: source.digest() });
+                return Err(self.damaged(entry, source.digest()));
             }
             out.write(&self.buffer[..count])?;
             left -= count as u64;
@@ -198,9 +211,17 @@ impl Writer<'_> {
         let rest = source.read(&mut self.buffer[..1]).map_err(Error::io("read", self.store.root()))?;
         let found = source.digest();
         if rest != 0 || found != entry.digest {
-            return Err(Error::StoreDamaged { expected: entry.digest.clone(), found });
+            return Err(self.damaged(entry, found));
         }
         Ok(())
+    }
+
+    /// Has the store move the blob away, so that the next mirror or import brings it back.
+    fn damaged(&self, entry: &Entry, found: Digest) -> Error {
+        match self.store.verify_blob(&entry.digest) {
+            Ok(_) => Error::StoreDamaged { expected: entry.digest.clone(), found },
+            Err(error) => error.into(),
+        }
     }
 }
 

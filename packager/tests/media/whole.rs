@@ -69,6 +69,37 @@ fn an_import_checks_what_the_store_has_already() {
     assert!(matches!(rig.import(&[rig.path("drive")], &far), Err(Error::Content { .. })));
 }
 
+/// The bytes of the drive are read anyway: what does not hash in the store is replaced, whatever its size.
+#[test]
+fn a17_an_import_replaces_blobs_that_are_damaged_in_the_store() {
+    for volume in [ONE_VOLUME, SMALL] {
+        let rig = Rig::new();
+        rig.pack("drive", volume);
+        let far = Store::open(&rig.path("far")).unwrap();
+        rig.import(&[rig.path("drive")], &far).unwrap();
+        let manifest = &rig.lock.repositories[0].manifests[0];
+        let all = manifest.blobs.iter().map(|blob| &blob.digest).chain([&manifest.digest]);
+        for (number, digest) in all.clone().enumerate() {
+            let path = rig.path("far").join("blobs").join(digest.algorithm().as_str());
+            let path = path.join(&digest.hex()[..2]).join(digest.hex());
+            let sound = fs::read(&path).unwrap();
+            let mut damaged = sound.clone();
+            let at = [0, damaged.len() / 2, damaged.len() - 1][number % 3];
+            damaged[at] ^= 1;
+            fs::write(&path, damaged).unwrap();
+            let healed = rig.import(&[rig.path("drive")], &far).unwrap();
+            assert_eq!(
+                (healed.imported.blobs, healed.present.blobs, healed.healed.blobs),
+                (0, 5, 1),
+                "{digest}"
+            );
+            assert_eq!(fs::read(&path).unwrap(), sound);
+            assert!(far.check(&mut |_| {}).unwrap().faults.is_empty());
+        }
+        assert_eq!(rig.import(&[rig.path("drive")], &far).unwrap().healed.blobs, 0);
+    }
+}
+
 /// Decompressed, such content ends with a full buffer, and the frame with it.
 #[test]
 fn compressed_content_of_whole_buffers_is_read() {
@@ -231,6 +262,8 @@ fn a_rotten_blob_in_the_store_is_not_packed() {
         Err(Error::StoreDamaged { expected, .. }) => assert_eq!(expected, *rotten),
         other => panic!("{other:?}"),
     }
+    // The next mirror or import does not take it for present.
+    assert!(rig.store.has_blob(rotten).unwrap().is_none());
 }
 
 /// `tar`, `cat` and `zstd` make an OCI layout of the volumes that `skopeo` reads.

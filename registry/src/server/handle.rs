@@ -92,16 +92,34 @@ impl Call {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Repositories to look in: a mirror's client names the registry it means by `ns`.
+    /// Repositories to look in: a mirror's client names the registry it means by `ns`. A repository of this registry
+    /// that only has the same name is not what such a client means.
     pub(super) fn places(&self, repository: &RepositoryName) -> Vec<Place> {
+        let Some(namespace) = self.query.value("ns").filter(|ns| !ns.is_empty() && !self.is_own_name(ns))
+        else {
+            return vec![Place { repository: repository.clone(), namespace: None }];
+        };
+        // As in references: a name without a dot or port is no registry's, but the first part of a repository's.
+        let is_host = namespace.contains(['.', ':']) || namespace == "localhost";
+        let Some(host) = namespace.parse::<RegistryHost>().ok().filter(|_| is_host) else {
+            return Vec::new();
+        };
+        let Ok(prefix) = host.as_repository() else { return Vec::new() };
         let mut places = Vec::new();
-        if let Some(host) = self.query.value("ns").and_then(|ns| ns.parse::<RegistryHost>().ok())
-            && let Ok(mirrored) = host.as_repository().and_then(|prefix| repository.below(&prefix))
-        {
-            places.push(Place { repository: mirrored, namespace: Some(host) });
+        if let Ok(mirrored) = repository.below(&prefix) {
+            places.push(Place { repository: mirrored, namespace: Some(host.clone()) });
         }
-        places.push(Place { repository: repository.clone(), namespace: None });
+        // A mirror with a path in its URL asks for the whole name.
+        if repository.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+            places.push(Place { repository: repository.clone(), namespace: Some(host) });
+        }
         places
+    }
+
+    /// Whether a registry's name is the one that this request was sent to.
+    fn is_own_name(&self, name: &str) -> bool {
+        let host = self.head.uri.authority().map(http::uri::Authority::as_str);
+        host.or_else(|| self.header(&http::header::HOST)).is_some_and(|host| host.eq_ignore_ascii_case(name))
     }
 }
 

@@ -6,6 +6,7 @@ use axum::response::Response;
 use oci::distribution::{Catalog, TagList};
 use oci::{Descriptor, Digest, RepositoryName, media_type};
 use serde::Serialize;
+use store::{PageLimits, ReferrerPosition};
 
 use super::App;
 use super::answer;
@@ -13,8 +14,9 @@ use super::handle::Call;
 use super::refusal::Refusal;
 use super::route::percent_encode;
 
-/// Referrers in one answer: clients read no more than 4 MiB of it.
-const REFERRERS: usize = 1000;
+/// Referrers in one answer: clients read no more than 4 MiB of it. A manifest has no more than that, and so has the
+/// only entry of a page that holds one.
+const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20 };
 
 /// Which stretch of a listing is asked for.
 struct Page {
@@ -112,7 +114,7 @@ struct Referrers {
     manifests: Vec<Descriptor>,
 }
 
-/// What refers to a manifest, present or not.
+/// What refers to a manifest, present or not: signatures first, in pages that every client can read.
 pub(super) async fn referrers(
     app: &Arc<App>,
     call: &Call,
@@ -121,26 +123,23 @@ pub(super) async fn referrers(
 ) -> Result<Response, Refusal> {
     let filter = call.query.value("artifactType").filter(|kind| !kind.is_empty()).map(str::to_owned);
     let filtered = filter.is_some();
+    let after = call.query.value("last").map(position).transpose()?;
     let places = call.places(&repository);
-    let wanted = subject.clone();
     let found = app
         .run(move |store| {
             for place in places {
-                let found = store.referrers(&place.repository, &wanted, filter.as_deref())?;
-                if !found.is_empty() {
-                    return Ok(Some((place, found)));
+                let name = &place.repository;
+                let page = store.referrer_page(name, &subject, filter.as_deref(), after.as_ref(), PAGE)?;
+                if !page.descriptors.is_empty() {
+                    return Ok(Some((place, page)));
                 }
             }
             Ok(None)
         })
         .await?;
-    let (place, mut manifests) = found.map_or_else(Default::default, |(place, found)| (Some(place), found));
-    if let Some(after) = call.query.value("last") {
-        manifests.retain(|descriptor| descriptor.digest.to_string().as_str() > after);
-    }
-    let more = manifests.len() > REFERRERS;
-    manifests.truncate(REFERRERS);
-    let next = manifests.last().filter(|_| more).map(|last| next_referrers(call, &last.digest));
+    let (place, page) = found.map_or_else(Default::default, |(place, page)| (Some(place), page));
+    let next = page.next.map(|next| next_referrers(call, &next));
+    let manifests = page.descriptors;
     let body = Referrers { schema_version: 2, media_type: media_type::OCI_INDEX, manifests };
     let mut response = answer::long_json(app, call, media_type::OCI_INDEX, &body).await?;
     if filtered {
@@ -155,8 +154,17 @@ pub(super) async fn referrers(
     Ok(response)
 }
 
-fn next_referrers(call: &Call, last: &Digest) -> String {
-    let mut link = format!("{}?last={last}", call.head.uri.path());
+/// Where a page ended, as the link to the next one says it.
+fn position(text: &str) -> Result<ReferrerPosition, Refusal> {
+    let parse = || {
+        let (rank, digest) = text.split_once('.')?;
+        Some(ReferrerPosition { rank: rank.parse().ok()?, digest: digest.parse().ok()? })
+    };
+    parse().ok_or_else(|| Refusal::query("last"))
+}
+
+fn next_referrers(call: &Call, last: &ReferrerPosition) -> String {
+    let mut link = format!("{}?last={}.{}", call.head.uri.path(), last.rank, last.digest);
     for key in ["artifactType", "ns"] {
         if let Some(value) = call.query.value(key) {
             link.extend(["&", key, "=", &percent_encode(value)]);

@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use oci::distribution::ErrorCode;
 use oci::{Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
 use serde_json::json;
-use store::{Change, ManifestRow, Store};
+use store::{Change, ManifestRow, Misfit, Store};
 
 use super::App;
 use super::answer::{self, Lasting};
@@ -31,7 +31,7 @@ pub(super) async fn pull(
     let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
     let found = app
         .run(move |store| {
-            let found = find(store, places, &wanted, head)?;
+            let found = find(store, places, &wanted)?;
             if let (Some((gate, visitor)), Some(found)) = (&gate, &found) {
                 let (repository, digest) = (&found.place.repository, &found.row.digest);
                 gate.pull(&Pull { repository, digest, visitor })?;
@@ -47,9 +47,10 @@ pub(super) async fn pull(
     let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
         answer::empty(StatusCode::NOT_MODIFIED)
     } else {
-        let body = match found.manifest {
-            Some(manifest) => answer::held(app, call, manifest.bytes().clone()).await?,
-            None => Body::empty(),
+        let body = if head {
+            Body::empty()
+        } else {
+            answer::held(app, call, found.manifest.bytes().clone()).await?
         };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
@@ -65,25 +66,22 @@ pub(super) async fn pull(
 struct Found {
     place: Place,
     row: ManifestRow,
-    /// Absent where only its headers were asked for.
-    manifest: Option<Manifest>,
+    manifest: Manifest,
 }
 
-fn find(
-    store: &Store,
-    places: Vec<Place>,
-    selector: &Selector,
-    head: bool,
-) -> Result<Option<Found>, Refusal> {
+/// HEAD and GET find the same: a manifest that is damaged, gone or cannot be read is absent for both, so that clients
+/// push it again.
+fn find(store: &Store, places: Vec<Place>, selector: &Selector) -> Result<Option<Found>, Refusal> {
     for place in places {
         let Some(row) = store.resolve(&place.repository, selector)? else { continue };
-        if head && store.has_blob(&row.digest)?.is_some() {
-            return Ok(Some(Found { place, row, manifest: None }));
+        match store.manifest(&place.repository, &row.digest) {
+            Ok(Some(manifest)) => return Ok(Some(Found { place, row, manifest })),
+            Ok(None) => tracing::error!(digest = %row.digest, "a manifest's file is damaged or gone"),
+            Err(store::Error::Invalid(error)) => {
+                tracing::error!(digest = %row.digest, %error, "a manifest cannot be read");
+            }
+            Err(error) => return Err(error.into()),
         }
-        if let Some(manifest) = store.manifest(&place.repository, &row.digest)? {
-            return Ok(Some(Found { place, row, manifest: Some(manifest) }));
-        }
-        tracing::error!(digest = %row.digest, "a manifest's file is gone");
     }
     Ok(None)
 }
@@ -187,6 +185,7 @@ fn put(
     if !missing.is_empty() {
         return Err(Refusal::blobs_missing(repository, &missing));
     }
+    refuse_wrong_sizes(store, repository, &manifest)?;
     let manifest = Change::PutManifest { repository: repository.clone(), digest: digest.clone(), manifest };
     let set = |tag| Change::SetTag { repository: repository.clone(), tag, digest: digest.clone() };
     store.commit(std::iter::once(manifest).chain(tags.into_iter().map(set)).collect())?;
@@ -199,12 +198,29 @@ fn missing(store: &Store, repository: &RepositoryName, manifest: &Manifest) -> R
     let mut missing = Vec::new();
     for blob in manifest.blobs().filter(|blob| !blob.media_type.is_foreign() || blob.urls.is_empty()) {
         let linked = store.blob_in(repository, &blob.digest)?;
-        let present = linked.is_some() && store.has_blob(&blob.digest)? == linked;
+        // A damaged one is missing, so that the client pushes it again.
+        let present = linked.is_some() && store.blob(&blob.digest)?.map(|found| found.size) == linked;
         if !present && !missing.contains(&blob.digest) {
             missing.push(blob.digest.clone());
         }
     }
     Ok(missing)
+}
+
+/// Size and digest both bind: no client can pull what is described wrongly.
+fn refuse_wrong_sizes(
+    store: &Store,
+    repository: &RepositoryName,
+    manifest: &Manifest,
+) -> Result<(), Refusal> {
+    let mut wrong = store.misfits(manifest);
+    if let Some(subject) = manifest.subject()
+        && let Some(row) = store.resolve(repository, &Selector::Digest(subject.digest.clone()))?
+        && row.size != subject.size
+    {
+        wrong.push(Misfit { digest: row.digest, said: subject.size, found: row.size });
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Refusal::sizes(&wrong)) }
 }
 
 /// DELETE: a tag alone, or a manifest with all tags on it.

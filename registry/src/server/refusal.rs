@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use oci::distribution::{ErrorBody, ErrorCode, ErrorEntry};
 use oci::{Digest, RepositoryName, Selector};
 use serde_json::{Value, json};
-use store::UploadId;
+use store::{Misfit, UploadId};
 
 use super::guard::memory::Unread;
 
@@ -16,12 +16,15 @@ use super::guard::memory::Unread;
 pub(super) struct Refusal {
     status: StatusCode,
     entry: ErrorEntry,
+    /// Other codes that say the same, for clients that look for them.
+    more: Vec<ErrorEntry>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: ErrorCode, message: &str, detail: Value) -> Self {
-        Self { status, entry: ErrorEntry { code, message: message.to_owned(), detail }, headers: Vec::new() }
+        let entry = ErrorEntry { code, message: message.to_owned(), detail };
+        Self { status, entry, more: Vec::new(), headers: Vec::new() }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -162,6 +165,29 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestBlobUnknown, message, detail)
     }
 
+    /// A manifest that gives other sizes than its content has.
+    pub(super) fn sizes(wrong: &[Misfit]) -> Self {
+        let one = |Misfit { digest, said, found }: &Misfit| json!({ "digest": digest.to_string(), "said": said, "found": found });
+        let detail = json!({
+            "sizes": wrong.iter().map(one).collect::<Vec<_>>(),
+            "hint": "build the manifest anew: each size must be that of the content",
+        });
+        let message = "the manifest gives sizes that are not those of its content";
+        let mut refusal =
+            Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, message, detail.clone());
+        let entry = ErrorEntry { code: ErrorCode::SizeInvalid, message: message.to_owned(), detail };
+        refusal.more.push(entry);
+        refusal
+    }
+
+    /// Unfinished uploads take all that they may.
+    fn upload_quota(error: &store::Error) -> Self {
+        let detail = json!({ "hint": "finish or cancel uploads that are open; those that get nothing make room after an hour" });
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(status, ErrorCode::TooManyRequests, &error.to_string(), detail)
+            .header(RETRY_AFTER, HeaderValue::from_static("60"))
+    }
+
     /// A failure of ours, written to the log: the client learns only what helps it.
     pub(super) fn store_gone() -> Self {
         let message = "the store's folder is gone";
@@ -186,7 +212,8 @@ impl Refusal {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
         if *method != Method::HEAD {
-            let body = serde_json::to_vec(&ErrorBody { errors: vec![self.entry] }).unwrap_or_default();
+            let errors = std::iter::once(self.entry).chain(self.more).collect();
+            let body = serde_json::to_vec(&ErrorBody { errors }).unwrap_or_default();
             *response.body_mut() = Body::from(body);
         }
         let headers = response.headers_mut();
@@ -210,6 +237,11 @@ impl From<store::Error> for Refusal {
                 Ok(id) => Self::upload_busy(&id),
                 Err(_) => Self::upload_unknown(id),
             },
+            store::Error::UploadGone(id) => Self::upload_unknown(id),
+            store::Error::UploadQuota { .. } => Self::upload_quota(&error),
+            store::Error::DescriptorSize { digest, said, found, .. } => {
+                Self::sizes(&[Misfit { digest: digest.clone(), said: *said, found: *found }])
+            }
             full if full.is_out_of_space() => {
                 tracing::error!("the store's file system is full");
                 let detail = json!({ "hint": "free space on the registry's disk, then push again" });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Inner, Store};
 use crate::Result;
 use crate::commit::Disk;
+use crate::damage::Inspector;
 use crate::layout::Layout;
 use crate::open::prepare_to_read;
 use crate::query::Readers;
@@ -19,10 +20,10 @@ impl Store {
     pub fn open_to_read(root: &Path) -> Result<Self> {
         let layout = Layout::new(root);
         let lock = prepare_to_read(&layout)?;
-        let readers = Readers::new(layout.clone(), open_looker);
+        let disk = Disk::default();
+        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_looker);
         match readers.with(check_readable) {
             Ok(()) => {
-                let disk = Disk::default();
                 let sessions = Arc::default();
                 Ok(Self(Arc::new(Inner { layout, disk, readers, writer: None, sessions, lock })))
             }

@@ -3,7 +3,17 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod heal;
+#[cfg(test)]
 mod order;
+#[cfg(test)]
+mod power;
+#[cfg(test)]
+mod private;
+#[cfg(test)]
+mod race;
+#[cfg(test)]
+mod referrers;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

@@ -51,13 +51,13 @@ pub(crate) fn put(store: &Store, bytes: &[u8]) -> store::Result<Digest> {
     Ok(writer.publish(None)?.0)
 }
 
-/// An image manifest over one blob, with an optional subject.
-pub(crate) fn manifest(blob: &Digest, note: &str, subject: Option<&Digest>) -> Manifest {
+/// An image manifest over one blob of `size` bytes, with an optional subject.
+pub(crate) fn manifest(blob: &Digest, size: usize, note: &str, subject: Option<&Digest>) -> Manifest {
     let subject = subject.map_or(String::new(), |digest| {
         format!(r#","subject":{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":1}}"#)
     });
     let text = format!(
-        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{blob}","size":4}},"layers":[],"annotations":{{"note":"{note}"}}{subject}}}"#
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{blob}","size":{size}}},"layers":[],"annotations":{{"note":"{note}"}}{subject}}}"#
     );
     Manifest::parse(text.into_bytes().into(), None).unwrap()
 }
@@ -66,7 +66,7 @@ pub(crate) fn manifest(blob: &Digest, note: &str, subject: Option<&Digest>) -> M
 pub(crate) fn push(store: &Store, name: &str, note: &str) -> store::Result<Digest> {
     let blob = put(store, note.as_bytes())?;
     store.commit(vec![Change::LinkBlob { repository: repository(name), digest: blob.clone() }])?;
-    let manifest = manifest(&blob, note, None);
+    let manifest = manifest(&blob, note.len(), note, None);
     let digest = manifest.digest();
     store.commit(vec![
         Change::PutManifest { repository: repository(name), digest: digest.clone(), manifest },
@@ -95,4 +95,15 @@ pub(crate) fn dump(store: &Store) -> BTreeSet<String> {
         }
     }
     lines
+}
+
+/// Where a blob's file is.
+pub(crate) fn file_of(root: &Path, digest: &Digest) -> PathBuf {
+    let algorithm = digest.algorithm().as_str();
+    root.join("blobs").join(algorithm).join(&digest.hex()[..2]).join(digest.hex())
+}
+
+/// Whether every case is to be tried, and not a sample.
+pub(crate) fn long() -> bool {
+    std::env::var_os("AIRLOCK_TEST_LONG").is_some()
 }

@@ -66,7 +66,7 @@ fn a_download_goes_on_and_starts_over_when_it_was_wrong() {
     let digest = Digest::sha256(b"hello world");
     store.partial(&digest).unwrap().write(b"hello ").unwrap();
     let mut partial = store.partial(&digest).unwrap();
-    assert!(matches!(store.partial(&digest), Err(Error::PartialBusy(_))));
+    assert!(matches!(store.partial(&digest), Err(Error::PartialBusy { .. })));
     assert_eq!(partial.len(), 6);
     partial.write(b"w0rld").unwrap();
     assert!(matches!(partial.publish(), Err(Error::DigestMismatch { .. })));

@@ -1,0 +1,163 @@
+//! `airlock store get`: a file out of the store, by the name that it has there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use oci::{Descriptor, Digest, Hasher, Manifest, RepositoryName, Selector};
+use serde::Serialize;
+use store::Store;
+
+use crate::failure::Status;
+use crate::printer::{Printer, size};
+
+/// The annotation with a file's own name.
+const TITLE: &str = "org.opencontainers.image.title";
+
+const BUFFER: usize = 256 * 1024;
+
+/// What is asked for.
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a str,
+    pub(super) to: &'a Path,
+    pub(super) title: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Written {
+    file: PathBuf,
+    digest: Digest,
+    bytes: u64,
+}
+
+/// Nothing in the store has the name.
+#[derive(Debug, thiserror::Error)]
+#[error("the store has nothing named `{0}`: `airlock store list` shows the names")]
+pub(crate) struct NoName(String);
+
+pub(super) fn get(store: &Store, wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let manifest = find(store, wanted.name)?.ok_or_else(|| NoName(wanted.name.to_owned()))?;
+    let layer = choose(&manifest, wanted)?;
+    let file = target(wanted.to, &layer);
+    let bytes = copy(store, &layer, &file)?;
+    let written = Written { file, digest: layer.digest, bytes };
+    printer.result(&written, |written| {
+        format!("wrote `{}`, {}\n", written.file.display(), size(written.bytes))
+    })?;
+    Ok(Status::Done)
+}
+
+/// By `REPOSITORY:TAG` or `REPOSITORY@DIGEST`, else by the name of a file, else by a repository with one tag.
+fn find(store: &Store, name: &str) -> anyhow::Result<Option<Manifest>> {
+    if let Some((repository, selector)) = reference(name)
+        && let Some(row) = store.resolve(&repository, &selector)?
+    {
+        return Ok(store.manifest(&repository, &row.digest)?);
+    }
+    let mut found: Vec<(String, Manifest)> = Vec::new();
+    for repository in store.repositories(None, None)? {
+        for (tag, digest) in store.tags(&repository, None, None)? {
+            let Ok(Some(manifest)) = store.manifest(&repository, &digest) else { continue };
+            if repository.as_str() == name || manifest.blobs().any(|blob| title(blob) == Some(name)) {
+                found.push((format!("{repository}:{tag}"), manifest));
+            }
+        }
+    }
+    found.dedup_by(|a, b| a.1 == b.1);
+    if found.len() > 1 {
+        let names: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
+        bail!("`{name}` is the name of {} things: name one of {}", names.len(), names.join(", "));
+    }
+    Ok(found.pop().map(|(_, manifest)| manifest))
+}
+
+fn reference(name: &str) -> Option<(RepositoryName, Selector)> {
+    if let Some((repository, digest)) = name.split_once('@') {
+        return Some((repository.parse().ok()?, Selector::Digest(digest.parse().ok()?)));
+    }
+    let (repository, tag) = name.rsplit_once(':')?;
+    Some((repository.parse().ok()?, Selector::Tag(tag.parse().ok()?)))
+}
+
+fn title(layer: &Descriptor) -> Option<&str> {
+    layer.annotations.get(TITLE).map(String::as_str)
+}
+
+fn choose(manifest: &Manifest, wanted: &Wanted<'_>) -> anyhow::Result<Descriptor> {
+    let oci::Content::Image(image) = manifest.content() else {
+        bail!("`{}` is a list of images, not a file: name one of them by its digest", wanted.name);
+    };
+    let by = wanted.title.or(Some(wanted.name));
+    let is_asked = |layer: &&Descriptor| title(layer) == by || by == Some(layer.digest.to_string().as_str());
+    if let Some(layer) = image.layers.iter().find(is_asked) {
+        return Ok(layer.clone());
+    }
+    match (&image.layers[..], wanted.title) {
+        ([layer], None) => Ok(layer.clone()),
+        ([], _) => bail!("`{}` holds no files", wanted.name),
+        (layers, _) => {
+            let names =
+                layers.iter().map(|layer| title(layer).map_or(layer.digest.to_string(), str::to_owned));
+            let names: Vec<_> = names.map(|name| name.escape_debug().to_string()).collect();
+            bail!(
+                "`{}` holds {} files: name one of them by `--title`: {}",
+                wanted.name,
+                names.len(),
+                names.join(", ")
+            )
+        }
+    }
+}
+
+/// The file that is named, or one in the folder that is named. A title is foreign: only a plain file name is used.
+fn target(to: &Path, layer: &Descriptor) -> PathBuf {
+    if !to.is_dir() {
+        return to.to_owned();
+    }
+    let plain = title(layer).map(Path::new).filter(|title| {
+        let mut parts = title.components();
+        matches!((parts.next(), parts.next()), (Some(Component::Normal(name)), None) if name == title.as_os_str())
+    });
+    match plain {
+        Some(title) => to.join(title),
+        None => to.join(layer.digest.hex()),
+    }
+}
+
+/// Writes a file that is not there yet; one that turns out wrong is removed.
+fn copy(store: &Store, layer: &Descriptor, target: &Path) -> anyhow::Result<u64> {
+    let blob = store.blob_to_hash(&layer.digest)?;
+    let mut from = blob.with_context(|| format!("the store lacks blob `{}`", layer.digest))?.file;
+    let mut to = OpenOptions::new().write(true).create_new(true).open(target).with_context(|| {
+        format!("cannot create `{}`: a file that is there is never overwritten", target.display())
+    })?;
+    let written = transfer(&mut from, &mut to, &layer.digest)
+        .and_then(|bytes| to.sync_all().map(|()| bytes).map_err(anyhow::Error::from));
+    if written.is_err() {
+        let _ = std::fs::remove_file(target);
+        // A damaged blob is moved away, so that the next mirror or import brings it back.
+        let _ = store.verify_blob(&layer.digest);
+    }
+    written.with_context(|| format!("cannot write `{}`", target.display()))
+}
+
+fn transfer(from: &mut File, to: &mut File, expected: &Digest) -> anyhow::Result<u64> {
+    let mut hasher = Hasher::new(expected.algorithm());
+    let mut buffer = vec![0; BUFFER];
+    let mut bytes = 0;
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+        to.write_all(&buffer[..count])?;
+        bytes += count as u64;
+    }
+    let found = hasher.finish();
+    if found != *expected {
+        return Err(store::Error::DigestMismatch { expected: expected.clone(), found }.into());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,115 @@
+//! The files that a blob's bytes are in until it is published: a temporary one, or the blob that is there.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use oci::{Digest, Hasher};
+
+use super::{BUFFER, hash_file, random_name};
+use crate::commit::{Disk, Step};
+use crate::layout::Layout;
+use crate::write_behind::write_behind;
+use crate::{Error, Result, private};
+
+/// What the names of temporary files begin with.
+pub(super) const TEMPORARY: &str = "tmp-";
+
+/// A file of a random name. Dropping it removes it.
+pub(super) struct Temporary {
+    path: PathBuf,
+    file: File,
+    /// Whether bytes in it were copied from another file, and so not hashed on their way.
+    copied: bool,
+    published: bool,
+}
+
+impl Temporary {
+    pub(super) fn create(layout: &Layout, disk: &Disk) -> Result<Self> {
+        let path = layout.uploads().join(format!("{TEMPORARY}{}", random_name()?));
+        disk.step(Step::Create, &path).map_err(Error::io("create", &path))?;
+        let mut options = OpenOptions::new();
+        let file = private::open(options.read(true).write(true).create_new(true), &path)
+            .map_err(Error::io("create", &path))?;
+        Ok(Self { path, file, copied: false, published: false })
+    }
+
+    /// Whether it replaces another file.
+    pub(super) fn is_copy(&self) -> bool {
+        self.copied
+    }
+
+    /// Takes the next bytes after `before` others.
+    pub(super) fn write(&mut self, disk: &Disk, bytes: &[u8], before: u64) -> Result<()> {
+        disk.step(Step::Write, &self.path).map_err(Error::io("write", &self.path))?;
+        self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
+        write_behind(&self.file, before, before + bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Makes it the blob `digest`, which the bytes that were taken hash to.
+    pub(super) fn publish(&mut self, disk: &Disk, digest: &Digest, target: &std::path::Path) -> Result<()> {
+        if self.copied {
+            let mut hasher = Hasher::new(digest.algorithm());
+            hash_file(&mut self.file, &self.path, &mut hasher)?;
+            let found = hasher.finish();
+            if found != *digest {
+                return Err(Error::DigestMismatch { expected: digest.clone(), found });
+            }
+        }
+        disk.publish_blob(&self.file, &self.path, target)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The blob that is there, compared with the bytes that come.
+pub(super) struct Existing {
+    pub(super) target: PathBuf,
+    pub(super) file: File,
+    pub(super) size: u64,
+    pub(super) durable: bool,
+    buffer: Vec<u8>,
+}
+
+impl Existing {
+    pub(super) fn open(layout: &Layout, digest: &Digest, durable: bool) -> Result<Option<Self>> {
+        let target = layout.blob(digest);
+        let file = match File::open(&target) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", &target)(error)),
+        };
+        let size = file.metadata().map_err(Error::io("read", &target))?.len();
+        Ok(Some(Self { target, file, size, durable, buffer: Vec::new() }))
+    }
+
+    /// Whether its bytes from `at` on begin with `bytes`. What cannot be read is not the same.
+    pub(super) fn continues_with(&mut self, bytes: &[u8], at: u64) -> bool {
+        self.buffer.resize(bytes.len(), 0);
+        self.file.read_exact_at(&mut self.buffer, at).is_ok() && self.buffer == bytes
+    }
+
+    /// Its first `len` bytes in a file of their own.
+    pub(super) fn copy(&self, len: u64, mut to: Temporary) -> Result<Temporary> {
+        let mut buffer = vec![0; BUFFER];
+        let mut at = 0;
+        while at < len {
+            let count = usize::try_from(len - at).unwrap_or(BUFFER).min(BUFFER);
+            self.file.read_exact_at(&mut buffer[..count], at).map_err(Error::io("read", &self.target))?;
+            to.file.write_all(&buffer[..count]).map_err(Error::io("write", &to.path))?;
+            at += count as u64;
+        }
+        to.copied = true;
+        Ok(to)
+    }
+}

@@ -1,0 +1,159 @@
+//! Blobs that are not what their names say: found when they are asked for, moved to `quarantine/`, and from then on
+//! absent, so that the next push, mirror or import brings them back.
+//!
+//! A file is hashed when this process meets it first, if it is small, and again when it was changed since. What it
+//! published itself was hashed on its way in.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use oci::{Digest, Hasher};
+
+use crate::blob::BUFFER;
+use crate::commit::Disk;
+use crate::layout::Layout;
+use crate::locks::{self, Hold, PATIENCE};
+use crate::{Error, Result, private};
+
+/// A file of at most this size is hashed when it is met first; `store check` hashes the larger ones.
+const SMALL: u64 = 16 << 20;
+
+/// Verdicts that are remembered; more only cost another hash.
+const REMEMBERED: usize = 1 << 16;
+
+/// What tells one state of a file from another: nobody can set a file's change time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Identity {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.len(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
+}
+
+/// Whether a file is what its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Sound,
+    Damaged,
+}
+
+/// What is known of the blobs' files.
+pub(crate) struct Inspector {
+    layout: Layout,
+    disk: Disk,
+    /// Whether a damaged file may be moved away.
+    writable: bool,
+    seen: Mutex<HashMap<Digest, (Identity, Verdict)>>,
+}
+
+impl Inspector {
+    pub(crate) fn new(layout: Layout, disk: Disk, writable: bool) -> Self {
+        Self { layout, disk, writable, seen: Mutex::default() }
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether an open blob is what its name says, as far as is known; a damaged one is moved away.
+    pub(crate) fn is_sound(&self, digest: &Digest, file: &File) -> Result<bool> {
+        let path = self.layout.blob(digest);
+        let identity = Identity::of(file).map_err(Error::io("read", &path))?;
+        if self.disk.published(&path) == Some(identity) {
+            return Ok(true);
+        }
+        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
+        match known {
+            Some((seen, verdict)) if seen == identity => Ok(verdict == Verdict::Sound),
+            None if identity.size > SMALL && self.disk.published(&path).is_none() => {
+                self.remember(digest, identity, Verdict::Sound);
+                Ok(true)
+            }
+            Some(_) | None => self.inspect(digest, file),
+        }
+    }
+
+    /// Hashes an open blob; a damaged one is moved away.
+    pub(crate) fn inspect(&self, digest: &Digest, file: &File) -> Result<bool> {
+        let path = self.layout.blob(digest);
+        let identity = Identity::of(file).map_err(Error::io("read", &path))?;
+        let verdict = match hash(file, digest) {
+            Ok(found) if found == *digest => Verdict::Sound,
+            // A disk that cannot read a file has damaged it.
+            Ok(_) | Err(_) => Verdict::Damaged,
+        };
+        self.remember(digest, identity, verdict);
+        if verdict == Verdict::Damaged {
+            self.quarantine(digest, identity)?;
+        }
+        Ok(verdict == Verdict::Sound)
+    }
+
+    fn remember(&self, digest: &Digest, identity: Identity, verdict: Verdict) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(digest.clone(), (identity, verdict));
+    }
+
+    /// Moves a damaged file away, unless something else stands in its place by now.
+    fn quarantine(&self, digest: &Digest, damaged: Identity) -> Result<()> {
+        tracing::error!(%digest, "a blob's file is damaged; push, mirror or import it again");
+        if !self.writable {
+            return Ok(());
+        }
+        let (shard, path) = (self.layout.shard(digest), self.layout.blob(digest));
+        let folder = File::open(&shard).map_err(Error::io("open", &shard))?;
+        locks::hold(&folder, &shard, Hold::Alone, PATIENCE)?;
+        let current = File::open(&path).and_then(|file| Identity::of(&file));
+        if current.is_ok_and(|current| current == damaged) {
+            set_aside(&self.layout, &path)?;
+            folder.sync_all().map_err(Error::io("flush", &shard))?;
+        }
+        Ok(())
+    }
+}
+
+/// Hashes an open file and leaves its place as it was.
+fn hash(file: &File, digest: &Digest) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(digest.algorithm());
+    let mut buffer = vec![0; BUFFER];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut buffer, at) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Moves a file to the quarantine; gives its name there.
+pub(crate) fn set_aside(layout: &Layout, path: &Path) -> Result<String> {
+    let folder = layout.quarantine();
+    private::create_folder(&folder)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    fs::rename(path, folder.join(&name)).map_err(Error::io("move", path))?;
+    Ok(name)
+}

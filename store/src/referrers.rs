@@ -1,0 +1,120 @@
+//! What refers to a manifest, in pages: signatures first, so that no client misses them on a first page, and large
+//! entries last, so that they cannot push small ones out of it.
+
+use oci::{Descriptor, Digest, RepositoryName};
+use rusqlite::params;
+
+use crate::query::{Readers, all, parsed};
+use crate::{Error, Result};
+
+/// A manifest up to this size makes a small entry.
+const SMALL: i64 = 64 * 1024;
+
+/// How many are looked up in the database at once.
+const STRETCH: i64 = 256;
+
+/// Where a page ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferrerPosition {
+    /// The group: lower ones come first.
+    pub rank: u8,
+    /// The last digest.
+    pub digest: Digest,
+}
+
+/// How much a page holds at most; one entry in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of their descriptors as JSON.
+    pub bytes: usize,
+}
+
+/// A stretch of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferrerPage {
+    /// The descriptors.
+    pub descriptors: Vec<Descriptor>,
+    /// Where the next page goes on, if there is one.
+    pub next: Option<ReferrerPosition>,
+}
+
+/// The order: small signatures, other small ones, large signatures, other large ones; each by digest.
+const RANK: &str =
+    "(size > ?4) * 2 + (lower(coalesce(artifact_type, '')) NOT GLOB 'application/vnd.dev.cosign.*'
+    AND lower(coalesce(artifact_type, '')) NOT GLOB 'application/vnd.dev.sigstore.*'
+    AND lower(coalesce(artifact_type, '')) NOT GLOB 'application/vnd.cncf.notary.*')";
+
+impl Readers {
+    /// The next page after `after`. Manifests whose files are damaged or gone are left out.
+    pub(crate) fn referrer_page(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&ReferrerPosition>,
+        limits: PageLimits,
+    ) -> Result<ReferrerPage> {
+        let mut page = ReferrerPage::default();
+        let mut bytes = 0;
+        let mut at = after.cloned();
+        loop {
+            let found = self.referrers_after(repository, subject, artifact_type, at.as_ref())?;
+            if found.is_empty() {
+                return Ok(page);
+            }
+            for position in found {
+                let Some(descriptor) = self.described(repository, &position.digest)? else {
+                    at = Some(position);
+                    continue;
+                };
+                let size = serde_json::to_vec(&descriptor).map_or(0, |json| json.len() + 1);
+                let is_full = page.descriptors.len() >= limits.entries || bytes + size > limits.bytes;
+                if is_full && !page.descriptors.is_empty() {
+                    page.next = at;
+                    return Ok(page);
+                }
+                bytes += size;
+                page.descriptors.push(descriptor);
+                at = Some(position);
+            }
+        }
+    }
+
+    fn described(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Descriptor>> {
+        match self.manifest(repository, digest) {
+            Ok(manifest) => Ok(manifest.map(|manifest| manifest.referrer_descriptor(digest.clone()))),
+            // One that an older version took and this one cannot read must not hide the others.
+            Err(Error::Invalid(error)) => {
+                tracing::error!(%digest, %error, "a manifest that refers to another cannot be read");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn referrers_after(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&ReferrerPosition>,
+    ) -> Result<Vec<ReferrerPosition>> {
+        let sql = format!(
+            "SELECT rank, digest FROM (SELECT {RANK} AS rank, digest FROM manifests
+               WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
+               AND (?3 IS NULL OR artifact_type = ?3))
+             WHERE (rank, digest) > (?5, ?6) ORDER BY rank, digest LIMIT ?7"
+        );
+        let (rank, digest) =
+            after.map_or((-1, String::new()), |at| (i64::from(at.rank), at.digest.to_string()));
+        let (repository, subject) = (repository.as_str(), subject.to_string());
+        let parameters = params![repository, subject, artifact_type, SMALL, rank, digest, STRETCH];
+        self.with(|c| {
+            all(c, &sql, parameters, |row| {
+                Ok(ReferrerPosition { rank: row.get::<_, u8>(0)?, digest: parsed(row, 1)? })
+            })
+        })
+    }
+}

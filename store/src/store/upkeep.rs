@@ -1,0 +1,93 @@
+//! Check, rebuild, garbage.
+
+use std::path::Path;
+
+use super::Store;
+use crate::commit::Disk;
+use crate::garbage::{self, Collected, GarbagePlan};
+use crate::layout::Layout;
+use crate::locks::{self, Hold, Holders, PATIENCE};
+use crate::open::open_lock;
+use crate::rebuild::{self, RebuildReport};
+use crate::{CheckReport, Error, Progress, Result, check};
+
+impl Store {
+    /// Hashes every blob and compares files, rows and journal. Changes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all; what is wrong in it is in the report.
+    pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport> {
+        self.0.readers.with(|connection| check::check(&self.0.layout, connection, progress))
+    }
+
+    /// Makes the database anew from the blobs and `names.log`, or from its own names where the journal lacks some.
+    /// Blob files that do not hash to their names go to `quarantine/`.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process has the store open, [`Error::NamesGone`] when there are no names anywhere.
+    pub fn rebuild(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
+        Self::rebuild_as(root, &Disk::default(), false, progress)
+    }
+
+    /// As [`Store::rebuild`], and makes a database without names where no names are left.
+    ///
+    /// # Errors
+    /// As [`Store::rebuild`].
+    pub fn rebuild_without_names(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
+        Self::rebuild_as(root, &Disk::default(), true, progress)
+    }
+
+    fn rebuild_as(
+        root: &Path,
+        disk: &Disk,
+        without_names: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<RebuildReport> {
+        let layout = Layout::new(root);
+        if !layout.blobs().is_dir() {
+            return Err(Error::Absent(root.to_owned()));
+        }
+        let lock = open_lock(&layout)?;
+        if !locks::try_hold(&lock, &layout.lock(), Hold::Alone)? {
+            return Err(in_use(&layout));
+        }
+        rebuild::rebuild(&layout, disk, without_names, progress)
+    }
+
+    /// What garbage collection would remove: blobs that no manifest of a repository names and no lease keeps.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn garbage(&self) -> Result<GarbagePlan> {
+        self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection))
+    }
+
+    /// Removes what the plan lists and is still garbage: first the rows, then the files, so that what an interruption
+    /// leaves is garbage too.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process has the store open.
+    pub fn collect(&self, plan: &GarbagePlan) -> Result<Collected> {
+        let (layout, path) = (&self.0.layout, self.0.layout.lock());
+        let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
+        let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
+        let alone = locks::try_hold(lock, &path, Hold::Alone);
+        let collected = match alone {
+            Ok(true) => self.garbage().and_then(|now| {
+                let mut removal = garbage::decide(layout, plan, now);
+                self.write(std::mem::take(&mut removal.unlink))?;
+                removal.remove_files(&self.0.disk)
+            }),
+            Ok(false) => Err(in_use(layout)),
+            Err(error) => Err(error),
+        };
+        // Trying for a lock gives up the one that is held, whether it succeeds or not.
+        locks::hold(lock, &path, Hold::Shared, PATIENCE)?;
+        collected
+    }
+}
+
+fn in_use(layout: &Layout) -> Error {
+    let holders = Holders::of(&[&layout.lock()]);
+    Error::InUse { root: layout.root().to_owned(), holders }
+}

@@ -1,0 +1,198 @@
+//! What is not what its name says is found, moved away and brought back; what may not be durable is made so.
+
+use std::fs;
+use std::sync::Arc;
+
+use oci::{Digest, Selector};
+use store::commit::Step::{CommitDatabase, SyncData, SyncDirectory};
+use store::{BlobWriter, Change, Error, Fault, Store};
+
+use crate::rig::{Recorder, file_of, manifest, push, put, repository, tag};
+
+/// Bytes through a writer in pieces, as an import reads them.
+fn feed(mut writer: BlobWriter, bytes: &[u8], digest: &Digest) -> store::Result<()> {
+    for piece in bytes.chunks(7) {
+        writer.write(piece)?;
+    }
+    writer.publish(Some(digest)).map(|_| ())
+}
+
+#[test]
+fn a17_bytes_that_are_read_anyway_replace_what_does_not_hash() {
+    let content: Vec<u8> = (0..100).collect();
+    let digest = Digest::sha256(&content);
+    let mut damaged: Vec<Vec<u8>> =
+        vec![Vec::new(), content[..50].to_vec(), [&content[..], b"more"].concat()];
+    damaged.extend([0, 6, 7, 50, 99].map(|at| {
+        let mut bytes = content.clone();
+        bytes[at] ^= 1;
+        bytes
+    }));
+    for bytes in damaged {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        put(&store, &content).unwrap();
+        store
+            .commit(vec![Change::LinkBlob { repository: repository("a/b"), digest: digest.clone() }])
+            .unwrap();
+        fs::write(file_of(folder.path(), &digest), &bytes).unwrap();
+        feed(store.writer_over(&digest).unwrap(), &content, &digest).unwrap();
+        assert_eq!(fs::read(file_of(folder.path(), &digest)).unwrap(), content, "{bytes:?}");
+        assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
+        assert_eq!(fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a17_a_sound_blob_is_not_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Arc::new(Recorder::default());
+    let store = Store::open_observed(folder.path(), recorder.clone()).unwrap();
+    let digest = put(&store, b"content").unwrap();
+    store.commit(vec![Change::LinkBlob { repository: repository("a/b"), digest: digest.clone() }]).unwrap();
+    let before = recorder.steps().len();
+    feed(store.writer_over(&digest).unwrap(), b"content", &digest).unwrap();
+    let (unhashed, mut hasher) = store.writer_over(&digest).unwrap().split();
+    let mut unhashed = unhashed;
+    unhashed.write(b"content").unwrap();
+    hasher.update(b"content");
+    unhashed.join(hasher).unwrap().publish(Some(&digest)).unwrap();
+    assert_eq!(recorder.steps().len(), before);
+    let wrong = feed(store.writer_over(&digest).unwrap(), b"c0ntent", &digest);
+    assert!(matches!(wrong, Err(Error::DigestMismatch { .. })));
+    assert_eq!(fs::read(file_of(folder.path(), &digest)).unwrap(), b"content");
+}
+
+/// A process that was killed may have renamed a blob without flushing its folder: a file is no proof.
+#[test]
+fn c7_a_blob_that_no_row_names_is_flushed_before_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let blob = {
+        let store = Store::open(folder.path()).unwrap();
+        put(&store, b"left behind").unwrap()
+    };
+    let image = manifest(&blob, 11, "image", None);
+    let changes: [fn(Digest, oci::Manifest) -> Change; 2] = [
+        |digest, _| Change::LinkBlob { repository: repository("a/b"), digest },
+        |_, manifest| Change::PutManifest {
+            repository: repository("a/b"),
+            digest: manifest.digest(),
+            manifest,
+        },
+    ];
+    for (change, fresh) in changes.into_iter().zip([true, false]) {
+        let recorder = Arc::new(Recorder::default());
+        let store = Store::open_observed(folder.path(), recorder.clone()).unwrap();
+        let before = recorder.steps().len();
+        store.commit(vec![change(blob.clone(), image.clone())]).unwrap();
+        let path = file_of(folder.path(), &blob);
+        let steps = recorder.steps()[before..].to_vec();
+        let flushed = steps.iter().position(|(step, at)| *step == SyncData && *at == path);
+        let folder_flushed =
+            steps.iter().position(|(step, at)| *step == SyncDirectory && at == path.parent().unwrap());
+        let committed = steps.iter().position(|(step, _)| *step == CommitDatabase);
+        if fresh {
+            assert!(flushed.is_some() && flushed < folder_flushed && folder_flushed < committed, "{steps:?}");
+        } else {
+            assert!(flushed.is_none(), "flushed although a row names it: {steps:?}");
+        }
+    }
+}
+
+/// The same where an import compares instead of writing.
+#[test]
+fn c7_a_blob_that_is_already_there_is_flushed_where_no_row_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let blob = put(&Store::open(folder.path()).unwrap(), b"left behind").unwrap();
+    let recorder = Arc::new(Recorder::default());
+    let store = Store::open_observed(folder.path(), recorder.clone()).unwrap();
+    feed(store.writer_over(&blob).unwrap(), b"left behind", &blob).unwrap();
+    let path = file_of(folder.path(), &blob);
+    assert!(recorder.steps().iter().any(|(step, at)| *step == SyncData && *at == path));
+}
+
+#[test]
+fn r12_a_damaged_manifest_is_absent_quarantined_and_healed_by_the_next_push() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = push(&Store::open(folder.path()).unwrap(), "a/b", "v1").unwrap();
+    let path = file_of(folder.path(), &digest);
+    let sound = fs::read(&path).unwrap();
+    for bytes in [b"{}".to_vec(), Vec::new(), sound[1..].to_vec(), [b" ", &sound[..]].concat()] {
+        fs::write(&path, &bytes).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(store.manifest(&repository("a/b"), &digest).unwrap().is_none());
+        assert!(store.blob(&digest).unwrap().is_none());
+        assert!(!path.exists());
+        assert_eq!(fs::read(folder.path().join("quarantine").join(digest.hex())).unwrap(), bytes);
+        push(&store, "a/b", "v1").unwrap();
+        assert_eq!(store.manifest(&repository("a/b"), &digest).unwrap().unwrap().bytes(), &sound[..]);
+        assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
+    }
+}
+
+#[test]
+fn r12_a_damaged_blob_is_absent_quarantined_and_healed_by_the_next_push() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    push(&store, "a/b", "v1").unwrap();
+    let digest = Digest::sha256(b"v1");
+    let path = file_of(folder.path(), &digest);
+    // By this process, which published it, and by one that meets it first.
+    for store in [store, Store::open(folder.path()).unwrap()] {
+        assert!(store.blob(&digest).unwrap().is_some());
+        fs::write(&path, b"v2").unwrap();
+        assert!(store.blob(&digest).unwrap().is_none() && store.blob(&digest).unwrap().is_none());
+        assert!(!path.exists() && folder.path().join("quarantine").join(digest.hex()).exists());
+        put(&store, b"v1").unwrap();
+        assert!(store.blob(&digest).unwrap().is_some());
+    }
+}
+
+/// Who only reads moves nothing.
+#[test]
+fn r12_a_reader_without_the_right_to_write_gives_no_damaged_blob_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = push(&Store::open(folder.path()).unwrap(), "a/b", "v1").unwrap();
+    let path = file_of(folder.path(), &digest);
+    fs::write(&path, "rotten").unwrap();
+    let store = Store::open_to_read(folder.path()).unwrap();
+    assert!(store.manifest(&repository("a/b"), &digest).unwrap().is_none());
+    assert!(path.exists() && !folder.path().join("quarantine").exists());
+}
+
+#[test]
+fn d20_a_manifest_whose_sizes_do_not_fit_is_refused_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let blob = put(&store, b"four").unwrap();
+    for size in [0, 3, 5] {
+        let wrong = manifest(&blob, size, "wrong", None);
+        let digest = wrong.digest();
+        let put =
+            Change::PutManifest { repository: repository("a/b"), digest: digest.clone(), manifest: wrong };
+        let set = Change::SetTag { repository: repository("a/b"), tag: tag("v1"), digest };
+        let refused = store.commit(vec![put, set]).unwrap_err();
+        assert!(matches!(refused, Error::DescriptorSize { found: 4, .. }) && refused.hint().is_some());
+        assert!(store.resolve(&repository("a/b"), &Selector::Tag(tag("v1"))).unwrap().is_none());
+    }
+    assert_eq!(store.misfits(&manifest(&blob, 5, "wrong", None)).len(), 1);
+    assert!(store.misfits(&manifest(&blob, 4, "right", None)).is_empty());
+}
+
+/// A manifest that came before its content, and one that an older version took, are found by a check.
+#[test]
+fn d20_a_check_reports_sizes_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let early = manifest(&Digest::sha256(b"four"), 5, "early", None);
+    let (name, digest) = (repository("a/b"), early.digest());
+    store
+        .commit(vec![Change::PutManifest { repository: name, digest: digest.clone(), manifest: early }])
+        .unwrap();
+    let blob = put(&store, b"four").unwrap();
+    let faults = store.check(&mut |_| {}).unwrap().faults;
+    assert_eq!(faults, [Fault::DescriptorSize { manifest: digest, digest: blob, said: 5, found: 4 }]);
+    drop(store);
+    // A rebuild names again what was named, and does not end half-way.
+    assert_eq!(Store::rebuild(folder.path(), &mut |_| {}).unwrap().manifests, 1);
+}

@@ -1,0 +1,148 @@
+//! `airlock store` as a user meets it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use oci::{Algorithm, Digest, Manifest};
+use serde_json::{Value, json};
+use store::{Change, Store};
+
+use crate::cli::{airlock, fails};
+
+const TITLE: &str = "org.opencontainers.image.title";
+
+fn put(store: &Store, bytes: &[u8]) -> Digest {
+    let mut writer = store.writer(Algorithm::Sha256).unwrap();
+    writer.write(bytes).unwrap();
+    writer.publish(None).unwrap().0
+}
+
+/// Puts files into a repository as one artifact.
+fn artifact(store: &Store, name: &str, tag: Option<&str>, files: &[(&str, &[u8])], more: &Value) -> Digest {
+    let config = put(store, b"{}");
+    let layers = files.iter().map(|(title, bytes)| {
+        let digest = put(store, bytes).to_string();
+        json!({ "mediaType": "application/octet-stream", "digest": digest, "size": bytes.len(), "annotations": { TITLE: title } })
+    });
+    let mut manifest = json!({
+        "schemaVersion": 2, "mediaType": oci::media_type::OCI_MANIFEST, "layers": layers.collect::<Vec<_>>(),
+        "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": config.to_string(), "size": 2 },
+    });
+    manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    name_it(store, name, tag, &manifest)
+}
+
+fn name_it(store: &Store, name: &str, tag: Option<&str>, manifest: &Value) -> Digest {
+    let manifest = Manifest::parse(manifest.to_string().into_bytes().into(), None).unwrap();
+    let (digest, repository): (Digest, oci::RepositoryName) = (manifest.digest(), name.parse().unwrap());
+    let put = Change::PutManifest { repository: repository.clone(), digest: digest.clone(), manifest };
+    let tag = tag.map(|tag| Change::SetTag { repository, tag: tag.parse().unwrap(), digest: digest.clone() });
+    store.commit(std::iter::once(put).chain(tag).collect()).unwrap();
+    digest
+}
+
+fn list(folder: &Path, arguments: &[&str]) -> String {
+    let output = airlock(folder, &[&["store", "list", "--store", "store"], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn d18_images_that_only_a_digest_names_are_listed_with_their_sizes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    let none = json!({});
+    let tagged = artifact(&store, "one/app", Some("v1"), &[("a", b"12345")], &none);
+    let loose = artifact(&store, "one/app", None, &[("b", b"1234567")], &none);
+    let only = artifact(&store, "two/app", None, &[("c", b"123")], &none);
+    let kind = oci::media_type::OCI_MANIFEST;
+    let signature =
+        |of: &Digest| json!({ "subject": { "mediaType": kind, "digest": of.to_string(), "size": 1 } });
+    let about = artifact(&store, "one/app", None, &[("s", b"sig")], &signature(&tagged));
+    // A referrer whose subject is not there leads nowhere else.
+    let orphan = artifact(&store, "three/app", None, &[("s", b"other")], &signature(&tagged));
+    let size = store.manifests(&"two/app".parse().unwrap()).unwrap()[0].size;
+    let index = json!({ "schemaVersion": 2, "manifests": [{ "mediaType": kind, "digest": only.to_string(), "size": size }] });
+    let index = name_it(&store, "two/app", None, &index);
+    store
+        .commit(vec![Change::LinkBlob { repository: "four/app".parse().unwrap(), digest: put(&store, b"x") }])
+        .unwrap();
+    let lines: Value = serde_json::from_str(&list(folder.path(), &["--output", "json"])).unwrap();
+    let listed: Vec<_> = lines.as_array().unwrap().iter().map(|line| line["digest"].clone()).collect();
+    let expected = [Value::Null, json!(tagged), json!(loose), json!(orphan), json!(index)];
+    assert_eq!(listed, expected);
+    assert!(!listed.contains(&json!(about)) && !listed.contains(&json!(only)));
+    let bytes = |n: usize| lines[n]["bytes"].as_u64().unwrap();
+    let manifest = store.manifests(&"one/app".parse().unwrap()).unwrap();
+    let row = manifest.iter().find(|row| row.digest == tagged).unwrap();
+    assert_eq!(bytes(1), row.size + 2 + 5);
+    assert_eq!(lines[1]["tag"], "v1");
+    let text = list(folder.path(), &[]);
+    assert!(text.contains(&format!("one/app:v1  {tagged}  ")), "{text}");
+    assert!(text.contains(&format!("one/app@{loose}  ")) && text.contains("four/app  (no images)"), "{text}");
+}
+
+#[test]
+fn o21_untagged_repositories_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    artifact(&store, "a/b", Some("v1"), &[("a", b"1")], &json!({}));
+    store
+        .commit(vec![Change::DeleteTag { repository: "a/b".parse().unwrap(), tag: "v1".parse().unwrap() }])
+        .unwrap();
+    assert!(list(folder.path(), &[]).starts_with("a/b@sha256:"));
+}
+
+#[test]
+fn d15_a_file_is_copied_out_of_the_store_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let store = Store::open(&here.join("store")).unwrap();
+    let digest = artifact(&store, "files/r", Some("v1"), &[("résumé.txt", b"content")], &json!({}));
+    artifact(&store, "files/two", Some("v1"), &[("one", b"1"), ("two", b"22")], &json!({}));
+    artifact(&store, "files/evil", Some("v1"), &[("../evil", b"evil")], &json!({}));
+    let get = |name: &str, to: &str, more: &[&str]| {
+        let arguments = [&["store", "get", name, "--store", "store", "--to", to], more].concat();
+        let output = airlock(here, &arguments);
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    fs::create_dir(here.join("out")).unwrap();
+    get("files/r:v1", "plain", &[]);
+    get(&format!("files/r@{digest}"), "by-digest", &[]);
+    get("résumé.txt", "out", &[]);
+    get("files/two:v1", "second", &["--title", "two"]);
+    get("files/evil:v1", "out", &[]);
+    for (file, content) in
+        [("plain", "content"), ("by-digest", "content"), ("out/résumé.txt", "content"), ("second", "22")]
+    {
+        assert_eq!(fs::read_to_string(here.join(file)).unwrap(), content, "{file}");
+    }
+    assert!(!here.join("evil").exists() && fs::read_dir(here.join("out")).unwrap().count() == 2);
+    let fail = |name: &str, to: &str, code: i32, words: &str| {
+        fails(here, &["store", "get", name, "--store", "store", "--to", to], code, words);
+    };
+    fail("files/r:v1", "plain", 1, "never overwritten");
+    fail("files/two:v1", "third", 1, "--title");
+    fail("absent", "third", 4, "airlock store list");
+    let path = here.join("store/blobs/sha256").join(&Digest::sha256(b"content").hex()[..2]);
+    fs::write(path.join(Digest::sha256(b"content").hex()), "c0ntent").unwrap();
+    fail("files/r:v1", "third", 3, "cannot write");
+    assert!(!here.join("third").exists());
+    assert_eq!(fs::read_to_string(here.join("plain")).unwrap(), "content");
+}
+
+#[test]
+fn a16_a_store_that_others_could_read_is_made_private_with_a_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    drop(Store::open(&root).unwrap());
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    for told in [true, false] {
+        let output = airlock(folder.path(), &["store", "check", "--store", "store"]);
+        assert!(output.status.success());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.contains("other users could read the store"), told, "{text}");
+        assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
