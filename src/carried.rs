@@ -8,7 +8,7 @@ use audit::Journal;
 use oci::Digest;
 use packager::drive_log::SenderLog;
 use packager::drive_log::write::LogFailure;
-use tlog::VerifierKey;
+use tlog::{Note, VerifierKey};
 
 use crate::logged::Work;
 
@@ -16,6 +16,8 @@ use crate::logged::Work;
 pub(crate) struct Carried<'a, 'b, 'c> {
     pub(crate) journal: Arc<Journal>,
     pub(crate) work: &'a RefCell<&'b mut Work<'c>>,
+    /// The checkpoint of the newest drive, and where it is kept.
+    pub(crate) past: Option<(String, Note)>,
 }
 
 impl SenderLog for Carried<'_, '_, '_> {
@@ -25,6 +27,10 @@ impl SenderLog for Carried<'_, '_, '_> {
 
     fn verifier(&self) -> VerifierKey {
         self.journal.verifier()
+    }
+
+    fn past(&self) -> Vec<(String, Note)> {
+        self.past.iter().cloned().collect()
     }
 
     fn packed(&self, set: &Digest, name: &str) -> Result<(), LogFailure> {

@@ -68,12 +68,15 @@ pub(crate) struct Global {
     /// Say more; twice for debugging.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// The audit log's folder; the folder `log` of the store unless given.
+    /// A log that gets the events beside the log of the store
     #[arg(long, global = true, env = env::AUDIT_LOG, value_name = "DIR")]
     pub(crate) audit_log: Option<PathBuf>,
     /// The store that the settings name, for commands that name none.
     #[arg(skip)]
     pub(crate) default_store: Option<PathBuf>,
+    /// Where what packs signed is kept outside the stores.
+    #[arg(skip)]
+    pub(crate) past: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,11 +2,13 @@
 
 pub(crate) mod serving;
 
+use std::sync::Arc;
+
 use bundle_signer::{Gate, NameRule, TrustFile};
 use oci::RegistryHost;
-use packager::evidence::gate::{Asking, ask};
-use packager::lock::Lock;
-use store::Store;
+use packager::evidence::Place;
+use packager::evidence::gate::{Asking, ask_at};
+use packager::pack::Shipment;
 
 use crate::cli::GateArgs;
 use crate::logged::Work;
@@ -32,10 +34,9 @@ pub(crate) fn name_rule(arg: &GateArgs) -> NameRule {
     if arg.allow_unnamed { NameRule::MayBeSilent } else { NameRule::Required }
 }
 
-/// Asks the gate `pack` about each item of a lock, before anything is written.
+/// Asks the gate `pack` about all that is to be written, before anything is, by what is to be written with it.
 pub(crate) async fn pack(
-    lock: &Lock,
-    store: &Store,
+    shipment: &Arc<Shipment>,
     (trust, arg): (&TrustFile, &GateArgs),
     work: Option<&mut Work<'_>>,
     printer: &Printer,
@@ -47,12 +48,13 @@ pub(crate) async fn pack(
     let host: Option<&RegistryHost> = arg.registry_name.as_ref();
     let asking = Asking { trust, gate, name_rule: name_rule(arg), host };
     let (mut by, mut refused, mut allowed) = (Vec::new(), Vec::new(), true);
-    for item in &lock.items {
-        let answer = ask(store, &item.repository, &item.digest, &asking).await?;
+    for (repository, digest) in shipment.judged() {
+        let place = Place::Shipment(Arc::clone(shipment), repository.clone());
+        let answer = ask_at(&place, repository, digest, &asking).await?;
         by.extend(answer.by.iter().cloned());
         allowed &= answer.is_allowed();
         if !answer.is_satisfied() {
-            refused.push(format!("{}@{} ({})", item.repository, item.digest, answer.unmet.join("; ")));
+            refused.push(format!("{repository}@{digest} ({})", answer.unmet.join("; ")));
         }
     }
     by.sort();

@@ -4,6 +4,8 @@
 //! is in the log, durable and under a signed checkpoint, is reported as done. Work that fails is logged with its
 //! reason when its error leaves the command.
 //!
+//! What is done to a store is in the store's own log, always. A log that is named beside it gets the same events.
+//!
 //! `Logs -> Work -> done -> printed`
 
 mod observer;
@@ -21,35 +23,50 @@ use time::OffsetDateTime;
 
 pub(crate) use self::observer::Witness;
 use crate::failure::Usage;
+use crate::past::Past;
 use crate::printer::Printer;
 
 /// What to do about a log that cannot be written.
 pub(crate) const HINT: &str = "see what is wrong by `airlock audit verify`; run as the log's owner, with room on its \
                                disk; docs/audit.md tells what to do with a damaged log";
 
-/// Which log work goes into: the one that was named, else that of the store that the command works on, else that of
-/// the store that the settings name. What changes a cluster goes into the operator's own log where there is none of these.
+/// Which logs work goes into: that of the store that the command works on, and the one that was named. Where there is
+/// neither, that of the store that the settings name. What changes a cluster goes into the operator's own log where there is
+/// none of these.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs {
     pub(crate) named: Option<PathBuf>,
     pub(crate) default_store: Option<PathBuf>,
     /// The log of whoever runs this program.
     pub(crate) operator: Option<PathBuf>,
+    /// What packs signed, kept outside the stores.
+    pub(crate) past: Past,
 }
 
 impl Logs {
-    /// The log's folder, if there is a log to be had.
-    pub(crate) fn folder(&self, store: Option<&Path>) -> Option<PathBuf> {
-        let store = || match store {
-            Some(store) => Some(store).filter(|store| Store::is_at(store)),
-            None => self.default_store.as_deref().filter(|store| Store::is_at(store)),
-        };
-        self.named.clone().or_else(|| store().map(Journal::folder))
+    /// The folder of a store's own log, if there is a store.
+    pub(crate) fn of_store(store: &Path) -> Option<PathBuf> {
+        Store::is_at(store).then(|| Journal::folder(store))
     }
 
-    /// The log of what changes clusters, if there is one to be had.
-    pub(crate) fn of_clusters(&self, store: Option<&Path>) -> Option<PathBuf> {
-        self.folder(store).or_else(|| self.folder(None)).or_else(|| self.operator.clone())
+    /// The folders of the logs that there are to be had, the store's own first.
+    fn folders(&self, store: Option<&Path>) -> Vec<PathBuf> {
+        let own = store.and_then(Self::of_store);
+        let default = || self.default_store.as_deref().and_then(Self::of_store);
+        let default = if store.is_none() && self.named.is_none() { default() } else { None };
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for folder in own.into_iter().chain(default).chain(self.named.clone()) {
+            if !folders.iter().any(|known| place(known) == place(&folder)) {
+                folders.push(folder);
+            }
+        }
+        folders
+    }
+
+    /// The folders of the logs of what changes clusters.
+    fn of_clusters(&self, store: Option<&Path>) -> Vec<PathBuf> {
+        let found = [self.folders(store), self.folders(None)].into_iter().find(|folders| !folders.is_empty());
+        found.unwrap_or_else(|| self.operator.iter().cloned().collect())
     }
 
     /// Begins work that changes a cluster: it always has a log.
@@ -63,15 +80,17 @@ impl Logs {
         store: Option<&Path>,
         printer: &'a Printer,
     ) -> anyhow::Result<Work<'a>> {
-        let Some(folder) = self.of_clusters(store) else {
+        if self.of_clusters(store).is_empty() {
             let message =
                 "there is no audit log for a change of the cluster: no home folder is known".to_owned();
             return Err(Usage { message, hint: "name a log by --audit-log DIR or AIRLOCK_AUDIT_LOG" }.into());
-        };
-        if let Some(parent) = folder.parent().filter(|_| self.operator.as_ref() == Some(&folder)) {
-            private_folder(parent).with_context(|| unwritable(&folder))?;
         }
-        let mut work = Work { in_cluster: Some(folder), ..Work::new(self, (event, object), store, printer) };
+        if let Some(operator) = self.operator.as_ref().filter(|log| self.of_clusters(store).contains(log))
+            && let Some(parent) = operator.parent()
+        {
+            private_folder(parent).with_context(|| unwritable(operator))?;
+        }
+        let mut work = Work { in_cluster: true, ..Work::new(self, (event, object), store, printer) };
         work.open()?;
         Ok(work)
     }
@@ -96,16 +115,42 @@ pub(crate) struct Work<'a> {
     logs: &'a Logs,
     printer: &'a Printer,
     store: Option<PathBuf>,
-    /// The log of what changes clusters, for such work.
-    in_cluster: Option<PathBuf>,
-    journal: Option<Arc<Journal>>,
+    /// Whether it changes a cluster, which never goes unlogged.
+    in_cluster: bool,
+    journals: Journals,
     /// Taken when it is logged.
     draft: Option<Draft>,
     /// What was logged.
     logged: Option<Draft>,
     /// Trust files that decide, with their digests.
     policies: Vec<(String, String)>,
-    read_only: bool,
+    /// Logs that can only be read.
+    read_only: Vec<PathBuf>,
+}
+
+/// The logs that are open, each once; the store's own is the first.
+#[derive(Clone, Default)]
+pub(crate) struct Journals(Vec<(PathBuf, Arc<Journal>)>);
+
+impl Journals {
+    /// Logs an event in each.
+    pub(crate) fn record(&self, draft: &Draft, outcome: &Outcome) -> audit::Result<()> {
+        self.0.iter().try_for_each(|(_, journal)| journal.record(draft.clone(), outcome).map(drop))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A log's place by whatever name: its folder may not be there yet.
+fn place(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default();
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    folder
+        .canonicalize()
+        .or_else(|_| above.canonicalize().map(|above| above.join(name)))
+        .unwrap_or_else(|_| folder.to_owned())
 }
 
 impl<'a> Work<'a> {
@@ -119,12 +164,12 @@ impl<'a> Work<'a> {
             logs,
             printer,
             store: store.map(Path::to_owned),
-            in_cluster: None,
-            journal: None,
+            in_cluster: false,
+            journals: Journals::default(),
             draft: Some(Draft::new(event, object, name)),
             logged: None,
             policies: Vec::new(),
-            read_only: false,
+            read_only: Vec::new(),
         }
     }
 }
@@ -164,10 +209,23 @@ impl Work<'_> {
         self.policies.last().map(|(_, digest)| digest.clone())
     }
 
-    /// The log, for what goes on logging by itself.
-    pub(crate) fn journal(&mut self) -> anyhow::Result<Option<Arc<Journal>>> {
+    /// The logs, for what goes on logging by itself.
+    pub(crate) fn journals(&mut self) -> anyhow::Result<Journals> {
         self.open()?;
-        Ok(self.journal.clone())
+        Ok(self.journals.clone())
+    }
+
+    /// What packs signed before.
+    pub(crate) fn past(&self) -> &Past {
+        &self.logs.past
+    }
+
+    /// The own log of the store that is worked on.
+    pub(crate) fn own_journal(&mut self) -> anyhow::Result<Option<Arc<Journal>>> {
+        self.open()?;
+        let own = self.store.as_deref().and_then(Logs::of_store);
+        let found = self.journals.0.iter().find(|(folder, _)| own.as_ref() == Some(folder));
+        Ok(found.map(|(_, journal)| Arc::clone(journal)))
     }
 
     /// It is done; when this returned, that may be said.
@@ -202,47 +260,52 @@ impl Work<'_> {
         }
     }
 
-    /// Opens the log, if there is one by now.
+    fn folders(&self) -> Vec<PathBuf> {
+        let store = self.store.as_deref();
+        if self.in_cluster { self.logs.of_clusters(store) } else { self.logs.folders(store) }
+    }
+
+    /// Opens the logs that there are by now.
     fn open(&mut self) -> anyhow::Result<()> {
-        if self.journal.is_some() || self.read_only {
-            return Ok(());
-        }
-        let folder = self.in_cluster.clone().or_else(|| self.logs.folder(self.store.as_deref()));
-        let Some(folder) = folder else { return Ok(()) };
-        match Journal::open(&folder, Station::of_process("airlock", env!("CARGO_PKG_VERSION"))) {
-            Err(error) if error.is_read_only() => {
-                let folder = folder.display();
-                self.printer.say(&format!(
-                    "warning: `{folder}` is on a read-only file system and gets no event of this"
-                ));
-                self.read_only = true;
-                Ok(())
+        for folder in self.folders() {
+            let is_known = self.journals.0.iter().any(|(known, _)| *known == folder);
+            if is_known || self.read_only.contains(&folder) {
+                continue;
             }
-            opened => {
-                self.journal = Some(Arc::new(opened.with_context(|| unwritable(&folder))?));
-                Ok(())
+            match Journal::open(&folder, Station::of_process("airlock", env!("CARGO_PKG_VERSION"))) {
+                Err(error) if error.is_read_only() => {
+                    let shown = folder.display();
+                    self.printer.say(&format!(
+                        "warning: `{shown}` is on a read-only file system and gets no event of this"
+                    ));
+                    self.read_only.push(folder);
+                }
+                opened => {
+                    let journal = Arc::new(opened.with_context(|| unwritable(&folder))?);
+                    self.journals.0.push((folder, journal));
+                }
             }
         }
+        Ok(())
     }
 
     fn record(&mut self, outcome: &Outcome) -> anyhow::Result<()> {
         let Some(draft) = self.draft.take() else { return Ok(()) };
         self.logged = Some(draft.clone());
         self.open()?;
-        let Some(journal) = &self.journal else {
-            if !self.read_only {
-                self.printer
-                    .say("note: no audit log has this: name one by --audit-log, or a store by AIRLOCK_STORE");
-            }
-            return Ok(());
-        };
-        let success = Outcome::success();
-        let mut events = Vec::new();
-        for (path, digest) in std::mem::take(&mut self.policies) {
-            events.extend(policy_event(journal.path(), &path, &digest)?.map(|draft| (draft, &success)));
+        if self.journals.is_empty() && self.read_only.is_empty() {
+            self.printer
+                .say("note: no audit log has this: name one by --audit-log, or a store by AIRLOCK_STORE");
         }
-        events.push((draft, outcome));
-        journal.record_at(OffsetDateTime::now_utc(), events)?;
+        let (policies, success) = (std::mem::take(&mut self.policies), Outcome::success());
+        for (_, journal) in &self.journals.0 {
+            let mut events = Vec::new();
+            for (path, digest) in &policies {
+                events.extend(policy_event(journal.path(), path, digest)?.map(|draft| (draft, &success)));
+            }
+            events.push((draft.clone(), outcome));
+            journal.record_at(OffsetDateTime::now_utc(), events)?;
+        }
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! - `logged`: how commands leave their events in the audit log
 //! - `cli`: what can be typed; `settings` and `env`: where values come from; `commands`: the verbs, in the order of the data flow
-//! - `admission`: drives let in by their log; `carried`: the log that goes with a drive
+//! - `admission`: drives let in by their log; `carried`: the log that goes with a drive; `past`: what packs signed before
 //! - `printer`: standard output is data, standard error is talk; `progress`: bars; `failure`: exit codes
 
 mod admission;
@@ -15,6 +15,7 @@ mod env;
 mod failure;
 mod gates;
 mod logged;
+mod past;
 mod printer;
 mod progress;
 mod quickstart;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         named: cli.global.audit_log.clone(),
         default_store: cli.global.default_store.clone(),
         operator: settings::operator_log(),
+        past: past::Past(cli.global.past.clone()),
     };
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

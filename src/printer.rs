@@ -1,8 +1,13 @@
 //! Standard output is data, standard error is talk.
+//!
+//! Drives, registries and logs give names and messages. What of them does not show itself must not reach a terminal, a file
+//! or another program, where it could hide or forge text: every way out of here goes through `tlog::text`.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use tlog::text;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{Format, Global};
 
@@ -30,24 +35,40 @@ impl Printer {
         self.quiet
     }
 
-    /// Prints a result: as JSON if asked for, else as the text that `text` makes.
+    /// Prints a result: as JSON if asked for, else as the text that `words` makes.
     pub(crate) fn result<T: Serialize>(
         &self,
         value: &T,
-        text: impl FnOnce(&T) -> String,
+        words: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
         let text = match self.format {
-            Format::Json => serde_json::to_string_pretty(value)?,
+            Format::Json => text::json(&serde_json::to_string_pretty(value)?).into_owned(),
             Format::Yaml => helm::yaml::write(&serde_json::to_value(value)?),
-            Format::Text | Format::Html | Format::Jsonl => shown(&text(value)),
+            Format::Text | Format::Html | Format::Jsonl => text::shown(&words(value)).into_owned(),
         };
         self.data(&text)
     }
 
-    /// Prints data as it is.
+    /// Prints values one by one, each a line of JSON.
+    pub(crate) fn lines<T: Serialize>(&self, values: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
+        let mut text = String::new();
+        for value in values {
+            text += &text::json(&serde_json::to_string(&value)?);
+            text.push('\n');
+        }
+        self.data(&text)
+    }
+
+    /// Prints text of several lines, as that of a result.
+    pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
+        self.data(&text::shown(text))
+    }
+
+    /// Prints data as it is; a terminal gets what it cannot obey.
     pub(crate) fn data(&self, text: &str) -> anyhow::Result<()> {
         let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
         let mut out = std::io::stdout().lock();
+        let text = if out.is_terminal() { text::shown(text) } else { text.into() };
         write!(out, "{text}{end}")?;
         Ok(out.flush()?)
     }
@@ -62,23 +83,8 @@ impl Printer {
     /// Says something that must be heard.
     pub(crate) fn complain(&self, text: &str) {
         // Nobody is left to be told if standard error is gone.
-        let _ = writeln!(std::io::stderr().lock(), "{}", shown(text));
+        let _ = writeln!(std::io::stderr().lock(), "{}", text::message(text));
     }
-}
-
-/// Drives and registries give names and messages: their control characters must not reach the terminal, where they
-/// could hide or forge text.
-fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if turns || c.is_control() && c != '\n' && c != '\t' {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 /// Logs of the libraries go to standard error: warnings, or more if asked for. A command's error tells by itself what
@@ -89,13 +95,49 @@ pub(crate) fn start_log(verbose: u8, is_command: bool) {
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
-    let colours = std::io::stderr().is_terminal();
     let mut filter = level.to_string();
     if is_command && verbose == 0 {
         filter.push_str(",rustls_platform_verifier=off,kube_client=off");
     }
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-    let _ = log.with_writer(std::io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    let _ = log.with_writer(LogLines).try_init();
+}
+
+/// Writes each event of the libraries' logs as one line, whatever is in it.
+struct LogLines;
+
+/// One event, which comes in one piece or several.
+struct LogLine(String);
+
+impl<'a> MakeWriter<'a> for LogLines {
+    type Writer = LogLine;
+
+    fn make_writer(&'a self) -> LogLine {
+        LogLine(String::new())
+    }
+}
+
+impl std::io::Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        // Nobody is left to be told if standard error is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{}", text::line(self.0.trim_end_matches('\n')));
+    }
+}
+
+/// A line of a result, whatever is in it: what others wrote cannot make two of it.
+pub(crate) fn row(text: &str) -> String {
+    text::line(text).into_owned() + "\n"
 }
 
 /// A size for people: exact below 10 kB, else with one decimal.
@@ -108,8 +150,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_shown_and_not_obeyed() {
-        assert_eq!(shown("ä ✓\n\tb"), "ä ✓\n\tb");
-        assert_eq!(shown("a\u{1b}[2Jb\r\u{202e}"), "a\\u{1b}[2Jb\\u{d}\\u{202e}");
+    fn a14_an_event_of_a_log_is_one_line() {
+        let mut line = LogLines.make_writer();
+        write!(line, "a\n").unwrap();
+        writeln!(line, "b\u{1b}[2J").unwrap();
+        assert_eq!(text::line(line.0.trim_end_matches('\n')), "a\\u{a}b\\u{1b}[2J");
+        line.0.clear();
     }
 }

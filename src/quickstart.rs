@@ -3,20 +3,19 @@
 mod upstream;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::Kind;
 use clap::Parser as _;
 use oci::{RegistryHost, Selector};
 use registry::client::{Client, ClientConfig, HostRule};
-use registry::server::{Auth, Limits, Observer, Proxies, ServerConfig, serve};
+use registry::server::{Auth, Limits, Proxies, ServerConfig, serve};
 
 use crate::cli::{Cli, Command, Quickstart};
-use crate::commands::serve::{ended, listen_near, write_address};
+use crate::commands::serve::{ended, listen_near, observer, write_address};
 use crate::commands::{import, keys, mirror, pack, quoted, verify};
 use crate::failure::{Status, Usage};
-use crate::logged::{Logs, Witness};
+use crate::logged::Logs;
 use crate::printer::Printer;
 
 /// The upstream's name; what is mirrored stands below it in the site's registry.
@@ -45,7 +44,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
-    // Without a log of its name, each side logs into its own store; what needs no store is the near side's.
+    // Each side logs into its own store; what needs no store is the near side's.
     let logs = Logs { default_store: Some(dir.join("near")), ..logs.clone() };
     carry(dir, &upstream.to_string(), &logs, printer).await?;
     drop(stop);
@@ -63,7 +62,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         auth: Auth::Anonymous,
         read_only: false,
         limits: Limits::default(),
-        observer: work.journal()?.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>),
+        observer: observer(work.journals()?),
         gate: None,
         proxies: Proxies::default(),
     };

@@ -59,6 +59,7 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
     let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let parsed = parsed.map(|mut cli| {
         cli.global.default_store = default_store;
+        cli.global.past = past();
         cli
     });
     match (parsed, broken) {
@@ -86,6 +87,11 @@ fn with_default(mut command: Command, name: &'static str, value: &str) -> Comman
         command = command.mut_subcommand(subcommand, |command| with_default(command, name, value));
     }
     command
+}
+
+/// The folder for what packs signed, beside the operator's log.
+fn past() -> Option<PathBuf> {
+    Some(operator_log()?.with_file_name("logs"))
 }
 
 fn read() -> anyhow::Result<ConfigFile> {

@@ -111,10 +111,10 @@ impl Draft {
     }
 }
 
-/// At most as much text as an entry has room for.
+/// At most as much text as an entry has room for, in which nothing is hidden: whoever reads the log has it in the open.
 #[must_use]
 pub fn cut(text: &str) -> String {
-    text.chars().take(TEXT).collect()
+    tlog::text::line(text).chars().take(TEXT).collect()
 }
 
 #[cfg(test)]

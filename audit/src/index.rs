@@ -2,8 +2,8 @@
 //!
 //! Every event that a search gives was read from the log and proved; a wrong index could only leave one out. So that it
 //! does not, the log's own key seals the file each time it is written (`seal`), and what does not fit its seal or the log
-//! is not asked: it is kept as `index.refused` for whoever asks why, and made anew. The file is `index.sqlite` in the
-//! log's folder; [`crate::verify`] compares it row by row.
+//! is not asked: it is kept as `index.refused` for whoever asks why, and made anew. One whose update was interrupted is made
+//! anew without a word about others. The file is `index.sqlite` in the log's folder; [`crate::verify`] compares it row by row.
 
 mod seal;
 
@@ -43,6 +43,8 @@ pub struct Index {
     connection: Connection,
     /// Why it was made anew, if an older one did not fit.
     refused: Option<&'static str>,
+    /// Whether it was made anew because the last update was interrupted.
+    interrupted: bool,
 }
 
 impl Index {
@@ -58,47 +60,86 @@ impl Index {
     /// [`Error::Index`], or what is wrong with the log.
     pub fn open(reader: &Reader) -> Result<Self> {
         let path = Self::path(reader.path());
-        let failed = |source| Error::Index { path: path.clone(), source };
         // Two processes must not take each other's changes for a stranger's.
         let held = seal::lock(reader.path());
+        let writable = held.is_some() && seal::can_write(reader);
+        let interrupted = seal::is_interrupted(reader.path());
+        if interrupted {
+            if !writable {
+                return Self::in_memory(reader);
+            }
+            Self::remove(&path)?;
+        }
         let is_there = path.exists();
         let fits = is_there && seal::fits(reader, &path);
-        if !fits && (held.is_none() || !seal::can_write(reader)) {
+        if !fits && !writable {
             return Self::in_memory(reader);
         }
         if is_there && !fits {
             return Self::anew(reader, "its seal is not there or does not fit: something else wrote to it");
         }
-        let refused = match Self::connect(&path) {
-            Ok(connection) => {
-                let mut index = Self { connection, refused: None };
-                match index.catch_up(reader) {
-                    Ok(Caught::Up) => return Ok(index),
-                    Ok(Caught::More) if held.is_none() => return Self::in_memory(reader),
-                    Ok(Caught::More) => return index.sealed(reader),
-                    Ok(Caught::Other(why)) => why,
-                    Err(Error::Index { source, .. }) if is_damage(&source) => "it is damaged",
-                    Err(Error::Index { source, .. }) if is_unwritable(&source) => {
-                        return Self::in_memory(reader);
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(source) if is_unwritable(&source) => return Self::in_memory(reader),
-            Err(source) if is_damage(&source) => "it is damaged",
-            Err(source) => return Err(failed(source)),
-        };
-        Self::anew(reader, refused)
+        match Self::connected(reader, writable) {
+            Ok(Connected::Index(index)) => Ok(Self { interrupted, ..index }),
+            Ok(Connected::Unwritable) => Self::in_memory(reader),
+            Ok(Connected::Other(why)) => Self::anew(reader, why),
+            Err(Error::Index { source, .. }) if is_damage(&source) => Self::anew(reader, "it is damaged"),
+            Err(Error::Index { source, .. }) if is_unwritable(&source) => Self::in_memory(reader),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the file and brings it up to date, if it is behind.
+    fn connected(reader: &Reader, writable: bool) -> Result<Connected> {
+        let path = Self::path(reader.path());
+        let failed = |source| Error::Index { path: path.clone(), source };
+        let may_begin = || writable && seal::begin(reader.path()).is_ok();
+        let is_new = !path.exists();
+        if is_new && !may_begin() {
+            return Ok(Connected::Unwritable);
+        }
+        let connection = Self::connect(&path).map_err(failed)?;
+        let known = known(&connection).map_err(failed)?;
+        let is_behind = known.is_none_or(|known| known.size < reader.size());
+        if is_behind && !is_new && !may_begin() {
+            return Ok(Connected::Unwritable);
+        }
+        let mut index = Self { connection, refused: None, interrupted: false };
+        match index.catch_up(reader)? {
+            Caught::More => Ok(Connected::Index(index.sealed(reader)?)),
+            Caught::Up => Ok(Connected::Index(index)),
+            Caught::Other(why) => Ok(Connected::Other(why)),
+        }
     }
 
     /// Puts the index aside and makes another one.
     fn anew(reader: &Reader, why: &'static str) -> Result<Self> {
         let path = Self::path(reader.path());
-        let failed = |source| Error::Index { path: path.clone(), source };
         fs::rename(&path, reader.path().join(REFUSED)).map_err(Error::io("put aside", &path))?;
-        let mut index = Self { connection: Self::connect(&path).map_err(failed)?, refused: Some(why) };
-        index.catch_up(reader)?;
-        index.sealed(reader)
+        Self::remove(&path)?;
+        match Self::connected(reader, true)? {
+            Connected::Index(index) => Ok(Self { refused: Some(why), ..index }),
+            Connected::Unwritable | Connected::Other(_) => Self::in_memory(reader),
+        }
+    }
+
+    /// Removes the index with what the database keeps beside it: the journal of one would be played back into the next.
+    fn remove(path: &Path) -> Result<()> {
+        for end in ["", "-journal", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            match fs::remove_file(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", Path::new(&name))(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an update of the index of the log at `log` was interrupted, or is under way.
+    pub(crate) fn is_interrupted(log: &Path) -> bool {
+        seal::is_interrupted(log)
     }
 
     /// Has the log's key say that the file is as it was left.
@@ -117,13 +158,7 @@ impl Index {
     /// # Errors
     /// As [`Self::open`].
     pub fn rebuild(reader: &Reader) -> Result<Self> {
-        let path = Self::path(reader.path());
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &path)(error));
-            }
-            _ => {}
-        }
+        Self::remove(&Self::path(reader.path()))?;
         Self::open(reader)
     }
 
@@ -131,6 +166,12 @@ impl Index {
     #[must_use]
     pub fn refused(&self) -> Option<&'static str> {
         self.refused
+    }
+
+    /// Whether it was made anew because the last update was interrupted, as by a power cut.
+    #[must_use]
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted
     }
 
     /// The indexes of the newest events that may fit a filter, in the order of the log. Whether they fit is told by
@@ -150,7 +191,7 @@ impl Index {
         let failed = |source| Error::Index { path: PathBuf::from(":memory:"), source };
         let connection = Connection::open_in_memory().map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
-        let mut index = Self { connection, refused: None };
+        let mut index = Self { connection, refused: None, interrupted: false };
         index.catch_up(reader)?;
         Ok(index)
     }
@@ -228,6 +269,16 @@ impl Index {
         }
         Caught::Up
     }
+}
+
+/// What became of opening the file.
+enum Connected {
+    /// It is as far as the reader.
+    Index(Index),
+    /// It would have to be written to, and cannot.
+    Unwritable,
+    /// It cannot be used, because of this.
+    Other(&'static str),
 }
 
 /// What became of bringing an index up to date.

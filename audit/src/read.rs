@@ -79,7 +79,7 @@ impl Reader {
     pub fn open(path: &Path, belief: Belief) -> Result<Self> {
         let note = Folder::checkpoint(path)?;
         let checkpoint = belief.policy().verify(&note)?;
-        let folder = Folder::new(path, checkpoint.size);
+        let folder = Folder::signed(path, &checkpoint);
         Ok(Self { path: path.to_owned(), belief, note, checkpoint, folder })
     }
 

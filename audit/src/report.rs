@@ -222,7 +222,7 @@ struct Known {
 
 impl Known {
     fn new(reader: &Reader) -> Self {
-        Self { folder: Folder::new(reader.path(), reader.size()), nodes: RefCell::default() }
+        Self { folder: Folder::signed(reader.path(), reader.checkpoint()), nodes: RefCell::default() }
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! The signed root decides. From it downwards each tile is held to the hash above it, and each entry to its tile;
 //! where a tile does not fit, the one that the entries come to may. So what is named is what was changed, not what
-//! merely depends on it. The index is compared with the events and never asked.
+//! merely depends on it. The index is compared with the events and never asked. What a crash leaves is a notice and no
+//! fault: files that are not flushed, whose entries `tail` has, and an index in the middle of an update.
 
 mod entries;
+mod newest;
 mod rows;
 mod tree;
 
@@ -173,8 +175,11 @@ pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
     report.size = checkpoint.size;
     report.root = checkpoint.root.to_string();
     report.signatures = signatures(&note, belief);
-    let (mut tree, rows) = walk(log, &checkpoint, &mut report)?;
-    let folder = Folder::new(log, checkpoint.size);
+    let folder = Folder::signed(log, &checkpoint);
+    let (mut tree, rows) = walk(log, &folder, &mut report)?;
+    if folder.is_by_tail() {
+        newest::judge(log, &folder, &mut report);
+    }
     tree.judge(&folder, &checkpoint, &mut report);
     rows.end(&checkpoint, &tree, &mut report);
     judge_tail(tail, &tree, &mut report);
@@ -185,12 +190,11 @@ pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
 }
 
 /// Reads all entries once: their hashes, what they say, and whether the index says the same.
-fn walk(log: &Path, checkpoint: &Checkpoint, report: &mut Report) -> Result<(Tree, Rows)> {
-    let folder = Folder::new(log, checkpoint.size);
-    let mut tree = Tree::new(checkpoint.size);
+fn walk(log: &Path, folder: &Folder, report: &mut Report) -> Result<(Tree, Rows)> {
+    let mut tree = Tree::new(folder.size());
     let mut rows = Rows::open(log, report);
-    for bundle in 0..checkpoint.size.div_ceil(tlog::tile::WIDTH) {
-        let entries = entries::read(&folder, bundle)?;
+    for bundle in 0..folder.size().div_ceil(tlog::tile::WIDTH) {
+        let entries = entries::read(folder, bundle)?;
         for (index, entry) in (bundle * tlog::tile::WIDTH..).zip(&entries) {
             match Event::parse(entry) {
                 Ok(event) => {

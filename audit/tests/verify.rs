@@ -129,6 +129,9 @@ mod tests {
                 ("put in", |list| list.insert(44, b"{}".to_vec())),
                 ("cut off", |list| list.truncate(44)),
             ] {
+                if word == "cut off" && file == LAST {
+                    continue; // A power cut leaves such a file: `c1_...` below.
+                }
                 let before = rig.change(file, |bytes| {
                     let mut list = entries(bytes);
                     change(&mut list);
@@ -196,6 +199,12 @@ mod tests {
             let before = rig.change(file, |bytes| bytes[40] ^= 1);
             assert_fault(&rig.fault(), Part::Tile, Some(entry), path);
             rig.change(file, |bytes| bytes.truncate(33));
+            if file.starts_with("tile/0/002") {
+                // Not flushed, and in `tail`: a power cut leaves such a file.
+                rig.sound();
+                rig.put_back(file, &before);
+                continue;
+            }
             assert_fault(
                 &rig.fault(),
                 Part::Tile,
@@ -314,6 +323,77 @@ mod tests {
         assert!(rig.verify().own_key);
         let gone = verify(&rig.folder.path().join("none"), &rig.belief(), &[]);
         assert!(matches!(gone, Err(audit::Error::Log(tlog::Error::Absent(_)))));
+    }
+
+    #[test]
+    fn c1_what_a_power_cut_leaves_of_unflushed_files_is_a_notice_and_loses_nothing() {
+        for count in [3, 255, 599] {
+            let rig = Rig::new(count);
+            let (bundle, width) = ((count + 1) / 256, (count + 1) % 256);
+            let files =
+                [format!("tile/entries/{bundle:03}.p/{width}"), format!("tile/0/{bundle:03}.p/{width}")];
+            let spoil: [fn(&[u8]) -> Option<Vec<u8>>; 4] = [
+                |_| None,
+                |_| Some(Vec::new()),
+                |bytes| Some(vec![0; bytes.len()]),
+                |bytes| Some(bytes[..bytes.len() / 2].to_vec()),
+            ];
+            for spoil in spoil.into_iter().filter(|_| width > 0) {
+                for file in &files {
+                    let path = rig.log().join(file);
+                    match spoil(&fs::read(&path).unwrap()) {
+                        Some(bytes) => fs::write(&path, bytes).unwrap(),
+                        None => fs::remove_file(&path).unwrap(),
+                    }
+                }
+                let report = rig.verify();
+                assert!(report.is_sound(), "{:?}", report.faults);
+                let told = report.notices.iter().filter(|notice| notice.contains("power cut")).count();
+                assert_eq!(
+                    (told, report.counts.values().sum::<u64>()),
+                    (2, count + 1),
+                    "{:?}",
+                    report.notices
+                );
+                // Searches and proofs need no writer to come by first.
+                assert_eq!(rig.reader().all(&mut |_, _, _| {}).unwrap(), 0);
+                rig.reader().proof(count).unwrap();
+                // A writer puts the files right when it opens the log.
+                drop(rig.journal());
+                assert!(!rig.verify().notices.iter().any(|notice| notice.contains("power cut")));
+            }
+        }
+    }
+
+    #[test]
+    fn c4_an_index_whose_update_was_interrupted_is_made_anew_and_is_no_fault() {
+        let rig = Rig::new(599);
+        for spoil in [
+            (|path| fs::write(path, [7; 4096]).unwrap()) as fn(&Path),
+            |path| fs::write(path, b"").unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+            |path| {
+                let sql = "DELETE FROM events WHERE idx = 77";
+                rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+            },
+        ] {
+            // As an update leaves it that a power cut ended: the mark is durable before anything is written.
+            fs::write(rig.log().join("index.update"), b"").unwrap();
+            fs::write(rig.log().join("index.sqlite-journal"), [9; 4096]).unwrap();
+            spoil(&Index::path(&rig.log()));
+            let report = rig.verify();
+            assert!(report.is_sound(), "{:?}", report.faults);
+            assert!(
+                report.notices.iter().any(|notice| notice.contains("interrupted")),
+                "{:?}",
+                report.notices
+            );
+            let index = Index::open(&rig.reader()).unwrap();
+            assert!(index.refused().is_none() && index.was_interrupted());
+            assert!(!rig.log().join("index.update").exists());
+            assert_eq!(rig.verify().indexed, Some(600));
+            assert!(!Index::open(&rig.reader()).unwrap().was_interrupted());
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use examine::{Finding, Known};
 pub use refusal::Refusal;
 pub use write::{CarriedLog, SenderLog};
 
-pub(crate) use files::{Publish, read_file};
+pub(crate) use files::{Publish, create_folder, publish, read_file};
 
 /// The log's folder beside the volumes.
 pub const FOLDER: &str = "log";

@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
+use tlog::text;
 
 use crate::bundle::{Encoding, EntryKind, Error};
 use crate::drive_log::examine::{ClaimedLog, claimed};
@@ -109,7 +110,8 @@ pub fn html(contents: &Contents) -> String {
             }
         }
     };
-    page.into_string()
+    // All that is from the drive may hide, forge or turn text; what is of this page does not.
+    text::shown(&page.into_string()).into_owned()
 }
 
 fn summary(contents: &Contents) -> Markup {

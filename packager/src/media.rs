@@ -1,6 +1,7 @@
 //! Volumes found on media and opened: heads read, set complete, signature checked. No payload is touched here.
 //! Of a volume that is there several times, a sound copy is taken, wherever it sorts (`copies`).
 
+mod beneath;
 mod copies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use bundle_signer::{Claims, Gate, TrustFile, Verified, verify_blob};
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::beneath::Beneath;
 use self::copies::Copies;
 use crate::bundle::head::Head;
 use crate::bundle::{BundleManifest, Error, Limits, layout};
@@ -29,6 +31,8 @@ pub struct Media {
     limits: Limits,
     payload_read: Arc<AtomicU64>,
     folders: BTreeSet<PathBuf>,
+    /// Files that the user named: these may be links of his own.
+    named: BTreeSet<PathBuf>,
 }
 
 /// One volume file.
@@ -67,8 +71,9 @@ impl Media {
         let mut damaged = Vec::new();
         let folder = |path: &PathBuf| if path.is_dir() { path.clone() } else { beside(path) };
         let folders: BTreeSet<_> = paths.iter().map(folder).collect();
+        let named: BTreeSet<PathBuf> = paths.iter().filter(|path| !path.is_dir()).cloned().collect();
         for path in candidates(paths)? {
-            let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+            let mut file = open(&path, &named).map_err(Error::io("open", &path))?;
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
             let head = match Head::read(&mut file, &path, &limits) {
                 Ok(Some(head)) => head,
@@ -97,7 +102,7 @@ impl Media {
         }
         let names =
             || paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
-        media.map(|media| Self { folders, ..media }).ok_or_else(|| Error::NoVolume(names()))
+        media.map(|media| Self { folders, named, ..media }).ok_or_else(|| Error::NoVolume(names()))
     }
 
     fn new(head: &Head, limits: Limits) -> Self {
@@ -108,6 +113,7 @@ impl Media {
             limits,
             payload_read: Arc::default(),
             folders: BTreeSet::new(),
+            named: BTreeSet::new(),
         }
     }
 
@@ -213,7 +219,7 @@ impl Media {
         let volume =
             self.copies.chosen().remove(&number).ok_or(Error::Inconsistent("a volume is missing"))?;
         let path = volume.path;
-        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        let mut file = open(&path, &self.named).map_err(Error::io("open", &path))?;
         let offset = self.head_len();
         file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &path))?;
         // Only a hint to the kernel.
@@ -226,20 +232,16 @@ impl Media {
     pub fn completion(&self, manifest: &BundleManifest) -> Option<Completion> {
         let volumes = self.copies.chosen();
         let folders: BTreeSet<_> = volumes.values().filter_map(|volume| volume.path.parent()).collect();
-        let mut marks =
-            folders.iter().filter_map(|folder| read_mark(&folder.join(mark_name(&manifest.name))));
+        let mut marks = folders.iter().filter_map(|folder| read_mark(folder, &mark_name(&manifest.name)));
         marks.find(|mark| mark.set == self.set)
     }
 }
 
 /// The mark is not signed and whoever had the drive may have made it: a pipe, a link or a huge file is not read,
 /// and a time with other characters would put any text into a report.
-fn read_mark(path: &Path) -> Option<Completion> {
-    if !fs::symlink_metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MOST_MARK).read_to_end(&mut bytes).ok()?;
+fn read_mark(folder: &Path, name: &str) -> Option<Completion> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let bytes = Beneath::open(folder).ok()?.read(Path::new(name), MOST_MARK).ok()??;
     let mark: Completion = serde_json::from_slice(&bytes).ok()?;
     let of_time = |byte: u8| byte.is_ascii_digit() || b"TZ:.+-".contains(&byte);
     (mark.completed_at.len() <= 40 && mark.completed_at.bytes().all(of_time)).then_some(mark)
@@ -274,6 +276,18 @@ impl Payload {
     }
 }
 
+/// Opens a volume: one that was found in a folder may be no link.
+fn open(path: &Path, named: &BTreeSet<PathBuf>) -> std::io::Result<File> {
+    if named.contains(path) {
+        return File::open(path);
+    }
+    let folder = Beneath::open(&beside(path)).map_err(|error| match error {
+        Error::Io { source, .. } => source,
+        other => std::io::Error::other(other),
+    })?;
+    folder.file(Path::new(path.file_name().unwrap_or_default()))
+}
+
 /// The folder of a file.
 fn beside(path: &Path) -> PathBuf {
     match path.parent() {
@@ -300,5 +314,6 @@ fn candidates(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn is_tar(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar")) && path.is_file()
+    let is_file = || fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar")) && is_file()
 }

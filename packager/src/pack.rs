@@ -1,12 +1,16 @@
 //! Lock and store to volumes on a medium, in one sequential pass.
 //!
+//! `Lock -> Shipment -> PackPlan -> volumes`: the gate `pack` is asked about a [`Shipment`], and only that is planned.
+//!
 //! Write order: each volume under a name ending in `.partial`, fsync, rename; when all are there, they are read
 //! back from the medium, logged, and the log put beside them; then the completion mark. The mark is the commit point: without it, pack again.
 
 pub mod plan;
+pub mod shipment;
 pub mod write;
 
 pub use plan::{PackPlan, PlannedVolume, plan};
+pub use shipment::Shipment;
 pub use write::{PackReport, WriteOptions, write};
 
 /// The default size of a volume: the largest file of FAT32 with room to spare, 4 GiB - 64 KiB.

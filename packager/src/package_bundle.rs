@@ -28,7 +28,9 @@ use crate::mirror::{self, stored_chart};
 use crate::reporter::Reporter;
 use crate::source::ChartImages;
 
+pub(crate) use carry::add;
 pub use carry::carry;
+pub(crate) use publish::needs;
 pub use publish::{Published, REPOSITORY, listed, publish};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";

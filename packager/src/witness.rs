@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! key.pem, key.pub        the site's key for cosignatures, made when it is first needed
-//! senders/ID.json         the newest checkpoint of a log, cosigned, and the number of the newest drive of each name
+//! senders/ID.json         the newest checkpoint of a log, cosigned, the number of the newest drive of each name, and
+//!                         for each tag what it was set to by the drive of which number
 //! quarantine/HEX.json     alarms about a set, and who lifted them why
 //! sites/SITE.json         what a site acknowledged of this store's own log
 //! alarms/SITE.json        alarms about what a site returned, with the signed checkpoints
@@ -13,13 +14,14 @@
 //! Order (C2SP tlog-witness): a checkpoint is proved, then remembered durably, and only then cosigned in the open or
 //! its drive imported. A crash before that leaves the older state, and the same drive is proved again.
 //!
-//! - [`mod@admit`]: may this drive come in? [`quarantine`]: what did not; [`returned`]: what goes back to the sender, and
+//! - [`mod@admit`]: may this drive come in? [`order`]: is it older than one that came? [`quarantine`]: what did not; [`returned`]: what goes back to the sender, and
 //!   [`acknowledge`]: what the sender keeps of it; [`notes`]: what the store's database knows of all this
 
 pub mod acknowledge;
 pub mod admit;
 mod key;
 pub mod notes;
+pub mod order;
 pub mod quarantine;
 pub mod returned;
 
@@ -34,11 +36,12 @@ use tlog::{Checkpoint, Note};
 
 pub use self::acknowledge::Acknowledged;
 pub use self::admit::{Admitted, Gatekeeper, LogVerdict, Without, admit};
-use crate::bundle::Error;
-use crate::drive_log::{Finding, Known, Publish, Refusal, file_name, read_file};
+use self::order::SetTags;
+use crate::bundle::{BundleManifest, Error};
+use crate::drive_log::{Finding, Known, Refusal, create_folder, file_name, publish, read_file};
 
 /// A longer record is none of ours.
-const MOST_RECORD: u64 = 64 << 20;
+const MOST_RECORD: u64 = 512 << 20;
 
 /// When something is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,9 @@ struct Sender {
     origin: String,
     checkpoint: String,
     drives: BTreeMap<String, u64>,
+    /// None in what a version wrote that did not remember tags.
+    #[serde(default)]
+    tags: Option<SetTags>,
 }
 
 impl Witness {
@@ -76,7 +82,8 @@ impl Witness {
     /// Keeps others from changing anything as long as it is held.
     fn lock(&self) -> Result<File, Error> {
         self.check_folder()?;
-        fs::create_dir_all(&self.root).map_err(Error::io("create", &self.root))?;
+        // Durable before the database notes that it is there: else a power cut in between looks like a loss.
+        create_folder(&self.root)?;
         let path = self.root.join("lock");
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(Error::io("open", &path))?;
@@ -106,30 +113,33 @@ impl Witness {
             return Err(damaged().into());
         }
         self.check_sender(origin, Some(checkpoint.size))?;
-        Ok(Some(Known { note, checkpoint, drives: sender.drives }))
+        let tags = sender.tags.unwrap_or_else(|| SetTags::untracked(&sender.drives));
+        Ok(Some(Known { note, checkpoint, drives: sender.drives, tags }))
     }
 
     /// Remembers a log that was proved, cosigned, and that this drive of it came. The numbers of drives only grow.
-    fn accept(&self, finding: &Finding, name: &str, now: &Now) -> Result<(), Error> {
+    fn accept(&self, finding: &Finding, manifest: &BundleManifest, now: &Now) -> Result<(), Error> {
         let known = self.known(&finding.origin)?;
         let mut note = finding.note.clone();
-        let mut drives = BTreeMap::new();
+        let (mut drives, mut tags) = (BTreeMap::new(), SetTags::default());
         let mut known_size = 0;
         if let Some(known) = known {
-            drives = known.drives;
+            (drives, tags) = (known.drives, known.tags);
             known_size = known.checkpoint.size;
             if known.note.text() == note.text() {
                 // The same state: what is there already is kept, so that nothing is said twice.
                 note = known.note;
             }
         }
-        let newest = drives.entry(name.to_owned()).or_insert(finding.number);
+        let newest = drives.entry(manifest.name.clone()).or_insert(finding.number);
         *newest = finding.number.max(*newest);
+        tags.remember(manifest, finding.number);
         let key = self.key()?;
         if tlog::cosignature::verify(&note, &key.verifier()).is_err() {
             note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
         }
-        let sender = Sender { origin: finding.origin.clone(), checkpoint: note.to_string(), drives };
+        let (origin, checkpoint) = (finding.origin.clone(), note.to_string());
+        let sender = Sender { origin, checkpoint, drives, tags: Some(tags) };
         self.write(&self.sender(&finding.origin), &sender)?;
         self.note_sender(&finding.origin, finding.size.max(known_size))
     }
@@ -180,6 +190,6 @@ impl Witness {
     fn write(&self, path: &Path, record: &impl Serialize) -> Result<(), Error> {
         let mut bytes = serde_json::to_vec_pretty(record).unwrap_or_default();
         bytes.push(b'\n');
-        Publish::one(path, &bytes, 0o644)
+        publish(path, &bytes, 0o644)
     }
 }

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::cli::{Audit, AuditSearch, Format, LogArg, OutcomeArg};
 use crate::failure::{Status, Usage};
 use crate::logged::Logs;
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 
 pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -97,6 +97,12 @@ fn in_order(since: Option<OffsetDateTime>, until: Option<OffsetDateTime>) -> any
 }
 
 fn warn(index: &Index, reader: &Reader, printer: &Printer) {
+    if index.was_interrupted() {
+        let path = reader.path().display();
+        printer.say(&format!(
+            "note: an update of the index of `{path}` was interrupted, so it was made anew from the log"
+        ));
+    }
     if let Some(why) = index.refused() {
         let path = reader.path().display();
         printer.complain(&format!(
@@ -129,9 +135,7 @@ fn log(settings: &AuditSearch, logs: &Logs, printer: &Printer) -> anyhow::Result
         Ok(())
     })?;
     if printer.format() == Format::Jsonl {
-        let lines: Vec<String> =
-            found.iter().map(|(index, event)| numbered(*index, event).to_string()).collect();
-        printer.data(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+        printer.lines(found.iter().map(|(index, event)| numbered(*index, event)))?;
         return Ok(Status::Done);
     }
     let values: Vec<Value> = found.iter().map(|(index, event)| numbered(*index, event)).collect();
@@ -148,18 +152,18 @@ fn table(found: &[(u64, Event)]) -> String {
     let mut text = String::new();
     for (index, event) in found {
         let actor = event.actor.user.as_deref().unwrap_or("-");
-        let (result, name) = (event.outcome.result.name(), event.object.name.replace('\n', " "));
+        let (result, name) = (event.outcome.result.name(), &event.object.name);
         let reason =
             event.outcome.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
         let part = event.part.map_or_else(String::new, |part| format!(" [{} of {}]", part.number, part.of));
-        text += &format!(
-            "{index:>7}  {}  {actor:10} {:16} {result}{reason}  {} {name}{part}\n",
+        text += &row(&format!(
+            "{index:>7}  {}  {actor:10} {:16} {result}{reason}  {} {name}{part}",
             event.time, event.event, event.object.kind
-        );
+        ));
         let digests = event.object.digests.len();
         for digest in event.object.digests.iter().take(1) {
             let more = if digests > 1 { format!(" and {} more", digests - 1) } else { String::new() };
-            text += &format!("{:9}{digest}{more}\n", "");
+            text += &row(&format!("{:9}{digest}{more}", ""));
         }
     }
     text
@@ -222,21 +226,21 @@ fn own_key(own: bool, printer: &Printer) {
 }
 
 fn text(report: &Report) -> String {
-    let mut text = report.faults.iter().map(|fault| format!("fault: {fault}\n")).collect::<String>();
+    let mut text = report.faults.iter().map(|fault| row(&format!("fault: {fault}"))).collect::<String>();
     if report.more > 0 {
         text += &format!("and {} faults more\n", report.more);
     }
-    text += &report.notices.iter().map(|notice| format!("note: {notice}\n")).collect::<String>();
+    text += &report.notices.iter().map(|notice| row(&format!("note: {notice}"))).collect::<String>();
     if report.origin.is_empty() {
         return text;
     }
     text += &format!("log {}\nsize {}\nroot {}\n", report.origin, report.size, report.root);
     for signed in &report.signatures {
         let word = if signed.checked { "signed by" } else { "not checked, no key:" };
-        text += &format!("{word} {}\n", signed.name);
+        text += &row(&format!("{word} {}", signed.name));
     }
     if let (Some(first), Some(last)) = (&report.first, &report.last) {
-        text += &format!("from {first} to {last}\n");
+        text += &row(&format!("from {first} to {last}"));
     }
     text += &report.counts.iter().map(|(kind, count)| format!("{count:>9}  {kind}\n")).collect::<String>();
     match report.faults.len() as u64 + report.more {

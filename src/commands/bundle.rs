@@ -15,7 +15,7 @@ use super::sign::private;
 use crate::cli::{Bundle, CreateBundle};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
@@ -90,13 +90,11 @@ fn table(bundles: &[Published]) -> String {
     let line = |bundle: &Published| {
         let tags = bundle.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let name = bundle.name.as_deref().unwrap_or("(not a bundle)");
-        format!(
-            "{name}\n  {}:{tags}\n  {}\n  {} packages: {}\n",
-            bundle.repository,
-            bundle.digest,
-            bundle.packages.len(),
-            bundle.packages.join(", ")
-        )
+        let (count, packages) = (bundle.packages.len(), bundle.packages.join(", "));
+        row(name)
+            + &row(&format!("  {}:{tags}", bundle.repository))
+            + &row(&format!("  {}", bundle.digest))
+            + &row(&format!("  {count} packages: {packages}"))
     };
     bundles.iter().map(line).collect()
 }

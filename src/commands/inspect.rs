@@ -6,7 +6,7 @@ use packager::media::Media;
 
 use crate::cli::{Format, Inspect};
 use crate::failure::Status;
-use crate::printer::{Printer, size};
+use crate::printer::{Printer, row, size};
 
 pub(crate) fn run(settings: &Inspect, printer: &Printer) -> anyhow::Result<Status> {
     let media = Media::open(&settings.media.paths, Limits::default())?;
@@ -20,26 +20,19 @@ pub(crate) fn run(settings: &Inspect, printer: &Printer) -> anyhow::Result<Statu
 }
 
 fn text(contents: &Contents) -> String {
-    let mut text = format!(
-        "{} (set {})\nthe signature is not checked here; it claims key {}\nsender's log: {}\n\n",
-        contents.name,
-        contents.set,
-        contents.key_hint.as_deref().unwrap_or("none"),
-        log_line(contents.log.as_ref())
-    );
+    let key = contents.key_hint.as_deref().unwrap_or("none");
+    let mut text = row(&format!("{} (set {})", contents.name, contents.set))
+        + &row(&format!("the signature is not checked here; it claims key {key}"))
+        + &row(&format!("sender's log: {}", log_line(contents.log.as_ref())))
+        + "\n";
     for volume in &contents.volumes {
         let found = volume.size.map_or_else(|| "not found".to_owned(), size);
         text += &format!("{found:>10}  {}\n", volume.name);
     }
     text.push('\n');
     for item in &contents.items {
-        text += &format!(
-            "{:>10}  {:14} {}  {}\n",
-            size(item.size),
-            kind_name(item.kind),
-            item.source.replace('\n', " "),
-            item.digest
-        );
+        let (bytes, kind) = (size(item.size), kind_name(item.kind));
+        text += &row(&format!("{bytes:>10}  {kind:14} {}  {}", item.source, item.digest));
     }
     text + &format!("\n{} blobs, {}\n", contents.blobs, size(contents.content_bytes))
 }

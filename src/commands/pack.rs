@@ -1,15 +1,18 @@
 //! `airlock pack`.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use audit::Kind;
 use oci::Digest;
 use packager::drive_log::SenderLog;
 use packager::lock::Lock;
-use packager::pack::{WriteOptions, plan, write};
+use packager::pack::shipment::Added;
+use packager::pack::{Shipment, WriteOptions, plan, write};
 use packager::witness::notes::{Purpose, heed_policy, refuse_stale_policy};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tlog::Folder;
 
 use crate::admission::log_alarm;
 use crate::carried::{Carried, finish};
@@ -20,6 +23,9 @@ use crate::gates;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
+
+/// What stays behind is named up to so many times.
+const MOST_NAMED: usize = 20;
 
 pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     if settings.dry_run {
@@ -35,18 +41,21 @@ pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyh
 async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) -> anyhow::Result<Status> {
     let lock = Lock::read(&settings.lock)?;
     let store = store::Store::open_existing(&settings.store.store)?;
+    let shipment = Arc::new(Shipment::of(&lock, &store)?);
+    told(shipment.added(), printer);
     let Some(work) = work else {
-        ask(settings, &lock, &store, None, printer).await?;
+        ask(settings, &shipment, None, printer).await?;
         let progress = Progress::new(printer);
-        let plan = plan(&lock, &store, settings.volume_size, None, &progress)?;
+        let plan = plan(&shipment, settings.volume_size, None, &progress)?;
         printer.result(&plan.volumes, |volumes| {
             volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name)).collect()
         })?;
         return Ok(Status::Done);
     };
     work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
-    work.digests(contents(&lock.items));
-    ask(settings, &lock, &store, Some(&mut *work), printer).await?;
+    work.digests(contents(&shipment.lock().items));
+    work.evidence("addedEvidence", &shipment.added().evidence);
+    ask(settings, &shipment, Some(&mut *work), printer).await?;
     let progress = Progress::new(printer);
     let key = settings.key.key.as_ref().ok_or_else(|| Usage {
         message: "no private key was given, and a drive must be signed".to_owned(),
@@ -55,27 +64,32 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
     // The password first: nobody should be asked for it after an hour of work.
     let key = keys::load(key, &settings.key.password, printer)?;
     work.evidence("key", &key.public_key()?.hint());
-    let journal = work.journal()?;
+    let journal = work.own_journal()?;
     if journal.is_none() {
         printer
             .say("warning: the drive carries no log, so sites cannot tell whether it is older than others");
     }
     let origin = journal.as_ref().map(|journal| journal.verifier().name().to_owned());
-    let plan = plan(&lock, &store, settings.volume_size, origin.as_deref(), &progress)?;
+    let plan = plan(&shipment, settings.volume_size, origin.as_deref(), &progress)?;
     let options = WriteOptions {
         target: settings.to.clone(),
         read_back: !settings.no_read_back,
         now: OffsetDateTime::now_utc().format(&Rfc3339)?,
     };
+    let past = work.past().clone();
+    let before = journal.as_ref().and_then(|journal| past.of(&journal.verifier()));
     let work = RefCell::new(work);
-    let log = journal.map(|journal| Carried { journal, work: &work });
-    let log = log.as_ref().map(|log| log as &dyn SenderLog);
-    let written = write(&plan, &store, &key, &options, log, &progress);
+    let log = journal.map(|journal| Carried { journal, work: &work, past: before });
+    let sender = log.as_ref().map(|log| log as &dyn SenderLog);
+    let written = write(&plan, &store, &key, &options, sender, &progress);
     if written.is_err() {
         // The event travels on the drive, so it was logged before all was written.
         work.borrow_mut().undone();
     }
     let report = written?;
+    if let Some(log) = &log {
+        past.keep(&log.verifier(), &Folder::checkpoint(log.folder())?);
+    }
     finish(&mut work.borrow_mut(), &report.set)?;
     printer.result(&report, |report| {
         let volumes =
@@ -95,8 +109,7 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
 /// Asks the gate `pack`, if there is a trust file.
 async fn ask(
     settings: &Pack,
-    lock: &Lock,
-    store: &store::Store,
+    shipment: &Arc<Shipment>,
     mut work: Option<&mut Work<'_>>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
@@ -110,6 +123,27 @@ async fn ask(
         }
     };
     let trust = parse_trust(path, &text)?;
-    heed(store, Purpose::Content, trust.sequence())?;
-    gates::pack(lock, store, (&trust, &settings.gate), work, printer).await
+    heed(shipment.store(), Purpose::Content, trust.sequence())?;
+    gates::pack(shipment, (&trust, &settings.gate), work, printer).await
+}
+
+/// Says what goes along that the lock does not name, and what does not.
+fn told(added: &Added, printer: &Printer) {
+    if added.evidence > 0 {
+        let count = added.evidence;
+        printer.say(&format!(
+            "{count} signatures, attestations or SBOMs go along that were added after the lock was written"
+        ));
+    }
+    for bundle in &added.bundles {
+        printer.say(&format!(
+            "package bundle {bundle} goes along, which was published after the lock was written"
+        ));
+    }
+    for left_out in added.left_out.iter().take(MOST_NAMED) {
+        printer.say(&format!("warning: not on the drive: {left_out}"));
+    }
+    if let Some(more) = added.left_out.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        printer.say(&format!("warning: {more} more like these are not on the drive"));
+    }
 }

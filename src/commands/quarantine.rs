@@ -11,7 +11,7 @@ use crate::cli::{Quarantine, StoreArg};
 use crate::commands::{now, station};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 
 pub(crate) fn run(settings: &Quarantine, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -119,17 +119,17 @@ fn by() -> String {
 fn text(record: &Record) -> String {
     let state = if record.held().is_some() { "held" } else { "released" };
     let events = events(&record.events);
-    format!("{} {state}: {}, signed by {}\n{events}", record.set, record.name, record.signer)
+    row(&format!("{} {state}: {}, signed by {}", record.set, record.name, record.signer)) + &events
 }
 
 fn site_text(record: &SiteRecord) -> String {
-    format!("site {} returned what raised an alarm\n{}", record.site, events(&record.events))
+    row(&format!("site {} returned what raised an alarm", record.site)) + &events(&record.events)
 }
 
 fn events(events: &[Event]) -> String {
     let lines = events.iter().map(|event| match event {
-        Event::Alarm { time, detail, .. } => format!("  {time} alarm: {detail}\n"),
-        Event::Release { time, by, reason } => format!("  {time} released by {by}: {reason}\n"),
+        Event::Alarm { time, detail, .. } => row(&format!("  {time} alarm: {detail}")),
+        Event::Release { time, by, reason } => row(&format!("  {time} released by {by}: {reason}")),
     });
     lines.collect()
 }
@@ -140,8 +140,8 @@ fn proofs(events: &[Event]) -> String {
         Event::Release { .. } => None,
     });
     let note = |title: &str, note: &str| {
-        let lines = note.lines().map(|line| format!("  | {line}\n"));
-        format!("{title}\n{}", lines.collect::<String>())
+        let lines = note.split('\n').filter(|line| !line.is_empty()).map(|line| row(&format!("  | {line}")));
+        row(title) + &lines.collect::<String>()
     };
     let proof = |(time, origin, found, known): (&String, &String, &String, &Option<String>)| {
         let known = known.as_ref().map_or_else(String::new, |known| note("it was known as", known));

@@ -19,13 +19,13 @@ use crate::printer::Printer;
 pub(crate) fn send(settings: &Return, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (store, to) = (&settings.store.store, settings.to.display().to_string());
     let mut work = logs.begin(Kind::Return, ("medium", &to), Some(store), printer)?;
-    let result = write(settings, &mut work, logs, printer);
+    let result = write(settings, &mut work, printer);
     work.end(result)
 }
 
-fn write(settings: &Return, work: &mut Work<'_>, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+fn write(settings: &Return, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let store = Store::open_existing(&settings.store.store)?;
-    let log = logs.folder(Some(store.root())).filter(|log| log.exists());
+    let log = Logs::of_store(store.root()).filter(|log| log.exists());
     let own = log.map(|log| Folder::checkpoint(&log)).transpose()?;
     let report = Witness::of(&store).return_to(&settings.to, own, &now()?)?;
     work.evidence("site", &report.site);
@@ -40,24 +40,19 @@ fn write(settings: &Return, work: &mut Work<'_>, logs: &Logs, printer: &Printer)
 pub(crate) fn heed(settings: &Acknowledge, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (store, medium) = (&settings.store.store, settings.medium.display().to_string());
     let mut work = logs.begin(Kind::Acknowledge, ("medium", &medium), Some(store), printer)?;
-    let result = hear(settings, &mut work, logs, printer);
+    let result = hear(settings, &mut work, printer);
     log_alarm(&result, logs, Some(store), printer)?;
     work.end(result)
 }
 
-fn hear(
-    settings: &Acknowledge,
-    work: &mut Work<'_>,
-    logs: &Logs,
-    printer: &Printer,
-) -> anyhow::Result<Status> {
+fn hear(settings: &Acknowledge, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let store = Store::open_existing(&settings.store.store)?;
     let trust = trust(&settings.trust, work)?.ok_or_else(|| Usage {
         message: "no trust file was given, so no site can be believed".to_owned(),
         hint: "give --trust FILE with the sites' keys in `witnesses`",
     })?;
     heed_policy(&store, Purpose::Sites, trust.sequence())?;
-    let folder = logs.folder(Some(store.root())).context("there is no log")?;
+    let folder = Logs::of_store(store.root()).context("there is no log")?;
     let belief = Belief::own(&folder)?;
     let key = belief.policy().logs().first().context("the log has no key")?;
     let own = OwnLog { folder: &folder, key };

@@ -17,7 +17,7 @@ use crate::commands::{open_or_make, quoted, read, tls, trust};
 use crate::failure::{Status, Usage};
 use crate::gates::name_rule;
 use crate::gates::serving::{Gates, Remembered};
-use crate::logged::{Logs, Witness, Work};
+use crate::logged::{Journals, Logs, Witness, Work};
 use crate::printer::Printer;
 
 pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
@@ -70,14 +70,14 @@ async fn open(
     work.evidence("readOnly", &settings.read_only);
     work.evidence("anonymousPush", &open_to_all);
     let gate = gates(&settings, &store, &client_host(address, &settings.tls.tls_name), work)?;
-    let journal = work.journal()?;
+    let journals = work.journals()?;
     work.done()?;
     announce(&url, &client_host(address, &settings.tls.tls_name), authority, printer)?;
     if open_to_all {
         printer.say("warning: everybody who reaches this registry may push and delete without a password");
     }
     write_address(settings.address_file.as_deref(), &url)?;
-    let observer = journal.map(|journal| Arc::new(Witness(journal)) as Arc<dyn Observer>);
+    let observer = observer(journals);
     let read_only = settings.read_only;
     let limits = Limits { per_client: settings.connections_per_client, ..Limits::default() };
     let proxies: Proxies = settings.trusted_proxy.iter().copied().collect();
@@ -98,9 +98,14 @@ fn gates(
         return Ok(None);
     }
     let host = settings.gate.registry_name.clone().or_else(|| host.parse().ok());
-    let (name_rule, journal) = (name_rule(&settings.gate), work.journal()?);
+    let (name_rule, journals) = (name_rule(&settings.gate), work.journals()?);
     let (store, policy, remembered) = (store.clone(), work.newest_policy(), Remembered::default());
-    Ok(Some(Arc::new(Gates { store, trust, policy, name_rule, host, journal, remembered })))
+    Ok(Some(Arc::new(Gates { store, trust, policy, name_rule, host, journals, remembered })))
+}
+
+/// What logs the changes of clients, where there is a log.
+pub(crate) fn observer(journals: Journals) -> Option<Arc<dyn Observer>> {
+    (!journals.is_empty()).then(|| Arc::new(Witness(journals)) as Arc<dyn Observer>)
 }
 
 /// Whether others than this machine's users may push without a password; that has to be said. A proxy brings others

@@ -15,7 +15,7 @@ use crate::cli::{StoreArg, Trust};
 use crate::commands::{parse_trust, read};
 use crate::failure::Status;
 use crate::logged::{Logs, Work, outcome};
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 
 pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -81,13 +81,13 @@ fn check(file: &Path, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<
     let value =
         json!({ "file": file, "sequence": trust.sequence(), "explained": explained, "findings": findings });
     printer.result(&value, |_| {
-        let lines = explained.iter().map(|line| format!("{line}\n"));
+        let lines = explained.iter().map(|line| row(line));
         let findings = findings.iter().map(|finding| {
             let severity = match finding.severity {
                 Severity::Contradiction => "contradiction",
                 Severity::Warning => "warning",
             };
-            format!("{severity}: {}\n", finding.text)
+            row(&format!("{severity}: {}", finding.text))
         });
         lines.chain(findings).collect()
     })?;

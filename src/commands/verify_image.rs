@@ -12,7 +12,7 @@ use crate::commands::image::Image;
 use crate::commands::trust;
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work, outcome};
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 
 pub(crate) async fn run(settings: &VerifyImage, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.image.reference.clone().unwrap_or_default();
@@ -82,21 +82,21 @@ fn text(verdict: &Verdict) -> String {
     let decision = &verdict.decision;
     let good = verdict.signatures.iter().map(|signature| {
         let (key, hint) = (&signature.key, &signature.hint);
-        format!("good: {key} ({hint}), {} at {}\n", signature.format, signature.at)
+        row(&format!("good: {key} ({hint}), {} at {}", signature.format, signature.at))
     });
     let refused = verdict
         .refused
         .iter()
-        .map(|refused| format!("refused: {} at {}: {}\n", refused.format, refused.at, refused.why));
+        .map(|refused| row(&format!("refused: {} at {}: {}", refused.format, refused.at, refused.why)));
     let skipped =
-        verdict.skipped.iter().map(|skipped| format!("passed over: {}: {}\n", skipped.at, skipped.why));
-    let why = decision.why_not.iter().map(|why| format!("why not: {why}\n"));
+        verdict.skipped.iter().map(|skipped| row(&format!("passed over: {}: {}", skipped.at, skipped.why)));
+    let why = decision.why_not.iter().map(|why| row(&format!("why not: {why}")));
     let others = match verdict.others {
         0 => String::new(),
         count => format!("{count} other statements by trusted keys\n"),
     };
     let end = if decision.satisfied {
-        format!("accepted at gate {}: {}\n", decision.gate, decision.by.join(", "))
+        row(&format!("accepted at gate {}: {}", decision.gate, decision.by.join(", ")))
     } else {
         format!("refused at gate {}\n", decision.gate)
     };

@@ -14,7 +14,7 @@ use crate::cli::{TrustArg, VerifyManifest};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 
 /// Only what tells which manifest it is; the verification reads it anew, and strictly.
 #[derive(Deserialize)]
@@ -75,8 +75,8 @@ fn prove(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> a
 fn report(kind: &str, manifest: &Manifest) -> String {
     let signer = manifest.signed().signer();
     let uncovered = manifest.uncovered();
-    let lines = uncovered.iter().map(|value| format!("  {} ({})\n", value.path(), value.why()));
-    format!("{kind} signed by {} ({})\n", signer.name(), signer.hint())
+    let lines = uncovered.iter().map(|value| row(&format!("  {} ({})", value.path(), value.why())));
+    row(&format!("{kind} signed by {} ({})", signer.name(), signer.hint()))
         + &format!("{} values are not covered by the signature:\n", uncovered.len())
         + &lines.collect::<String>()
 }

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
-use audit::{Draft, Ending, Journal, Kind, Outcome};
+use audit::{Draft, Ending, Kind, Outcome};
 use bundle_signer::{Gate, NameRule, TrustFile};
 use oci::{Digest, Manifest, RegistryHost, RepositoryName, Tag};
 use packager::evidence::gate::{Answer, Asking, ask};
@@ -16,6 +16,8 @@ use packager::evidence::shape::is_evidence;
 use registry::server::{Pull, Push, Stop, Visitor};
 use store::Store;
 use tokio::runtime::Handle;
+
+use crate::logged::Journals;
 
 /// Manifests that are remembered; with more, all are forgotten and asked about again.
 const MOST_REMEMBERED: usize = 100_000;
@@ -32,7 +34,7 @@ pub(crate) struct Gates {
     pub(crate) policy: Option<String>,
     pub(crate) name_rule: NameRule,
     pub(crate) host: Option<RegistryHost>,
-    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) journals: Journals,
     pub(crate) remembered: Remembered,
 }
 
@@ -91,7 +93,6 @@ impl Gates {
         answer: &Answer,
         visitor: &Visitor,
     ) -> Result<(), Stop> {
-        let Some(journal) = &self.journal else { return Ok(()) };
         let mut draft = Draft::new(Kind::Verify, "image", &format!("{repository}@{digest}"));
         draft.digests([digest.to_string()]);
         draft.evidence("gate", &gate);
@@ -109,7 +110,7 @@ impl Gates {
             }
             (false, false) => Outcome::because(Ending::Refused, "policy", &answer.unmet.join("; ")),
         };
-        journal.record(draft, &outcome).map(drop).map_err(|error| Stop::Failed(Box::new(error)))
+        self.journals.record(&draft, &outcome).map_err(|error| Stop::Failed(Box::new(error)))
     }
 
     fn is_let_out(&self, which: &Which) -> bool {

@@ -1,16 +1,17 @@
 //! The registry's changes as events.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use audit::{Draft, Ending, Journal, Kind, Outcome};
+use audit::{Draft, Ending, Kind, Outcome};
 use registry::server::{Changed, Deed, Observer, Refused, Repeats, Visitor};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::Journals;
+
 /// Logs what clients of the registry do.
-pub(crate) struct Witness(pub(crate) Arc<Journal>);
+pub(crate) struct Witness(pub(crate) Journals);
 
 impl Observer for Witness {
     fn changed(&self, change: &Changed) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -24,7 +25,7 @@ impl Observer for Witness {
         let mut draft = Draft::new(kind, object, &name);
         draft.digests([change.digest.to_string()]);
         by(&mut draft, &change.visitor);
-        self.0.record(draft, &Outcome::success())?;
+        self.0.record(&draft, &Outcome::success())?;
         Ok(())
     }
 
@@ -40,7 +41,7 @@ impl Observer for Witness {
         }
         let ending = if attempt.status >= 500 { Ending::Failed } else { Ending::Refused };
         let reason = format!("http-{}", attempt.status);
-        self.0.record(draft, &Outcome::because(ending, &reason, &attempt.message))?;
+        self.0.record(&draft, &Outcome::because(ending, &reason, &attempt.message))?;
         Ok(())
     }
 }

@@ -378,7 +378,38 @@ fn a_changed_log_ends_with_3_and_names_the_entry_and_the_time() {
         said.contains(&format!("entry {last}: it is not what was logged: it was edited; good until {until}")),
         "{said}"
     );
+    // The writer's own copy has the entry as it was logged; without it nothing vouches for what stands there.
+    assert!(airlock(path, &["audit", "proof", &last.to_string()]).status.success());
+    std::fs::remove_file(path.join("store/log/tail")).unwrap();
     fails(path, &["audit", "proof", &last.to_string()], 3, "is not what was logged");
+}
+
+#[test]
+fn a12_what_is_done_to_a_store_is_in_its_own_log_whichever_log_is_named() {
+    let folder = with_settings();
+    let path = folder.path();
+    let before = log(path, &[]).len();
+    for command in [
+        &["store", "check", "--store", "store"][..],
+        &["store", "gc", "--store", "store"],
+        &["mirror", "--store", "store"],
+        &["mirror", "--store", "new"],
+    ] {
+        let done = airlock(path, &[command, &["--audit-log", "elsewhere"]].concat());
+        assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let kinds = |events: &[Value]| -> Vec<String> {
+        events.iter().map(|event| event["event"]["event"].as_str().unwrap().to_owned()).collect()
+    };
+    let own = log(path, &["--store", "store"]);
+    assert_eq!(kinds(&own[before..]), ["store.check", "store.gc", "mirror"]);
+    assert_eq!(kinds(&log(path, &["--store", "new"])), ["log.start", "mirror"]);
+    let named = log(path, &["--audit-log", "elsewhere"]);
+    assert_eq!(kinds(&named), ["log.start", "store.check", "store.gc", "mirror", "mirror"]);
+    // A named log that is the store's own gets each event once.
+    let done = airlock(path, &["store", "check", "--store", "store", "--audit-log", "./store/../store/log"]);
+    assert!(done.status.success());
+    assert_eq!(log(path, &["--store", "store"]).len(), own.len() + 1);
 }
 
 #[test]

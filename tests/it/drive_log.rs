@@ -235,3 +235,42 @@ fn a_folder_that_cannot_be_made_is_told_with_its_place() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("the copy of the drive's log") && said.contains("TMPDIR"), "{said}");
 }
+
+fn copy(path: &Path, from: &str, to: &str) {
+    let copied = std::process::Command::new("cp").args(["-a", from, to]).current_dir(path).status().unwrap();
+    assert!(copied.success());
+}
+
+#[test]
+fn o23_a_store_that_was_put_back_from_a_backup_is_told_before_it_packs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    copy(path, "near", "backup");
+    deliver(path, "second", "two");
+    done(path, &[&IMPORT[..], &["two"]].concat());
+    done(path, &["return", "--store", "far", "--to", "back"]);
+    fs::remove_dir_all(path.join("near")).unwrap();
+    copy(path, "backup", "near");
+    done(path, &["mirror", "--store", "near", "--update"]);
+    let pack = ["pack", "--store", "near", "--key", "k.key", "--to"];
+    let told = "the store was put back from a backup";
+    // By what this user packed last, kept outside the store.
+    fails(path, &[&pack[..], &["three"]].concat(), 7, told);
+    assert_eq!(fs::read_dir(path.join("three")).unwrap().count(), 0, "nothing was written");
+    assert_eq!(event(path, "near", "alarm")["outcome"]["reason"], "rolled-back");
+    // Elsewhere: by what a site returned on the medium, and by what a site returned before.
+    fs::remove_dir_all(path.join(".local")).unwrap();
+    fails(path, &[&pack[..], &["back"]].concat(), 7, told);
+    // The new events are another history, whatever their number.
+    for _ in 0..20 {
+        done(path, &["store", "check", "--store", "near"]);
+    }
+    fails(path, &[&pack[..], &["back"]].concat(), 7, "is not the one that signed");
+    // As docs/backup.md tells: a new log with a new key.
+    fs::rename(path.join("near/log"), path.join("near/log.old")).unwrap();
+    done(path, &["mirror", "--store", "near", "--update"]);
+    done(path, &[&pack[..], &["back"]].concat());
+    done(path, &["keys", "add", "--log", "near/log/key.pub", "--trust", "trust.yaml"]);
+    done(path, &[&IMPORT[..], &["back"]].concat());
+}

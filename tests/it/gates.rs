@@ -67,6 +67,64 @@ fn a_drive_is_not_packed_with_what_the_gate_refuses() {
     assert_eq!(event(path, &["--event", "pack"])["evidence"]["gateSigners"], "release");
 }
 
+#[test]
+fn o1_what_the_gate_counted_reaches_the_site() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "gate.yaml", "gates: {pack: {require: [{sign: signature, by: release}]}}");
+    works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
+    std::fs::write(path.join("said.json"), "{\"found\":0}").unwrap();
+    let attest = ["attest", IMAGE, "--store", "store", "--key", "release.key", "--predicate", "said.json"];
+    works(path, &[&attest[..], &["--type", "https://example.com/scan/v1"]].concat());
+    let pack = ["pack", "--store", "store", "--key", "release.key", "--to", "drive", "--trust", "gate.yaml"];
+    let packed = airlock(path, &pack);
+    let said = String::from_utf8_lossy(&packed.stderr).into_owned();
+    assert!(
+        packed.status.success() && said.contains("4 signatures, attestations or SBOMs go along"),
+        "{said}"
+    );
+    works(path, &["import", "drive", "--trust", "release.yaml", "--store", "far"]);
+    let verify = ["verify-image", IMAGE, "--store", "far", "--trust", "release.yaml"];
+    works(path, &verify);
+    works(path, &[&verify[..], &["--type", "https://example.com/scan/v1"]].concat());
+    for format in ["legacy", "bundle"] {
+        let only = works(path, &[&verify[..], &["--output", "json"]].concat());
+        assert!(only.contains(if format == "legacy" { ".sig" } else { "sigstore" }), "{format}: {only}");
+    }
+}
+
+/// An image that no item of the lock is about, and a signature that stays behind.
+#[test]
+fn o1_the_gate_asks_about_all_that_leaves_and_counts_nothing_else() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "gate.yaml", "gates: {pack: {require: [{sign: signature, by: release}]}}");
+    let pack = ["pack", "--store", "store", "--key", "release.key", "--to", "drive", "--trust", "gate.yaml"];
+    let text = std::fs::read_to_string(path.join("airlock.lock")).unwrap();
+    let mut lock: Value = serde_json::from_str(&text).unwrap();
+    lock["items"] = Value::Array(Vec::new());
+    std::fs::write(path.join("airlock.lock"), lock.to_string()).unwrap();
+    fails(path, &pack, 3, "gate `pack` refuses disk.example/team/app@");
+    assert!(!path.join("drive").exists());
+    works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key", "--format", "bundle"]);
+    // What the signature's manifest names is gone: it cannot travel, so it does not count.
+    let repository = format!("{}/blobs/sha256", path.join("store").display());
+    let bundle = walk(Path::new(&repository))
+        .into_iter()
+        .find(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains("\"dsseEnvelope\"")));
+    std::fs::remove_file(bundle.unwrap()).unwrap();
+    fails(path, &pack, 3, "gate `pack` refuses disk.example/team/app@");
+}
+
+/// All files below a folder.
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() { found.extend(walk(&entry.path())) } else { found.push(entry.path()) }
+    }
+    found
+}
+
 struct Served(Child, String);
 
 impl Drop for Served {

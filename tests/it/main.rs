@@ -29,6 +29,8 @@ mod packages;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod shown;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod store;

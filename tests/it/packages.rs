@@ -209,3 +209,23 @@ fn a_package_is_generated_as_eks_anywhere_generates_it() {
     );
     fails(path, &["generate", "package", "web", "--cluster", "../x"], 2, "not the name of a cluster");
 }
+
+#[test]
+fn o1_a_bundle_that_was_published_after_the_lock_was_written_reaches_the_site() {
+    let folder = with_charts();
+    let path = folder.path();
+    fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    works(path, &[&create[..], &["--publish"]].concat());
+    let pack = ["pack", "--store", "store", "--key", "release.key"];
+    let packed = airlock(path, &[&pack[..], &["--to", "drive", "--lock", "charts.lock"]].concat());
+    let said = String::from_utf8_lossy(&packed.stderr).into_owned();
+    assert!(packed.status.success() && said.contains("package bundle v1-35-7 goes along"), "{said}");
+    works(path, &["import", "drive", "--trust", "release.yaml", "--store", "far"]);
+    let listed = works(path, &["bundle", "list", "--store", "far"]);
+    assert!(listed.contains("v1-35-7") && listed.contains("v1-35-latest"), "{listed}");
+    // One whose charts do not go along would name what the site does not have.
+    let packed = airlock(path, &[&pack[..], &["--to", "other"]].concat());
+    let said = String::from_utf8_lossy(&packed.stderr).into_owned();
+    assert!(packed.status.success() && said.contains("not on the drive: package bundle v1-35-7"), "{said}");
+}

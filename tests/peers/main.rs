@@ -176,8 +176,9 @@ mod tests {
         assert!(line.contains(&site.digest), "ctr: {listed}");
     }
 
+    /// As `docs/signing.md` has it, on a drive as packed.
     #[test]
-    fn stock_cosign_accepts_the_drives_signature() {
+    fn o25_stock_cosign_accepts_the_drives_signature_as_documented() {
         if !require(&["cosign3", "cosign2", "tar"]) {
             return;
         }
@@ -195,12 +196,19 @@ mod tests {
             (manifest.to_str().unwrap(), bundle.to_str().unwrap(), key.to_str().unwrap());
         let verify = ["verify-blob", "--key", key, "--bundle", bundle, "--insecure-ignore-tlog"];
         run("cosign3", &[&verify[..], &[manifest]].concat());
-        // Version 2 asks for a trusted root even where a key is given; an empty one does.
-        let root = site.path("root.json");
-        std::fs::write(&root, r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#)
-            .unwrap();
+        // Version 2 asks for a trusted root even where a key is given; the drive's own does.
+        let root = site.path("drive/trusted_root.json");
         let old = ["--new-bundle-format", "--trusted-root", root.to_str().unwrap(), manifest];
         run("cosign2", &[&verify[..], &old].concat());
+        // The documented commands are these.
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/signing.md")).unwrap();
+        let page = page.replace("\\\n ", "");
+        for words in [
+            "cosign verify-blob --key cosign.pub --insecure-ignore-tlog  --bundle airlock-manifest.json.sigstore.json",
+            "cosign verify-blob --key cosign.pub --insecure-ignore-tlog --new-bundle-format --trusted-root trusted_root.json  --bundle",
+        ] {
+            assert!(page.contains(words), "{words}");
+        }
         let changed = site.path("changed.json");
         let mut bytes = std::fs::read(manifest).unwrap();
         bytes[10] ^= 1;

@@ -6,8 +6,8 @@ use crate::merkle;
 use crate::tile::{self, WIDTH};
 use crate::{Checkpoint, Error, Folder, Hash, Note, Policy, Result};
 
-/// Reads every entry and tile up to the checkpoint's size and compares: entries with leaf hashes, tiles with those
-/// below, all with the signed root. `each` gets every entry with its index, in order.
+/// Reads every entry and tile up to the checkpoint's size, from their files alone, and compares: entries with leaf hashes,
+/// tiles with those below, all with the signed root. `each` gets every entry with its index, in order.
 ///
 /// # Errors
 /// [`Error::Damaged`] names the first file that differs, [`Error::RootDiffers`] a whole log that was never signed.

@@ -42,6 +42,9 @@ impl Checkpoint {
         let mut line =
             || lines.next().filter(|line| !line.is_empty()).ok_or(Error::Checkpoint("a line is missing"));
         let (origin, size, root) = (line()?, line()?, line()?);
+        if !crate::text::is_plain(origin) {
+            return Err(Error::Checkpoint("the log's name has characters that do not show"));
+        }
         let number: u64 = size.parse().map_err(|_| Error::Checkpoint("the size is not a number"))?;
         // One value has one text: no sign, no leading zero.
         if number.to_string() != size {
@@ -80,6 +83,8 @@ mod tests {
             &format!("a\n01\n{root}\n"),
             &format!("a\n+1\n{root}\n"),
             &format!("\n1\n{root}\n"),
+            &format!("a\u{9b}\n1\n{root}\n"),
+            &format!("a\u{202e}\n1\n{root}\n"),
             "a\n1\nAAAA\n",
         ] {
             assert!(Checkpoint::read(&Note::new(text.to_owned()).unwrap()).is_err(), "{text}");

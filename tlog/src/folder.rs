@@ -1,5 +1,9 @@
 //! A log's folder, read: checkpoint, tiles, bundles. What is read is only as good as the root it is checked
 //! against.
+//!
+//! The lowest tile and the bundle that are not full yet are written without a flush, so a power cut may leave them empty,
+//! torn or missing. The writer's `tail` has their entries, flushed before the checkpoint: [`Folder::signed`] takes them
+//! from there.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,9 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::merkle::Nodes;
+use crate::merkle::{self, Nodes};
 use crate::tile::{self, HEIGHT, Place, WIDTH};
-use crate::{Error, Hash, Note, Result};
+use crate::{Checkpoint, Error, Hash, Note, Result};
 
 /// How often a file is looked for while a writer may be replacing it by a wider one.
 const ATTEMPTS: usize = 8;
@@ -21,6 +25,8 @@ const CACHED: usize = 512;
 pub struct Folder {
     path: PathBuf,
     size: u64,
+    /// The entries of the bundle that is not full yet, where the writer's `tail` proved to have them.
+    newest: Option<Vec<Vec<u8>>>,
     tiles: Mutex<Tiles>,
 }
 
@@ -31,7 +37,30 @@ impl Folder {
     /// The first `size` entries of the log at `path`.
     #[must_use]
     pub fn new(path: &Path, size: u64) -> Self {
-        Self { path: path.to_owned(), size, tiles: Mutex::default() }
+        Self { path: path.to_owned(), size, newest: None, tiles: Mutex::default() }
+    }
+
+    /// The log at `path` as far as `checkpoint` signs it. Where the entries of `tail` come to the signed root, the newest
+    /// ones are read from there: the files that should hold them are not flushed, and a power cut may spoil them.
+    #[must_use]
+    pub fn signed(path: &Path, checkpoint: &Checkpoint) -> Self {
+        let plain = Self::new(path, checkpoint.size);
+        let Some(newest) = newest(path, checkpoint.size) else { return plain };
+        let folder = Self { newest: Some(newest), ..Self::new(path, checkpoint.size) };
+        let fits = merkle::root(&folder, checkpoint.size).is_ok_and(|root| root == checkpoint.root);
+        if fits { folder } else { plain }
+    }
+
+    /// Whether the newest entries are read from `tail`.
+    #[must_use]
+    pub fn is_by_tail(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// The newest entries, where this is the bundle or lowest tile that is not full yet.
+    fn newest(&self, level: Option<u8>, index: u64) -> Option<&[Vec<u8>]> {
+        let is_last = level.is_none_or(|level| level == 0) && index == self.size / WIDTH;
+        self.newest.as_deref().filter(|_| is_last)
     }
 
     /// The signed checkpoint of the log at `path`, unchecked.
@@ -64,6 +93,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Damaged`] when it is absent or malformed.
     pub fn bundle(&self, index: u64) -> Result<Vec<Vec<u8>>> {
+        if let Some(newest) = self.newest(None, index) {
+            return Ok(newest.to_vec());
+        }
         let width = self.size.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
         let (bytes, path) = self.read(Place { level: None, index, width })?;
         let mut entries =
@@ -114,6 +146,11 @@ impl Folder {
         if let Some(tile) = tiles.get(&(level, index)) {
             return Ok(Arc::clone(tile));
         }
+        if let Some(newest) = self.newest(Some(level), index) {
+            let tile: Arc<Vec<Hash>> = Arc::new(newest.iter().map(|entry| Hash::leaf(entry)).collect());
+            tiles.insert((level, index), Arc::clone(&tile));
+            return Ok(tile);
+        }
         let count = self.size.checked_shr(u32::from(level) * u32::from(HEIGHT)).unwrap_or(0);
         let width = count.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
         let (bytes, path) = self.read(Place { level: Some(level), index, width })?;
@@ -151,6 +188,18 @@ impl Folder {
         }
         Err(Error::damaged(&path, "the file is missing"))
     }
+}
+
+/// The entries of the bundle that is not full yet in a log of this size, by the writer's `tail`; none where that lacks one.
+fn newest(path: &Path, size: u64) -> Option<Vec<Vec<u8>>> {
+    let first = size / WIDTH * WIDTH;
+    if first == size {
+        return None;
+    }
+    let (base, entries) = crate::log::tail(path).ok()?;
+    let begin = usize::try_from(first.checked_sub(base)?).ok()?;
+    let end = usize::try_from(size - base).ok()?;
+    Some(entries.get(begin..end)?.to_vec())
 }
 
 /// The least width above `width` of the files beside `path`; full if there is none.

@@ -16,6 +16,7 @@
 //! - [`folder`]: reading a log; [`log`]: appending to one; [`check`]: proving that one is whole
 //! - [`proof`]: one entry's proof as a file; [`consistency`]: that of a log's growth; [`policy`]: which logs and
 //!   witnesses are believed
+//! - [`text`]: names and other text of strangers, made safe to show
 //!
 //! `entry* -> Log -> Checkpoint -> Proof`
 
@@ -31,6 +32,7 @@ pub mod merkle;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod text;
 pub mod tile;
 
 pub use checkpoint::Checkpoint;

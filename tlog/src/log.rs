@@ -4,6 +4,9 @@
 //! `checkpoint` (temporary file, `fdatasync`, rename). An append has returned only after all of these; a crash
 //! after the first step leaves entries that the next opening puts into the tree.
 //!
+//! The bundle and the lowest tile that are not full yet are not flushed: `tail` has all that they hold. What a power cut
+//! leaves of them is written again on opening, and readers do without them ([`Folder::signed`]).
+//!
 //! `tail` holds the entries since the last full bundle, so that a record of a torn write is told from one that
 //! was acknowledged: each is `u16` length, entry, first four bytes of its leaf hash. When a bundle is full, it and
 //! its tiles are flushed, and after the checkpoint a new `tail` without its entries replaces the old one.
@@ -225,10 +228,33 @@ impl Log {
         if state.root() != checkpoint.root {
             return Err(Error::RootDiffers { size: checkpoint.size });
         }
-        if !left_out.is_empty() {
-            self.grow(&mut state, left_out)?;
+        if left_out.is_empty() {
+            self.mend(&state)?
+        } else {
+            self.grow(&mut state, left_out)?
         }
         Ok(state)
+    }
+
+    /// Writes again what a power cut spoiled: the files that are not flushed.
+    fn mend(&self, state: &State) -> Result<()> {
+        let width = state.size % WIDTH;
+        if width == 0 {
+            return Ok(());
+        }
+        let hashes = state.edge.first().map(|hashes| tile::encode_hashes(hashes)).unwrap_or_default();
+        let begin = usize::try_from(state.size - width - state.tail.base()).unwrap_or(usize::MAX);
+        let mut bundle = Vec::new();
+        for entry in state.tail.entries().iter().skip(begin) {
+            tile::encode_entry(entry, &mut bundle)?;
+        }
+        for (level, bytes) in [(Some(0), hashes), (None, bundle)] {
+            let path = self.path.join(Place { level, index: state.size / WIDTH, width }.path());
+            if std::fs::read(&path).ok().as_ref() != Some(&bytes) {
+                write(&path, &bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts durable entries into the tree, its files and a new checkpoint.
@@ -245,7 +271,7 @@ impl Log {
             }
             rest = later;
         }
-        self.write_edge(state)?;
+        self.write_edge(state, before)?;
         self.write_bundle(state.tail.entries(), state.tail.base() / WIDTH)?;
         self.sign(&Checkpoint { origin: self.origin(), size: state.size, root: state.root() })?;
         // Only now: a tail that begins after the checkpoint's end could not be checked against it.
@@ -256,10 +282,15 @@ impl Log {
         Ok(())
     }
 
-    /// Writes the partial tiles. Those above the lowest level are flushed: the tail cannot bring them back.
-    fn write_edge(&self, state: &State) -> Result<()> {
+    /// Writes the partial tiles that are not as they were at the size `before`. Those above the lowest level are flushed:
+    /// the tail cannot bring them back.
+    fn write_edge(&self, state: &State, before: u64) -> Result<()> {
         for (level, hashes) in (0_u8..).zip(&state.edge).filter(|(_, hashes)| !hashes.is_empty()) {
-            let index = (state.size >> (u32::from(level) * u32::from(HEIGHT))) / WIDTH;
+            let shift = u32::from(level) * u32::from(HEIGHT);
+            if before >> shift == state.size >> shift {
+                continue;
+            }
+            let index = (state.size >> shift) / WIDTH;
             let place = Place { level: Some(level), index, width: hashes.len() as u64 };
             let path = self.path.join(place.path());
             let bytes = tile::encode_hashes(hashes);

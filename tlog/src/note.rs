@@ -174,7 +174,7 @@ fn signature_line(line: &str) -> Result<Signature> {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c == '+' || c.is_control())
+    !name.is_empty() && crate::text::is_plain(name) && !name.chars().any(|c| c.is_whitespace() || c == '+')
 }
 
 impl Signature {
@@ -223,7 +223,7 @@ impl VerifierKey {
     /// [`Error::Key`] when the name or the key is malformed.
     pub fn new(name: &str, kind: KeyKind, public: Vec<u8>) -> Result<Self> {
         let defect = match kind {
-            _ if !is_name(name) => "the name has spaces, `+` or control characters",
+            _ if !is_name(name) => "the name has spaces, `+`, or characters that do not show",
             KeyKind::Ed25519 | KeyKind::Cosignature if public.len() != 32 => "an Ed25519 key has 32 bytes",
             KeyKind::Ecdsa if public.len() != 91 || !public.starts_with(&P256_PREFIX) => {
                 "it is not an ECDSA P-256 key"

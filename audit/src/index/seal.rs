@@ -1,10 +1,13 @@
 //! What the log's own key says of the index's file, so that an index that somebody edited is not asked.
 //!
 //! `index.seal` is a signed note (C2SP signed-note) over how far the index is and over the file's inode, length and time
-//! of change, which no program sets. Its first line is no log's name, so that it cannot pass for a checkpoint. It is
-//! written after each change of the index; a crash in between leaves one that does not fit, and the index is made anew.
+//! of change, which no program sets. Its first line is no log's name, so that it cannot pass for a checkpoint.
+//!
+//! Write order: `index.update`, flushed; the index; the seal, flushed; then `index.update` goes. Who finds that file knows
+//! that an update was interrupted and makes the index anew; without it, a seal that does not fit tells of somebody else.
 
 use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -14,6 +17,7 @@ use crate::{Reader, key};
 
 const NAME: &str = "index.seal";
 const LOCK: &str = "index.lock";
+const UPDATE: &str = "index.update";
 const TITLE: &str = "airlock audit index";
 /// A longer one is none of ours.
 const MOST: u64 = 4096;
@@ -50,19 +54,42 @@ pub(super) fn fits(reader: &Reader, index: &Path) -> bool {
 pub(super) fn write(reader: &Reader, index: &Path, (size, root): (u64, Hash)) {
     let path = reader.path().join(NAME);
     let sealed = || {
-        let metadata = fs::metadata(index).ok()?;
+        // Also the time of change must survive a power cut.
+        let file = File::open(index).ok().filter(|file| file.sync_all().is_ok())?;
+        let metadata = file.metadata().ok()?;
         let key = key::load(reader.path()).ok()?;
         let origin = &reader.checkpoint().origin;
         let text = format!("{TITLE}\n{origin}\n{size} {root}\n{}\n", of_file(&metadata));
         let mut note = Note::new(text).ok()?;
         note.sign(&key);
         let temporary = path.with_extension("seal.new");
-        fs::write(&temporary, note.to_string()).ok()?;
-        fs::rename(&temporary, &path).ok()
+        let mut file = File::create(&temporary).ok()?;
+        file.write_all(note.to_string().as_bytes()).and_then(|()| file.sync_all()).ok()?;
+        fs::rename(&temporary, &path).and_then(|()| flush(reader.path())).ok()
     };
-    if sealed().is_none() {
-        remove(reader.path());
+    match sealed() {
+        Some(()) => end(reader.path()),
+        None => remove(reader.path()),
     }
+}
+
+/// Says that the index is about to be written, durably.
+pub(super) fn begin(log: &Path) -> io::Result<()> {
+    File::create(log.join(UPDATE)).and_then(|_| flush(log))
+}
+
+/// The index is written and sealed. A mark that comes back after a power cut only costs another index.
+fn end(log: &Path) {
+    let _ = fs::remove_file(log.join(UPDATE));
+}
+
+/// Whether the index was being written when whoever did so ended.
+pub(super) fn is_interrupted(log: &Path) -> bool {
+    log.join(UPDATE).exists()
+}
+
+fn flush(folder: &Path) -> io::Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all())
 }
 
 pub(super) fn remove(log: &Path) {

@@ -163,14 +163,7 @@ fn line(out: &mut dyn Write, cells: &[(&str, String)]) -> io::Result<()> {
 /// Control characters are shown, not obeyed; and what a spreadsheet would take for a formula begins with `'`, which
 /// it takes for "this is text" (OWASP, CSV injection).
 fn field(value: &str) -> String {
-    let mut shown = String::with_capacity(value.len());
-    for c in value.chars() {
-        if c.is_control() {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
+    let mut shown = tlog::text::line(value).into_owned();
     let first = value.trim_start().chars().next();
     if first.is_some_and(|c| "=+-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}".contains(c)) {
         shown.insert(0, '\'');

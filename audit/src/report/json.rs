@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 use tlog::Hash;
+use tlog::text::JsonWriter;
 
 use super::{Checked, Counts, Finding, Leaf, Report, text};
 use crate::Event;
@@ -131,7 +132,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         controls: report.controls.iter().map(control).collect(),
         leaves: Leaves(&report.leaves),
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    serde_json::to_writer_pretty(JsonWriter(&mut *out), &document)?;
     out.write_all(b"\n")
 }
 

@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tlog::Hash;
+use tlog::text::JsonWriter;
 
 use super::framework::{Framework, Status};
 use super::{Checked, Finding, Leaf, Report, hex, text};
@@ -27,7 +28,8 @@ const NAMESPACE: &str = "https://airlock.local/ns/audit";
 /// # Errors
 /// What `out` says.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &Document { assessment_results: Results::of(Names(report)) })?;
+    let document = Document { assessment_results: Results::of(Names(report)) };
+    serde_json::to_writer_pretty(JsonWriter(&mut *out), &document)?;
     out.write_all(b"\n")
 }
 
@@ -325,15 +327,8 @@ fn property(name: &str, value: &str) -> Value {
 
 /// A text of one line that is not empty and has no white space at its ends, which OSCAL does not allow.
 fn line(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.trim().chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    if shown.is_empty() { "-".to_owned() } else { shown }
+    let shown = tlog::text::line(text.trim());
+    if shown.is_empty() { "-".to_owned() } else { shown.into_owned() }
 }
 
 /// A control's identifier as OSCAL spells it: `si-7.15` for `SI-7(15)`.

@@ -43,6 +43,12 @@ impl Rows {
     pub(super) fn open(log: &Path, report: &mut Report) -> Self {
         let path = Index::path(log);
         let mut rows = Self { log: log.to_owned(), open: None, faults: Vec::new(), more: 0 };
+        if Index::is_interrupted(log) {
+            let what =
+                "an update of the index was interrupted, or is under way: the next search makes it anew";
+            report.notices.push(what.to_owned());
+            return rows;
+        }
         if !path.exists() {
             report.notices.push("there is no index: the next search makes one".to_owned());
             return rows;

@@ -235,7 +235,7 @@ impl Nodes for Tree {
 }
 
 /// The time of an event as it is on disk.
-fn time(folder: &Folder, index: u64) -> Option<String> {
+pub(super) fn time(folder: &Folder, index: u64) -> Option<String> {
     let entries = entries::read(folder, index / WIDTH).ok()?;
     Event::parse(entries.get(at(index % WIDTH))?).ok().map(|event| event.time)
 }

@@ -202,6 +202,9 @@ pub enum Error {
     /// The lock names something that the store lacks.
     #[error("the store has no `{0}`, which the lock names")]
     NotInStore(Digest),
+    /// The package bundles of the store cannot be read.
+    #[error("the package bundles of the store cannot be read")]
+    Bundles(#[source] Box<crate::package_bundle::Error>),
     /// A blob in the store is damaged.
     #[error("blob `{expected}` in the store is damaged: it hashes to `{found}`")]
     StoreDamaged {

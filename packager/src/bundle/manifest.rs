@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use oci::{Digest, MediaType, RepositoryName};
 use serde::{Deserialize, Serialize};
+use tlog::text::is_plain;
 
 use super::{Error, Limits, layout};
 use crate::lock::{LockedItem, LockedTag};
@@ -171,6 +172,9 @@ impl BundleManifest {
         }
         if manifest.log.as_ref().is_some_and(|log| log.is_empty() || log.len() > MOST_LOG_NAME) {
             return Err(Error::Inconsistent("its log's name is too long"));
+        }
+        if !manifest.log.iter().chain([&manifest.created_by]).all(|name| is_plain(name)) {
+            return Err(Error::Inconsistent("a name in it has characters that do not show"));
         }
         manifest.check_entries()?;
         manifest.check_repositories()?;

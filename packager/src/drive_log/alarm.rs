@@ -31,6 +31,11 @@ pub enum Whose {
         /// The site, by the name of its witness key.
         site: String,
     },
+    /// This store's own, by what its key signed before.
+    Past {
+        /// Where that is kept.
+        place: String,
+    },
     /// That of a site which returned it.
     Site {
         /// The site, by the name of its witness key.
@@ -47,6 +52,16 @@ impl Alarm {
             (Whose::Own { site }, AlarmKind::Forked { known }) => {
                 format!(
                     "split view: this store's own log is not the one of which site `{site}` saw {known} entries"
+                )
+            }
+            (Whose::Past { place }, AlarmKind::RolledBack { found, known }) => {
+                format!(
+                    "rollback: this store's own log has {found} entries, but it signed {known} before, as `{place}` shows: the store was put back from a backup"
+                )
+            }
+            (Whose::Past { place }, AlarmKind::Forked { known }) => {
+                format!(
+                    "split view: this store's own log is not the one that signed {known} entries before, as `{place}` shows: the store was put back from a backup, or copied"
                 )
             }
             (Whose::Site { site }, AlarmKind::RolledBack { found, known }) => {
@@ -66,7 +81,10 @@ impl Alarm {
     pub fn hint(&self) -> &'static str {
         match (&self.whose, &self.kind) {
             (Whose::Own { .. }, _) => {
-                "this side's log was changed or put back: run `airlock audit verify`, put the folder `log` back from its newest copy, or begin a new log as docs/drive.md tells; `airlock quarantine list` keeps the proof"
+                "this side's log was changed or put back: run `airlock audit verify`, put the folder `log` back from its newest copy, or begin a new log as docs/backup.md tells; `airlock quarantine list` keeps the proof"
+            }
+            (Whose::Past { .. }, _) => {
+                "sites would take this drive for a forged one: put the folder `log` back from its newest copy, or move it away, pack, and give sites the new log's key, as docs/backup.md tells"
             }
             (Whose::Site { .. }, AlarmKind::SiteWentBack { .. }) => {
                 "ask the site whether its store was put back from a copy; it has to import the drives since then again, in their order, and return anew"
@@ -130,6 +148,20 @@ pub enum AlarmKind {
         /// That of the newest drive of this name that came.
         known: u64,
     },
+    /// An older drive than the one that set a tag, whatever its set is called.
+    #[error(
+        "replayed drive: set `{set}` is number {found} in the sender's log and would move tag `{tag}` back, which drive number {known} set"
+    )]
+    MovedBack {
+        /// The set.
+        set: Digest,
+        /// The first such tag, with its repository.
+        tag: String,
+        /// The index of the entry that tells of the set.
+        found: u64,
+        /// That of the drive that set the tag.
+        known: u64,
+    },
     /// A site that says less than it said before, and says so later.
     #[error(
         "rollback: site `{site}` says now that it saw {found} entries, and said before that it saw {known}: its store was put back"
@@ -160,6 +192,7 @@ impl AlarmKind {
             Self::WitnessedOther { .. } => "witnessed-other",
             Self::Truncated { .. } => "truncated",
             Self::Replayed { .. } => "replayed",
+            Self::MovedBack { .. } => "moved-back",
             Self::SiteWentBack { .. } => "site-went-back",
             Self::Unlogged { .. } => "unlogged",
         }
@@ -182,6 +215,9 @@ impl AlarmKind {
             }
             Self::Replayed { .. } => {
                 "import the newest drive of this name; to take the older one on purpose, ask its sender and run `airlock quarantine release SET --reason TEXT`"
+            }
+            Self::MovedBack { .. } => {
+                "import the newest drive that sets this tag; to move the tag back on purpose, ask the sender and run `airlock quarantine release SET --reason TEXT`"
             }
             Self::SiteWentBack { .. } => "ask the site whether its store was put back from a copy",
             Self::Unlogged { .. } => {
@@ -213,6 +249,7 @@ mod tests {
             AlarmKind::WitnessedOther { site: name(), known: 2 },
             AlarmKind::Truncated { size: 2, missing: name() },
             AlarmKind::Replayed { set: set.clone(), name: name(), found: 1, known: 2 },
+            AlarmKind::MovedBack { set: set.clone(), tag: name(), found: 1, known: 2 },
             AlarmKind::SiteWentBack { site: name(), found: 1, known: 2 },
             AlarmKind::Unlogged { set },
         ];

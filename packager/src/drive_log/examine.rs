@@ -14,11 +14,10 @@ use tlog::tile::{self, WIDTH};
 use tlog::{Checkpoint, Folder, Note, Policy, VerifierKey, check, cosignature, merkle};
 
 use super::write::check_size;
-use super::{
-    Alarm, AlarmKind, FOLDER, MOST_TRUSTED_ROOT, Refusal, TRUSTED_ROOT, WITNESS, Whose, is_of_set, read_file,
-};
+use super::{Alarm, AlarmKind, FOLDER, MOST_TRUSTED_ROOT, Refusal, TRUSTED_ROOT, WITNESS, Whose, is_of_set};
 use crate::bundle::{BundleManifest, Error};
-use crate::media::Media;
+use crate::media::{Beneath, Media};
+use crate::witness::order::SetTags;
 
 /// More cosigned checkpoints than this are not looked at.
 const MOST_WITNESSES: usize = 100;
@@ -32,6 +31,8 @@ pub struct Known {
     pub checkpoint: Checkpoint,
     /// For each name of a set, the number of the newest drive that came.
     pub drives: BTreeMap<String, u64>,
+    /// The tags that drives set.
+    pub tags: SetTags,
 }
 
 /// A log that was proved.
@@ -94,7 +95,7 @@ impl Examination<'_> {
         let number =
             number.ok_or_else(|| seen.alarm(AlarmKind::Unlogged { set: self.media.set().clone() }))?;
         self.is_not_replayed(number, &seen)?;
-        let witnesses = self.witnesses(&folder.join(FOLDER), key, &seen, &staged)?;
+        let witnesses = self.witnesses(&folder, key, &seen, &staged)?;
         let Checkpoint { origin, size, root } = checkpoint;
         // Whatever else stands below the checkpoint is nobody's word.
         let note = note.only(&[key]);
@@ -107,8 +108,8 @@ impl Examination<'_> {
     fn find(&self, origin: &str) -> Result<(PathBuf, Note), Error> {
         let mut found: Option<(PathBuf, Vec<u8>)> = None;
         for folder in self.media.folders() {
-            let path = folder.join(FOLDER).join(CHECKPOINT);
-            let Some(bytes) = read_file(&path, tlog::note::MAX_LEN as u64)? else { continue };
+            let path = Path::new(FOLDER).join(CHECKPOINT);
+            let Some(bytes) = read_on(folder, &path, tlog::note::MAX_LEN as u64)? else { continue };
             match &found {
                 Some((_, other)) if *other != bytes => return Err(Refusal::Several.into()),
                 Some(_) => {}
@@ -137,12 +138,12 @@ impl Examination<'_> {
     /// alone: what everybody has already need not travel.
     fn stage(&self, drive: &Path, seen: &Seen<'_>) -> Result<u64, Error> {
         let size = seen.checkpoint.size;
-        let log = drive.join(FOLDER);
+        let medium = Beneath::open(drive)?;
         let (mut bytes, mut first) = (0, None);
         for place in tile::places(size) {
             let most = if place.level.is_some() { 32 * WIDTH } else { WIDTH * (2 + tile::MAX_ENTRY as u64) };
             let path = place.path();
-            let Some(content) = read_file(&log.join(&path), most)? else {
+            let Some(content) = medium.read(&Path::new(FOLDER).join(&path), most)? else {
                 let missing = path.display().to_string();
                 if place.level.is_none() && first.is_none() && (place.index + 1) * WIDTH < size {
                     continue;
@@ -194,18 +195,18 @@ impl Examination<'_> {
     /// What other sites saw of this log must be a part of it. What unknown witnesses say is not heard.
     fn witnesses(
         &self,
-        log: &Path,
+        drive: &Path,
         key: &VerifierKey,
         seen: &Seen<'_>,
         staged: &Folder,
     ) -> Result<Vec<(String, u64)>, Error> {
         let mut found = Vec::new();
         for witness in self.trust.witnesses().iter().take(MOST_WITNESSES) {
-            let path = log.join(WITNESS).join(witness.key().name());
+            let path = Path::new(FOLDER).join(WITNESS).join(witness.key().name());
             if !super::is_file_name(witness.key().name()) || self.trust.log_revocation(witness).is_some() {
                 continue;
             }
-            let Some(bytes) = read_file(&path, tlog::note::MAX_LEN as u64)? else { continue };
+            let Some(bytes) = read_on(drive, &path, tlog::note::MAX_LEN as u64)? else { continue };
             let seen_there = (|| {
                 let note = Note::parse(&bytes)?;
                 let checkpoint = Checkpoint::verify(&note, key)?;
@@ -284,10 +285,15 @@ fn check_trusted_root(drive: &Path, key: &VerifierKey) -> Result<Option<&'static
         return Ok(Some(TRUSTED_ROOT));
     }
     let expected = trusted_root::write(std::slice::from_ref(key)).unwrap_or_default();
-    match read_file(&path, MOST_TRUSTED_ROOT)? {
+    match read_on(drive, Path::new(TRUSTED_ROOT), MOST_TRUSTED_ROOT)? {
         Some(found) if found == expected.as_bytes() => Ok(None),
         _ => Err(Refusal::TrustedRoot.into()),
     }
+}
+
+/// Reads a file of a drive that is no link.
+fn read_on(drive: &Path, below: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    Beneath::open(drive)?.read(below, limit)
 }
 
 /// What a drive says of its log, unproved: for showing only.
@@ -307,25 +313,21 @@ pub struct ClaimedLog {
 /// Shows what a drive says of its log.
 pub(crate) fn claimed(media: &Media, manifest: &BundleManifest) -> Result<Option<ClaimedLog>, Error> {
     let Some(origin) = manifest.log.clone() else { return Ok(None) };
-    let read = |path: &Path| -> Result<Option<Checkpoint>, Error> {
-        let bytes = read_file(path, tlog::note::MAX_LEN as u64)?;
+    let read = |medium: &Beneath, path: &Path| -> Result<Option<Checkpoint>, Error> {
+        let bytes = medium.read(path, tlog::note::MAX_LEN as u64)?;
         let note = bytes.and_then(|bytes| Note::parse(&bytes).ok());
         Ok(note.and_then(|note| Checkpoint::read(&note).ok()).filter(|found| found.origin == origin))
     };
     let mut claimed = ClaimedLog { origin: origin.clone(), size: None, root: None, acknowledged: Vec::new() };
     for folder in media.folders() {
-        let log = folder.join(FOLDER);
-        let Some(checkpoint) = read(&log.join(CHECKPOINT))? else { continue };
+        let (medium, log) = (Beneath::open(folder)?, Path::new(FOLDER));
+        let Some(checkpoint) = read(&medium, &log.join(CHECKPOINT))? else { continue };
         claimed.size = Some(checkpoint.size);
         claimed.root = Some(checkpoint.root.to_string());
-        let sites = fs::read_dir(log.join(WITNESS)).into_iter().flatten().flatten().take(MOST_WITNESSES);
-        let mut sites: Vec<_> = sites
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| super::is_file_name(name))
-            .collect();
-        sites.sort();
+        let sites = medium.names(&log.join(WITNESS))?.into_iter().take(MOST_WITNESSES);
+        let sites = sites.filter_map(|name| name.into_string().ok()).filter(|name| super::is_file_name(name));
         for site in sites {
-            if let Some(seen) = read(&log.join(WITNESS).join(&site))? {
+            if let Some(seen) = read(&medium, &log.join(WITNESS).join(&site))? {
                 claimed.acknowledged.push((site, seen.size));
             }
         }

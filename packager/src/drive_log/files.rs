@@ -1,5 +1,6 @@
-//! Small files, read from media that nobody vouches for, and written so that they are there whole or not at all.
+//! Small files, written so that they are there whole or not at all: on media that nobody vouches for, and on this machine.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,6 +10,7 @@ use rustix::fs::OFlags;
 
 use super::Refusal;
 use crate::bundle::Error;
+use crate::media::Beneath;
 
 /// Reads a regular file of at most `limit` bytes; none where there is no file. A link is not followed, and a pipe not
 /// waited for: both count as no file.
@@ -36,48 +38,47 @@ fn absent(error: &std::io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
-/// Several files that become durable together; the last one is the commit point.
-#[derive(Default)]
-pub(crate) struct Publish {
+/// Several files on a medium that become durable together; the last one is the commit point.
+pub(crate) struct Publish<'a> {
+    medium: &'a Beneath,
     written: Vec<PathBuf>,
 }
 
-impl Publish {
-    /// Writes a file under its name, without a flush.
-    pub(crate) fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let (temporary, mut file) = create(path, 0o644)?;
-        file.write_all(bytes).map_err(Error::io("write", &temporary))?;
-        fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))?;
-        self.written.push(path.to_owned());
+impl<'a> Publish<'a> {
+    pub(crate) fn to(medium: &'a Beneath) -> Self {
+        Self { medium, written: Vec::new() }
+    }
+
+    /// Writes a file under its name below the medium's folder, without a flush.
+    pub(crate) fn put(&mut self, below: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.medium.write(below, bytes, false)?;
+        self.written.push(below.to_owned());
         Ok(())
     }
 
-    /// Makes all files so far durable, with their names and the folders that hold them, up to `root`.
-    pub(crate) fn flush(&mut self, root: &Path) -> Result<(), Error> {
-        let mut folders = std::collections::BTreeSet::new();
-        for path in self.written.drain(..) {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("flush", &path))?;
-            folders.extend(
-                path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)).map(Path::to_owned),
-            );
+    /// Makes all files so far durable, with their names and the folders that hold them.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        let mut folders = BTreeSet::from([PathBuf::new()]);
+        for below in self.written.drain(..) {
+            self.medium.flush_file(&below)?;
+            folders.extend(below.ancestors().skip(1).map(Path::to_owned));
         }
-        folders.insert(root.to_owned());
-        folders.iter().rev().try_for_each(|folder| sync_folder(folder))
+        folders.iter().rev().try_for_each(|folder| self.medium.flush(folder))
     }
+}
 
-    /// Writes one file: whole and durable, or not at all.
-    pub(crate) fn one(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-        let (temporary, mut file) = create(path, mode)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &temporary))?;
-        fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))?;
-        path.ancestors().skip(1).take(2).try_for_each(sync_folder)
-    }
+/// Writes one file of this machine: whole and durable, or not at all.
+pub(crate) fn publish(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let (temporary, mut file) = create(path, mode)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))?;
+    path.ancestors().skip(1).take(2).try_for_each(sync_folder)
 }
 
 /// A new file beside the one that it is to replace, in a folder that is there then.
 fn create(path: &Path, mode: u32) -> Result<(PathBuf, File), Error> {
     let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    create_folder(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
@@ -85,6 +86,20 @@ fn create(path: &Path, mode: u32) -> Result<(PathBuf, File), Error> {
     options.write(true).create(true).truncate(true).mode(mode);
     let file = options.open(&temporary).map_err(Error::io("create", &temporary))?;
     Ok((temporary, file))
+}
+
+/// Makes a folder and those above it, durably. Also flushes those that were there before: an earlier run may have been
+/// ended before it did.
+pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(Error::io("create", path))?;
+    let whole = fs::canonicalize(path).map_err(Error::io("read", path))?;
+    for folder in whole.ancestors().skip(1) {
+        // A folder that this user cannot open was there before.
+        if sync_folder(folder).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Flushes a folder; file systems that cannot are the only ones excused.

@@ -13,13 +13,18 @@ use tlog::folder::CHECKPOINT;
 use tlog::tile::{self, Place, WIDTH};
 use tlog::{Checkpoint, Consistency, Folder, Note, Policy, VerifierKey, check};
 
-use super::{CONSISTENCY, FOLDER, Publish, Refusal, TRUSTED_ROOT, WITNESS, read_file};
+use super::{CONSISTENCY, FOLDER, Publish, Refusal, TRUSTED_ROOT, WITNESS, Whose, file_name};
 use crate::bundle::{Error, Limits};
+use crate::media::Beneath;
 use crate::witness::Acknowledged;
-use crate::witness::acknowledge::contains;
+use crate::witness::acknowledge::{contains, has};
+use crate::witness::returned::{FOLDER as RETURNED, LOGS};
 
 /// A log with more bytes of entries than this is carried from what all sites have acknowledged.
 pub const WHOLE: u64 = 64 << 20;
+
+/// More sites on a medium than this are not looked at.
+const MOST_SITES: usize = 1000;
 
 /// What stands in for an entry's true error: the log belongs to another crate.
 pub type LogFailure = Box<dyn std::error::Error + Send + Sync>;
@@ -31,6 +36,11 @@ pub trait SenderLog {
 
     /// The key that signs its checkpoints.
     fn verifier(&self) -> VerifierKey;
+
+    /// Checkpoints that this log's key signed before, each with the place where it is kept: none may be ahead of the log.
+    fn past(&self) -> Vec<(String, Note)> {
+        Vec::new()
+    }
 
     /// Logs that this set was written. When it returns, the entry is durable and under a signed checkpoint. The entry
     /// is a JSON object with `event` `pack`, the set's digest among `object.digests`, and `outcome.result` `success`.
@@ -57,7 +67,7 @@ pub struct CarriedLog {
 /// That the log may go to this folder, and goes on from all that sites acknowledged: found out before anything is
 /// written.
 pub(crate) fn prepare(
-    target: &Path,
+    medium: &Beneath,
     log: &dyn SenderLog,
     acknowledged: &[Acknowledged],
 ) -> Result<(), Error> {
@@ -65,12 +75,34 @@ pub(crate) fn prepare(
     for site in acknowledged {
         contains(&folder, &note, (&site.note, &site.checkpoint), &site.site)?;
     }
-    is_free(&target.join(FOLDER), log.verifier().name())
+    is_free(medium, log.verifier().name())?;
+    for (place, seen) in log.past().into_iter().chain(on_medium(medium, log.verifier().name())?) {
+        // What this log's key did not sign is no word of it.
+        if let Ok(checkpoint) = Checkpoint::verify(&seen, &log.verifier()) {
+            has(&folder, &note, (&seen, &checkpoint), Whose::Past { place })?;
+        }
+    }
+    Ok(())
+}
+
+/// Checkpoints of a log on a medium: of an earlier drive, and as sites cosigned and returned them.
+fn on_medium(medium: &Beneath, origin: &str) -> Result<Vec<(String, Note)>, Error> {
+    let mut paths = vec![Path::new(FOLDER).join(CHECKPOINT)];
+    let sites = medium.names(Path::new(RETURNED))?.into_iter().take(MOST_SITES);
+    paths.extend(sites.map(|site| Path::new(RETURNED).join(site).join(LOGS).join(file_name(origin))));
+    let mut found = Vec::new();
+    for path in paths {
+        let Some(bytes) = medium.read(&path, tlog::note::MAX_LEN as u64)? else { continue };
+        if let Ok(note) = Note::parse(&bytes) {
+            found.push((medium.path(&path).display().to_string(), note));
+        }
+    }
+    Ok(found)
 }
 
 /// Puts the log beside the volumes. `whole` is how many bytes of entries are carried without asking who has them.
 pub(crate) fn write(
-    target: &Path,
+    medium: &Beneath,
     log: &dyn SenderLog,
     acknowledged: &[Acknowledged],
     whole: u64,
@@ -78,12 +110,12 @@ pub(crate) fn write(
     let (note, folder) = own(log)?;
     let key = log.verifier();
     let begin = begin(log.folder(), folder.size(), acknowledged, whole);
-    let root = target.join(FOLDER);
+    let root = Path::new(FOLDER);
     // Without a checkpoint, the folder may be somebody else's.
-    if root.join(CHECKPOINT).exists() {
-        remove_proofs(&root)?;
+    if medium.file(&root.join(CHECKPOINT)).is_ok() {
+        remove_proofs(medium)?;
     }
-    let mut publish = Publish::default();
+    let mut publish = Publish::to(medium);
     let mut bytes = 0;
     for place in places(folder.size(), begin) {
         let content = content(&folder, place).map_err(Refusal::Own)?;
@@ -100,9 +132,10 @@ pub(crate) fn write(
     let origin = key.name().to_owned();
     let trusted = trusted_root::write(std::slice::from_ref(&key));
     let trusted = trusted.map_err(|source| Refusal::Key { origin: origin.clone(), source })?;
-    publish.put(&target.join(TRUSTED_ROOT), trusted.as_bytes())?;
-    publish.flush(target)?;
-    Publish::one(&root.join(CHECKPOINT), note.to_string().as_bytes(), 0o644)?;
+    publish.put(Path::new(TRUSTED_ROOT), trusted.as_bytes())?;
+    publish.flush()?;
+    medium.write(&root.join(CHECKPOINT), note.to_string().as_bytes(), true)?;
+    medium.flush(root)?;
     let acknowledged = acknowledged.iter().map(|site| (site.site.clone(), site.checkpoint.size)).collect();
     Ok(CarriedLog { origin, size: folder.size(), begin, acknowledged })
 }
@@ -111,20 +144,20 @@ pub(crate) fn write(
 fn own(log: &dyn SenderLog) -> Result<(Note, Folder), Error> {
     let note = Folder::checkpoint(log.folder()).map_err(Refusal::Own)?;
     let checkpoint = Checkpoint::verify(&note, &log.verifier()).map_err(Refusal::Own)?;
-    Ok((note, Folder::new(log.folder(), checkpoint.size)))
+    Ok((note, Folder::signed(log.folder(), &checkpoint)))
 }
 
 /// Reads the log on the drive as whoever gets it will.
-pub(crate) fn read_back(target: &Path, log: &dyn SenderLog, carried: &CarriedLog) -> Result<(), Error> {
-    let root = target.join(FOLDER);
+pub(crate) fn read_back(medium: &Beneath, log: &dyn SenderLog, carried: &CarriedLog) -> Result<(), Error> {
+    let root = Path::new(FOLDER);
     for place in places(carried.size, carried.begin) {
-        if let Ok(file) = fs::File::open(root.join(place.path())) {
+        if let Ok(file) = medium.file(&root.join(place.path())) {
             // A hint, which file systems in user space may ignore.
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         }
     }
     let policy = Policy::of_log(log.verifier());
-    check::since(&root, carried.begin, &policy, &mut |_, _| {}).map_err(Refusal::Log)?;
+    check::since(&medium.path(root), carried.begin, &policy, &mut |_, _| {}).map_err(Refusal::Log)?;
     Ok(())
 }
 
@@ -166,24 +199,27 @@ fn content(folder: &Folder, place: Place) -> tlog::Result<Vec<u8>> {
 }
 
 /// Refuses to touch another log.
-fn is_free(root: &Path, origin: &str) -> Result<(), Error> {
-    let Some(bytes) = read_file(&root.join(CHECKPOINT), tlog::note::MAX_LEN as u64)? else { return Ok(()) };
+fn is_free(medium: &Beneath, origin: &str) -> Result<(), Error> {
+    let checkpoint = Path::new(FOLDER).join(CHECKPOINT);
+    let Some(bytes) = medium.read(&checkpoint, tlog::note::MAX_LEN as u64)? else { return Ok(()) };
     let found = Note::parse(&bytes).and_then(|note| Checkpoint::read(&note));
     if found.is_ok_and(|found| found.origin == origin) {
         Ok(())
     } else {
-        Err(Error::WouldOverwrite(root.to_owned()))
+        Err(Error::WouldOverwrite(medium.path(Path::new(FOLDER))))
     }
 }
 
 /// Removes what an earlier pack said of sites and this one may not say again.
-fn remove_proofs(root: &Path) -> Result<(), Error> {
+fn remove_proofs(medium: &Beneath) -> Result<(), Error> {
+    let root = Path::new(FOLDER);
     for folder in [root.to_owned(), root.join(WITNESS)] {
-        let Ok(listing) = fs::read_dir(&folder) else { continue };
-        for path in listing.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if folder != *root || name.starts_with(CONSISTENCY) {
-                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        for name in medium.names(&folder)? {
+            let path = folder.join(&name);
+            if (folder != *root || name.to_string_lossy().starts_with(CONSISTENCY))
+                && !medium.is_folder(&path)
+            {
+                medium.remove(&path)?;
             }
         }
     }
@@ -250,15 +286,17 @@ mod tests {
         let sites = [acknowledged(&sender, "north"), south];
         for (whole, begin, count) in [(WHOLE, 0, 4), (0, 256, 3)] {
             let target = folder.path().join(begin.to_string());
-            let carried = write(&target, &sender, &sites, whole).unwrap();
+            let medium = Beneath::create(&target).unwrap();
+            let carried = write(&medium, &sender, &sites, whole).unwrap();
             assert_eq!((carried.size, carried.begin, bundles(&target).len()), (900, begin, count));
-            read_back(&target, &sender, &carried).unwrap();
+            read_back(&medium, &sender, &carried).unwrap();
             for name in ["consistency-from-300", "consistency-from-900", "witness/north", "witness/south"] {
                 assert!(target.join(FOLDER).join(name).exists(), "{name}");
             }
         }
         // Nobody has acknowledged: everything travels.
-        assert_eq!(write(&folder.path().join("all"), &sender, &[], 0).unwrap().begin, 0);
+        let medium = Beneath::create(&folder.path().join("all")).unwrap();
+        assert_eq!(write(&medium, &sender, &[], 0).unwrap().begin, 0);
     }
 
     #[test]
@@ -268,11 +306,12 @@ mod tests {
         let target = folder.path().join("drive");
         fs::create_dir_all(target.join("log/witness")).unwrap();
         fs::write(target.join("log/witness/mine"), "kept").unwrap();
-        prepare(&target, &sender, &[]).unwrap();
-        write(&target, &sender, &[], WHOLE).unwrap();
+        let medium = Beneath::open(&target).unwrap();
+        prepare(&medium, &sender, &[]).unwrap();
+        write(&medium, &sender, &[], WHOLE).unwrap();
         assert!(target.join("log/witness/mine").exists());
         fs::write(target.join("log/checkpoint"), "something else").unwrap();
-        assert!(matches!(prepare(&target, &sender, &[]), Err(Error::WouldOverwrite(_))));
+        assert!(matches!(prepare(&medium, &sender, &[]), Err(Error::WouldOverwrite(_))));
     }
 
     #[test]
@@ -281,8 +320,9 @@ mod tests {
         let (one, other) = (folder.path().join("one"), folder.path().join("other"));
         let site = acknowledged(&sender(&one, 5), "north");
         let smaller = sender(&other, 4);
-        assert!(matches!(prepare(&one, &smaller, std::slice::from_ref(&site)), Err(Error::Alarm(_))));
+        let medium = Beneath::create(&one).unwrap();
+        assert!(matches!(prepare(&medium, &smaller, std::slice::from_ref(&site)), Err(Error::Alarm(_))));
         smaller.0.append(vec![b"else".to_vec(); 4]).unwrap();
-        assert!(matches!(prepare(&one, &smaller, &[site]), Err(Error::Alarm(_))));
+        assert!(matches!(prepare(&medium, &smaller, &[site]), Err(Error::Alarm(_))));
     }
 }

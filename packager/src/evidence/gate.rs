@@ -58,6 +58,19 @@ pub async fn ask(
     digest: &Digest,
     asking: &Asking<'_>,
 ) -> Result<Answer, Error> {
+    ask_at(&Place::Store(store.clone(), repository.clone()), repository, digest, asking).await
+}
+
+/// Asks a gate by what is at a place, as [`ask`] does by what a store has.
+///
+/// # Errors
+/// When the store fails.
+pub async fn ask_at(
+    place: &Place,
+    repository: &RepositoryName,
+    digest: &Digest,
+    asking: &Asking<'_>,
+) -> Result<Answer, Error> {
     let Asking { trust, gate, .. } = *asking;
     let mut answer = Answer { mode: trust.mode(gate), by: Vec::new(), unmet: Vec::new() };
     let asked = trust.asked(gate);
@@ -65,15 +78,14 @@ pub async fn ask(
         return Ok(answer);
     }
     let names = names(repository, asking.host);
-    let collected =
-        match collect(&Place::Store(store.clone(), repository.clone()), digest, &Limits::default()).await {
-            Ok(collected) => collected,
-            Err(error @ (Error::Client(_) | Error::Store(_) | Error::Read { .. })) => return Err(error),
-            Err(error) => {
-                answer.unmet.push(error.to_string());
-                return Ok(answer);
-            }
-        };
+    let collected = match collect(place, digest, &Limits::default()).await {
+        Ok(collected) => collected,
+        Err(error @ (Error::Client(_) | Error::Store(_) | Error::Read { .. })) => return Err(error),
+        Err(error) => {
+            answer.unmet.push(error.to_string());
+            return Ok(answer);
+        }
+    };
     for predicate_type in asked {
         let verdicts = names.iter().map(|name| verdict(&collected, (digest, name), predicate_type, asking));
         let verdicts: Vec<_> = verdicts.collect();

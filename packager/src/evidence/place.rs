@@ -1,7 +1,8 @@
-//! A repository, in a store or in a registry.
+//! A repository: in a store, in a registry, or as far as it goes onto a drive.
 
 use std::fmt;
 use std::io::Read as _;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -10,6 +11,7 @@ use registry::client::{Client, Error as Unanswered};
 use store::{Change, Store};
 
 use super::Error;
+use crate::pack::Shipment;
 
 /// Where an image is and what is said about it.
 #[derive(Clone)]
@@ -18,6 +20,8 @@ pub enum Place {
     Store(Store, RepositoryName),
     /// A repository of a registry.
     Registry(Client, RegistryHost, RepositoryName),
+    /// What goes onto a drive of a repository, and nothing that lies beside it in the store.
+    Shipment(Arc<Shipment>, RepositoryName),
 }
 
 impl fmt::Display for Place {
@@ -25,6 +29,7 @@ impl fmt::Display for Place {
         match self {
             Self::Store(store, repository) => write!(f, "{repository} in {}", store.root().display()),
             Self::Registry(_, host, repository) => write!(f, "{host}/{repository}"),
+            Self::Shipment(_, repository) => write!(f, "{repository} on the drive"),
         }
     }
 }
@@ -43,6 +48,7 @@ impl Place {
                 let Some(row) = store.resolve(repository, selector)? else { return Ok(None) };
                 Ok(store.manifest(repository, &row.digest)?)
             }),
+            Self::Shipment(shipment, repository) => Ok(shipment.manifest(repository, selector).cloned()),
         }
     }
 
@@ -58,6 +64,7 @@ impl Place {
             Self::Store(store, repository) => {
                 tokio::task::block_in_place(|| Ok(store.referrers(repository, subject, None)?))
             }
+            Self::Shipment(shipment, repository) => Ok(shipment.referrers(repository, subject).to_vec()),
         }
     }
 
@@ -80,13 +87,11 @@ impl Place {
                 });
                 bytes = came?.to_vec();
             }
-            Self::Store(store, _) => tokio::task::block_in_place(|| {
-                let found = store.blob(&blob.digest)?;
-                let found = found.ok_or_else(|| Error::NotFound(blob.digest.to_string()))?;
-                let digest = blob.digest.clone();
-                let read = found.file.take(blob.size.saturating_add(1)).read_to_end(&mut bytes);
-                read.map(drop).map_err(|source| Error::Read { digest, source })
-            })?,
+            Self::Store(store, _) => tokio::task::block_in_place(|| read(store, blob, &mut bytes))?,
+            Self::Shipment(shipment, repository) if shipment.has_blob(repository, &blob.digest) => {
+                tokio::task::block_in_place(|| read(shipment.store(), blob, &mut bytes))?;
+            }
+            Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, {}", blob.digest))),
         }
         let same = bytes.len() == limit && Digest::of(blob.digest.algorithm(), &bytes) == blob.digest;
         if same { Ok(bytes) } else { Err(wrong()) }
@@ -113,6 +118,7 @@ impl Place {
                 writer.write(&bytes)?;
                 writer.publish(None).map(drop)
             })?,
+            Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, as a place to write to"))),
         }
         Ok(())
     }
@@ -139,6 +145,16 @@ impl Place {
                 }
                 tokio::task::block_in_place(|| Ok(store.commit(changes)?))
             }
+            Self::Shipment(..) => Err(Error::NotFound(format!("{self}, as a place to write to"))),
         }
     }
+}
+
+/// A blob's bytes, and at most one more than its size.
+fn read(store: &Store, blob: &Descriptor, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let found = store.blob(&blob.digest)?;
+    let found = found.ok_or_else(|| Error::NotFound(blob.digest.to_string()))?;
+    let digest = blob.digest.clone();
+    let read = found.file.take(blob.size.saturating_add(1)).read_to_end(bytes);
+    read.map(drop).map_err(|source| Error::Read { digest, source })
 }

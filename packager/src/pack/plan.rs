@@ -15,6 +15,7 @@ use crate::bundle::manifest::{BundleRepository, BundledManifest, VERSION};
 use crate::bundle::tar::TRAILER;
 use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, Limits, layout};
 use crate::lock::Lock;
+use crate::pack::Shipment;
 use crate::reporter::Reporter;
 
 /// zstd's level: its speed keeps up with a removable medium.
@@ -59,18 +60,18 @@ pub struct PlannedVolume {
 }
 
 /// Plans a set of volumes of at most `volume_size` bytes. Reads content that may be compressed, to learn its
-/// compressed size; the same lock and store always give the same plan. `log` is the name of the sender's log, if it
+/// compressed size; the same shipment always gives the same plan. `log` is the name of the sender's log, if it
 /// goes with the volumes.
 ///
 /// # Errors
 /// When the store lacks something, or the volume size leaves no room.
 pub fn plan(
-    lock: &Lock,
-    store: &Store,
+    shipment: &Shipment,
     volume_size: u64,
     log: Option<&str>,
     reporter: &dyn Reporter,
 ) -> Result<PackPlan, Error> {
+    let (lock, store) = (shipment.lock(), shipment.store());
     let index = oci_index(lock);
     let oci_layout = br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec();
     let mut entries = vec![plain(EntryKind::OciLayout, &oci_layout), plain(EntryKind::Index, &index)];

@@ -1,6 +1,6 @@
 //! Writes a planned set: one pass over the medium, from first byte to last.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::bundle::tar::{self, TRAILER};
 use crate::bundle::{Entry, EntryKind, Error, Limits};
 use crate::drive_log::{self, CarriedLog, SenderLog};
 use crate::import::walk::{Proof, walk};
-use crate::media::{Completion, Media, mark_name};
+use crate::media::{Beneath, Completion, Media, mark_name};
 use crate::reporter::Reporter;
 use crate::witness::{Acknowledged, Witness};
 
@@ -71,13 +71,13 @@ pub fn write(
     let manifest = plan.manifest.to_bytes();
     let set = Digest::sha256(&manifest);
     let target = &options.target;
-    create_target(target)?;
-    let _alone = lock(target)?;
-    remove_own(plan, &set, target)?;
+    let medium = Beneath::create(target)?;
+    lock(&medium, target)?;
+    remove_own(plan, &set, &medium)?;
     check_room(plan, target, reporter)?;
     let acknowledged = log.map(|log| Witness::of(store).acknowledged(log.verifier().name()));
     let acknowledged = acknowledged.transpose()?.unwrap_or_default();
-    let prepared = log.map_or(Ok(()), |log| drive_log::write::prepare(target, log, &acknowledged));
+    let prepared = log.map_or(Ok(()), |log| drive_log::write::prepare(&medium, log, &acknowledged));
     if let Err(Error::Alarm(alarm)) = &prepared {
         Witness::of(store).keep_proof(alarm, &options.now)?;
     }
@@ -85,17 +85,17 @@ pub fn write(
     let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
     let bytes = plan.volumes.iter().map(|volume| volume.size).sum();
     reporter.begin("pack", bytes);
-    let mut writer = Writer { plan, store, reporter, source: None, buffer: vec![0; BUFFER] };
+    let mut writer = Writer { plan, store, medium: &medium, reporter, source: None, buffer: vec![0; BUFFER] };
     for (number, volume) in (1..).zip(&plan.volumes) {
         let header = VolumeHeader::new(set.clone(), number, plan.manifest.volumes);
-        writer.volume(&target.join(&volume.name), number, &head_bytes(&header, &manifest, &signature))?;
+        writer.volume(&volume.name, number, &head_bytes(&header, &manifest, &signature))?;
     }
-    sync_folder(target)?;
+    medium.flush(Path::new(""))?;
     reporter.end();
     if options.read_back {
-        read_back(plan, target, reporter)?;
+        read_back(plan, &medium, reporter)?;
     }
-    let log = log.map(|log| carry(plan, &set, log, options, &acknowledged)).transpose()?;
+    let log = log.map(|log| carry(plan, &set, log, (&medium, options), &acknowledged)).transpose()?;
     let created_by = plan.manifest.created_by.clone();
     let mark = Completion {
         set: set.clone(),
@@ -103,8 +103,8 @@ pub fn write(
         read_back: options.read_back,
         created_by,
     };
-    write_mark(&target.join(mark_name(&plan.manifest.name)), &mark)?;
-    sync_folder(target)?;
+    write_mark(&medium, &mark_name(&plan.manifest.name), &mark)?;
+    medium.flush(Path::new(""))?;
     Ok(PackReport {
         set: set.to_string(),
         volumes: plan.volumes.clone(),
@@ -115,31 +115,18 @@ pub fn write(
     })
 }
 
-/// Makes the folder. Its own name must outlive a power cut as its files do, whichever run made it.
-fn create_target(target: &Path) -> Result<(), Error> {
-    fs::create_dir_all(target).map_err(Error::io("create", target))?;
-    let whole = fs::canonicalize(target).map_err(Error::io("read", target))?;
-    for folder in whole.ancestors().skip(1) {
-        // A folder that this user cannot open, or a file system that flushes no folders: it was there before.
-        if sync_folder(folder).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// Logs that the volumes are there, and puts the log beside them, in that order: the log on the drive tells of it.
 fn carry(
     plan: &PackPlan,
     set: &Digest,
     log: &dyn SenderLog,
-    options: &WriteOptions,
+    (medium, options): (&Beneath, &WriteOptions),
     acknowledged: &[Acknowledged],
 ) -> Result<CarriedLog, Error> {
     log.packed(set, &plan.manifest.name).map_err(Error::Unlogged)?;
-    let carried = drive_log::write::write(&options.target, log, acknowledged, drive_log::write::WHOLE)?;
+    let carried = drive_log::write::write(medium, log, acknowledged, drive_log::write::WHOLE)?;
     if options.read_back {
-        drive_log::write::read_back(&options.target, log, &carried)?;
+        drive_log::write::read_back(medium, log, &carried)?;
     }
     Ok(carried)
 }
@@ -147,6 +134,7 @@ fn carry(
 struct Writer<'a> {
     plan: &'a PackPlan,
     store: &'a Store,
+    medium: &'a Beneath,
     reporter: &'a dyn Reporter,
     /// The entry being written, which may go on in the next volume.
     source: Option<Source>,
@@ -154,9 +142,10 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn volume(&mut self, path: &Path, number: u32, head: &[u8]) -> Result<(), Error> {
-        let partial = partial_path(path);
-        let file = File::create(&partial).map_err(Error::io("create", &partial))?;
+    fn volume(&mut self, name: &str, number: u32, head: &[u8]) -> Result<(), Error> {
+        let below = partial_name(name);
+        let file = self.medium.new_file(&below, 0o666)?;
+        let partial = self.medium.path(&below);
         let mut out = Output { file: &file, path: &partial, len: 0 };
         out.write(head)?;
         self.reporter.advance(head.len() as u64);
@@ -166,7 +155,7 @@ impl Writer<'_> {
         out.zeros(TRAILER)?;
         self.reporter.advance(TRAILER);
         file.sync_all().map_err(Error::io("flush", &partial))?;
-        fs::rename(&partial, path).map_err(Error::io("rename", &partial))
+        self.medium.rename(&below, Path::new(name))
     }
 
     fn piece(&mut self, piece: Piece, out: &mut Output<'_>) -> Result<(), Error> {
@@ -249,63 +238,49 @@ impl Output<'_> {
     }
 }
 
-/// Keeps other packs out of the folder as long as it is held, and leaves no file there. File systems without locks go
+/// Keeps other packs out of the folder as long as it is open, and leaves no file there. File systems without locks go
 /// without.
-fn lock(target: &Path) -> Result<File, Error> {
-    let folder = File::open(target).map_err(Error::io("open", target))?;
-    match folder.try_lock() {
+fn lock(medium: &Beneath, target: &Path) -> Result<(), Error> {
+    match medium.folder().try_lock() {
         Err(TryLockError::WouldBlock) => Err(Error::TargetBusy(target.to_owned())),
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(folder),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }
 
-fn partial_path(path: &Path) -> PathBuf {
-    path.with_extension("tar.partial")
+fn partial_name(name: &str) -> PathBuf {
+    Path::new(name).with_extension("tar.partial")
 }
 
 /// Removes what an earlier pack of this set left; refuses to touch another set's volumes.
-fn remove_own(plan: &PackPlan, set: &Digest, target: &Path) -> Result<(), Error> {
-    for path in volumes_named(&plan.manifest.name, target)? {
-        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
-        match Head::read(&mut file, &path, &Limits::default()) {
-            Ok(Some(head)) if head.header.set == *set => {}
+fn remove_own(plan: &PackPlan, set: &Digest, medium: &Beneath) -> Result<(), Error> {
+    for name in volumes_named(&plan.manifest.name, medium)? {
+        let path = medium.path(&name);
+        // A link in a volume's place is nobody's volume.
+        let head = medium.file(&name).ok().map(|mut file| Head::read(&mut file, &path, &Limits::default()));
+        match head {
+            Some(Ok(Some(head))) if head.header.set == *set => {}
             _ => return Err(Error::WouldOverwrite(path)),
         }
     }
-    remove(&target.join(mark_name(&plan.manifest.name)))?;
-    let paths: Vec<PathBuf> = plan.volumes.iter().map(|volume| target.join(&volume.name)).collect();
-    for path in &paths {
-        remove(path)?;
-        remove(&partial_path(path))?;
+    medium.remove(Path::new(&mark_name(&plan.manifest.name)))?;
+    for volume in &plan.volumes {
+        medium.remove(Path::new(&volume.name))?;
+        medium.remove(&partial_name(&volume.name))?;
     }
     Ok(())
 }
 
 /// Volumes of a name, also those of a set with more or fewer of them: two sets of one name share the mark, and a
 /// folder that holds both is refused by whoever reads it.
-fn volumes_named(name: &str, target: &Path) -> Result<Vec<PathBuf>, Error> {
+fn volumes_named(name: &str, medium: &Beneath) -> Result<Vec<PathBuf>, Error> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_volume = |file: &str| {
         file.strip_prefix(name)
             .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".tar")?.split_once("-of-"))
             .is_some_and(|(number, total)| is_number(number) && is_number(total))
     };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(target).map_err(Error::io("read", target))? {
-        let path = entry.map_err(Error::io("read", target))?.path();
-        if path.file_name().and_then(|file| file.to_str()).is_some_and(is_volume) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
-    }
+    let names = medium.names(Path::new(""))?.into_iter();
+    Ok(names.filter(|file| file.to_str().is_some_and(is_volume)).map(PathBuf::from).collect())
 }
 
 /// That the medium has room, and can hold files of this size.
@@ -329,14 +304,16 @@ fn check_room(plan: &PackPlan, target: &Path, reporter: &dyn Reporter) -> Result
 }
 
 /// Reads the volumes from the medium, not from the page cache, and checks every byte.
-fn read_back(plan: &PackPlan, target: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
-    let paths: Vec<PathBuf> = plan.volumes.iter().map(|volume| target.join(&volume.name)).collect();
-    for path in &paths {
-        let file = File::open(path).map_err(Error::io("open", path))?;
+fn read_back(plan: &PackPlan, medium: &Beneath, reporter: &dyn Reporter) -> Result<(), Error> {
+    for volume in &plan.volumes {
+        let name = Path::new(&volume.name);
+        let file = medium.file(name).map_err(Error::io("open", &medium.path(name)))?;
         // A hint, which file systems in user space may ignore.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     }
     reporter.begin("read back", plan.manifest.content_size());
+    let paths: Vec<PathBuf> =
+        plan.volumes.iter().map(|volume| medium.path(Path::new(&volume.name))).collect();
     let media = Media::open(&paths, Limits::default())?;
     media.check_volumes(&plan.manifest)?;
     walk(&media, &plan.manifest, &mut Proof::new(reporter))?;
@@ -344,23 +321,8 @@ fn read_back(plan: &PackPlan, target: &Path, reporter: &dyn Reporter) -> Result<
     Ok(())
 }
 
-fn write_mark(path: &Path, mark: &Completion) -> Result<(), Error> {
-    let partial = path.with_extension("partial");
+fn write_mark(medium: &Beneath, name: &str, mark: &Completion) -> Result<(), Error> {
     let mut bytes = serde_json::to_vec_pretty(mark).unwrap_or_default();
     bytes.push(b'\n');
-    let mut file = File::create(&partial).map_err(Error::io("create", &partial))?;
-    file.write_all(&bytes).map_err(Error::io("write", &partial))?;
-    file.sync_all().map_err(Error::io("flush", &partial))?;
-    fs::rename(&partial, path).map_err(Error::io("rename", &partial))
-}
-
-/// Flushes the folder; file systems that cannot are the only ones excused.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    use std::io::ErrorKind::{InvalidInput, Unsupported};
-    match File::open(path).and_then(|folder| folder.sync_all()) {
-        Err(error) if !matches!(error.kind(), Unsupported | InvalidInput) => {
-            Err(Error::io("flush", path)(error))
-        }
-        _ => Ok(()),
-    }
+    medium.write(Path::new(name), &bytes, true)
 }

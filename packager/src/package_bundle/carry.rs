@@ -19,7 +19,8 @@ pub fn carry(path: &Path, mut lock: Lock, store: &Store, bundle: &Published) -> 
     mirror::write_durably(path, &lock.to_bytes()).map_err(|error| Error::Lock(Box::new(error)))
 }
 
-fn add(lock: &mut Lock, store: &Store, bundle: &Published) -> Result<(), Error> {
+/// Adds a bundle that is in the store to a lock.
+pub(crate) fn add(lock: &mut Lock, store: &Store, bundle: &Published) -> Result<(), Error> {
     let manifest = manifest(store, &bundle.digest)?;
     let blobs = manifest.blobs().map(|blob| LockedBlob { digest: blob.digest.clone(), size: blob.size });
     let mut blobs: Vec<_> = blobs.collect();

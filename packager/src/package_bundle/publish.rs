@@ -122,6 +122,20 @@ fn names(bundle: &PackageBundle) -> Vec<String> {
     bundle.spec.packages.iter().map(|package| package.name.clone()).collect()
 }
 
+/// The digests of the charts and images that a bundle in the store names; none where it is no bundle.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn needs(store: &Store, digest: &Digest) -> Result<Option<Vec<String>>, Error> {
+    let Some(bundle) = read(store, digest)? else { return Ok(None) };
+    let versions = bundle.spec.packages.iter().flat_map(|package| &package.source.versions);
+    let digests = versions.flat_map(|version| {
+        let images = version.images.iter().flatten().map(|image| image.digest.clone());
+        std::iter::once(version.digest.clone()).chain(images)
+    });
+    Ok(Some(digests.collect()))
+}
+
 /// The bundle of an artifact: its first layer, whatever that says that it is. None when it is no bundle.
 fn read(store: &Store, digest: &Digest) -> Result<Option<PackageBundle>, Error> {
     let Some(bytes) = blob(store, digest)? else { return Ok(None) };

@@ -1,6 +1,5 @@
 //! What sites returned, kept by the sender: how much of its log each has seen.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::TrustFile;
@@ -11,7 +10,8 @@ use tlog::{Checkpoint, Folder, Note, VerifierKey, cosignature, merkle};
 use super::returned::{CHECKPOINT, FOLDER, LOGS};
 use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, AlarmKind, Refusal, Whose, file_name, is_file_name, read_file};
+use crate::drive_log::{Alarm, AlarmKind, Refusal, Whose, file_name, is_file_name};
+use crate::media::Beneath;
 
 /// More sites on one medium than this are not looked at.
 const MOST_SITES: usize = 1000;
@@ -95,20 +95,21 @@ impl Witness {
         trust: &TrustFile,
         now: &Now,
     ) -> Result<Vec<AcknowledgeReport>, Error> {
-        let sites = sites(medium)?;
+        let medium = Beneath::open(medium)?;
+        let sites = sites(&medium)?;
         let _held = self.lock()?;
         let (mut kept, mut strange) = (Vec::new(), Vec::new());
         for folder in &sites {
             let path = folder.join(LOGS).join(file_name(own.key.name()));
-            match read_file(&path, tlog::note::MAX_LEN as u64)? {
-                Some(bytes) => match self.heed(folder, &bytes, own, trust) {
+            match medium.read(&path, tlog::note::MAX_LEN as u64)? {
+                Some(bytes) => match self.heed((&medium, folder), &bytes, own, trust) {
                     Err(Error::Alarm(alarm)) => {
                         self.raise_of_site(folder, &alarm, now)?;
                         return Err(Error::Alarm(alarm));
                     }
                     heard => kept.push(heard?),
                 },
-                None => strange.extend(others(&folder.join(LOGS))),
+                None => strange.extend(others(&medium, &folder.join(LOGS))?),
             }
         }
         if kept.is_empty() {
@@ -125,7 +126,7 @@ impl Witness {
 
     fn heed(
         &self,
-        folder: &Path,
+        (medium, folder): (&Beneath, &Path),
         bytes: &[u8],
         own: &OwnLog<'_>,
         trust: &TrustFile,
@@ -145,7 +146,7 @@ impl Witness {
         let before = self.read::<Site>(&path)?.map(|site| parse(site, &path)).transpose()?;
         let same = before.as_ref().map(|(before, _)| &before.checkpoint);
         let known = same.filter(|before| before.origin == checkpoint.origin).map_or(0, |before| before.size);
-        let theirs = read_file(&folder.join(CHECKPOINT), tlog::note::MAX_LEN as u64)?;
+        let theirs = medium.read(&folder.join(CHECKPOINT), tlog::note::MAX_LEN as u64)?;
         let theirs = theirs.map(|bytes| Note::parse(&bytes)).transpose().map_err(Refusal::Log)?;
         if checkpoint.size < known {
             let said = [Some(&note), theirs.as_ref()];
@@ -215,7 +216,7 @@ fn less(
 fn own_history(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint, site: &str) -> Result<(), Error> {
     let current = Folder::checkpoint(own.folder).map_err(Refusal::Own)?;
     let now = Checkpoint::verify(&current, own.key).map_err(Refusal::Own)?;
-    contains(&Folder::new(own.folder, now.size), &current, (note, seen), site)
+    contains(&Folder::signed(own.folder, &now), &current, (note, seen), site)
 }
 
 /// That a log of one's own, at the checkpoint `current`, contains what a site saw of it.
@@ -225,6 +226,16 @@ pub(crate) fn contains(
     (note, seen): (&Note, &Checkpoint),
     site: &str,
 ) -> Result<(), Error> {
+    has(folder, current, (note, seen), Whose::Own { site: site.to_owned() })
+}
+
+/// That a log of one's own, at the checkpoint `current`, contains what was seen of it.
+pub(crate) fn has(
+    folder: &Folder,
+    current: &Note,
+    (note, seen): (&Note, &Checkpoint),
+    whose: Whose,
+) -> Result<(), Error> {
     let kind = if folder.size() < seen.size {
         AlarmKind::RolledBack { found: folder.size(), known: seen.size }
     } else if merkle::root(folder, seen.size).map_err(Refusal::Own)? == seen.root {
@@ -233,7 +244,6 @@ pub(crate) fn contains(
         AlarmKind::Forked { known: seen.size }
     };
     let (origin, known) = (seen.origin.clone(), Some(note.to_string()));
-    let whose = Whose::Own { site: site.to_owned() };
     Err(Alarm { kind, whose, origin, found: current.to_string(), known }.into())
 }
 
@@ -263,27 +273,24 @@ fn their_log(
 }
 
 /// The sites' folders on a medium, which may be named itself, or the folder in it.
-fn sites(medium: &Path) -> Result<Vec<PathBuf>, Error> {
-    let inner = medium.join(FOLDER);
-    let root = if inner.is_dir() { inner } else { medium.to_owned() };
-    let listing = fs::read_dir(&root).map_err(Error::io("read", &root))?;
-    let mut sites: Vec<_> = listing.flatten().map(|entry| entry.path()).take(MOST_SITES).collect();
-    sites.retain(|path| {
-        path.join(LOGS).is_dir() && path.file_name().and_then(|name| name.to_str()).is_some_and(is_file_name)
-    });
-    sites.sort();
-    if sites.is_empty() { Err(Refusal::NoReturn(medium.to_owned()).into()) } else { Ok(sites) }
+fn sites(medium: &Beneath) -> Result<Vec<PathBuf>, Error> {
+    let inner = Path::new(FOLDER);
+    let root = if medium.is_folder(inner) { inner } else { Path::new("") };
+    let is_site = |name: &std::ffi::OsString| name.to_str().is_some_and(is_file_name);
+    let names = medium.names(root)?.into_iter().filter(is_site).take(MOST_SITES);
+    let sites: Vec<_> =
+        names.map(|name| root.join(name)).filter(|site| medium.is_folder(&site.join(LOGS))).collect();
+    if sites.is_empty() { Err(Refusal::NoReturn(medium.path(Path::new(""))).into()) } else { Ok(sites) }
 }
 
 /// The logs that a site's folder tells of, for people.
-fn others(logs: &Path) -> Vec<String> {
-    let listing = fs::read_dir(logs).into_iter().flatten().flatten().take(MOST_SITES);
-    let origin = |path: PathBuf| {
-        let bytes = read_file(&path, tlog::note::MAX_LEN as u64).ok()??;
+fn others(medium: &Beneath, logs: &Path) -> Result<Vec<String>, Error> {
+    let origin = |name: std::ffi::OsString| {
+        let bytes = medium.read(&logs.join(name), tlog::note::MAX_LEN as u64).ok()??;
         let origin = Checkpoint::read(&Note::parse(&bytes).ok()?).ok()?.origin;
-        Some(format!("`{}`", origin.escape_debug()))
+        Some(format!("`{origin}`"))
     };
-    let mut found: Vec<_> = listing.filter_map(|entry| origin(entry.path())).collect();
+    let mut found: Vec<_> = medium.names(logs)?.into_iter().take(MOST_SITES).filter_map(origin).collect();
     found.sort();
-    found
+    Ok(found)
 }

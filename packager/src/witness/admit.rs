@@ -9,7 +9,7 @@ use super::quarantine::Record;
 use super::{Now, Witness};
 use crate::bundle::{BundleManifest, Error};
 use crate::drive_log::examine::Examination;
-use crate::drive_log::{Finding, Refusal};
+use crate::drive_log::{Alarm, Finding, Refusal, Whose};
 use crate::media::Media;
 
 /// What becomes of a drive that carries no log where the trust file asks for one.
@@ -118,7 +118,7 @@ pub fn admit(
         (outcome, _) => outcome?,
     };
     if let (LogVerdict::Proved(finding), Some((witness, now))) = (&log, remembering) {
-        witness.accept(finding, &manifest.get().name, now)?;
+        witness.accept(finding, manifest.get(), now)?;
     }
     Ok(Admitted { manifest, log })
 }
@@ -145,7 +145,16 @@ fn examine(media: &Media, manifest: &BundleManifest, keeper: &Gatekeeper<'_>) ->
     let known = keeper.witness.map(|witness| witness.known(origin)).transpose()?.flatten();
     let examination =
         Examination { media, manifest, trust: keeper.trust, known: known.as_ref(), stage: keeper.stage };
-    examination.run(origin).map(LogVerdict::Proved)
+    let finding = examination.run(origin)?;
+    if let Some((witness, known)) = keeper.witness.zip(known) {
+        let drive = (media.set(), finding.number);
+        if let Some(kind) = known.tags.moved_back(manifest, drive, &witness.store)? {
+            let (origin, found) = (finding.origin, finding.note.to_string());
+            let known = Some(known.note.to_string());
+            return Err(Alarm { kind, whose: Whose::Sender, origin, found, known }.into());
+        }
+    }
+    Ok(LogVerdict::Proved(finding))
 }
 
 impl LogVerdict {

@@ -16,10 +16,11 @@ use tlog::{Checkpoint, Note, cosignature};
 use super::{Now, Witness};
 use crate::bundle::Error;
 use crate::drive_log::{Publish, Refusal, file_name};
+use crate::media::Beneath;
 
 /// The folder on the medium.
 pub const FOLDER: &str = "airlock-return";
-pub(super) const LOGS: &str = "logs";
+pub(crate) const LOGS: &str = "logs";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 
 /// What was written.
@@ -47,8 +48,9 @@ impl Witness {
         let _held = self.lock()?;
         let key = self.key()?;
         let site = key.verifier().name().to_owned();
-        let folder = target.join(FOLDER).join(&site);
-        let mut publish = Publish::default();
+        let medium = Beneath::create(target)?;
+        let folder = Path::new(FOLDER).join(&site);
+        let mut publish = Publish::to(&medium);
         let mut logs = Vec::new();
         for (origin, note) in self.senders()? {
             let entries = Checkpoint::read(&note).map_err(Refusal::Own)?.size;
@@ -65,7 +67,7 @@ impl Witness {
             .transpose()?;
         let text = key.verifier().to_string();
         publish.put(&folder.join("key.pub"), format!("{text}\n").as_bytes())?;
-        publish.flush(target)?;
-        Ok(ReturnReport { site, key: text, folder, logs, own })
+        publish.flush()?;
+        Ok(ReturnReport { site, key: text, folder: target.join(folder), logs, own })
     }
 }

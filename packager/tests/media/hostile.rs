@@ -160,8 +160,8 @@ fn a_volume_of_another_set_is_named() {
     let hostile = Hostile::new();
     let mut other = hostile.rig.lock.clone();
     other.name = "other".into();
-    let plan =
-        packager::pack::plan(&other, &hostile.rig.store, SIZE, None, &packager::reporter::Silent).unwrap();
+    let other = packager::pack::Shipment::of(&other, &hostile.rig.store).unwrap();
+    let plan = packager::pack::plan(&other, SIZE, None, &packager::reporter::Silent).unwrap();
     let options = packager::pack::WriteOptions {
         target: hostile.rig.path("drive"),
         read_back: false,

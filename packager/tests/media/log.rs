@@ -61,6 +61,94 @@ fn attack_replayed_old_drive_with_the_newest_log() {
     assert_eq!(site.alarm(&sender.path("one")), expected);
 }
 
+/// The newest log beside an old drive of another set name, which the numbers of that name do not tell.
+#[test]
+fn a4_an_old_drive_of_another_set_cannot_move_a_tag_back() {
+    let mut sender = Sender::new();
+    sender.rig.lock.name = "first".into();
+    let set = sender.pack("old");
+    let mut sender = sender.next();
+    sender.rig.lock.name = "second".into();
+    sender.pack("new");
+    replace_log(&sender.path("old"), &sender.path("new").join("log"));
+    let tag = |site: &Site| {
+        let tag = oci::Selector::Tag("v1".parse().unwrap());
+        site.store.resolve(&"r.io/app".parse().unwrap(), &tag).unwrap().map(|row| row.digest)
+    };
+    let expected = AlarmKind::MovedBack { set, tag: "r.io/app:v1".into(), found: 300, known: 301 };
+    // Whether or not the old one came before.
+    for came_before in [false, true] {
+        let site = Site::of(&sender);
+        if came_before {
+            site.import(&sender.path("old")).unwrap();
+        }
+        site.import(&sender.path("new")).unwrap();
+        let newest = tag(&site);
+        assert!(
+            matches!(site.admit(&sender.path("old"), None), Err(Error::Alarm(_))),
+            "a dry run and `verify`"
+        );
+        assert_eq!(site.alarm(&sender.path("old")), expected);
+        assert_eq!(tag(&site), newest);
+        // The newest one again is no alarm, and neither is a tag that was taken away.
+        let removed =
+            store::Change::DeleteTag { repository: "r.io/app".parse().unwrap(), tag: "v1".parse().unwrap() };
+        site.store.commit(vec![removed]).unwrap();
+        let again = site.import(&sender.path("old")).unwrap_err();
+        assert!(
+            matches!(again, Error::Log(Refusal::Quarantined { .. })),
+            "a tag that is gone goes back as well"
+        );
+        site.import(&sender.path("new")).unwrap();
+        assert_eq!(tag(&site), newest);
+    }
+}
+
+#[test]
+fn a4_what_an_older_version_remembered_of_drives_still_binds_tags() {
+    let mut sender = Sender::new();
+    sender.rig.lock.name = "first".into();
+    sender.pack("old");
+    let mut sender = sender.next();
+    sender.rig.lock.name = "second".into();
+    sender.pack("new");
+    replace_log(&sender.path("old"), &sender.path("new").join("log"));
+    let site = Site::of(&sender);
+    site.import(&sender.path("new")).unwrap();
+    let record = crate::rig::listing(&site.store.root().join("witness/senders")).remove(0);
+    let mut value: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    value.as_object_mut().unwrap().remove("tags").unwrap();
+    fs::write(&record, value.to_string()).unwrap();
+    assert!(matches!(site.alarm(&sender.path("old")), AlarmKind::MovedBack { found: 300, known: 301, .. }));
+}
+
+/// Two sets on one medium share a log: each may come first, as long as no tag goes back.
+#[test]
+fn a4_drives_of_several_sets_come_in_any_order_while_no_tag_moves_back() {
+    let mut sender = Sender::new();
+    sender.rig.lock.name = "first".into();
+    sender.pack("one");
+    let mut sender = sender.next();
+    sender.rig.lock.name = "second".into();
+    sender.rig.lock.repositories[0].tags[0].tag = "v2".parse().unwrap();
+    sender.pack("two");
+    replace_log(&sender.path("one"), &sender.path("two").join("log"));
+    let site = Site::of(&sender);
+    for drive in ["two", "one", "two"] {
+        site.import(&sender.path(drive)).unwrap();
+    }
+    // A release lets exactly this one through.
+    let mut sender = sender.next();
+    sender.rig.lock.name = "third".into();
+    sender.pack("three");
+    let set = sender.set("one");
+    replace_log(&sender.path("one"), &sender.path("three").join("log"));
+    site.import(&sender.path("three")).unwrap();
+    site.alarm(&sender.path("one"));
+    site.witness.release(&set, "ann", "asked the sender", &now(2)).unwrap();
+    assert!(matches!(site.import(&sender.path("one")).unwrap(), LogVerdict::Lifted { .. }));
+}
+
 #[test]
 fn attack_forked_log() {
     let sender = Sender::new();

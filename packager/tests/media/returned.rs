@@ -280,3 +280,64 @@ fn the_sites_private_key_is_its_own() {
     let written = fs::read_to_string(now.join("airlock-return").join(before.name()).join("key.pub")).unwrap();
     assert_eq!(written.trim_end(), before.to_string());
 }
+
+/// Whoever had the medium may have put links on it.
+#[test]
+fn a18_nothing_is_written_or_read_through_a_link_on_a_medium() {
+    use std::os::unix::fs::symlink;
+    let (mut sender, site) = pair();
+    let outside = site.folder.path().join("outside");
+    fs::create_dir_all(outside.join("nested")).unwrap();
+    fs::write(outside.join("kept"), "kept").unwrap();
+    let medium = site.folder.path().join("medium");
+    let key = site.key();
+    let own = format!("airlock-return/{}", key.name());
+    for link in ["airlock-return", own.as_str(), &format!("{own}/logs")] {
+        let _ = fs::remove_dir_all(&medium);
+        fs::create_dir_all(medium.join(link).parent().unwrap()).unwrap();
+        symlink(&outside, medium.join(link)).unwrap();
+        assert!(site.witness.return_to(&medium, None, &now(3)).is_err(), "{link}");
+        assert_eq!(listing(&outside).len(), 2, "{link}");
+    }
+    // What sites returned is read from the medium alone.
+    let real = site.send_back("real");
+    let _ = fs::remove_dir_all(&medium);
+    fs::create_dir_all(&medium).unwrap();
+    symlink(real.join("airlock-return"), medium.join("airlock-return")).unwrap();
+    sender.hears(&[&site]);
+    assert!(matches!(sender.refuses(&medium), Refusal::NoReturn(_)));
+    // A drive: its log, a volume that is being written, and the mark.
+    let drive = sender.path("linked");
+    for (link, to) in
+        [("log", outside.clone()), ("log/tile", outside.clone()), ("log/witness", outside.clone())]
+    {
+        let _ = fs::remove_dir_all(&drive);
+        fs::create_dir_all(drive.join(link).parent().unwrap()).unwrap();
+        symlink(&to, drive.join(link)).unwrap();
+        let packed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sender.pack("linked")));
+        assert!(packed.is_err() || link == "log/witness", "{link}");
+        assert_eq!(listing(&outside).len(), 2, "{link}");
+    }
+    let _ = fs::remove_dir_all(&drive);
+    fs::create_dir_all(&drive).unwrap();
+    for name in [
+        "small-001-of-001.tar.partial",
+        "small.complete.json",
+        "small.complete.json.new",
+        "trusted_root.json",
+    ] {
+        symlink(outside.join("kept"), drive.join(name)).unwrap();
+    }
+    sender.pack("linked");
+    assert_eq!(fs::read_to_string(outside.join("kept")).unwrap(), "kept");
+    // And what is read: a volume in a folder may be no link, one that its user names may.
+    let volume = drive.join("small-001-of-001.tar");
+    fs::rename(&volume, outside.join("moved.tar")).unwrap();
+    symlink(outside.join("moved.tar"), &volume).unwrap();
+    assert!(matches!(site.import(&drive), Err(Error::NoVolume(_))));
+    fs::remove_file(&volume).unwrap();
+    fs::rename(outside.join("moved.tar"), &volume).unwrap();
+    fs::rename(drive.join("log"), outside.join("log")).unwrap();
+    symlink(outside.join("log"), drive.join("log")).unwrap();
+    assert!(matches!(site.refusal(&drive), Refusal::Missing(_)));
+}

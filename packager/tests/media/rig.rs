@@ -11,7 +11,7 @@ use packager::drive_log::SenderLog;
 use packager::import::{ImportReport, import};
 use packager::lock::{ItemKind, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag};
 use packager::media::Media;
-use packager::pack::{PackPlan, WriteOptions, plan, write};
+use packager::pack::{PackPlan, Shipment, WriteOptions, plan, write};
 use packager::reporter::Silent;
 use packager::verify::{VerifyReport, verify};
 use packager::witness::{Admitted, Gatekeeper, Without, admit};
@@ -60,8 +60,12 @@ impl Rig {
         self.folder.path().join(name)
     }
 
+    pub(crate) fn shipment(&self) -> Shipment {
+        Shipment::of(&self.lock, &self.store).unwrap()
+    }
+
     pub(crate) fn plan(&self, volume_size: u64) -> PackPlan {
-        plan(&self.lock, &self.store, volume_size, None, &Silent).unwrap()
+        plan(&self.shipment(), volume_size, None, &Silent).unwrap()
     }
 
     /// Packs into a folder; gives the volumes in order.
@@ -78,7 +82,7 @@ impl Rig {
     ) -> Vec<PathBuf> {
         let target = self.path(name);
         let origin = log.map(|log| log.verifier().name().to_owned());
-        let plan = plan(&self.lock, &self.store, volume_size, origin.as_deref(), &Silent).unwrap();
+        let plan = plan(&self.shipment(), volume_size, origin.as_deref(), &Silent).unwrap();
         let now = "2026-01-01T00:00:00Z".to_owned();
         let options = WriteOptions { target: target.clone(), read_back: true, now };
         write(&plan, &self.store, &self.key, &options, log, &Silent).unwrap();

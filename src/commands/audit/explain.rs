@@ -5,7 +5,7 @@ use audit::explain::{Chapter, Proofs, Story, explain};
 
 use crate::cli::AuditExplain;
 use crate::failure::Status;
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 
 pub(crate) fn run(settings: &AuditExplain, reader: &Reader, printer: &Printer) -> anyhow::Result<Status> {
     let proofs = if settings.proofs { Proofs::With } else { Proofs::Without };
@@ -19,7 +19,7 @@ fn text(story: &Story) -> String {
     let mut text = format!("{}\n", story.digest);
     for carrier in &story.carriers {
         let of = if carrier.of == story.digest { "came in" } else { "which came in" };
-        text += &format!("  {of} {} {} (event {})\n", carrier.kind, carrier.digest, carrier.index);
+        text += &row(&format!("  {of} {} {} (event {})", carrier.kind, carrier.digest, carrier.index));
     }
     for chapter in &story.events {
         text += &told(chapter);
@@ -35,30 +35,24 @@ fn told(chapter: &Chapter) -> String {
     let address = actor.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
     let reason = event.outcome.detail.as_ref().or(event.outcome.reason.as_ref());
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    let mut text = format!(
-        "\nevent {index}  {}  {}  {}{reason}\n  {} {}\n  by {who}{address} on {}, {} {}\n",
-        event.time,
-        event.event,
-        event.outcome.result.name(),
-        event.object.kind,
-        event.object.name,
-        event.host,
-        event.component.name,
-        event.component.version,
-    );
+    let (result, object, component) = (event.outcome.result.name(), &event.object, &event.component);
+    let mut text = "\n".to_owned()
+        + &row(&format!("event {index}  {}  {}  {result}{reason}", event.time, event.event))
+        + &row(&format!("  {} {}", object.kind, object.name))
+        + &row(&format!("  by {who}{address} on {}, {} {}", event.host, component.name, component.version));
     if let Some(through) = through {
-        text += &format!("  it is about {through}\n");
+        text += &row(&format!("  it is about {through}"));
     }
     if let Some(policy) = policy {
         let from =
             if policy.index == *index { String::new() } else { format!(" (since event {})", policy.index) };
-        text += &format!("  trust file {}{from}\n", policy.policy);
+        text += &row(&format!("  trust file {}{from}", policy.policy));
     }
     for (name, value) in &event.evidence {
-        text += &format!("  {name}: {value}\n");
+        text += &row(&format!("  {name}: {value}"));
     }
     for line in proof.iter().flat_map(|proof| proof.lines()) {
-        text += &format!("  | {line}\n");
+        text += &row(&format!("  | {line}"));
     }
     text
 }

@@ -72,7 +72,7 @@ where
     }
     let mut table = Table::of(&client, &ApiResource::erase::<K>(&()), namespace).await?;
     table.only(names);
-    printer.data(&table.text())?;
+    printer.text(&table.text())?;
     Ok(Status::Done)
 }
 
