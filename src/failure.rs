@@ -258,7 +258,7 @@ fn evidence_code(error: &packager::evidence::Error) -> Option<u8> {
     match error {
         E::Demand(_) | E::Keyless(_) => Some(2),
         E::NotFound(_) => Some(4),
-        E::Content(_) | E::TooManyReferrers { .. } => Some(3),
+        E::Content(_) => Some(3),
         _ => None,
     }
 }

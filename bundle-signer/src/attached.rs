@@ -42,27 +42,24 @@ pub struct Attachment {
     pub config: Vec<u8>,
 }
 
-/// The signatures in a `.sig` manifest.
+/// The signatures in a `.sig` manifest, however many: the manifest's size bounds them.
 ///
 /// # Errors
-/// [`Error::NotAttached`] for an index, [`Error::TooManyLayers`].
+/// [`Error::NotAttached`] for an index.
 pub fn signatures(manifest: &Manifest, limits: &Limits) -> Result<Layers> {
     read(manifest, simple_signing::MEDIA_TYPE, limits)
 }
 
-/// The attestations in an `.att` manifest.
+/// The attestations in an `.att` manifest, likewise.
 ///
 /// # Errors
-/// [`Error::NotAttached`] for an index, [`Error::TooManyLayers`].
+/// [`Error::NotAttached`] for an index.
 pub fn attestations(manifest: &Manifest, limits: &Limits) -> Result<Layers> {
     read(manifest, dsse::MEDIA_TYPE, limits)
 }
 
 fn read(manifest: &Manifest, kind: &str, limits: &Limits) -> Result<Layers> {
     let image = image(manifest)?;
-    if image.layers.len() > limits.layers {
-        return Err(Error::TooManyLayers(image.layers.len()));
-    }
     let layer = |blob: &Descriptor| {
         let fits = blob.media_type == kind && usize::try_from(blob.size).is_ok_and(|size| size <= limits.len);
         let signature = blob.annotations.get(SIGNATURE).filter(|_| fits)?.clone();
@@ -185,7 +182,7 @@ mod tests {
         let full = sign(Some(&attachment.manifest), b"payload", b"ten", &limits);
         assert!(matches!(full, Err(Error::TooManyLayers(4))));
         let fewer = Limits { layers: 2, ..limits };
-        assert!(matches!(signatures(&attachment.manifest, &fewer), Err(Error::TooManyLayers(3))));
+        assert_eq!(signatures(&attachment.manifest, &fewer).unwrap().found.len(), 3);
     }
 
     #[test]

@@ -28,26 +28,38 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 pub use contract::Covered;
-use contract::{BUNDLES, BUNDLES_SIGNATURE, Contract, PACKAGE_BUNDLE, Parts, RELEASE, SIGNATURE};
+use contract::{
+    BUNDLES, BUNDLES_SIGNATURE, Contract, MORE_SIGNATURES, PACKAGE_BUNDLE, Parts, RELEASE, SIGNATURE,
+};
 pub use coverage::{Uncovered, Why};
 pub use document::MAX_LEN;
 pub use keys::{bundles_keys, distro_keys, package_keys};
 pub use least::{MIN_CONTROLLER_VERSION, label as min_controller_version_label};
 pub use refusal::Refusal;
-pub use sign::{Coverage, SignedBundle, sign_bundle};
+pub use sign::{Coverage, SignedBundle, cosign_bundle, sign_bundle};
 
-use crate::verify::verify_manifest;
+use crate::verify::{Insufficient, verify_manifest};
 use crate::{PublicKey, Result, TrustFile, Verified};
+
+/// Signatures of one manifest that are looked at.
+const MOST_SIGNATURES: usize = 32;
 
 /// A manifest whose signature was found good, with what that does not cover.
 #[derive(Debug)]
 pub struct Manifest {
     signed: Verified<Covered>,
+    by: Vec<String>,
     whole: Value,
     uncovered: Vec<Uncovered>,
 }
 
 impl Manifest {
+    /// The names of all keys whose signatures counted, in the trust file's order.
+    #[must_use]
+    pub fn by(&self) -> &[String] {
+        &self.by
+    }
+
     /// What the signature covers, and whose it is.
     #[must_use]
     pub fn signed(&self) -> &Verified<Covered> {
@@ -125,14 +137,37 @@ fn verify_by(
     if signature.is_empty() {
         return Err(Refusal::MissingSignature(annotation.to_owned()).into());
     }
-    let signature = STANDARD.decode(signature).map_err(|_| Refusal::SignatureText(annotation.to_owned()))?;
-    match verify_manifest(trust, covered, &signature) {
-        Ok(signed) => Ok(Manifest { signed, whole, uncovered }),
-        Err(covered) if PublicKey::from_pem(keys::TEST)?.verifies(covered.bytes(), &signature) => {
-            Err(Refusal::TestKey.into())
+    let more = contract::annotation(&whole, MORE_SIGNATURES).unwrap_or_default();
+    let signatures = signatures(&[(annotation, signature), (MORE_SIGNATURES, more)])?;
+    let test = PublicKey::from_pem(keys::TEST)?;
+    match verify_manifest(trust, (&contract.what, covered), &signatures) {
+        Ok((signed, by)) => Ok(Manifest { signed, by, whole, uncovered }),
+        Err(Insufficient { covered, why }) if why.is_empty() => {
+            let is_test = |signature: &Vec<u8>| test.verifies(covered.bytes(), signature);
+            if signatures.iter().any(is_test) {
+                return Err(Refusal::TestKey.into());
+            }
+            Err(Refusal::BadSignature(coverage::hex(&covered.sha256())).into())
         }
-        Err(covered) => Err(Refusal::BadSignature(coverage::hex(&covered.sha256())).into()),
+        Err(Insufficient { why, .. }) => {
+            let why: Vec<_> = why.iter().map(ToString::to_string).collect();
+            Err(Refusal::NotAccepted { what: contract.what.to_string(), why: why.join("; ") }.into())
+        }
     }
+}
+
+/// The signatures of some annotations: in base64, with white space between several.
+fn signatures(annotations: &[(&str, &str)]) -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    for (name, text) in annotations {
+        for text in text.split_ascii_whitespace() {
+            if found.len() == MOST_SIGNATURES {
+                return Err(Refusal::Signatures(MOST_SIGNATURES).into());
+            }
+            found.push(STANDARD.decode(text).map_err(|_| Refusal::SignatureText((*name).to_owned()))?);
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -25,11 +25,11 @@ pub enum Error {
         /// What is needed.
         expected: &'static str,
     },
-    /// The public key is not ECDSA P-256.
-    #[error("the public key is not an ECDSA P-256 key")]
+    /// The public key is of another kind than those that verify.
+    #[error("the public key is not an ECDSA P-256 key, nor one on P-384 or of RSA with 2048 to 8192 bits")]
     PublicKey,
     /// The public key's numbers are not on the curve.
-    #[error("the public key is not a point on P-256")]
+    #[error("the public key is not a point on its curve")]
     PublicKeyPoint,
     /// The private key is not ECDSA P-256 in PKCS#8.
     #[error("the private key is not an ECDSA P-256 key in PKCS#8")]
@@ -298,6 +298,9 @@ pub enum Error {
         /// The image.
         expected: String,
     },
+    /// A signature of the Notary Project.
+    #[error("it is a notation signature in {0}, and only those of cosign and airlock are verified")]
+    Notation(&'static str),
     /// A bundle's manifest has several layers.
     #[error("the bundle's manifest has {0} layers, expected one")]
     ReferrerLayers(usize),

@@ -7,7 +7,8 @@ use oci::{Reference, RegistryHost, RepositoryName};
 
 use crate::{Error, Result};
 
-/// `HOST/REPOSITORY`. Docker Hub's two names are one: cosign writes `index.docker.io` for it.
+/// `HOST/REPOSITORY`. Docker Hub's two names are one: cosign writes `index.docker.io` for it. So are a host with the port
+/// of HTTPS and without: clients reach one registry under both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageName {
     host: RegistryHost,
@@ -18,7 +19,7 @@ impl ImageName {
     /// A name of its two parts.
     #[must_use]
     pub fn new(host: RegistryHost, repository: RepositoryName) -> Self {
-        Self { host, repository }
+        Self { host: host.without_default_port(), repository }
     }
 }
 
@@ -37,7 +38,9 @@ impl FromStr for ImageName {
         // What parses as a reference may be short or have a tag; what is signed is the whole name and no more.
         let whole = name.to_string();
         let hub = text.strip_prefix("index.").unwrap_or(text);
-        if whole == text || whole == hub { Ok(name) } else { Err(wrong()) }
+        let port = hub.split_once('/').and_then(|(host, path)| Some((host.strip_suffix(":443")?, path)));
+        let same = port.is_some_and(|(host, path)| whole == format!("{host}/{path}"));
+        if whole == text || whole == hub || same { Ok(name) } else { Err(wrong()) }
     }
 }
 
@@ -57,6 +60,8 @@ mod tests {
             ("registry.example:5000/a/b", "registry.example:5000/a/b"),
             ("docker.io/library/nginx", "docker.io/library/nginx"),
             ("index.docker.io/library/nginx", "docker.io/library/nginx"),
+            ("registry.example:443/a/b", "registry.example/a/b"),
+            ("[::1]:443/a", "[::1]/a"),
         ] {
             assert_eq!(text.parse::<ImageName>().unwrap().to_string(), whole);
         }

@@ -1,31 +1,28 @@
 //! ECDSA P-256 keys: PKCS#8 (RFC 5958) inside, SubjectPublicKeyInfo (RFC 5480) outside; or in a token, which keeps
 //! the private half to itself.
 //!
+//! - `public`: the public half, and those of other kinds that only verify
 //! - `ed25519`: the keys of logs; `file`: files of either kind; `plain`, `der`: what other programs write
 
 mod der;
 mod ed25519;
 mod file;
 mod plain;
+mod public;
 
 use std::fmt;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ring::agreement::{self, EphemeralPrivateKey};
-use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
-};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
 pub use self::ed25519::{Ed25519Key, Ed25519PublicKey};
 pub use self::file::{KeyFile, PublicKeyFile};
+pub use self::public::PublicKey;
 #[cfg(feature = "hsm")]
 use crate::hsm::TokenKey;
-use crate::{Error, Pkcs11Uri, Result, pem_text, sealed};
+use crate::{Error, Pkcs11Uri, Result, sealed};
 
 /// What stands before the 65 bytes of an uncompressed point in the DER of a P-256 SubjectPublicKeyInfo.
 const SPKI_PREFIX: [u8; 26] = [
@@ -159,63 +156,6 @@ fn diagnose(pkcs8: &[u8]) -> Error {
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey")
-    }
-}
-
-/// A public key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey {
-    point: [u8; POINT_LEN],
-}
-
-impl PublicKey {
-    /// Reads a PEM `PUBLIC KEY`, as `cosign generate-key-pair` and `openssl ec -pubout` write it.
-    ///
-    /// # Errors
-    /// When it is not PEM, or not a P-256 key.
-    pub fn from_pem(text: &str) -> Result<Self> {
-        let block = pem_text::decode(text)?;
-        if block.tag() != PUBLIC_PEM {
-            return Err(Error::PemKind { found: block.tag().to_owned(), expected: PUBLIC_PEM });
-        }
-        Self::from_point(block.contents().strip_prefix(&SPKI_PREFIX).ok_or(Error::PublicKey)?)
-    }
-
-    /// The key as PEM.
-    #[must_use]
-    pub fn to_pem(&self) -> String {
-        pem_text::encode(PUBLIC_PEM, self.to_spki())
-    }
-
-    /// How sigstore names a key without a certificate: base64 of SHA-256 of the SubjectPublicKeyInfo.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        STANDARD.encode(digest(&SHA256, &self.to_spki()))
-    }
-
-    /// Whether `signature` is this key's over `bytes`.
-    #[must_use]
-    pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point).verify(bytes, signature).is_ok()
-    }
-
-    /// The key as DER SubjectPublicKeyInfo.
-    pub(crate) fn to_spki(&self) -> Vec<u8> {
-        [&SPKI_PREFIX[..], &self.point].concat()
-    }
-
-    pub(crate) fn from_point(point: &[u8]) -> Result<Self> {
-        let point: [u8; POINT_LEN] = point.try_into().map_err(|_| Error::PublicKey)?;
-        if point[0] != 0x04 {
-            return Err(Error::PublicKey);
-        }
-        // ring looks at a point only when it is used. A key agreement thrown away finds a mistyped key here,
-        // where its file can be named, and not later as a signature that does not verify.
-        let throwaway = EphemeralPrivateKey::generate(&agreement::ECDH_P256, &SystemRandom::new())
-            .map_err(|_| Error::Crypto)?;
-        let peer = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, point);
-        agreement::agree_ephemeral(throwaway, &peer, |_| ()).map_err(|_| Error::PublicKeyPoint)?;
-        Ok(Self { point })
     }
 }
 

@@ -1,11 +1,11 @@
 //! How much is read of what anyone may have written.
 
-/// Bounds on evidence from a registry or a drive; beyond one, evidence is refused.
+/// Bounds on evidence from a registry or a drive; beyond one, evidence is neither read nor written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes in a payload, an envelope or a bundle: 1 MiB. Large SBOM attestations need more.
+    /// Bytes in a payload, an envelope or a bundle: 8 MiB, for bills of materials of megabytes.
     pub len: usize,
-    /// Layers in a manifest of attached signatures: 50. Cosign itself stops at 1000.
+    /// Layers in a manifest of attached signatures that is written: 1000, as cosign has it.
     pub layers: usize,
     /// Log entries in a bundle: 32, as sigstore-go has it.
     pub log_entries: usize,
@@ -13,6 +13,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { len: 1024 * 1024, layers: 50, log_entries: 32 }
+        Self { len: 8 << 20, layers: 1000, log_entries: 32 }
     }
 }

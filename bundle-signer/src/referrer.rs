@@ -6,10 +6,19 @@ use std::collections::BTreeMap;
 use oci::{Content, Descriptor, Digest, ImageManifest, Manifest, media_type};
 
 use crate::attached::{kind, to_manifest};
-use crate::{Error, Limits, Result, bundle};
+use crate::{Error, Limits, Result, bundle, dsse, simple_signing};
 
 /// The configuration blob, which a registry has to hold as well.
 pub const CONFIG: &[u8] = b"{}";
+
+/// The layers of notation's signatures, and how people call them (notaryproject `signature-specification.md`).
+const NOTATION_LAYERS: [(&str, &str); 2] = [("application/jose+json", "JWS"), ("application/cose", "COSE")];
+/// Artifact types under which evidence is listed.
+pub const ARTIFACT_TYPES: [&str; 3] = [
+    bundle::MEDIA_TYPE,
+    "application/vnd.dev.cosign.artifact.sig.v1+json",
+    "application/vnd.dev.cosign.artifact.att.v1+json",
+];
 
 const CONTENT: &str = "dev.sigstore.bundle.content";
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
@@ -44,29 +53,46 @@ pub fn manifest(
     })
 }
 
-/// The bundle in a referrer of `subject`; none when the referrer is something else. What tells is the layer's media
-/// type, because some registries list another artifact type than the manifest has.
+/// What a referrer holds that may be evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds<'a> {
+    /// A bundle.
+    Bundle(&'a Descriptor),
+    /// Layers as under cosign's tags: what cosign writes with `--registry-referrers-mode=oci-1-1`.
+    Layers,
+    /// Something else.
+    Other,
+}
+
+/// What a referrer of `subject` holds. What tells is the layers' media type, because some registries list another
+/// artifact type than the manifest has.
 ///
 /// # Errors
-/// [`Error::OtherSubject`] for a bundle that the registry lists under the wrong image,
-/// [`Error::ReferrerLayers`] unless there is one layer, [`Error::EvidenceTooLarge`].
-pub fn bundle_of<'a>(
-    manifest: &'a Manifest,
-    subject: &Digest,
-    limits: &Limits,
-) -> Result<Option<&'a Descriptor>> {
-    let Content::Image(image) = manifest.content() else { return Ok(None) };
-    if !image.layers.iter().any(|layer| layer.media_type == bundle::MEDIA_TYPE) {
-        return Ok(None);
+/// [`Error::OtherSubject`] for evidence that the registry lists under the wrong image, [`Error::ReferrerLayers`] unless
+/// there is one bundle, [`Error::EvidenceTooLarge`], [`Error::Notation`] for signatures of another kind.
+pub fn read<'a>(manifest: &'a Manifest, subject: &Digest, limits: &Limits) -> Result<Holds<'a>> {
+    let Content::Image(image) = manifest.content() else { return Ok(Holds::Other) };
+    let has = |kind: &str| image.layers.iter().any(|layer| layer.media_type == kind);
+    let notation = NOTATION_LAYERS.into_iter().find(|(kind, _)| has(kind));
+    let (bundled, layered) =
+        (has(bundle::MEDIA_TYPE), has(simple_signing::MEDIA_TYPE) || has(dsse::MEDIA_TYPE));
+    if !bundled && !layered && notation.is_none() {
+        return Ok(Holds::Other);
     }
     if image.subject.as_ref().map(|found| &found.digest) != Some(subject) {
         return Err(Error::OtherSubject { expected: subject.to_string() });
+    }
+    if let Some((_, name)) = notation.filter(|_| !bundled && !layered) {
+        return Err(Error::Notation(name));
+    }
+    if !bundled {
+        return Ok(Holds::Layers);
     }
     let [layer] = image.layers.as_slice() else {
         return Err(Error::ReferrerLayers(image.layers.len()));
     };
     match usize::try_from(layer.size) {
-        Ok(size) if size <= limits.len => Ok(Some(layer)),
+        Ok(size) if size <= limits.len => Ok(Holds::Bundle(layer)),
         size => Err(Error::EvidenceTooLarge(size.unwrap_or(usize::MAX))),
     }
 }
@@ -96,10 +122,10 @@ mod tests {
         });
         assert_eq!(found, expected);
         let limits = Limits::default();
-        assert_eq!(bundle_of(&manifest, &digest, &limits).unwrap().unwrap().size, 6);
-        let other = bundle_of(&manifest, &Digest::sha256(b""), &limits);
+        assert!(matches!(read(&manifest, &digest, &limits), Ok(Holds::Bundle(layer)) if layer.size == 6));
+        let other = read(&manifest, &Digest::sha256(b""), &limits);
         assert!(matches!(other, Err(Error::OtherSubject { .. })));
-        let small = bundle_of(&manifest, &digest, &Limits { len: 5, ..limits });
+        let small = read(&manifest, &digest, &Limits { len: 5, ..limits });
         assert!(matches!(small, Err(Error::EvidenceTooLarge(6))));
     }
 
@@ -112,10 +138,15 @@ mod tests {
         let mut other = image.clone();
         other.layers[0].media_type = kind("text/plain").unwrap();
         let limits = Limits::default();
-        assert!(bundle_of(&to_manifest(&other).unwrap(), &digest, &limits).unwrap().is_none());
+        assert_eq!(read(&to_manifest(&other).unwrap(), &digest, &limits).unwrap(), Holds::Other);
+        other.layers[0].media_type = kind("application/jose+json").unwrap();
+        let notation = to_manifest(&other).unwrap();
+        assert!(matches!(read(&notation, &digest, &limits), Err(Error::Notation("JWS"))));
+        other.layers[0].media_type = kind(simple_signing::MEDIA_TYPE).unwrap();
+        assert_eq!(read(&to_manifest(&other).unwrap(), &digest, &limits).unwrap(), Holds::Layers);
         let mut two = image.clone();
         two.layers.push(two.layers[0].clone());
         let two = to_manifest(&two).unwrap();
-        assert!(matches!(bundle_of(&two, &digest, &limits), Err(Error::ReferrerLayers(2))));
+        assert!(matches!(read(&two, &digest, &limits), Err(Error::ReferrerLayers(2))));
     }
 }

@@ -1,17 +1,20 @@
 //! The trust file: which keys are accepted, by name, and what each may sign; how many must; which are revoked.
 //!
-//! A file with keys alone is what it always was: any of them may sign anything. Roles, groups and gates only narrow
-//! that. Everything is closed: an unknown member, name or kind is refused.
+//! A key without roles may sign drives and statements about images. Manifests of EKS Anywhere need a role that names
+//! them, or a file that says `keysWithoutRoles: anything`. Groups and gates only narrow that. Everything is closed: an unknown member, name or kind is refused.
 //!
 //! - `document`: as written; `role`: what a key may sign; `logs`: keys of logs and witnesses; `decide`: what signatures
 //!   come to; `check`: contradictions
-//! - `read`: taken from its text; `change`: a key replaced or revoked; `text`: written down
+//! - `manifest`: manifests of EKS Anywhere
+//! - `read`, `numbers`: taken from its text; `change`: a key replaced or revoked; `text`: written down
 
 mod change;
 mod check;
 mod decide;
 mod document;
 mod logs;
+mod manifest;
+mod numbers;
 mod read;
 mod role;
 mod text;
@@ -41,6 +44,8 @@ const MAX_DEPTH: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustFile {
     sequence: Option<u64>,
+    /// Whether keys without roles may sign manifests of EKS Anywhere, too.
+    open: bool,
     keys: Vec<TrustedKey>,
     logs: Vec<TrustedLog>,
     witnesses: Vec<TrustedLog>,
@@ -87,7 +92,7 @@ pub fn json_schema() -> serde_json::Value {
 }
 
 impl TrustFile {
-    /// A trust file of these keys, each of which may sign anything.
+    /// A trust file of these keys, each of which may sign drives and statements about images.
     ///
     /// # Errors
     /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
@@ -97,6 +102,28 @@ impl TrustFile {
             .map(|(name, key)| TrustedKey { name, key, replaces: None, roles: None })
             .collect();
         Self::of_keys(keys)
+    }
+
+    /// The same file, in which keys without roles may sign anything.
+    #[must_use]
+    pub fn opened(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
+    /// Whether keys without roles may sign anything, manifests of EKS Anywhere among it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The same keys, each of which may sign these kinds of things and no others.
+    #[must_use]
+    pub fn limited_to(mut self, what: &[What]) -> Self {
+        for key in &mut self.keys {
+            key.roles = Some(vec![Role::of(what.to_vec())]);
+        }
+        self
     }
 
     fn of_keys(keys: Vec<TrustedKey>) -> Result<Self> {
@@ -121,6 +148,7 @@ impl TrustFile {
         }
         Ok(Self {
             sequence: None,
+            open: false,
             keys,
             logs: Vec::new(),
             witnesses: Vec::new(),
@@ -189,7 +217,7 @@ impl TrustFile {
         }
         let statements = rules.rules.iter().filter_map(|(what, _)| match what {
             What::Statement(kind) => Some(kind.as_str()),
-            What::Drive => None,
+            What::Drive | What::PackageBundle | What::Bundles | What::Release | What::Anything => None,
         });
         statements.collect()
     }
@@ -284,19 +312,25 @@ impl TrustedKey {
         self.replaces.as_deref()
     }
 
-    /// What it may sign; anything when there is none.
+    /// What it may sign; when there is none, drives and statements about images, or anything by an open file.
     #[must_use]
     pub fn roles(&self) -> Option<&[Role]> {
         self.roles.as_deref()
     }
 
-    fn may(&self, deed: &Deed<'_>) -> bool {
-        self.roles.as_ref().is_none_or(|roles| roles.iter().any(|role| role.allows(deed)))
+    fn may(&self, deed: &Deed<'_>, open: bool) -> bool {
+        match &self.roles {
+            None => open || !deed.what.is_manifest(),
+            Some(roles) => roles.iter().any(|role| role.allows(deed)),
+        }
     }
 
     /// Whether some role is for this, whatever else it asks.
-    fn may_ever(&self, what: &What) -> bool {
-        self.roles.as_ref().is_none_or(|roles| roles.iter().any(|role| role.what().contains(what)))
+    fn may_ever(&self, what: &What, open: bool) -> bool {
+        match &self.roles {
+            None => open || !what.is_manifest(),
+            Some(roles) => roles.iter().any(|role| role.is_for(what)),
+        }
     }
 }
 
@@ -372,6 +406,53 @@ mod tests {
         let key = || PrivateKey::generate().unwrap().public_key().unwrap();
         let trust = TrustFile::new(vec![("a: \"b\"".into(), key()), ("c".into(), key())]).unwrap();
         assert_eq!(TrustFile::parse(&trust.to_yaml()).unwrap(), trust);
+    }
+
+    #[test]
+    fn a20_a_sequence_is_a_plain_decimal_number_below_2_63() {
+        let key = PrivateKey::generate().unwrap().public_key().unwrap();
+        let good = TrustFile::new(vec![("a".into(), key)]).unwrap().to_yaml();
+        let parse = |line: &str| TrustFile::parse(&format!("{good}{line}\n"));
+        for (line, number) in [
+            ("sequence: 4", 4),
+            ("sequence:   0 # none", 0),
+            ("sequence: 9223372036854775807", i64::MAX as u64),
+        ] {
+            assert_eq!(parse(line).unwrap().sequence(), number, "{line}");
+        }
+        for line in [
+            "sequence: 9223372036854775808",
+            "sequence: 18446744073709551615",
+            "sequence: 0o17",
+            "sequence: 0x17",
+            "sequence: 0b11",
+            "sequence: 017",
+            "sequence: '4'",
+            "sequence: \"4\"",
+            "sequence: +4",
+            "sequence: 1_000",
+            "sequence: 4.0",
+            "sequence: !!int 4",
+            "sequence: >-\n  4",
+            "    roles: [{sign: [signature], sequence: {from: 0o17}}]",
+            "    roles: [{sign: [signature], sequence: {to: '4'}}]",
+            "    roles: [{sign: [signature], sequence: {to: 9223372036854775808}}]",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        assert!(parse("    roles: [{sign: [signature], sequence: {from: 1, to: 15}}]").is_ok());
+        // The same in JSON.
+        assert!(parse("\"sequence\": 15").is_ok());
+    }
+
+    #[test]
+    fn a20_a_revocation_that_fits_no_key_is_a_contradiction() {
+        let (key, other) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+        let trust = TrustFile::new(vec![("a".into(), key.public_key().unwrap())]).unwrap();
+        let hint = other.public_key().unwrap().hint();
+        let findings = trust.revoked(&hint, "lost", "2026-01-01").unwrap().findings();
+        let found = findings.iter().find(|finding| finding.text.contains(&hint)).unwrap();
+        assert_eq!(found.severity, Severity::Contradiction);
     }
 
     #[test]

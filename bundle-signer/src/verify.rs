@@ -6,7 +6,7 @@ mod manifest;
 use ring::digest::{SHA256, digest};
 
 use crate::{Error, Result, TrustFile, TrustedKey, bundle};
-pub(crate) use manifest::verify_manifest;
+pub(crate) use manifest::{Insufficient, verify_manifest};
 
 /// A value whose bytes carry a trusted signature. Nothing outside this module can make one:
 ///

@@ -146,7 +146,7 @@ proptest! {
         if let Ok(manifest) = Manifest::parse(bytes.into(), None) {
             let _ = attached::signatures(&manifest, &Limits::default());
             let _ = attached::attestations(&manifest, &Limits::default());
-            let _ = referrer::bundle_of(&manifest, &image(), &Limits::default());
+            let _ = referrer::read(&manifest, &image(), &Limits::default());
         }
     }
 

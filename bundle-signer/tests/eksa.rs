@@ -9,6 +9,7 @@ mod tests {
         Coverage, Manifest, Refusal, Uncovered, Why, bundles_keys, distro_keys, package_keys, sign_bundle,
         verify_bundles, verify_package_bundle, verify_release,
     };
+    use bundle_signer::trust::What;
     use bundle_signer::{Error, PrivateKey, TrustFile};
     use helm::{Limits, yaml};
     use proptest::prelude::*;
@@ -427,7 +428,9 @@ status:
 
     fn own() -> (PrivateKey, TrustFile) {
         let key = PrivateKey::generate().unwrap();
-        let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())]).unwrap();
+        let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())])
+            .unwrap()
+            .limited_to(&[What::PackageBundle]);
         (key, trust)
     }
 

@@ -15,6 +15,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use bundle_signer::eksa::{Coverage, Refusal, sign_bundle, verify_package_bundle};
+    use bundle_signer::trust::What;
     use bundle_signer::{Error, PrivateKey, TrustFile};
     use helm::{Limits, yaml};
     use proptest::strategy::{Strategy, ValueTree};
@@ -42,7 +43,11 @@ mod tests {
         let key = PrivateKey::generate().unwrap();
         let public = key.public_key().unwrap();
         let base64 = public.to_pem().lines().filter(|line| !line.starts_with('-')).collect();
-        (key, TrustFile::new(vec![("own".into(), public)]).unwrap(), base64)
+        (
+            key,
+            TrustFile::new(vec![("own".into(), public)]).unwrap().limited_to(&[What::PackageBundle]),
+            base64,
+        )
     }
 
     fn hex(bytes: &[u8]) -> String {

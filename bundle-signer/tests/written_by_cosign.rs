@@ -103,7 +103,9 @@ fn envelopes_under_the_old_tag_verify() {
 fn bundles_under_a_referrer_verify_and_the_referrer_is_written_alike() {
     let found = manifest(REFERRER);
     let digest: Digest = IMAGE.parse().unwrap();
-    let layer = referrer::bundle_of(&found, &digest, &Limits::default()).unwrap().unwrap();
+    let Ok(referrer::Holds::Bundle(layer)) = referrer::read(&found, &digest, &Limits::default()) else {
+        panic!("a bundle")
+    };
     assert_eq!(layer.digest, Digest::sha256(BUNDLE_SIGN));
     let subject = Descriptor::new(OCI_MANIFEST.parse().unwrap(), digest, 259);
     let time = &found.annotations()["org.opencontainers.image.created"];

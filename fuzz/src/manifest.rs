@@ -14,6 +14,6 @@ pub fn run(bytes: &[u8]) {
         let _ = (manifest.blobs().count(), manifest.children().len(), manifest.artifact_type());
         let limits = Limits::default();
         let _ = (attached::signatures(&manifest, &limits), attached::attestations(&manifest, &limits));
-        let _ = referrer::bundle_of(&manifest, &manifest.digest(), &limits);
+        let _ = referrer::read(&manifest, &manifest.digest(), &limits);
     }
 }

@@ -18,8 +18,13 @@ pub enum Error {
     )]
     Tag(String),
     /// The part before the first slash is not a host with an optional port.
-    #[error("`{0}` is not a registry host")]
+    #[error(
+        "`{0}` is not a registry host: expected a name in lower case or an address in its usual form, then a port from 1 to 65535 without leading zeros, if any"
+    )]
     RegistryHost(String),
+    /// The address of Docker Hub's registry, which is a second name for the same images.
+    #[error("`{0}` names Docker Hub by its address: write `docker.io` instead of `registry-1.docker.io`")]
+    HubEndpoint(String),
     /// The whole is not an image reference.
     #[error("`{0}` is not an image reference: expected `[host[:port]/]name[:tag][@digest]`")]
     Reference(String),

@@ -1,13 +1,18 @@
 //! Image references with Docker's short forms (distribution/reference: `normalize.go`, `reference.go`).
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Error, RepositoryName, Tag};
 
-/// A registry's host with an optional port, as it stands in a reference.
+/// Where Docker Hub is. In a reference it would be a second name of the same images.
+const HUB_ENDPOINT: &str = "registry-1.docker.io";
+
+/// A registry's host with an optional port, as it stands in a reference: lower case, without a dot at the end, addresses
+/// in their usual form, the port without leading zeros.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RegistryHost(String);
@@ -25,7 +30,13 @@ impl RegistryHost {
     /// The host to connect to: `docker.io` is served by `registry-1.docker.io`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
-        if self.0 == Self::DOCKER_HUB { "registry-1.docker.io" } else { &self.0 }
+        if self.0 == Self::DOCKER_HUB { HUB_ENDPOINT } else { &self.0 }
+    }
+
+    /// The same host without the port that HTTPS has anyway: a client reaches one registry under both names.
+    #[must_use]
+    pub fn without_default_port(&self) -> Self {
+        Self(self.0.strip_suffix(":443").unwrap_or(&self.0).to_owned())
     }
 
     /// Whether the host names this machine's loopback interface.
@@ -38,41 +49,53 @@ impl RegistryHost {
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// The host as the first component of a repository name: lower case, `:` before a port as `-`.
+    /// The host as the first component of a repository name: `:` before a port as `-`.
     ///
     /// # Errors
     /// [`Error::RepositoryName`] for hosts that have no such form, as IPv6 literals.
     pub fn as_repository(&self) -> Result<RepositoryName, Error> {
-        self.0.to_ascii_lowercase().replace(':', "-").parse()
+        self.0.replace(':', "-").parse()
     }
 }
 
 impl FromStr for RegistryHost {
     type Err = Error;
 
+    /// Takes one form of each host: what resolvers and clients take for the same host must not be two hosts to a policy.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || Error::RegistryHost(text.to_owned());
-        let (host, port) = match text.strip_prefix('[') {
+        let (host_good, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (address, port) = rest.split_once(']').ok_or_else(wrong)?;
-                address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
-                (None, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(wrong)?) })
+                let usual = address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address);
+                (usual, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(wrong)?) })
             }
             None => match text.split_once(':') {
-                Some((host, port)) => (Some(host), Some(port)),
-                None => (Some(text), None),
+                Some((host, port)) => (is_host(host), Some(port)),
+                None => (is_host(text), None),
             },
         };
-        let label = |label: &str| {
-            !label.is_empty()
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
-        let host_good = host.is_none_or(|host| host.split('.').all(label));
-        let port_good = port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
-        if host_good && port_good { Ok(Self(text.to_owned())) } else { Err(wrong()) }
+        if host_good && port.is_none_or(is_port) { Ok(Self(text.to_owned())) } else { Err(wrong()) }
     }
+}
+
+/// Labels of lower-case letters, digits and hyphens. One that ends with a number is an address to some resolvers, in
+/// forms such as `127.1` and `0x7f.1`: only the usual one is taken.
+fn is_host(host: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let number = last.strip_prefix("0x").unwrap_or(last).bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    host.split('.').all(label) && (!number || host.parse::<Ipv4Addr>().is_ok())
+}
+
+fn is_port(port: &str) -> bool {
+    port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port)
 }
 
 impl TryFrom<String> for RegistryHost {
@@ -190,8 +213,13 @@ impl Tag {
 impl FromStr for Reference {
     type Err = Error;
 
+    /// Docker's and containerd's rules (distribution/reference, `ParseNormalizedNamed`), for what has one form only.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || Error::Reference(text.to_owned());
+        // Docker takes this for an image's id.
+        if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(wrong());
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
             None => (text, None),
@@ -206,18 +234,19 @@ impl FromStr for Reference {
             _ => (RegistryHost::DOCKER_HUB, path.to_owned()),
         };
         let host = if host == "index.docker.io" { RegistryHost::DOCKER_HUB } else { host };
+        if host.split(':').next() == Some(HUB_ENDPOINT) {
+            return Err(Error::HubEndpoint(text.to_owned()));
+        }
         let name = if host == RegistryHost::DOCKER_HUB && !name.contains('/') {
             format!("library/{name}")
         } else {
             name
         };
         let tag = if tag.is_none() && digest.is_none() { Some(Tag::latest()) } else { tag };
-        Ok(Self {
-            host: host.parse().map_err(|_| wrong())?,
-            repository: name.parse().map_err(|_| wrong())?,
-            tag,
-            digest,
-        })
+        if host.len() + 1 + name.len() > RepositoryName::MAX_LEN {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.parse()?, repository: name.parse().map_err(|_| wrong())?, tag, digest })
     }
 }
 
@@ -291,9 +320,52 @@ mod tests {
             "r.io/a@sha256:12",
             "http://r.io/a",
             "r.io/a b",
+            "registry-1.docker.io/library/nginx",
+            &"a".repeat(64),
+            &format!("r.io/{}", "a".repeat(251)),
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a11_a_host_has_one_form() {
+        for good in
+            ["localhost:5000", "r.io", "r.io:443", "127.0.0.1:5000", "[::1]:5000", "[2001:db8::1]", "1.r.io"]
+        {
+            assert_eq!(good.parse::<RegistryHost>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "LOCALHOST:5000",
+            "Registry.example",
+            "localhost:05000",
+            "localhost:0",
+            "localhost:+5000",
+            "localhost:",
+            "localhost.:5000",
+            "r.io.",
+            ".r.io",
+            "r..io",
+            "127.1",
+            "127.0.0.01",
+            "0x",
+            "0x7f.1",
+            "0x7f000001",
+            "2130706433",
+            "r.io.1",
+            "[0:0:0:0:0:0:0:1]",
+            "[::0001]",
+            "[::FFFF]",
+            "[::1",
+            "::1",
+            "r_io",
+            "\u{212a}.io",
+        ] {
+            assert!(bad.parse::<RegistryHost>().is_err(), "{bad}");
+            assert!(format!("{bad}/a/b").parse::<Reference>().is_err() || !bad.contains(['.', ':']), "{bad}");
+        }
+        let named: RegistryHost = "r.io:443".parse().unwrap();
+        assert_eq!(named.without_default_port().as_str(), "r.io");
     }
 
     #[test]

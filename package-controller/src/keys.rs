@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bundle_signer::trust::What;
 use bundle_signer::{PublicKey, TrustFile, eksa};
 
 use crate::{Error, Result};
@@ -55,7 +56,8 @@ fn from_der(key: &str) -> Result<TrustFile> {
     let der = STANDARD.decode(&der).map(|der| STANDARD.encode(der)).unwrap_or_default();
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n");
     let key = PublicKey::from_pem(&pem).map_err(unusable(None))?;
-    TrustFile::new(vec![("EKSA_PUBLIC_KEY".to_owned(), key)]).map_err(unusable(None))
+    let trust = TrustFile::new(vec![("EKSA_PUBLIC_KEY".to_owned(), key)]).map_err(unusable(None))?;
+    Ok(trust.limited_to(&[What::PackageBundle]))
 }
 
 fn base64_of(pem: &str) -> String {

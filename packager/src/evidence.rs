@@ -1,23 +1,25 @@
 //! Signatures and attestations about an image: found where the image is, and judged by a trust file.
 //!
 //! The same for a store and for a registry. What cannot be asked is an error, never "unsigned".
+//!
+//! - `search`: finds; `judge`: decides; `shape`: what is evidence at all
+//! - `gate`, `upstream`: questions; `signing`: writes
 
 pub mod gate;
 mod judge;
 mod place;
+mod search;
 pub mod shape;
 pub mod signing;
 pub mod upstream;
 
-use bundle_signer::{Error as Signer, Evidence, Limits, attached, referrer};
-use oci::{Descriptor, Digest, Manifest, Selector, Tag};
+use bundle_signer::{Error as Signer, Evidence};
+use oci::{Descriptor, Digest, Manifest, Selector};
 use serde::Serialize;
 
-pub use self::judge::{Counted, Fault, Question, Refused, Verdict, judge};
+pub use self::judge::{Counted, Fault, Judging, Question, Refused, Until, Verdict, judged};
 pub use self::place::Place;
-
-/// Referrers of one image that are read; with more, nothing is decided.
-const MOST_REFERRERS: usize = 100;
+pub use self::search::{Bounds, Listener, Next, Searched, search};
 
 /// Why evidence cannot be had or written.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +64,6 @@ pub enum Error {
     /// A manifest cannot be read or made.
     #[error("a manifest is malformed")]
     Oci(#[source] oci::Error),
-    /// More referrers than are read.
-    #[error("`{image}` has {found} referrers, more than the {MOST_REFERRERS} that are read")]
-    TooManyReferrers {
-        /// The image.
-        image: Digest,
-        /// How many there are.
-        found: usize,
-    },
     /// It cannot be signed.
     #[error("it cannot be signed")]
     Sign(#[source] Signer),
@@ -118,84 +112,6 @@ pub struct Skipped {
     pub at: String,
     /// Why.
     pub why: String,
-}
-
-/// All that was found about an image.
-#[derive(Clone, Debug, Default)]
-pub struct Collected {
-    /// To be judged.
-    pub found: Vec<Found>,
-    /// Unreadable.
-    pub skipped: Vec<Skipped>,
-}
-
-/// Finds what is said about an image, under cosign's tags and as referrers.
-///
-/// # Errors
-/// When the place cannot be asked, or has more than is read.
-pub async fn collect(place: &Place, image: &Digest, limits: &Limits) -> Result<Collected, Error> {
-    let mut collected = Collected::default();
-    for suffix in ["sig", "att"] {
-        let Ok(tag) = Tag::of_attachment(image, suffix) else { continue };
-        let at = tag.to_string();
-        let Some(manifest) = place.manifest(&Selector::Tag(tag)).await? else { continue };
-        let layers = match suffix {
-            "sig" => attached::signatures(&manifest, limits),
-            _ => attached::attestations(&manifest, limits),
-        };
-        match layers {
-            Err(error) => collected.skip(at, &error),
-            Ok(layers) => {
-                for layer in layers.found {
-                    let bytes = place.blob(&layer.blob).await?;
-                    let kind =
-                        if suffix == "sig" { Kind::SimpleSigning(layer.signature) } else { Kind::Envelope };
-                    collected.found.push(Found { at: at.clone(), layer: layer.blob, bytes, kind });
-                }
-                if layers.skipped > 0 {
-                    let why = format!("{} layers are no signatures, or too large", layers.skipped);
-                    collected.skipped.push(Skipped { at, why });
-                }
-            }
-        }
-    }
-    let referrers = place.referrers(image).await?;
-    if referrers.len() > MOST_REFERRERS {
-        return Err(Error::TooManyReferrers { image: image.clone(), found: referrers.len() });
-    }
-    for listed in referrers {
-        refers(place, image, &listed.digest, limits, &mut collected).await?;
-    }
-    Ok(collected)
-}
-
-async fn refers(
-    place: &Place,
-    image: &Digest,
-    referrer: &Digest,
-    limits: &Limits,
-    collected: &mut Collected,
-) -> Result<(), Error> {
-    let at = referrer.to_string();
-    let Some(manifest) = place.manifest(&Selector::Digest(referrer.clone())).await? else {
-        collected.skipped.push(Skipped { at, why: "it is listed, but not there".to_owned() });
-        return Ok(());
-    };
-    match referrer::bundle_of(&manifest, image, limits) {
-        Ok(None) => {}
-        Err(error) => collected.skip(at, &error),
-        Ok(Some(layer)) => {
-            let bytes = place.blob(layer).await?;
-            collected.found.push(Found { at, layer: layer.clone(), bytes, kind: Kind::Bundle });
-        }
-    }
-    Ok(())
-}
-
-impl Collected {
-    fn skip(&mut self, at: String, error: &Signer) {
-        self.skipped.push(Skipped { at, why: error.to_string() });
-    }
 }
 
 /// What a reference means: its digest and its manifest.

@@ -37,6 +37,7 @@ use self::body::{pieces, whole};
 pub use self::config::{ClientConfig, HostRule};
 use self::credentials::DockerConfig;
 pub use self::error::{At, Class, Error};
+pub use self::listing::Referrers;
 use self::memory::Memory;
 pub use self::proxy::ProxySettings;
 pub use self::push::{Open, Pushed};

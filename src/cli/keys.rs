@@ -71,6 +71,9 @@ pub(crate) enum Keys {
         /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
         #[arg(long, value_name = "KEY")]
         witness: Vec<String>,
+        /// What the keys may sign: `signature`, `driveManifest`, `packageBundle`, ...; anything unless given.
+        #[arg(long, value_name = "KIND", value_delimiter = ',')]
+        sign: Vec<String>,
         /// The trust file.
         #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
         to: PathBuf,

@@ -40,8 +40,11 @@ pub(crate) enum SignFile {
         #[command(flatten)]
         key: KeyArg,
         /// Leave the charts' registries and repositories out of the signature, as AWS does.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "add")]
         without_source: bool,
+        /// Add a signature to those that are there: for trust files that ask for several.
+        #[arg(long)]
+        add: bool,
         /// Where to write it; standard output unless given.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,

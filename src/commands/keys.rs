@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::Kind;
+use bundle_signer::trust::What;
 use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile, TrustFile};
 use oci::Digest;
 use serde_json::json;
@@ -64,8 +65,8 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
         Keys::Rotate(settings) => change::rotate(settings, work, printer),
         Keys::Revoke(settings) => change::revoke(settings, work, printer),
         Keys::Add(settings) => change::add(settings, work, printer),
-        Keys::Trust { keys, log, witness, to } => {
-            let count = trust(keys, (log, witness), to)?;
+        Keys::Trust { keys, log, witness, sign, to } => {
+            let count = trust(keys, (log, witness), sign, to)?;
             work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
             work.done()?;
             printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
@@ -198,9 +199,13 @@ fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
 fn trust(
     keys: &[std::path::PathBuf],
     (logs, witnesses): (&[String], &[String]),
+    sign: &[String],
     to: &Path,
 ) -> anyhow::Result<usize> {
-    let trust = TrustFile::new(named_keys(keys)?)?.with_logs(log_keys(logs)?, log_keys(witnesses)?)?;
+    let sign = sign.iter().map(|kind| What::parse(kind)).collect::<Result<Vec<_>, _>>()?;
+    let trust = TrustFile::new(named_keys(keys)?)?;
+    let trust = if sign.is_empty() { trust.opened() } else { trust.limited_to(&sign) };
+    let trust = trust.with_logs(log_keys(logs)?, log_keys(witnesses)?)?;
     write_new(to, trust.to_yaml().as_bytes(), 0o644)?;
     Ok(keys.len())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use audit::Kind;
-use bundle_signer::eksa::{Coverage, sign_bundle};
+use bundle_signer::eksa::{Coverage, cosign_bundle, sign_bundle};
 use bundle_signer::statement::COSIGN_SIGN;
 use oci::Digest;
 use packager::evidence::resolve;
@@ -30,10 +30,15 @@ struct Word<'a> {
 
 pub(crate) async fn run(settings: &Sign, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match &settings.what {
-        Some(SignFile::Bundle { file, key, without_source, to }) => {
+        Some(SignFile::Bundle { file, key, without_source, add, to }) => {
             let name = file.display().to_string();
             let mut work = logs.begin(Kind::Sign, ("manifest", &name), None, printer)?;
-            let result = bundle(file, key, *without_source, to.as_deref(), (&mut work, printer));
+            let how = match (add, without_source) {
+                (true, _) => How::Add,
+                (false, true) => How::Sign(Coverage::WithoutSource),
+                (false, false) => How::Sign(Coverage::Full),
+            };
+            let result = bundle(file, key, how, to.as_deref(), (&mut work, printer));
             work.end(result)
         }
         None => {
@@ -145,20 +150,32 @@ pub(super) fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<bundle_
     keys::load(path, &key.password, printer)
 }
 
+/// How a bundle is signed.
+#[derive(Clone, Copy)]
+enum How {
+    /// Anew.
+    Sign(Coverage),
+    /// Beside the signatures that are there.
+    Add,
+}
+
 fn bundle(
     file: &Path,
     key: &KeyArg,
-    without_source: bool,
+    how: How,
     to: Option<&Path>,
     (work, printer): (&mut Work<'_>, &Printer),
 ) -> anyhow::Result<Status> {
     let text = read(file)?;
-    let coverage = if without_source { Coverage::WithoutSource } else { Coverage::Full };
     let refused = || format!("`{}` cannot be signed", file.display());
     work.digests([Digest::sha256(text.as_bytes()).to_string()]);
     let key = private(key, printer)?;
     work.evidence("key", &key.public_key()?.hint());
-    let signed = sign_bundle(text.as_bytes(), coverage, &key).with_context(refused)?;
+    let signed = match how {
+        How::Sign(coverage) => sign_bundle(text.as_bytes(), coverage, &key),
+        How::Add => cosign_bundle(text.as_bytes(), &key),
+    };
+    let signed = signed.with_context(refused)?;
     work.digests([Digest::sha256(signed.yaml().as_bytes()).to_string()]);
     for uncovered in signed.uncovered() {
         printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.why()));

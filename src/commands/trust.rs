@@ -129,7 +129,8 @@ fn explain(trust: &TrustFile) -> Vec<String> {
 
 fn explain_key(trust: &TrustFile, key: &TrustedKey) -> String {
     let may = match key.roles() {
-        None => "may sign anything".to_owned(),
+        None if trust.is_open() => "may sign anything".to_owned(),
+        None => "may sign drives and anything about images".to_owned(),
         Some([]) => "may sign nothing".to_owned(),
         Some(roles) => {
             let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();

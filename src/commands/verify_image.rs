@@ -2,8 +2,8 @@
 
 use audit::Kind;
 use bundle_signer::trust::Mode;
-use bundle_signer::{Gate, Limits, NameRule};
-use packager::evidence::{Place, Question, Verdict, collect, judge, resolve};
+use bundle_signer::{Gate, NameRule};
+use packager::evidence::{Place, Question, Until, Verdict, judged, resolve};
 use packager::witness::notes::{Purpose, refuse_stale_policy};
 use serde_json::json;
 
@@ -36,7 +36,6 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
     work.evidence("name", &image.name);
     work.evidence("predicateType", &settings.kind);
     work.evidence("gate", &gate(settings.gate));
-    let collected = collect(&image.place, &digest, &Limits::default()).await?;
     let question = Question {
         digest: &digest,
         name: &image.name,
@@ -45,7 +44,8 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
         gate: gate(settings.gate),
         newest_policy: settings.min_trust_sequence,
     };
-    let verdict = judge(collected, &trust, &question);
+    let asked = (&trust, vec![question]);
+    let verdict = judged(&image.place, &digest, asked, Until::Heard).await?.remove(0);
     log(&verdict, work)?;
     let value = json!({
         "image": image.text, "digest": digest, "name": image.name.to_string(),

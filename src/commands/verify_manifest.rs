@@ -61,11 +61,12 @@ fn prove(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> a
     };
     let manifest = verified.with_context(|| format!("`{file}` is refused"))?;
     let signer = manifest.signed().signer();
-    work.evidence("signer", signer.name());
+    work.evidence("signer", &manifest.by().join(" "));
     work.evidence("key", signer.hint());
     work.done()?;
     let value = json!({
         "file": settings.file, "kind": kind, "signer": signer.name(), "keyHint": signer.hint(),
+        "signers": manifest.by(),
         "notCovered": manifest.uncovered(),
     });
     printer.result(&value, |_| report(&kind, &manifest))?;
@@ -76,7 +77,9 @@ fn report(kind: &str, manifest: &Manifest) -> String {
     let signer = manifest.signed().signer();
     let uncovered = manifest.uncovered();
     let lines = uncovered.iter().map(|value| row(&format!("  {} ({})", value.path(), value.why())));
-    row(&format!("{kind} signed by {} ({})", signer.name(), signer.hint()))
+    let others: Vec<_> = manifest.by().iter().filter(|name| *name != signer.name()).cloned().collect();
+    let others = if others.is_empty() { String::new() } else { format!(" and by {}", others.join(", ")) };
+    row(&format!("{kind} signed by {} ({}){others}", signer.name(), signer.hint()))
         + &format!("{} values are not covered by the signature:\n", uncovered.len())
         + &lines.collect::<String>()
 }

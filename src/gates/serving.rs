@@ -5,8 +5,8 @@
 //! decision about a manifest is logged when it is first taken, and when it becomes another.
 
 use std::collections::{BTreeSet, HashMap};
-use std::error::Error;
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use audit::{Draft, Ending, Kind, Outcome};
 use bundle_signer::{Gate, NameRule, TrustFile};
@@ -21,8 +21,9 @@ use crate::logged::Journals;
 
 /// Manifests that are remembered; with more, all are forgotten and asked about again.
 const MOST_REMEMBERED: usize = 100_000;
-/// Indexes that are looked at because they list a manifest.
-const MOST_INDEXES: usize = 64;
+/// Indexes that are looked at because they list a manifest, and for how long.
+const MOST_INDEXES: usize = 10_000;
+const MOST_TIME: Duration = Duration::from_secs(10);
 /// An index within an index, and no deeper.
 const MOST_DEPTH: usize = 2;
 
@@ -59,25 +60,73 @@ impl Gates {
         Handle::current().block_on(asked).map_err(|error| Stop::Failed(Box::new(error)))
     }
 
-    /// The answer for a manifest, or for an index that lists it and is let out.
-    fn may_go(&self, repository: &RepositoryName, digest: &Digest, depth: usize) -> Result<Answer, Stop> {
+    /// The answer for a manifest, or for an index that lists it and is let out. Anyone may push indexes that list it:
+    /// those that were let out or have a tag are asked about first, and time bounds the rest.
+    fn may_go(&self, repository: &RepositoryName, digest: &Digest) -> Result<Answer, Stop> {
         let answer = self.ask(Gate::Pull, (repository, digest))?;
-        if answer.is_satisfied() || depth == 0 {
+        if answer.is_satisfied() {
             return Ok(answer);
         }
-        let failed = |error| Stop::Failed(Box::new(error));
-        for parent in self.store.manifests_naming(repository, digest, MOST_INDEXES).map_err(failed)? {
-            let index = self.store.manifest(repository, &parent).map_err(failed)?;
-            let lists =
-                index.is_some_and(|index| index.children().iter().any(|child| child.digest == *digest));
-            if lists {
-                let of_index = self.may_go(repository, &parent, depth - 1)?;
+        let until = Instant::now() + MOST_TIME;
+        let (mut level, mut seen) = (vec![digest.clone()], BTreeSet::from([digest.clone()]));
+        for _ in 0..MOST_DEPTH {
+            let mut above = Vec::new();
+            for child in &level {
+                above.extend(self.indexes(repository, child, until)?);
+            }
+            above.retain(|parent| seen.insert(parent.clone()));
+            self.sort(repository, &mut above)?;
+            for parent in &above {
+                if Instant::now() >= until {
+                    return Ok(answer);
+                }
+                let of_index = self.ask(Gate::Pull, (repository, parent))?;
                 if of_index.is_satisfied() {
                     return Ok(of_index);
                 }
             }
+            level = above;
         }
         Ok(answer)
+    }
+
+    /// The indexes that list a manifest.
+    fn indexes(
+        &self,
+        repository: &RepositoryName,
+        child: &Digest,
+        until: Instant,
+    ) -> Result<Vec<Digest>, Stop> {
+        let mut named = self.store.manifests_naming(repository, child, MOST_INDEXES).map_err(failed)?;
+        self.sort(repository, &mut named)?;
+        let mut found = Vec::new();
+        for parent in named {
+            if Instant::now() >= until {
+                break;
+            }
+            let index = match self.store.manifest(repository, &parent) {
+                Ok(index) => index,
+                // Refused since an older version took it.
+                Err(store::Error::Invalid(_)) => None,
+                Err(error) => return Err(failed(error)),
+            };
+            if index.is_some_and(|index| index.children().iter().any(|entry| entry.digest == *child)) {
+                found.push(parent);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts what was let out first, then what has a tag.
+    fn sort(&self, repository: &RepositoryName, digests: &mut [Digest]) -> Result<(), Stop> {
+        if digests.len() > 1 {
+            let tags = self.store.tags(repository, None, None).map_err(failed)?;
+            let tagged: BTreeSet<_> = tags.into_iter().map(|(_, digest)| digest).collect();
+            digests.sort_by_cached_key(|digest| {
+                (!self.is_let_out(&(repository.clone(), digest.clone())), !tagged.contains(digest))
+            });
+        }
+        Ok(())
     }
 
     fn is_evidence(&self, manifest: &Manifest) -> Result<bool, Stop> {
@@ -135,6 +184,10 @@ impl Gates {
     }
 }
 
+fn failed(error: store::Error) -> Stop {
+    Stop::Failed(Box::new(error))
+}
+
 fn denied(gate: Gate, (repository, digest): (&RepositoryName, &Digest), answer: &Answer, hint: &str) -> Stop {
     let rules = answer.unmet.join("; ");
     Stop::Denied {
@@ -153,7 +206,6 @@ impl registry::server::Gate for Gates {
         if self.is_let_out(&which) {
             return Ok(());
         }
-        let failed = |error: store::Error| Stop::Failed(Box::<dyn Error + Send + Sync>::from(error));
         let manifest = self.store.manifest(repository, digest).map_err(failed)?;
         if let Some(manifest) = manifest
             && self.is_evidence(&manifest)?
@@ -161,7 +213,7 @@ impl registry::server::Gate for Gates {
             self.let_out(which);
             return Ok(());
         }
-        let answer = self.may_go(repository, digest, MOST_DEPTH)?;
+        let answer = self.may_go(repository, digest)?;
         if self.is_news(&which, answer.is_satisfied()) {
             self.log(Gate::Pull, (repository, digest), &answer, visitor)?;
         }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
+use bundle_signer::trust::What;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile, eksa};
 use serde_json::{Value, json};
 
@@ -253,7 +254,7 @@ fn with_aws(own: &PublicKey) -> String {
     let aws = eksa::package_keys().unwrap();
     let mut keys: Vec<_> = aws.keys().iter().map(|key| (key.name().to_owned(), key.key().clone())).collect();
     keys.push(("own".to_owned(), own.clone()));
-    TrustFile::new(keys).unwrap().to_yaml()
+    TrustFile::new(keys).unwrap().limited_to(&[What::PackageBundle]).to_yaml()
 }
 
 /// A store with the images, some of them signed; gives the public key.

@@ -10,11 +10,11 @@ use serde_json::Value;
 use crate::cli::{airlock, fails};
 use crate::signing::{IMAGE, refuses, site, works};
 
-const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
-const REPOSITORY: &str = "disk.example/team/app";
+pub(crate) const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const REPOSITORY: &str = "disk.example/team/app";
 
 /// The trust file of a key, with more at its end.
-fn trust(path: &Path, name: &str, more: &str) {
+pub(crate) fn trust(path: &Path, name: &str, more: &str) {
     let text = std::fs::read_to_string(path.join("release.yaml")).unwrap();
     std::fs::write(path.join(name), format!("{text}{more}\n")).unwrap();
 }
@@ -125,7 +125,7 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-struct Served(Child, String);
+pub(crate) struct Served(Child, String);
 
 impl Drop for Served {
     fn drop(&mut self) {
@@ -135,7 +135,7 @@ impl Drop for Served {
 }
 
 impl Served {
-    fn of(path: &Path, trust: &str) -> Self {
+    pub(crate) fn of(path: &Path, trust: &str) -> Self {
         let address = path.join("address");
         let _ = std::fs::remove_file(&address);
         let child = Command::new(env!("CARGO_BIN_EXE_airlock"))
@@ -157,7 +157,12 @@ impl Served {
         panic!("airlock serve did not start")
     }
 
-    fn ask(&self, method: &str, target: &str, (kind, body): (&str, &[u8])) -> (u16, String, String) {
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        (kind, body): (&str, &[u8]),
+    ) -> (u16, String, String) {
         let mut stream = TcpStream::connect(&self.1).unwrap();
         let (host, length) = (&self.1, body.len());
         let head = format!(
@@ -170,13 +175,13 @@ impl Served {
         (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())
     }
 
-    fn get(&self, reference: &str) -> (u16, String) {
+    pub(crate) fn get(&self, reference: &str) -> (u16, String) {
         let (status, _, body) =
             self.ask("GET", &format!("/v2/{REPOSITORY}/manifests/{reference}"), ("", b""));
         (status, body)
     }
 
-    fn put(&self, repository: &str, reference: &str, manifest: (&str, &str)) -> (u16, String) {
+    pub(crate) fn put(&self, repository: &str, reference: &str, manifest: (&str, &str)) -> (u16, String) {
         let target = format!("/v2/{repository}/manifests/{reference}");
         let (status, _, body) = self.ask("PUT", &target, (manifest.0, manifest.1.as_bytes()));
         (status, body)

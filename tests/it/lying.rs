@@ -45,7 +45,7 @@ fn answer(mut stream: TcpStream, manifest: &str, taken: &AtomicU64) -> std::io::
 #[test]
 fn sizes_beyond_all_bounds_are_no_room_and_no_panic() {
     let digest = |c: &str| format!("sha256:{}", c.repeat(64));
-    let blob = |c| format!(r#"{{"mediaType":"a/b","digest":"{}","size":{}}}"#, digest(c), u64::MAX);
+    let blob = |c| format!(r#"{{"mediaType":"a/b","digest":"{}","size":{}}}"#, digest(c), i64::MAX);
     let manifest = MANIFEST.replace(r#""layers":[]"#, &format!(r#""layers":[{},{}]"#, blob("b"), blob("c")));
     let (address, _) = serve(manifest);
     let output = mirror(&address);

@@ -17,6 +17,8 @@ mod docs;
 #[cfg(test)]
 mod drive_log;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod keys;

@@ -8,13 +8,16 @@ use serde_json::Value;
 use super::path::{Path, Selector};
 use super::shape::{Field, Typed, typed};
 use super::{Refusal, Uncovered, Why, document, types};
+use crate::trust::What;
 use crate::{Error, Result};
 
 /// What the signature of one kind of manifest covers, and in which form.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Contract {
     pub(super) api_version: &'static str,
     pub(super) kind: &'static str,
+    /// What trust files call it.
+    pub(super) what: What,
     pub(super) fields: &'static [Field],
     /// What is left out whatever the manifest says.
     pub(super) excluded: &'static [&'static str],
@@ -34,12 +37,16 @@ pub(super) enum Form {
 pub(super) const SIGNATURE: &str = "eksa.aws.com/signature";
 pub(super) const EXCLUDES: &str = "eksa.aws.com/excludes";
 const INCLUDES: &str = "eksa.aws.com/includes";
+/// Signatures beyond the one that upstream's format has room for, in base64 with spaces between. Upstream's programs pass
+/// over it, and no contract signs it.
+pub(super) const MORE_SIGNATURES: &str = "airlock.dev/signatures";
 pub(super) const BUNDLES_SIGNATURE: &str = "anywhere.eks.amazonaws.com/signature";
 
 /// `pkg/signature/manifest.go` of aws/eks-anywhere-packages.
 pub(super) const PACKAGE_BUNDLE: Contract = Contract {
     api_version: "packages.eks.amazonaws.com/v1alpha1",
     kind: "PackageBundle",
+    what: What::PackageBundle,
     fields: types::PACKAGE_BUNDLE,
     excluded: &[
         ".status",
@@ -57,6 +64,7 @@ pub(super) const PACKAGE_BUNDLE: Contract = Contract {
 pub(super) const BUNDLES: Contract = Contract {
     api_version: "anywhere.eks.amazonaws.com/v1alpha1",
     kind: "Bundles",
+    what: What::Bundles,
     fields: types::BUNDLES,
     excluded: &[
         ".status",
@@ -98,6 +106,7 @@ pub(super) const BUNDLES: Contract = Contract {
 pub(super) const RELEASE: Contract = Contract {
     api_version: "distro.eks.amazonaws.com/v1alpha1",
     kind: "Release",
+    what: What::Release,
     fields: types::RELEASE,
     excluded: &[
         ".status",
@@ -254,7 +263,7 @@ impl LeftOut<'_> {
             self.list.extend(each.map(|(name, value)| (annotations.member(name), why, value)));
         }
         self.list.sort_by(|a, b| a.0.cmp(&b.0));
-        let signatures = [SIGNATURE, BUNDLES_SIGNATURE].map(|name| annotations.member(name));
+        let signatures = [SIGNATURE, BUNDLES_SIGNATURE, MORE_SIGNATURES].map(|name| annotations.member(name));
         let mut told: Vec<(Path, Uncovered)> = Vec::new();
         for (path, why, value) in self.list {
             let nested = told.last().is_some_and(|(before, _)| before.holds(&path));

@@ -1,6 +1,7 @@
 //! AWS's public keys, as its programs have them built in. They change by a new version of those programs only.
 
 use super::Refusal;
+use crate::trust::What;
 use crate::{PublicKey, Result, TrustFile};
 
 /// The controller's default since 2022-05, by its chart's `values.yaml`.
@@ -37,7 +38,7 @@ pub fn package_keys() -> Result<TrustFile> {
     let chart = ("AWS EKS Anywhere packages (chart)".to_owned(), PublicKey::from_pem(PACKAGES_CHART)?);
     let built_in =
         ("AWS EKS Anywhere packages (built in)".to_owned(), PublicKey::from_pem(PACKAGES_BUILT_IN)?);
-    TrustFile::new(vec![chart, built_in])
+    Ok(TrustFile::new(vec![chart, built_in])?.limited_to(&[What::PackageBundle]))
 }
 
 /// AWS's key for the `Bundles` of EKS Anywhere.
@@ -45,7 +46,7 @@ pub fn package_keys() -> Result<TrustFile> {
 /// # Errors
 /// Only when the system gives no random bytes.
 pub fn bundles_keys() -> Result<TrustFile> {
-    TrustFile::from_public_key("AWS EKS Anywhere bundles", BUNDLES)
+    Ok(TrustFile::from_public_key("AWS EKS Anywhere bundles", BUNDLES)?.limited_to(&[What::Bundles]))
 }
 
 /// AWS's key for the `Release` of EKS Distro.
@@ -53,7 +54,7 @@ pub fn bundles_keys() -> Result<TrustFile> {
 /// # Errors
 /// Only when the system gives no random bytes.
 pub fn distro_keys() -> Result<TrustFile> {
-    TrustFile::from_public_key("AWS EKS Distro releases", DISTRO)
+    Ok(TrustFile::from_public_key("AWS EKS Distro releases", DISTRO)?.limited_to(&[What::Release]))
 }
 
 /// Refuses a trust file that names the public test key.

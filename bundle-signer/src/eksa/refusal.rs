@@ -83,6 +83,17 @@ pub enum Refusal {
     /// A signature that is not base64.
     #[error("the annotation `{0}` is not base64 of a signature")]
     SignatureText(String),
+    /// More signatures than are looked at.
+    #[error("the manifest has more than {0} signatures")]
+    Signatures(usize),
+    /// Signed by keys of the trust file that do not suffice.
+    #[error("the trust file does not accept the manifest's signatures: {why}")]
+    NotAccepted {
+        /// What trust files call such a manifest.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// Signed with the key whose private half is published in the controller's repository.
     #[error("the manifest's signature is by, or the trust file names, the public test key of EKS Anywhere")]
     TestKey,
@@ -112,6 +123,9 @@ impl Refusal {
             }
             Self::BadSignature(_) => Some(
                 "the manifest was changed after it was signed, or its signer is not in the trust file: get it again from its source",
+            ),
+            Self::NotAccepted { .. } => Some(
+                "give the key the role in the trust file, `roles: [{sign: [packageBundle]}]` for example, or have the others sign, too: `airlock sign bundle --add`",
             ),
             Self::MissingSignature(_) => Some("sign your own package bundles with `airlock sign bundle`"),
             Self::Anchors => Some("write the values out"),

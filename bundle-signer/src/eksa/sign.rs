@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::contract::{EXCLUDES, PACKAGE_BUNDLE, SIGNATURE};
-use super::{Refusal, Uncovered, document, verify_package_bundle};
+use super::contract::{EXCLUDES, MORE_SIGNATURES, PACKAGE_BUNDLE, Parts, SIGNATURE};
+use super::{MOST_SIGNATURES, Refusal, Uncovered, contract, document, signatures, verify_package_bundle};
+use crate::trust::What;
 use crate::{Error, PrivateKey, Result, TrustFile};
 
 /// AWS's own two: its users move packages to registries of their own.
@@ -65,12 +66,41 @@ pub fn sign_bundle(text: &[u8], coverage: Coverage, key: &PrivateKey) -> Result<
     annotate(&mut bundle, SIGNATURE, STANDARD.encode(key.sign(covered.bytes())?));
     let yaml = helm::yaml::write(&bundle);
 
-    let trust = TrustFile::new(vec![("own".to_owned(), key.public_key()?)])?;
-    let again = verify_package_bundle(yaml.as_bytes(), &trust)?;
+    let again = verify_package_bundle(yaml.as_bytes(), &own(key)?)?;
     if again.signed().get().bytes() != covered.bytes() {
         return Err(Error::OtherBytes);
     }
     Ok(SignedBundle { yaml, uncovered: again.into_uncovered() })
+}
+
+/// Adds a signature to a `PackageBundle` that has one. What is there stays, and upstream's programs see what they saw.
+///
+/// # Errors
+/// When the text is no package bundle, has no signature yet, has room for no more, or the system gives no random bytes.
+pub fn cosign_bundle(text: &[u8], key: &PrivateKey) -> Result<SignedBundle> {
+    let mut bundle = document::read(text)?;
+    let Parts { covered, uncovered } = PACKAGE_BUNDLE.apart(&bundle)?;
+    let first = contract::annotation(&bundle, SIGNATURE).unwrap_or_default().to_owned();
+    if first.is_empty() {
+        return Err(Refusal::MissingSignature(SIGNATURE.to_owned()).into());
+    }
+    let more = contract::annotation(&bundle, MORE_SIGNATURES).unwrap_or_default().to_owned();
+    let there = signatures(&[(SIGNATURE, &first), (MORE_SIGNATURES, &more)])?;
+    let public = key.public_key()?;
+    if !there.iter().any(|signature| public.verifies(covered.bytes(), signature)) {
+        if there.len() == MOST_SIGNATURES {
+            return Err(Refusal::Signatures(MOST_SIGNATURES).into());
+        }
+        let signature = STANDARD.encode(key.sign(covered.bytes())?);
+        annotate(&mut bundle, MORE_SIGNATURES, format!("{more} {signature}").trim_start().to_owned());
+    }
+    let yaml = helm::yaml::write(&bundle);
+    verify_package_bundle(yaml.as_bytes(), &own(key)?)?;
+    Ok(SignedBundle { yaml, uncovered })
+}
+
+fn own(key: &PrivateKey) -> Result<TrustFile> {
+    Ok(TrustFile::new(vec![("own".to_owned(), key.public_key()?)])?.limited_to(&[What::PackageBundle]))
 }
 
 fn tidy(bundle: &mut Value) {
@@ -82,6 +112,7 @@ fn tidy(bundle: &mut Value) {
         }
         if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
             annotations.remove(EXCLUDES);
+            annotations.remove(MORE_SIGNATURES);
         }
     }
     if let Some(Value::Object(spec)) = bundle.get_mut("spec")

@@ -6,13 +6,14 @@ use serde_json::json;
 use super::contract::EXCLUDES;
 use super::shape::{Field, Omit, Shape};
 use super::*;
+use crate::trust::What;
 use crate::{Error, PrivateKey};
 
 const TEST_KEY_SAMPLE: &[u8] = include_bytes!("../../tests/data/test-key.yaml");
 
 /// Whatever stands in an annotation, by a key that only tests may trust.
 fn by_test_key(contract: Contract, text: &[u8]) -> Result<Manifest> {
-    let trust = TrustFile::from_public_key("test", keys::TEST).unwrap();
+    let trust = TrustFile::from_public_key("test", keys::TEST).unwrap().limited_to(&[What::PackageBundle]);
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
     verify_by(contract, manifest, (SIGNATURE, &signature), &trust)
@@ -67,7 +68,7 @@ fn the_upstream_samples_verify_by_the_test_key_and_by_no_other() {
 
 #[test]
 fn the_test_key_is_refused_whoever_trusts_it() {
-    let trust = TrustFile::from_public_key("mine", keys::TEST).unwrap();
+    let trust = TrustFile::from_public_key("mine", keys::TEST).unwrap().limited_to(&[What::PackageBundle]);
     assert!(matches!(refusal(verify_package_bundle(TEST_KEY_SAMPLE, &trust)), Refusal::TestKey));
     let refused = refusal(verify_package_bundle(TEST_KEY_SAMPLE, &package_keys().unwrap()));
     assert!(matches!(refused, Refusal::TestKey));
@@ -181,7 +182,9 @@ fn selectors_that_fail_are_refused() {
 #[test]
 fn the_constant_that_a_failing_selector_hashes_to_is_not_accepted() {
     let key = PrivateKey::generate().unwrap();
-    let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())]).unwrap();
+    let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())])
+        .unwrap()
+        .limited_to(&[What::PackageBundle]);
     let signature = STANDARD.encode(key.sign(b"{}\n").unwrap());
     let text = package_bundle(|value| {
         value["metadata"]["annotations"] =
@@ -193,7 +196,9 @@ fn the_constant_that_a_failing_selector_hashes_to_is_not_accepted() {
 #[test]
 fn a_selector_that_takes_all_is_told() {
     let key = PrivateKey::generate().unwrap();
-    let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())]).unwrap();
+    let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())])
+        .unwrap()
+        .limited_to(&[What::PackageBundle]);
     let draft = package_bundle(|value| {
         value["metadata"]["annotations"] = json!({EXCLUDES: STANDARD.encode(".spec\n.metadata.name")});
     });

@@ -25,7 +25,7 @@ pub enum KeyFile {
 /// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKeyFile {
-    /// For images and drives.
+    /// For images and drives: ECDSA, or RSA that others sign with.
     Ecdsa(PublicKey),
     /// For logs and witnesses.
     Ed25519(Ed25519PublicKey),
@@ -137,7 +137,7 @@ impl PublicKeyFile {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Ecdsa(_) => "ecdsa-p256",
+            Self::Ecdsa(key) => key.kind(),
             Self::Ed25519(_) => "ed25519",
         }
     }

@@ -49,7 +49,8 @@ impl TrustFile {
         for (gate, rules) in &self.gates {
             for (what, by) in &rules.rules {
                 let (keys, threshold) = self.behind(by);
-                let able = self.count(keys.into_iter().filter(|key| self.lives(key) && key.may_ever(what)));
+                let able = self
+                    .count(keys.into_iter().filter(|key| self.lives(key) && key.may_ever(what, self.open)));
                 if able < threshold {
                     let text = format!(
                         "gate `{gate}` asks `{by}` for `{what}`: {able} of its keys may sign that, {threshold} must"
@@ -82,7 +83,10 @@ impl TrustFile {
                     tell(Severity::Warning, format!("key `{}` may sign nothing", key.name));
                 }
                 None if scoped || !self.groups.is_empty() => {
-                    tell(Severity::Warning, format!("key `{}` has no roles: it may sign anything", key.name));
+                    let name = &key.name;
+                    let may = if self.open { "anything" } else { "drives and anything about images" };
+                    let text = format!("key `{name}` has no roles: it may sign {may}");
+                    tell(Severity::Warning, text);
                 }
                 Some(_) | None => {}
             }
@@ -103,8 +107,11 @@ impl TrustFile {
         }
         for revocation in &self.revocations {
             if self.find(&revocation.hint).is_none() && !logs().any(|log| log.hint() == revocation.hint) {
-                let text = format!("no key has the revoked hint {}", revocation.hint);
-                tell(Severity::Warning, text);
+                let text = format!(
+                    "no key, log or witness of this file has the hint {}: the revocation refuses nothing",
+                    revocation.hint
+                );
+                tell(Severity::Contradiction, text);
             }
         }
         if self.gates.is_empty() && !self.groups.is_empty() {
@@ -132,6 +139,10 @@ impl TrustFile {
 
 /// A rule of a gate at which its kind of thing does not come by.
 fn not_asked(gate: Gate, what: &super::What) -> Option<String> {
+    if what.is_manifest() {
+        // Their rules hold wherever such a manifest is verified.
+        return None;
+    }
     let is_drive = *what == super::What::Drive;
     let why = match (gate, is_drive) {
         (Gate::Import, false) => "drives are asked about there, not images",

@@ -255,7 +255,7 @@ impl TrustFile {
             _ => None,
         };
         let deed = Deed { what: &word.what, image, sequence: word.sequence };
-        if key.may(&deed) {
+        if key.may(&deed, self.open) {
             Ok(key)
         } else {
             Err(Reason::NoRole { key: name(), what: word.what.to_string() })

@@ -15,6 +15,9 @@ pub(super) struct Document {
     /// The number of this file, which only grows: a site that has seen a greater one refuses this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sequence: Option<u64>,
+    /// What keys without roles may sign.
+    #[serde(default)]
+    pub(super) keys_without_roles: Unscoped,
     /// The keys that are known; at least one.
     pub(super) keys: Vec<KeyText>,
     /// The logs of those who send drives. With some, each drive must carry the log of its sender; without, no log is
@@ -35,6 +38,17 @@ pub(super) struct Document {
     pub(super) gates: GatesText,
 }
 
+/// What keys without roles may sign.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Unscoped {
+    /// Drives and statements about images.
+    #[default]
+    DrivesAndImages,
+    /// These, and manifests of EKS Anywhere.
+    Anything,
+}
+
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct KeyText {
@@ -46,7 +60,7 @@ pub(super) struct KeyText {
     /// gate names it, and both are one signer: two signatures of them count once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) replaces: Option<String>,
-    /// What it may sign: one of these. Anything when absent; nothing when empty.
+    /// What it may sign: one of these. What `keysWithoutRoles` says when absent; nothing when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) roles: Option<Vec<RoleText>>,
 }
@@ -63,7 +77,8 @@ pub(super) struct LogText {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RoleText {
-    /// `driveManifest`; or predicate types: `signature`, a name of `cosign attest --type`, `vsa`, or a URI.
+    /// `driveManifest`; `packageBundle`, `bundles`, `release`: manifests of EKS Anywhere and EKS Distro; `anything`; or
+    /// predicate types: `signature`, a name of `cosign attest --type`, `vsa`, or a URI.
     pub(super) sign: Vec<String>,
     /// Of images: `HOST/PATH`, where `*` is any one part of the path and `**` at the end all that follow. All
     /// when absent.

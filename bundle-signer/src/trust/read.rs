@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::document::{Document, GateText, GatesText, GroupText, KeyText, RevocationText, RuleText};
+use super::document::{
+    Document, GateText, GatesText, GroupText, KeyText, RevocationText, RuleText, Unscoped,
+};
 use super::{
     API_VERSION, Gate, GateRules, Group, KIND, MAX_DEPTH, MAX_LEN, MAX_REASON, Revocation, Role, TrustFile,
-    TrustedKey, TrustedLog, What, check_name, unknown,
+    TrustedKey, TrustedLog, What, check_name, numbers, unknown,
 };
 use crate::{Error, PublicKey, Result, json};
 
@@ -27,9 +29,11 @@ impl TrustFile {
                 return Err(Error::TrustKind { field, found: found.clone(), expected });
             }
         }
+        numbers::check(text, limits())?;
         let mut trust =
             Self::of_keys(document.keys.into_iter().map(TrustedKey::read).collect::<Result<_>>()?)?;
         trust.sequence = document.sequence;
+        trust.open = document.keys_without_roles == Unscoped::Anything;
         trust.logs = TrustedLog::read_all(document.logs, false)?;
         trust.witnesses = TrustedLog::read_all(document.witnesses, true)?;
         for group in document.groups {
@@ -84,6 +88,9 @@ impl TrustFile {
         let mut rules: Vec<(What, String)> = Vec::new();
         for RuleText { sign, by } in text.require {
             let what = What::parse(&sign)?;
+            if what == What::Anything {
+                return Err(unknown("sign", &sign, "one kind of thing; `anything` is for roles"));
+            }
             if !self.knows(&by) {
                 return Err(unknown("by", &by, "the name of a group or a key of this file"));
             }

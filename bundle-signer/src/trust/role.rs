@@ -5,8 +5,14 @@ use std::fmt;
 use super::document::{FormatText, RangeText, RoleText};
 use crate::{Error, Format, ImageName, Result, statement};
 
-/// How a drive's manifest is called beside predicate types, none of which looks like this.
-const DRIVE: &str = "driveManifest";
+/// How things that are signed are called beside predicate types, none of which looks like these.
+const NAMES: [(&str, What); 5] = [
+    ("driveManifest", What::Drive),
+    ("packageBundle", What::PackageBundle),
+    ("bundles", What::Bundles),
+    ("release", What::Release),
+    ("anything", What::Anything),
+];
 const MOST: usize = 1024;
 
 /// A kind of thing that is signed.
@@ -14,6 +20,14 @@ const MOST: usize = 1024;
 pub enum What {
     /// The manifest of a drive.
     Drive,
+    /// A `PackageBundle` of EKS Anywhere. Only a role that names it allows it; so for the next two.
+    PackageBundle,
+    /// The `Bundles` of EKS Anywhere.
+    Bundles,
+    /// A `Release` of EKS Distro.
+    Release,
+    /// All kinds; only in roles.
+    Anything,
     /// A statement about an image, by its predicate type.
     Statement(String),
 }
@@ -21,7 +35,10 @@ pub enum What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Drive => f.write_str(DRIVE),
+            Self::Drive | Self::PackageBundle | Self::Bundles | Self::Release | Self::Anything => {
+                let name = NAMES.iter().find(|(_, what)| what == self);
+                f.write_str(name.map_or("", |(name, _)| name))
+            }
             Self::Statement(predicate_type) => {
                 let name = statement::TYPE_NAMES.iter().find(|(_, uri)| uri == predicate_type);
                 f.write_str(name.map_or(predicate_type, |(name, _)| name))
@@ -31,15 +48,25 @@ impl fmt::Display for What {
 }
 
 impl What {
-    pub(super) fn parse(text: &str) -> Result<Self> {
-        if text == DRIVE {
-            return Ok(Self::Drive);
+    /// Whether it is a manifest of EKS Anywhere, which no key may sign without a role for it.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        matches!(self, Self::PackageBundle | Self::Bundles | Self::Release)
+    }
+
+    /// Reads a kind by its name in trust files.
+    ///
+    /// # Errors
+    /// [`Error::TrustMember`].
+    pub fn parse(text: &str) -> Result<Self> {
+        if let Some((_, what)) = NAMES.iter().find(|(name, _)| *name == text) {
+            return Ok(what.clone());
         }
         let known = statement::predicate_type(text).filter(|_| text.len() <= MOST);
         known.map(|uri| Self::Statement(uri.to_owned())).ok_or_else(|| Error::TrustMember {
             member: "sign",
             value: text.to_owned(),
-            expected: "`driveManifest`, `signature`, a name of a predicate type, or a URI",
+            expected: "`driveManifest`, `packageBundle`, `bundles`, `release`, `anything`, `signature`, a name of a predicate type, or a URI",
         })
     }
 }
@@ -89,6 +116,11 @@ impl Role {
         })
     }
 
+    /// The role to sign these, whatever they are about.
+    pub(super) fn of(what: Vec<What>) -> Self {
+        Self { what, repositories: None, formats: None, sequence: None }
+    }
+
     pub(super) fn text(&self) -> RoleText {
         let patterns = |patterns: &Vec<Pattern>| patterns.iter().map(|pattern| pattern.0.clone()).collect();
         RoleText {
@@ -99,13 +131,13 @@ impl Role {
         }
     }
 
-    /// What may be signed, in the file's order.
-    pub(super) fn what(&self) -> &[What] {
-        &self.what
+    /// Whether this may be signed, whatever else is asked.
+    pub(super) fn is_for(&self, what: &What) -> bool {
+        self.what.contains(what) || self.what.contains(&What::Anything)
     }
 
     pub(super) fn allows(&self, deed: &Deed<'_>) -> bool {
-        let what = self.what.contains(deed.what);
+        let what = self.is_for(deed.what);
         let image = match deed.image {
             None => true,
             Some((name, format)) => {
@@ -181,7 +213,9 @@ impl Pattern {
             && path.split('/').enumerate().all(part)
             && text.len() <= MOST
             && name.parse::<ImageName>().is_ok();
-        sound.then(|| Self(text.to_owned())).ok_or_else(|| Error::TrustMember {
+        // As names are compared.
+        let text_of = || Self(format!("{}/{path}", host.strip_suffix(":443").unwrap_or(host)));
+        sound.then(text_of).ok_or_else(|| Error::TrustMember {
             member: "repositories",
             value: text.to_owned(),
             expected: "HOST/PATH with `*` for one whole part, or `**` for the last parts",
@@ -218,6 +252,8 @@ mod tests {
             ("r.example/*/b", "r.example/a/b"),
             ("r.example/**", "r.example/a/b/c"),
             ("r.example:5000/a/*", "r.example:5000/a/b"),
+            ("r.example:443/**", "r.example/a"),
+            ("r.example/**", "r.example:443/a"),
         ] {
             assert!(fits(pattern, name), "{pattern} {name}");
         }
@@ -230,9 +266,18 @@ mod tests {
         ] {
             assert!(!fits(pattern, name), "{pattern} {name}");
         }
-        for bad in
-            ["", "*", "*/a", "r.example", "r.example/", "r.example/a*", "r.example/**/a", "r.example/A"]
-        {
+        for bad in [
+            "",
+            "*",
+            "*/a",
+            "R.example/a",
+            "r.example:0443/a",
+            "r.example",
+            "r.example/",
+            "r.example/a*",
+            "r.example/**/a",
+            "r.example/A",
+        ] {
             assert!(matches!(Pattern::parse(bad), Err(Error::TrustMember { .. })), "{bad}");
         }
     }

@@ -13,6 +13,9 @@ impl TrustFile {
         if let Some(sequence) = self.sequence {
             text.push_str(&format!("sequence: {sequence}\n"));
         }
+        if self.open {
+            text.push_str("keysWithoutRoles: anything\n");
+        }
         text.push_str("keys:\n");
         for trusted in &self.keys {
             let name = serde_json::Value::from(trusted.name.as_str());

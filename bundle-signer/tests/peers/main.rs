@@ -103,7 +103,10 @@ mod tests {
         assert_eq!(index.children().len(), 2);
         for child in index.children() {
             let referrer = manifest(registry.get("demo/app", &format!("manifests/{}", child.digest)));
-            let bundle = blob(referrer::bundle_of(&referrer, &digest, &limits).unwrap().unwrap());
+            let Ok(referrer::Holds::Bundle(layer)) = referrer::read(&referrer, &digest, &limits) else {
+                panic!("a bundle")
+            };
+            let bundle = blob(layer);
             let kind = &referrer.annotations()["dev.sigstore.bundle.predicateType"];
             verify(&trust, &name, kind, &Evidence::Bundle(&bundle));
         }

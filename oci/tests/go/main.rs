@@ -1,5 +1,5 @@
-//! Manifests as airlock reads them and as Go's programs do: for each of many that were made to be read in two ways both
-//! read the same, or airlock refuses.
+//! Manifests and references as airlock reads them and as Go's programs do: for each of many that were made to be read in
+//! two ways both read the same, or airlock refuses.
 //!
 //! `AIRLOCK_TEST_LONG=1` makes 10,000 of them instead of 1,000.
 
@@ -15,6 +15,9 @@ mod agreement;
 
 #[cfg(test)]
 mod making;
+
+#[cfg(test)]
+mod references;
 
 #[cfg(test)]
 mod tests {
@@ -36,16 +39,23 @@ mod tests {
         (0..count).map(|_| making.manifest()).collect()
     }
 
-    /// What Go makes of each; none where it refuses it.
-    fn read_by_go(program: &std::path::Path, manifests: &[Vec<u8>]) -> Vec<Option<Value>> {
-        let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    /// What a program writes for what it is given.
+    pub(crate) fn run(program: &std::path::Path, arguments: &[&str], given: String) -> String {
+        let mut command = Command::new(program);
+        let child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap();
         let mut input = child.stdin.take().unwrap();
-        let lines: Vec<_> = manifests.iter().map(|bytes| STANDARD.encode(bytes) + "\n").collect();
-        let writing = std::thread::spawn(move || input.write_all(lines.concat().as_bytes()).unwrap());
+        let writing = std::thread::spawn(move || input.write_all(given.as_bytes()).unwrap());
         let output = child.wait_with_output().unwrap();
         writing.join().unwrap();
         assert!(output.status.success());
-        let text = String::from_utf8(output.stdout).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What Go makes of each; none where it refuses it.
+    fn read_by_go(program: &std::path::Path, manifests: &[Vec<u8>]) -> Vec<Option<Value>> {
+        let lines: Vec<_> = manifests.iter().map(|bytes| STANDARD.encode(bytes) + "\n").collect();
+        let text = run(program, &[], lines.concat());
         let each = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         each.map(|value| Some(value).filter(|value| !value.is_null())).collect()
     }

@@ -1,11 +1,11 @@
 //! A gate of the trust file, asked about an image by all that a store has about it.
 
 use bundle_signer::statement::TYPE_NAMES;
-use bundle_signer::{Gate, ImageName, Limits, Mode, NameRule, TrustFile};
+use bundle_signer::{Gate, ImageName, Mode, NameRule, TrustFile};
 use oci::{Digest, RegistryHost, RepositoryName};
 use store::Store;
 
-use super::{Collected, Error, Place, Question, Verdict, collect, judge};
+use super::{Error, Place, Question, Until, Verdict, judged};
 
 /// Reasons that are told of one image; the first ones say what is wrong.
 const MOST_REASONS: usize = 8;
@@ -78,37 +78,23 @@ pub async fn ask_at(
         return Ok(answer);
     }
     let names = names(repository, asking.host);
-    let collected = match collect(place, digest, &Limits::default()).await {
-        Ok(collected) => collected,
-        Err(error @ (Error::Client(_) | Error::Store(_) | Error::Read { .. })) => return Err(error),
-        Err(error) => {
-            answer.unmet.push(error.to_string());
-            return Ok(answer);
-        }
+    let question = |predicate_type, name| {
+        let name_rule = asking.name_rule;
+        Question { digest, name, name_rule, predicate_type, gate, newest_policy: 0 }
     };
-    for predicate_type in asked {
-        let verdicts = names.iter().map(|name| verdict(&collected, (digest, name), predicate_type, asking));
-        let verdicts: Vec<_> = verdicts.collect();
-        if let Some(met) = verdicts.iter().find(|verdict| verdict.decision.satisfied) {
+    let questions = asked.iter().flat_map(|kind| names.iter().map(move |name| question(*kind, name)));
+    let verdicts = judged(place, digest, (trust, questions.collect()), Until::Settled).await?;
+    for (at, predicate_type) in asked.into_iter().enumerate() {
+        let verdicts = verdicts.iter().skip(at * names.len()).take(names.len());
+        if let Some(met) = verdicts.clone().find(|verdict| verdict.decision.satisfied) {
             answer.by.extend(met.decision.by.iter().cloned());
         } else {
-            answer.unmet.push(unmet(verdicts.first(), predicate_type, asking));
+            answer.unmet.push(unmet(verdicts.clone().next(), predicate_type, asking));
         }
     }
     answer.by.sort();
     answer.by.dedup();
     Ok(answer)
-}
-
-fn verdict(
-    collected: &Collected,
-    (digest, name): (&Digest, &ImageName),
-    predicate_type: &str,
-    asking: &Asking<'_>,
-) -> Verdict {
-    let (name_rule, gate) = (asking.name_rule, asking.gate);
-    let question = Question { digest, name, name_rule, predicate_type, gate, newest_policy: 0 };
-    judge(collected.clone(), asking.trust, &question)
 }
 
 /// Names the rule and why it is not met.

@@ -1,13 +1,15 @@
 //! What evidence comes to by a trust file.
 
+use std::collections::BTreeSet;
+
 use bundle_signer::{
-    Claims, Decision, Error as Signer, Expectation, Format, Gate, ImageName, Limits, LogRule, NameRule,
-    TrustFile, verify_image,
+    Attested, Claims, Decision, Error as Signer, Expectation, Format, Gate, ImageName, Limits, LogRule,
+    NameRule, TrustFile, Verified, verify_image,
 };
 use oci::Digest;
 use serde::Serialize;
 
-use super::{Collected, Skipped};
+use super::{Bounds, Error, Found, Next, Place, Searched, Skipped, search};
 
 const ALL: [Format; 3] = [Format::SimpleSigning, Format::Envelope, Format::Bundle];
 
@@ -102,50 +104,133 @@ pub struct Verdict {
     pub others: usize,
 }
 
-/// Judges what was found.
-#[must_use]
-pub fn judge(collected: Collected, trust: &TrustFile, question: &Question<'_>) -> Verdict {
-    let expected = Expectation {
-        digest: question.digest,
-        name: question.name,
-        name_rule: question.name_rule,
-        predicate_type: question.predicate_type,
-        formats: &ALL,
-        keys: trust,
-        // Roles are part of the decision, which says whose they are.
-        role: &|_| true,
-        log: LogRule::NotAsked,
-        limits: Limits::default(),
-    };
-    let claims = Claims::image(question.digest, question.name, question.predicate_type);
-    let mut claims = claims.after_policy(question.newest_policy);
-    let (mut signatures, mut refused, mut others) = (Vec::new(), Vec::new(), 0);
-    for found in collected.found {
+/// Signatures that do not count, or that count, and are told of; more are of no help.
+const MOST_TOLD: usize = 64;
+
+/// The judgement of one question, which hears one thing after the other and keeps only what it comes to.
+pub struct Judging<'a> {
+    trust: &'a TrustFile,
+    question: Question<'a>,
+    claims: Claims,
+    /// Whose word was taken, and how it was written down: the same once more changes nothing.
+    heard: BTreeSet<(String, &'static str, Option<u64>)>,
+    signatures: Vec<Counted>,
+    refused: Vec<Refused>,
+    others: usize,
+    satisfied: bool,
+}
+
+impl<'a> Judging<'a> {
+    /// A judgement that has heard nothing.
+    #[must_use]
+    pub fn new(trust: &'a TrustFile, question: Question<'a>) -> Self {
+        let claims = Claims::image(question.digest, question.name, question.predicate_type);
+        let claims = claims.after_policy(question.newest_policy);
+        let (heard, signatures, refused) = (BTreeSet::new(), Vec::new(), Vec::new());
+        Self { trust, question, claims, heard, signatures, refused, others: 0, satisfied: false }
+    }
+
+    /// Whether the trust file's rules are met.
+    #[must_use]
+    pub fn is_satisfied(&self) -> bool {
+        self.satisfied
+    }
+
+    /// Hears something that may be a signature.
+    pub fn hear(&mut self, found: &Found) {
+        let question = &self.question;
+        let expected = Expectation {
+            digest: question.digest,
+            name: question.name,
+            name_rule: question.name_rule,
+            predicate_type: question.predicate_type,
+            formats: &ALL,
+            keys: self.trust,
+            // Roles are part of the decision, which says whose they are.
+            role: &|_| true,
+            log: LogRule::NotAsked,
+            limits: Limits::default(),
+        };
         let evidence = found.evidence();
-        let format = name(evidence.format());
+        let (format, at) = (name(evidence.format()), found.at.clone());
         match verify_image(&evidence, &expected) {
-            Ok(verified) => {
-                claims.add(&verified);
-                signatures.push(Counted {
-                    key: verified.signer().name().to_owned(),
-                    hint: verified.signer().hint().to_owned(),
-                    format,
-                    evidence: verified.get().evidence().clone(),
-                    annotations: serde_json::json!(verified.get().subject().annotations()),
-                    at: found.at,
-                });
+            Ok(verified) => self.count(&verified, format, at),
+            Err(Signer::PredicateType { .. }) => self.others += 1,
+            Err(error) => {
+                let (why, fault) = (error.to_string(), Fault::of(&error));
+                let told = self.refused.iter().any(|known| known.fault == fault && known.at == at);
+                if !told && self.refused.len() < MOST_TOLD {
+                    self.refused.push(Refused { format, why, fault, at });
+                }
             }
-            Err(Signer::PredicateType { .. }) => others += 1,
-            Err(error) => refused.push(Refused {
-                format,
-                why: error.to_string(),
-                fault: Fault::of(&error),
-                at: found.at,
-            }),
         }
     }
-    let decision = trust.decide(question.gate, &claims);
-    Verdict { decision, signatures, refused, skipped: collected.skipped, others }
+
+    fn count(&mut self, verified: &Verified<Attested>, format: &'static str, at: String) {
+        let (signer, attested) = (verified.signer(), verified.get());
+        let sequence = attested.subject().sequence().unwrap_or_default();
+        if self.heard.insert((signer.hint().to_owned(), format, sequence)) {
+            self.claims.add(verified);
+            self.satisfied = self.trust.decide(self.question.gate, &self.claims).satisfied;
+        }
+        if self.signatures.len() < MOST_TOLD {
+            self.signatures.push(Counted {
+                key: signer.name().to_owned(),
+                hint: signer.hint().to_owned(),
+                format,
+                evidence: attested.evidence().clone(),
+                annotations: serde_json::json!(attested.subject().annotations()),
+                at,
+            });
+        }
+    }
+
+    /// What it comes to.
+    #[must_use]
+    pub fn verdict(self, skipped: Vec<Skipped>) -> Verdict {
+        let decision = self.trust.decide(self.question.gate, &self.claims);
+        let Self { signatures, refused, others, .. } = self;
+        Verdict { decision, signatures, refused, skipped, others }
+    }
+}
+
+/// How long is looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until each kind of statement that is asked for is there.
+    Settled,
+    /// Until all is heard, for a report.
+    Heard,
+}
+
+/// Looks for what is said about an image, and judges it by several questions: one verdict for each.
+///
+/// # Errors
+/// When something could not be asked: for a report always, else when what was found does not suffice without it.
+pub async fn judged(
+    place: &Place,
+    image: &Digest,
+    (trust, questions): (&TrustFile, Vec<Question<'_>>),
+    until: Until,
+) -> Result<Vec<Verdict>, Error> {
+    let mut judging: Vec<_> = questions.into_iter().map(|question| Judging::new(trust, question)).collect();
+    let mut hear = |found: &Found| {
+        judging.iter_mut().for_each(|judging| judging.hear(found));
+        if until == Until::Settled && is_settled(&judging) { Next::Enough } else { Next::More }
+    };
+    let Searched { skipped, trouble } = search(place, image, &Bounds::default(), &mut hear).await;
+    match trouble {
+        Some(error) if until == Until::Heard || !is_settled(&judging) => Err(error),
+        _ => Ok(judging.into_iter().map(|judging| judging.verdict(skipped.clone())).collect()),
+    }
+}
+
+/// Whether everything that is asked for is said, under whichever name.
+fn is_settled(judging: &[Judging<'_>]) -> bool {
+    judging.iter().all(|asked| {
+        let same = |other: &&Judging<'_>| other.question.predicate_type == asked.question.predicate_type;
+        judging.iter().filter(same).any(Judging::is_satisfied)
+    })
 }
 
 /// A format's name for programs, as trust files have it.

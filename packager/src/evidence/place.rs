@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
 
+use bundle_signer::referrer;
 use futures::StreamExt as _;
 use futures::stream;
 use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
@@ -22,6 +23,20 @@ pub enum Place {
     Registry(Client, RegistryHost, RepositoryName),
     /// What goes onto a drive of a repository, and nothing that lies beside it in the store.
     Shipment(Arc<Shipment>, RepositoryName),
+}
+
+/// Referrers of an image.
+pub(super) struct Listed {
+    pub(super) entries: Vec<Descriptor>,
+    /// Whether these are all, though fewer were asked for.
+    pub(super) whole: bool,
+    /// Whether there are more.
+    pub(super) cut: bool,
+}
+
+/// Whether a referrer is listed as evidence.
+pub(super) fn is_likely(listed: &Descriptor) -> bool {
+    listed.artifact_type.as_deref().is_some_and(|kind| referrer::ARTIFACT_TYPES.contains(&kind))
 }
 
 impl fmt::Display for Place {
@@ -52,20 +67,37 @@ impl Place {
         }
     }
 
-    /// What refers to an image.
+    /// What refers to an image: what is listed as evidence by its type, or all.
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        match self {
-            Self::Registry(client, host, repository) => {
-                client.referrers(host, repository, subject).await.map_err(Error::Client)
+    pub(super) async fn listed(&self, subject: &Digest, likely: bool) -> Result<Listed, Error> {
+        let mut listed = Listed { entries: Vec::new(), whole: false, cut: false };
+        let kinds = if likely { referrer::ARTIFACT_TYPES.map(Some).to_vec() } else { vec![None] };
+        for kind in kinds {
+            match self {
+                Self::Registry(client, host, repository) => {
+                    let found = client.referrers_of(host, repository, subject, kind);
+                    let found = found.await.map_err(Error::Client)?;
+                    listed.entries.extend(found.entries);
+                    listed.cut |= found.cut;
+                    if !found.filtered {
+                        listed.whole = true;
+                        break;
+                    }
+                }
+                Self::Store(store, repository) => {
+                    let found = tokio::task::block_in_place(|| store.referrers(repository, subject, kind))?;
+                    listed.entries.extend(found);
+                }
+                Self::Shipment(shipment, repository) => {
+                    listed.entries = shipment.referrers(repository, subject).to_vec();
+                    listed.whole = true;
+                    break;
+                }
             }
-            Self::Store(store, repository) => {
-                tokio::task::block_in_place(|| Ok(store.referrers(repository, subject, None)?))
-            }
-            Self::Shipment(shipment, repository) => Ok(shipment.referrers(repository, subject).to_vec()),
         }
+        Ok(listed)
     }
 
     /// A small blob, whole and hashed. Its size is the manifest's word, which the caller has bounded.

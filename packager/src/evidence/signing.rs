@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use bundle_signer::{
-    Envelope, Format, ImageName, Limits, NameRule, PrivateKey, Statement, Subject, TrustFile, attached,
-    bundle, referrer, simple_signing, statement, verify_image,
+    Envelope, Error as Signer, Format, ImageName, Limits, NameRule, PrivateKey, Statement, Subject,
+    TrustFile, attached, bundle, referrer, simple_signing, statement, verify_image,
 };
 use oci::{Descriptor, Digest, Manifest, Selector, Tag};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Collected, Error, Place, collect};
+use super::{Bounds, Error, Found, Next, Place, search};
 
 /// What to say of an image, and how to write it down.
 pub struct Order<'a> {
@@ -79,16 +79,22 @@ pub async fn targets(
 /// # Errors
 /// When the place cannot be asked or written, or cosign's tag is full.
 pub async fn sign(place: &Place, image: &Descriptor, order: &Order<'_>) -> Result<Vec<Written>, Error> {
-    let limits = Limits::default();
-    let there = collect(place, &image.digest, &limits).await?;
+    let said = order.said(place, &image.digest).await?;
     let mut written = Vec::new();
     if order.legacy {
-        written.push(legacy(place, image, order, &there).await?);
+        written.push(legacy(place, image, order, said.legacy).await?);
     }
     if order.bundle {
-        written.push(bundled(place, image, order, &there).await?);
+        written.push(bundled(place, image, order, said.bundle).await?);
     }
     Ok(written)
+}
+
+/// Where the same is said by the same key, in each format.
+#[derive(Default)]
+struct Said {
+    legacy: Option<String>,
+    bundle: Option<String>,
 }
 
 impl Order<'_> {
@@ -113,26 +119,25 @@ impl Order<'_> {
         Envelope::sign(statement, |bytes| self.key.sign(bytes)).map_err(Error::Sign)
     }
 
-    /// Where the same is said by the same key in this format.
-    fn said(&self, image: &Digest, format: Format, there: &Collected) -> Result<Option<String>, Error> {
+    async fn said(&self, place: &Place, image: &Digest) -> Result<Said, Error> {
         let own = self.key.public_key().map_err(Error::Sign)?;
         let own = TrustFile::new(vec![("own".to_owned(), own)]).map_err(Error::Sign)?;
-        let expected = bundle_signer::Expectation {
-            digest: image,
-            name: self.name,
-            name_rule: NameRule::Required,
-            predicate_type: self.predicate_type,
-            formats: &[format],
-            keys: &own,
-            role: &|_| true,
-            log: bundle_signer::LogRule::NotAsked,
-            limits: Limits::default(),
-        };
         // An own statement carries the name once more as an annotation.
         let statement = self.statement(image);
         let payload = self.payload(image).to_bytes().map_err(Error::Sign)?;
-        let same = |found: &&super::Found| {
-            verify_image(&found.evidence(), &expected).is_ok_and(|verified| match format {
+        let same = |found: &Found| {
+            let expected = bundle_signer::Expectation {
+                digest: image,
+                name: self.name,
+                name_rule: NameRule::Required,
+                predicate_type: self.predicate_type,
+                formats: &[Format::SimpleSigning, Format::Envelope, Format::Bundle],
+                keys: &own,
+                role: &|_| true,
+                log: bundle_signer::LogRule::NotAsked,
+                limits: Limits::default(),
+            };
+            verify_image(&found.evidence(), &expected).is_ok_and(|verified| match found.evidence().format() {
                 Format::SimpleSigning => found.bytes() == payload,
                 Format::Envelope | Format::Bundle => {
                     let said = verified.get().statement();
@@ -142,7 +147,23 @@ impl Order<'_> {
                 }
             })
         };
-        Ok(there.found.iter().find(same).map(|found| found.at.clone()))
+        let mut said = Said::default();
+        let mut hear = |found: &Found| {
+            let slot = match found.evidence().format() {
+                Format::Bundle => &mut said.bundle,
+                Format::SimpleSigning | Format::Envelope => &mut said.legacy,
+            };
+            if slot.is_none() && same(found) {
+                *slot = Some(found.at.clone());
+            }
+            let all = (said.legacy.is_some() || !self.legacy) && (said.bundle.is_some() || !self.bundle);
+            if all { Next::Enough } else { Next::More }
+        };
+        let searched = search(place, image, &Bounds::default(), &mut hear).await;
+        match searched.trouble {
+            Some(error) => Err(error),
+            None => Ok(said),
+        }
     }
 }
 
@@ -150,13 +171,12 @@ async fn legacy(
     place: &Place,
     image: &Descriptor,
     order: &Order<'_>,
-    there: &Collected,
+    said: Option<String>,
 ) -> Result<Written, Error> {
-    let (suffix, kind) =
-        if order.is_signature() { ("sig", Format::SimpleSigning) } else { ("att", Format::Envelope) };
+    let suffix = if order.is_signature() { "sig" } else { "att" };
     let tag = Tag::of_attachment(&image.digest, suffix).map_err(Error::Oci)?;
     let (image, format) = (image.digest.clone(), "legacy");
-    if let Some(at) = order.said(&image, kind, there)? {
+    if let Some(at) = said {
         return Ok(Written { image, format, at, present: true });
     }
     let selector = Selector::Tag(tag.clone());
@@ -170,6 +190,7 @@ async fn legacy(
         (payload, attachment.map_err(Error::Sign)?)
     } else {
         let envelope = order.envelope(&image)?.to_json().into_bytes();
+        within(envelope.len())?;
         let attachment = attached::attest(present.as_ref(), &envelope, order.predicate_type, &limits);
         (envelope, attachment.map_err(Error::Sign)?)
     };
@@ -179,18 +200,24 @@ async fn legacy(
     Ok(Written { image, format, at: tag.to_string(), present: false })
 }
 
+fn within(len: usize) -> Result<(), Error> {
+    if len > Limits::default().len { Err(Error::Sign(Signer::EvidenceTooLarge(len))) } else { Ok(()) }
+}
+
 async fn bundled(
     place: &Place,
     image: &Descriptor,
     order: &Order<'_>,
-    there: &Collected,
+    said: Option<String>,
 ) -> Result<Written, Error> {
     let (digest, format) = (image.digest.clone(), "bundle");
-    if let Some(at) = order.said(&digest, Format::Bundle, there)? {
+    if let Some(at) = said {
         return Ok(Written { image: digest, format, at, present: true });
     }
     let public = order.key.public_key().map_err(Error::Sign)?;
     let bytes = bundle::attestation(&public, &order.envelope(&digest)?, &[]);
+    // What would not be read is not written.
+    within(bytes.len())?;
     let manifest = referrer::manifest(&bytes, image, order.predicate_type, order.created);
     let manifest = manifest.map_err(Error::Sign)?;
     place.put_blob(bytes).await?;

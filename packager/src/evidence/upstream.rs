@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use bundle_signer::keyless::{self, Artifact, Identity, TrustedRoot};
 use bundle_signer::statement::COSIGN_SIGN;
-use bundle_signer::{Gate, ImageName, Limits, NameRule, TrustFile};
+use bundle_signer::{Gate, ImageName, NameRule, TrustFile};
 use oci::Digest;
 use serde_json::Value;
 
-use super::{Collected, Error, Found, Kind, Place, Question, collect, judge};
+use super::{Bounds, Error, Found, Judging, Kind, Next, Place, Question, search};
+
+/// Reasons that are told.
+const MOST_REASONS: usize = 64;
 
 /// Who is to have signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +57,58 @@ pub async fn refusals(
     demand: &Demand,
 ) -> Result<Option<Vec<String>>, Error> {
     let signer = Signer::read(&demand.by)?;
-    let collected = collect(place, image, &Limits::default()).await?;
-    Ok(signer.refusals(collected, image, demand.name.as_ref().unwrap_or(name)))
+    let name = demand.name.as_ref().unwrap_or(name);
+    let mut why = Vec::new();
+    let mut good = false;
+    let searched = match &signer {
+        Signer::Key(trust) => {
+            let question = Question {
+                digest: image,
+                name,
+                name_rule: NameRule::MayBeSilent,
+                predicate_type: COSIGN_SIGN,
+                gate: Gate::Mirror,
+                newest_policy: 0,
+            };
+            let mut judging = Judging::new(trust, question);
+            let mut hear = |found: &Found| {
+                judging.hear(found);
+                if judging.is_satisfied() { Next::Enough } else { Next::More }
+            };
+            let searched = search(place, image, &Bounds::default(), &mut hear).await;
+            good = judging.is_satisfied();
+            let refused = judging.verdict(Vec::new()).refused;
+            why.extend(refused.into_iter().map(|refused| format!("{}: {}", refused.at, refused.why)));
+            searched
+        }
+        Signer::Identity(identity, root) => {
+            let mut hear = |found: &Found| match keyless(found, image, name, identity, root) {
+                Ok(()) => {
+                    good = true;
+                    Next::Enough
+                }
+                Err(error) => {
+                    if why.len() < MOST_REASONS {
+                        why.push(format!("{}: {error}", found.at));
+                    }
+                    Next::More
+                }
+            };
+            search(place, image, &Bounds::default(), &mut hear).await
+        }
+    };
+    if good {
+        return Ok(None);
+    }
+    if let Some(error) = searched.trouble {
+        return Err(error);
+    }
+    let skipped = searched.skipped.into_iter().map(|skipped| format!("{}: {}", skipped.at, skipped.why));
+    let mut why: Vec<_> = skipped.chain(why).collect();
+    if why.is_empty() {
+        why.push("it is not signed".to_owned());
+    }
+    Ok(Some(why))
 }
 
 impl Signer {
@@ -79,42 +132,6 @@ impl Signer {
                 Ok(Self::Identity(identity, Box::new(root)))
             }
         }
-    }
-
-    fn refusals(&self, collected: Collected, image: &Digest, name: &ImageName) -> Option<Vec<String>> {
-        let mut why: Vec<_> =
-            collected.skipped.iter().map(|skipped| format!("{}: {}", skipped.at, skipped.why)).collect();
-        match self {
-            Self::Key(trust) => {
-                let question = Question {
-                    digest: image,
-                    name,
-                    name_rule: NameRule::MayBeSilent,
-                    predicate_type: COSIGN_SIGN,
-                    gate: Gate::Mirror,
-                    newest_policy: 0,
-                };
-                let verdict = judge(collected, trust, &question);
-                if verdict.decision.satisfied {
-                    return None;
-                }
-                why.extend(
-                    verdict.refused.into_iter().map(|refused| format!("{}: {}", refused.at, refused.why)),
-                );
-            }
-            Self::Identity(identity, root) => {
-                for found in &collected.found {
-                    match keyless(found, image, name, identity, root) {
-                        Ok(()) => return None,
-                        Err(error) => why.push(format!("{}: {error}", found.at)),
-                    }
-                }
-            }
-        }
-        if why.is_empty() {
-            why.push("it is not signed".to_owned());
-        }
-        Some(why)
     }
 }
 
@@ -177,21 +194,21 @@ mod tests {
         (Found { at: "tag".to_owned(), layer, bytes, kind: Kind::SimpleSigning(String::new()) }, image, name)
     }
 
-    fn ask(subject: &str, issuer: &str, image: &Digest, name: &ImageName) -> Option<Vec<String>> {
+    fn ask(subject: &str, issuer: &str, image: &Digest, name: &ImageName) -> Result<(), String> {
         let (subject, issuer) = (subject.to_owned(), issuer.to_owned());
         let signer = Signer::read(&By::Identity { subject, pattern: true, issuer, root: None }).unwrap();
-        let collected = Collected { found: vec![found().0], skipped: Vec::new() };
-        signer.refusals(collected, image, name)
+        let Signer::Identity(identity, root) = signer else { panic!("an identity") };
+        keyless(&found().0, image, name, &identity, &root)
     }
 
     #[test]
     fn an_identitys_signature_counts_for_its_image_and_name_alone() {
         let (_, image, name) = found();
-        assert_eq!(ask(SUBJECT, ISSUER, &image, &name), None);
-        assert!(ask("mallory@example.com", ISSUER, &image, &name).is_some());
-        assert!(ask(SUBJECT, "https://accounts.example", &image, &name).is_some());
-        assert!(ask(SUBJECT, ISSUER, &Digest::sha256(b"other"), &name).is_some());
+        assert_eq!(ask(SUBJECT, ISSUER, &image, &name), Ok(()));
+        assert!(ask("mallory@example.com", ISSUER, &image, &name).is_err());
+        assert!(ask(SUBJECT, "https://accounts.example", &image, &name).is_err());
+        assert!(ask(SUBJECT, ISSUER, &Digest::sha256(b"other"), &name).is_err());
         let other = "registry.example/other".parse().unwrap();
-        assert!(ask(SUBJECT, ISSUER, &image, &other).unwrap()[0].contains("signed as"));
+        assert!(ask(SUBJECT, ISSUER, &image, &other).unwrap_err().contains("signed as"));
     }
 }

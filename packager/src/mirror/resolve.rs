@@ -316,6 +316,22 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Adds what is listed as a referrer of a subject, if it says so itself: anything can stand in a list under a tag, the
+    /// subject's own platforms among it.
+    async fn add_referrer(&mut self, digest: &Digest, subject: &Digest) -> Result<(), Error> {
+        if self.image.manifests.contains_key(digest) {
+            return Ok(());
+        }
+        let Some(manifest) = self.manifest(&Selector::Digest(digest.clone())).await? else {
+            return self.add_about(digest).await;
+        };
+        if manifest.subject().is_none_or(|found| found.digest != *subject) {
+            tracing::warn!(%digest, %subject, "not mirrored: it is listed as a referrer, and refers to something else");
+            return Ok(());
+        }
+        self.take(digest.clone(), manifest)
+    }
+
     /// Takes a manifest, to be looked at. An index or a list of referrers may name any number of others.
     fn take(&mut self, digest: Digest, manifest: Manifest) -> Result<(), Error> {
         let size = manifest.bytes().len();
@@ -366,7 +382,7 @@ impl<'a> Walk<'a> {
         let repository = self.image.reference.repository();
         let referrers = self.client.referrers(self.host, repository, subject).await.map_err(Error::Client)?;
         for referrer in referrers {
-            self.add_about(&referrer.digest).await?;
+            self.add_referrer(&referrer.digest, subject).await?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, LINK};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use oci::{Descriptor, Digest, Index, RegistryHost, RepositoryName, Selector, Tag, media_type};
+use oci::{Descriptor, Digest, RegistryHost, RepositoryName, Selector, Tag, media_type};
 
 use super::body::whole;
 use super::error::{At, Error};
@@ -20,10 +20,24 @@ const MOST_REFERRERS: usize = 10_000;
 /// Bytes of all pages together.
 const MOST_LISTED: usize = 32 << 20;
 
+/// Pages of one list that is read as far as it goes.
+const MOST_PAGES: usize = 256;
+
+/// What refers to a manifest, as far as it was read.
+#[derive(Clone, Debug)]
+pub struct Referrers {
+    /// Their descriptors, in the order of their digests.
+    pub entries: Vec<Descriptor>,
+    /// Whether the registry left out those of other artifact types, as it was asked to.
+    pub filtered: bool,
+    /// Whether there are more.
+    pub cut: bool,
+}
+
 /// A page of referrers.
 enum Page {
-    /// Its entries, how many bytes it had, and where the next one is.
-    Entries(Vec<Descriptor>, usize, Option<String>),
+    /// Its entries, how many bytes it had, where the next one is, and whether it has one artifact type only.
+    Entries(Vec<Descriptor>, usize, Option<String>, bool),
     /// The registry has no such API.
     NoApi,
 }
@@ -71,7 +85,7 @@ impl Client {
             }
             match self.page(&endpoint, repository, page).await? {
                 Page::NoApi => return self.tagged_referrers(host, repository, subject).await,
-                Page::Entries(entries, size, next) => {
+                Page::Entries(entries, size, next, _) => {
                     bytes += size;
                     found.extend(entries.into_iter().map(|entry| (entry.digest.clone(), entry)));
                     path = next;
@@ -86,6 +100,45 @@ impl Client {
             }
         }
         Ok(found.into_values().collect())
+    }
+
+    /// What refers to `subject` and is of one artifact type, where the registry can tell them apart: as much of it as is
+    /// read. For readers whom what anyone may have put there must not stop.
+    ///
+    /// # Errors
+    /// When it cannot be asked: never "none" for "unknown".
+    pub async fn referrers_of(
+        &self,
+        host: &RegistryHost,
+        repository: &RepositoryName,
+        subject: &Digest,
+        kind: Option<&str>,
+    ) -> Result<Referrers, Error> {
+        let endpoint = self.endpoint(host)?;
+        let mut answer = Referrers { entries: Vec::new(), filtered: kind.is_some(), cut: false };
+        let query = kind.map(|kind| format!("?artifactType={}", query_value(kind))).unwrap_or_default();
+        let (mut found, mut pages, mut bytes) = (BTreeMap::new(), 0, 0);
+        let mut path = Some(format!("referrers/{subject}{query}"));
+        while let Some(page) = path.take() {
+            match self.page(&endpoint, repository, page).await? {
+                Page::NoApi => {
+                    let entries = self.tagged_referrers(host, repository, subject).await?;
+                    return Ok(Referrers { entries, filtered: false, cut: false });
+                }
+                Page::Entries(entries, size, next, filtered) => {
+                    (pages, bytes) = (pages + 1, bytes + size);
+                    answer.filtered &= filtered;
+                    let before = found.len();
+                    found.extend(entries.into_iter().map(|entry| (entry.digest.clone(), entry)));
+                    // A page without anything new would be followed by others like it.
+                    let ends = pages == MOST_PAGES || bytes > MOST_LISTED || found.len() == before;
+                    answer.cut |= ends && next.is_some();
+                    path = next.filter(|_| !ends);
+                }
+            }
+        }
+        answer.entries = found.into_values().collect();
+        Ok(answer)
     }
 
     /// One page; again when it broke off.
@@ -116,6 +169,8 @@ impl Client {
     ) -> Result<Vec<Descriptor>, Error> {
         let tag = Selector::Tag(Tag::of_referrers(subject));
         let index = self.manifest(host, repository, &tag).await?;
+        // The subject itself, or what has a subject, is no list of referrers.
+        let index = index.filter(|index| index.digest() != *subject && index.subject().is_none());
         Ok(index.map(|index| index.children().to_vec()).unwrap_or_default())
     }
 }
@@ -146,11 +201,14 @@ impl Transport {
             }
             _ => return Err(self.refused(answer).await),
         }
+        let filters =
+            answer.response.headers().get("oci-filters-applied").and_then(|value| value.to_str().ok());
+        let filtered = filters.is_some_and(|filters| filters.contains("artifactType"));
         let next = next_page(answer.response.headers(), &format!("/v2/{}/", self.remote(repository)));
         let Answer { response, at, .. } = answer;
         let html = is_html(response.headers());
         let bytes = whole(response, self.wire.bounds(at.clone(), MOST_BYTES)).await?;
-        entries(&bytes, at, html).map(|entries| Page::Entries(entries, bytes.len(), next))
+        entries(&bytes, at, html).map(|entries| Page::Entries(entries, bytes.len(), next, filtered))
     }
 
     fn lacks_referrers(&self, repository: &RepositoryName) -> bool {
@@ -160,8 +218,24 @@ impl Transport {
 }
 
 fn entries(bytes: &Bytes, at: At, html: bool) -> Result<Vec<Descriptor>, Error> {
-    let index: Result<Index, _> = serde_json::from_slice(bytes);
-    index.map(|index| index.manifests).map_err(|source| Error::Referrers { at: Box::new(at), html, source })
+    /// One entry that is malformed leaves out itself, and not the others.
+    #[derive(serde::Deserialize)]
+    struct List {
+        #[serde(default)]
+        manifests: Option<Vec<serde_json::Value>>,
+    }
+    let list: Result<List, _> = serde_json::from_slice(bytes);
+    let read = |entry| serde_json::from_value::<Descriptor>(entry).ok();
+    list.map(|list| list.manifests.unwrap_or_default().into_iter().filter_map(read).collect())
+        .map_err(|source| Error::Referrers { at: Box::new(at), html, source })
+}
+
+/// A value within a query.
+fn query_value(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(byte);
+    text.bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// The rest of a list, below the repository's path (RFC 8288 `Link` with `rel="next"`).

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use bundle_signer::NameRule;
 use bundle_signer::statement::COSIGN_SIGN;
-use bundle_signer::{Limits, NameRule};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use package_api::TrustPolicy;
 use package_api::name::PACKAGES_NAMESPACE;
-use packager::evidence::{Place, Question, collect, judge};
+use packager::evidence::{self, Place, Question, Until};
 use serde_json::Value;
 
 use super::lockout::{self, Labels, OwnImage};
@@ -82,7 +82,6 @@ pub(super) async fn judged(
         }
         let trust = package_controller::policy::trust_file(&policy.spec)
             .with_context(|| format!("the policy `{name}` cannot be used"))?;
-        let collected = collect(place, &order.image.digest, &Limits::default()).await?;
         let question = Question {
             digest: &order.image.digest,
             name: &order.name,
@@ -91,7 +90,8 @@ pub(super) async fn judged(
             gate: bundle_signer::Gate::Pull,
             newest_policy: 0,
         };
-        let verdict = judge(collected, &trust, &question);
+        let asked = (&trust, vec![question]);
+        let verdict = evidence::judged(place, &order.image.digest, asked, Until::Settled).await?.remove(0);
         if !verdict.decision.allowed {
             let why: Vec<_> = verdict.decision.why_not.iter().map(ToString::to_string).collect();
             return Err(Answer::refused(

@@ -1,6 +1,7 @@
 // Command manifest-interop reads manifests as Go's programs do: by encoding/json into the types of the OCI image
 // specification. Each line of standard input is a manifest in base64; each line of standard output is what Go makes of
-// it, or `null` where Go refuses it.
+// it, or `null` where Go refuses it. With the argument `references` each line is an image reference, read as Docker and
+// containerd do: `HOST REPOSITORY TAG DIGEST` comes out, or `-` where they refuse it.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/distribution/reference"
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -47,12 +49,32 @@ func read(line []byte) (*document, error) {
 	return found, nil
 }
 
+func parts(line string) string {
+	named, err := reference.ParseDockerRef(line)
+	if err != nil {
+		return "-"
+	}
+	tag, digest := "", ""
+	if tagged, ok := named.(reference.Tagged); ok {
+		tag = tagged.Tag()
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		digest = digested.Digest().String()
+	}
+	return fmt.Sprintf("%s %s %s %s", reference.Domain(named), reference.Path(named), tag, digest)
+}
+
 func main() {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 16<<20)
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
+	references := len(os.Args) > 1 && os.Args[1] == "references"
 	for lines.Scan() {
+		if references {
+			fmt.Fprintln(out, parts(lines.Text()))
+			continue
+		}
 		found, err := read(lines.Bytes())
 		if err != nil {
 			fmt.Fprintln(out, "null")

@@ -1,8 +1,8 @@
 //! What a registry has of an image, asked and judged by one policy.
 
-use bundle_signer::{Gate, ImageName, Limits, NameRule};
+use bundle_signer::{Gate, ImageName, NameRule};
 use oci::{Reference, RegistryHost, RepositoryName, Selector};
-use packager::evidence::{self, Place, Question, collect, judge};
+use packager::evidence::{self, Place, Question, Until, judged};
 
 use crate::images::place_of;
 use crate::run::Context;
@@ -49,21 +49,22 @@ pub(super) async fn check(context: &Context, reference: &Reference, policy: &Com
         evidence::Error::Client(_) => Why::NotAsked(cause(&error)),
         other => Why::Broken(words(other)),
     };
-    let collected = collect(&place, digest, &Limits::default()).await.map_err(failed)?;
+    let question = |predicate_type, name| {
+        let (name_rule, gate, newest_policy) = (NameRule::Required, Gate::Pull, policy.newest);
+        Question { digest, name, name_rule, predicate_type, gate, newest_policy }
+    };
+    let questions =
+        predicates.iter().flat_map(|kind| names.iter().map(move |name| question(kind.as_str(), name)));
+    let verdicts =
+        judged(&place, digest, (trust, questions.collect()), Until::Settled).await.map_err(failed)?;
     let (mut met, mut lacks) = (Vec::new(), Vec::new());
-    for predicate_type in predicates {
-        let verdict = |name| {
-            let (name_rule, gate, newest_policy) = (NameRule::Required, Gate::Pull, policy.newest);
-            let question = Question { digest, name, name_rule, predicate_type, gate, newest_policy };
-            judge(collected.clone(), trust, &question)
-        };
-        let verdicts: Vec<_> = names.iter().map(verdict).collect();
+    for (predicate_type, verdicts) in predicates.iter().zip(verdicts.chunks(names.len().max(1))) {
         match verdicts.iter().find(|verdict| verdict.decision.satisfied) {
             Some(good) => {
                 let by: Vec<_> = good.decision.by.iter().map(|key| format!("`{key}`")).collect();
                 met.push((label(predicate_type).to_owned(), by.join(" and ")));
             }
-            None => lacks.push(Lack::of(trust, predicate_type, &verdicts)),
+            None => lacks.push(Lack::of(trust, predicate_type, verdicts)),
         }
     }
     if lacks.is_empty() {

@@ -1,0 +1,58 @@
+//! Numbers of a trust file as they are written: in decimal, without quotes, and no greater than other places can keep.
+//! YAML has more ways to write one, which readers take for different numbers, or for none.
+
+use serde::Deserialize;
+use serde_saphyr::{Options, Spanned};
+
+use super::unknown;
+use crate::{Error, Result};
+
+/// What a database's signed column holds.
+const MOST: u64 = i64::MAX.unsigned_abs();
+
+#[derive(Deserialize)]
+struct File {
+    sequence: Option<Spanned<u64>>,
+    #[serde(default)]
+    keys: Vec<Key>,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    roles: Option<Vec<Role>>,
+}
+
+#[derive(Deserialize)]
+struct Role {
+    sequence: Option<Range>,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    from: Option<Spanned<u64>>,
+    to: Option<Spanned<u64>>,
+}
+
+/// Checks each number of a trust file.
+///
+/// # Errors
+/// [`Error::TrustMember`] for one that is written in another way, or is too great.
+pub(super) fn check(text: &str, options: Options) -> Result<()> {
+    let file: File =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| Error::Trust(Box::new(error)))?;
+    let ranges = file.keys.into_iter().flat_map(|key| key.roles.unwrap_or_default());
+    let ranges = ranges.filter_map(|role| role.sequence).flat_map(|range| [range.from, range.to]);
+    let lines: Vec<_> = text.lines().collect();
+    for number in std::iter::once(file.sequence).chain(ranges).flatten() {
+        let at = number.defined;
+        let line = usize::try_from(at.line()).ok().and_then(|line| lines.get(line.checked_sub(1)?));
+        let column = usize::try_from(at.column()).unwrap_or(usize::MAX).saturating_sub(1);
+        let written: String = line.into_iter().flat_map(|line| line.chars().skip(column)).collect();
+        let end = written.find(|c: char| c.is_whitespace() || matches!(c, ',' | '}' | ']' | '#'));
+        let written = &written[..end.unwrap_or(written.len())];
+        if written != number.value.to_string() || number.value > MOST {
+            return Err(unknown("sequence", written, "a number in decimal, without quotes, below 2^63"));
+        }
+    }
+    Ok(())
+}
