@@ -227,6 +227,7 @@ pub enum Error {
 }
 
 /// What a web page instead of content most often is.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "a derived message gives a reference")]
 pub(super) const fn page(html: &bool) -> &'static str {
     if *html { "; it is an HTML page, most often the login page of a proxy or portal" } else { "" }
 }

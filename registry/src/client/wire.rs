@@ -79,8 +79,7 @@ fn basic_of(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let text = |part: &str| percent_decode(part);
-    basic(&text(url.username()), &text(url.password().unwrap_or_default()))
+    basic(&percent_decode(url.username()), &percent_decode(url.password().unwrap_or_default()))
 }
 
 fn percent_decode(text: &str) -> String {
