@@ -28,6 +28,7 @@ pub use self::plan::{Download, MirrorPlan, Origin};
 use crate::config::MirrorConfig;
 use crate::lock::{Lock, Unavailable};
 use crate::reporter::{Reporter, State};
+use crate::source::Wanted;
 
 /// Servers that are asked at once for the size of a file.
 const SIZES_AT_ONCE: usize = 8;
@@ -115,14 +116,16 @@ pub async fn plan(
     lock: Option<&Lock>,
     reporter: &dyn Reporter,
 ) -> Result<MirrorPlan, Error> {
-    let wants = resolve::wants(config, client, (store, lock), reporter).await?;
+    let (wants, mut failed) = wants(config, client, (store, lock), reporter).await?;
     if let Some(lock) = lock
+        && failed.is_empty()
         && let Some(plan) = tokio::task::block_in_place(|| plan::satisfied(config, &wants, lock, store))?
         && upstream::holds_in_store(config, lock, store).await?
     {
         return Ok(plan);
     }
-    let (resolved, mut failed) = resolve::resolve(config, client, &wants, lock, store).await?;
+    let (resolved, unresolved) = resolve::resolve(config, client, &wants, lock, store).await?;
+    failed.extend(unresolved);
     failed.extend(upstream::verify(config, client, &resolved).await?);
     let mut plan = plan::plan(config, resolved, store)?;
     plan.failed = failed;
@@ -133,6 +136,27 @@ pub async fn plan(
     }
     ask_sizes(&mut plan, client).await;
     Ok(plan)
+}
+
+/// What the sources name. A run that keeps going reads each by itself, and gives what failed beside.
+async fn wants(
+    config: &MirrorConfig,
+    client: &Client,
+    known: (&Store, Option<&Lock>),
+    reporter: &dyn Reporter,
+) -> Result<(Vec<Wanted>, Vec<Error>), Error> {
+    if !config.keep_going {
+        return Ok((resolve::wants(config, client, known, reporter).await?, Vec::new()));
+    }
+    let (mut wants, mut failed) = (Vec::new(), Vec::new());
+    for source in &config.sources {
+        let one = MirrorConfig { sources: vec![source.clone()], ..config.clone() };
+        match resolve::wants(&one, client, known, reporter).await {
+            Ok(found) => wants.extend(found),
+            Err(error) => failed.push(error),
+        }
+    }
+    Ok((resolve::once(wants)?, failed))
 }
 
 /// Asks the servers of files how large these are, so that a plan can tell.

@@ -161,7 +161,7 @@ impl Client {
         loop {
             let outcome = endpoint.manifest(repository, selector).await;
             match outcome {
-                Err(error) if (error.is_passing() || error.is_garbled()) && tries < self.0.config.tries => {
+                Err(error) if self.0.wire.asks_again(&error, tries) => {
                     tries += 1;
                     tokio::time::sleep(self.0.wire.backoff(tries)).await;
                 }
@@ -223,7 +223,7 @@ impl Client {
         loop {
             let outcome = self.blob_once(host, repository, blob, most).await;
             match outcome {
-                Err(error) if (error.is_passing() || error.is_garbled()) && tries < self.0.config.tries => {
+                Err(error) if self.0.wire.asks_again(&error, tries) => {
                     tries += 1;
                     tokio::time::sleep(self.0.wire.backoff(tries)).await;
                 }
@@ -347,19 +347,6 @@ impl Transport {
         }
         let manifest = Manifest::parse(bytes, kind.as_ref());
         manifest.map(Some).map_err(|source| Error::Manifest { reference: reference(), at, html, source })
-    }
-}
-
-impl Error {
-    /// Whether what came was cut or changed on the way, as far as that can be told: then it is asked for again.
-    fn is_garbled(&self) -> bool {
-        match self {
-            Self::Digest { .. } => true,
-            // A body that ends when the connection does cannot be told from a cut one.
-            Self::Manifest { source: oci::Error::ManifestJson(error), html, .. } => !html && error.is_eof(),
-            Self::Referrers { source, html, .. } => !html && source.is_eof(),
-            _ => false,
-        }
     }
 }
 

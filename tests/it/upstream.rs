@@ -253,11 +253,11 @@ fn d11_keep_going_tells_all_failures_and_publishes_nothing_half() {
     );
     let folder = tempfile::tempdir().unwrap();
     let images = ["good", "wrong", "gone", "absent"].map(|name| format!("'r.example/{name}:v1'"));
-    let sources = format!("[{{images: [{}]}}]", images.join(", "));
+    let sources = format!("[{{charts: [{{file: absent.tgz}}]}}, {{images: [{}]}}]", images.join(", "));
     let output = mirror(folder.path(), &upstream, &sources, &["--keep-going"]);
     assert_eq!(output.status.code(), Some(3));
     let text = whole(&error(&output));
-    assert!(text.contains("3 failures"), "{text}");
+    assert!(text.contains("4 failures") && text.contains("absent.tgz"), "{text}");
     for name in ["wrong", "gone", "absent"] {
         assert!(text.contains(&format!("r.example/{name}:v1")), "{name}: {text}");
     }

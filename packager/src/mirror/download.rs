@@ -197,8 +197,8 @@ async fn transfer(download: &Download, client: &Client, partial: &mut PartialBlo
 
 /// Whether a file is a web page by its name.
 fn is_page(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.ends_with(".html") || name.ends_with(".htm")
+    let end = name.rsplit('.').next().unwrap_or_default();
+    ["html", "htm"].iter().any(|page| end.eq_ignore_ascii_case(page))
 }
 
 /// The one place where the mirror's downloads block: a batch at a time, beside the other tasks' threads.

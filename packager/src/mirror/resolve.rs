@@ -97,7 +97,7 @@ pub(super) async fn wants(
 }
 
 /// Leaves out what is named again; what is named again with another meaning is nobody's to choose.
-fn once(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+pub(super) fn once(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
     let mut kept: Vec<Wanted> = Vec::new();
     let mut places = BTreeMap::new();
     for wanted in wants {

@@ -227,6 +227,7 @@ pub enum Error {
 }
 
 /// What a web page instead of content most often is.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "a derived message gives a reference")]
 pub(super) const fn page(html: &bool) -> &'static str {
     if *html { "; it is an HTML page, most often the login page of a proxy or portal" } else { "" }
 }
@@ -275,11 +276,28 @@ impl Error {
         }
     }
 
+    /// Whether the server says that it does not have what was asked for, or gives it to nobody.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if matches!(status.as_u16(), 403 | 404 | 410 | 451))
+    }
+
     /// Whether a body broke off, so that it is worth to ask for the rest. Requests without an answer were made again
     /// already.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Broken { .. } | Self::Short { .. } | Self::Stalled { .. })
+    }
+
+    /// Whether what came was cut or changed on the way, as far as that can be told: then it is asked for again.
+    pub(super) fn is_garbled(&self) -> bool {
+        match self {
+            Self::Digest { .. } => true,
+            // A body that ends when the connection does cannot be told from a cut one.
+            Self::Manifest { source: oci::Error::ManifestJson(error), html, .. } => !html && error.is_eof(),
+            Self::Referrers { source, html, .. } => !html && source.is_eof(),
+            _ => false,
+        }
     }
 
     /// Whether TLS failed, as by a certificate that is not accepted: it will fail a little later, too.

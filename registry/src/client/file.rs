@@ -62,7 +62,7 @@ impl Client {
                 Err(error) => Err(error),
             };
             match outcome {
-                Err(error) if error.is_passing() && tries < self.0.config.tries => {
+                Err(error) if self.0.wire.asks_again(&error, tries) => {
                     tries += 1;
                     tokio::time::sleep(self.0.wire.backoff(tries)).await;
                 }

@@ -152,7 +152,7 @@ impl Client {
         loop {
             let outcome = endpoint.referrers_page(repository, path.clone()).await;
             match outcome {
-                Err(error) if (error.is_passing() || error.is_garbled()) && tries < self.0.config.tries => {
+                Err(error) if self.0.wire.asks_again(&error, tries) => {
                     tries += 1;
                     tokio::time::sleep(self.0.wire.backoff(tries)).await;
                 }

@@ -156,7 +156,7 @@ impl Wire {
         loop {
             let outcome = self.token_once(call).await;
             match outcome {
-                Err(error) if error.is_passing() && tries < self.tries => {
+                Err(error) if self.asks_again(&error, tries) => {
                     tries += 1;
                     tokio::time::sleep(self.backoff(tries)).await;
                 }
@@ -292,5 +292,13 @@ mod tests {
         assert!(realm_url("http://t.io/token", &purpose).is_err());
         assert!(realm_url("file:///etc/passwd", &purpose).is_err());
         assert_eq!(realm_url("https://u:p@t.io/token", &purpose).unwrap().as_str(), "https://t.io/token");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_challenge_is_read_without_a_panic(text in "\\PC{0,200}", signs in "[\"\\\\,= a]{0,40}") {
+            parse(&text);
+            parse(&format!("Bearer realm={signs}"));
+        }
     }
 }

@@ -21,6 +21,8 @@ use super::tls::Trust;
 /// The longest wait that a server may ask for.
 const LONGEST: Duration = Duration::from_mins(2);
 const MOST_REDIRECTS: usize = 10;
+/// How often content that is not what was asked for is asked for again.
+const MOST_GARBLED: u32 = 2;
 
 /// All connections of a client.
 pub(super) struct Wire {
@@ -30,7 +32,7 @@ pub(super) struct Wire {
     proxies: Proxies,
     pub(super) idle: Duration,
     pub(super) least: u64,
-    pub(super) tries: u32,
+    tries: u32,
     pause: Duration,
 }
 
@@ -77,8 +79,7 @@ fn basic_of(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let text = |part: &str| percent_decode(part);
-    basic(&text(url.username()), &text(url.password().unwrap_or_default()))
+    basic(&percent_decode(url.username()), &percent_decode(url.password().unwrap_or_default()))
 }
 
 fn percent_decode(text: &str) -> String {
@@ -171,6 +172,13 @@ impl Wire {
         }
     }
 
+    /// Whether a body that is read whole is asked for again: when it broke off, and a few times when it is not what was
+    /// asked for.
+    pub(super) fn asks_again(&self, error: &Error, tries: u32) -> bool {
+        let most = if error.is_garbled() { self.tries.min(MOST_GARBLED) } else { self.tries };
+        (error.is_passing() || error.is_garbled()) && tries < most
+    }
+
     /// The wait before a try.
     pub(super) fn backoff(&self, tries: u32) -> Duration {
         self.pause.saturating_mul(1 << tries.saturating_sub(1).min(6))
@@ -209,7 +217,7 @@ impl Wire {
         match self.http()?.execute(request).await {
             Ok(response) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 let proxy = at.proxy.clone().unwrap_or_else(|| at.url.clone());
-                Err(Error::Proxy { proxy, at: Box::new(at), source: None })
+                Err(Error::Proxy { proxy, at: Box::new(At { proxy: None, ..at }), source: None })
             }
             Ok(response) => Ok(Answer { response, url, at }),
             Err(source) => Err(failed(at, source.without_url())),
@@ -224,9 +232,9 @@ impl Wire {
 /// A connection that was not made is the proxy's fault where there is one, unless the certificate is refused: that is
 /// the server's, whom the proxy has connected.
 fn failed(at: At, source: reqwest::Error) -> Error {
-    match &at.proxy {
+    match at.proxy.clone() {
         Some(proxy) if source.is_connect() && !Error::is_tls(&source) => {
-            Error::Proxy { proxy: proxy.clone(), at: Box::new(at), source: Some(source) }
+            Error::Proxy { proxy, at: Box::new(At { proxy: None, ..at }), source: Some(source) }
         }
         _ => Error::Request { at: Box::new(at), source },
     }
