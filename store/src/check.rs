@@ -128,7 +128,10 @@ impl fmt::Display for Fault {
             }
             Self::Unreadable { digest, cause } => write!(f, "manifest {digest} cannot be read: {cause}"),
             Self::Size { digest, expected, found } => {
-                write!(f, "blob {digest} has {found} bytes, the database says {expected}")
+                write!(
+                    f,
+                    "blob {digest} has {found} bytes, the database says {expected}: push, mirror or import it again"
+                )
             }
             Self::DanglingTag { repository, tag } => {
                 write!(f, "tag {repository}:{tag} points at a manifest that is not there")

@@ -99,8 +99,11 @@ impl Inspector {
             Ok(_) | Err(_) => Verdict::Damaged,
         };
         self.remember(digest, identity, verdict);
-        if verdict == Verdict::Damaged {
-            self.quarantine(digest, identity)?;
+        if verdict == Verdict::Damaged
+            && let Err(error) = self.quarantine(digest, identity)
+        {
+            // It is not given out all the same.
+            tracing::error!(%digest, %error, "a damaged blob cannot be moved to `quarantine/`");
         }
         Ok(verdict == Verdict::Sound)
     }

@@ -224,6 +224,16 @@ impl Error {
         }
     }
 
+    /// Whether another process held a lock for too long.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Self::Locked { .. } => true,
+            Self::Commit(source) => source.downcast_ref::<Self>().is_some_and(Self::is_locked),
+            _ => false,
+        }
+    }
+
     /// Whether the database would have to be written to be read.
     pub(crate) fn is_unwritable_database(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};

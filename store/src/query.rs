@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use crate::blob::BlobFile;
 use crate::damage::Inspector;
 use crate::layout::Layout;
+use crate::schema::name_holders;
 use crate::{Error, Result};
 
 /// Manifests are kept in memory up to so many bytes in all.
@@ -79,11 +80,12 @@ impl Readers {
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let layout = self.inspector.layout();
         let connection = match idle {
             Some(connection) => connection,
-            None => (self.open)(self.inspector.layout())?,
+            None => (self.open)(layout).map_err(|error| name_holders(layout, error))?,
         };
-        let answer = ask(&connection);
+        let answer = ask(&connection).map_err(|error| name_holders(layout, error));
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         answer
     }

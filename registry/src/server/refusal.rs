@@ -195,14 +195,7 @@ impl Refusal {
     }
 
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
-        let mut causes = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes.push_str(": ");
-            causes.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        tracing::error!(error = causes, "a request failed inside the registry");
+        tracing::error!(error = causes(error), "a request failed inside the registry");
         let message = "the registry failed; its log says why";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, message, Value::Null)
     }
@@ -223,6 +216,18 @@ impl Refusal {
     }
 }
 
+/// An error with all that led to it, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut causes = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push_str(": ");
+        causes.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    causes
+}
+
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
         match &error {
@@ -241,6 +246,12 @@ impl From<store::Error> for Refusal {
             store::Error::UploadQuota { .. } => Self::upload_quota(&error),
             store::Error::DescriptorSize { digest, said, found, .. } => {
                 Self::sizes(&[Misfit { digest: digest.clone(), said: *said, found: *found }])
+            }
+            locked if locked.is_locked() => {
+                tracing::error!(error = %causes(locked), "the store is locked");
+                let message = "the store is locked by another process; try again";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown, message, Value::Null)
+                    .header(RETRY_AFTER, HeaderValue::from_static("5"))
             }
             full if full.is_out_of_space() => {
                 tracing::error!("the store's file system is full");

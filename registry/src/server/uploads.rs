@@ -53,14 +53,16 @@ fn digest_parameter(call: &Call, name: &str) -> Result<Option<Digest>, Refusal> 
     parsed.map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))
 }
 
-/// Whether another repository (the named one, or any) has a blob.
+/// Whether another repository (the named one, or any) has a blob, and its file is sound.
 fn can_mount(store: &Store, from: Option<&str>, digest: &Digest) -> Result<bool, Refusal> {
-    let present = match from.map(str::parse::<RepositoryName>) {
-        Some(Ok(from)) => store.blob_in(&from, digest)?.is_some(),
-        Some(Err(_)) => false,
-        None => store.repository_with_blob(digest)?.is_some(),
+    let from = match from.map(str::parse::<RepositoryName>) {
+        Some(Ok(from)) => Some(from),
+        Some(Err(_)) => None,
+        None => store.repository_with_blob(digest)?,
     };
-    Ok(present && store.has_blob(digest)?.is_some())
+    let Some(from) = from else { return Ok(false) };
+    let linked = store.blob_in(&from, digest)?;
+    Ok(linked.is_some() && store.blob(digest)?.map(|found| found.size) == linked)
 }
 
 /// What a blob that comes in changes.
@@ -85,7 +87,8 @@ async fn whole(
     let algorithm = digest.algorithm();
     let _turn = app.turn(call).await?;
     let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
-    let (writer, _) = intake::receive(writer, call.take_body(), None, app.limits.pace()).await?;
+    let most = Some(app.limits.uploads.repository_bytes);
+    let (writer, _) = intake::receive(writer, call.take_body(), most, app.limits.pace()).await?;
     let change = incoming(call, repository.clone(), digest.clone());
     app.change(move |store| {
         writer.publish(Some(&change.digest))?;

@@ -1,5 +1,8 @@
 //! Uploads and downloads that others meddle with at every step, in one process and in two: what is published is what
-//! was hashed, and what was acknowledged stays. `AIRLOCK_TEST_LONG=1` tries 5,000 uploads, else a sample.
+//! was hashed, and what was acknowledged stays. `AIRLOCK_TEST_LONG=1` tries 5,000 uploads, else a sample. `calls`: delays
+//! at system calls.
+
+mod calls;
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -297,7 +300,7 @@ fn a5_uploads_that_a_second_process_meddles_with_serve_no_wrong_byte() {
         delay.0.store(if slow_child { 0 } else { step + 1 }, Ordering::SeqCst);
         let theirs = if slow_child { step + 1 } else { 0 };
         acknowledged += usize::from(round([&store, &store], folder.path(), number, |id, digest| {
-            writeln!(tell, "{id} {digest} {theirs}").unwrap();
+            writeln!(tell, "{id} {digest} {theirs} ").unwrap();
             assert!(heard.any(|line| line.unwrap().contains("meddled")), "the child ended");
         }));
     }
@@ -316,13 +319,19 @@ fn the_child_meddles() {
     let store = Store::open_observed(Path::new(&root), delay.clone()).unwrap();
     for line in io::stdin().lines() {
         let line = line.unwrap();
-        let [id, digest, step] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let [id, digest, step, rest] = line.splitn(4, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let (id, digest): (UploadId, Digest) = (id.parse().unwrap(), digest.parse().unwrap());
         delay.0.store(step.parse().unwrap(), Ordering::SeqCst);
-        std::thread::scope(|scope| {
-            scope.spawn(|| meddle(&store, &id));
-            scope.spawn(|| publish(&store, &id, &digest));
+        let finished = std::thread::scope(|scope| {
+            // Told the rest, this process is the honest one.
+            let finishing =
+                scope.spawn(|| !rest.is_empty() && finish(&store, &id, rest.as_bytes(), &digest).is_some());
+            if rest.is_empty() {
+                scope.spawn(|| meddle(&store, &id));
+                scope.spawn(|| publish(&store, &id, &digest));
+            }
+            finishing.join().unwrap()
         });
-        println!("meddled");
+        println!("meddled {finished}");
     }
 }
