@@ -251,6 +251,36 @@ async fn r9_pages_may_be_larger_than_any_number() {
 }
 
 #[tokio::test]
+async fn r9_manifests_that_other_registries_take_are_taken() {
+    let server = Server::start(|_| ()).await;
+    let (config, layer) = (server.add("a", b"{}"), server.add("a", b"layer"));
+    let text = |own: &str, layer_type: &str, more: &str| {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{own}","config":{{"mediaType":"{}","digest":"{config}","size":2}},"layers":[{{"mediaType":"{layer_type}","digest":"{layer}","size":5{more}}}]}}"#,
+            oci::media_type::OCI_CONFIG
+        )
+    };
+    let (oci, tar) = (oci::media_type::OCI_MANIFEST, oci::media_type::OCI_LAYER);
+    for (at, text) in [
+        text("", tar, ""),
+        text(oci, tar, r#","urls":null"#),
+        text(oci, tar, r#","annotations":null,"platform":null"#),
+        text(oci, "layer", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = client().put(server.url(&format!("/v2/a/manifests/v{at}")));
+        let answer = request.header("content-type", oci).body(text.clone()).send().await.expect("no answer");
+        assert_eq!(answer.status(), 201, "{text}");
+        let answer =
+            client().get(server.url(&format!("/v2/a/manifests/v{at}"))).send().await.expect("no answer");
+        assert_eq!(answer.headers()["content-type"], oci);
+        assert_eq!(answer.text().await.expect("no text"), text);
+    }
+}
+
+#[tokio::test]
 async fn r11_the_observer_learns_the_address_that_a_trusted_proxy_tells() {
     #[derive(Default)]
     struct Addresses(Mutex<Vec<String>>);

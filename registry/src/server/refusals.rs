@@ -57,7 +57,9 @@ impl Refusals {
     pub(super) fn take(&self, mut attempt: Refused, now: Instant) -> Option<Refused> {
         cut(&mut attempt.name);
         cut(&mut attempt.message);
-        attempt.visitor.user.as_mut().map(cut);
+        if let Some(user) = &mut attempt.visitor.user {
+            cut(user);
+        }
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (attempt.visitor.address.map(|address| Network::of(address.ip())), attempt.deed);
         if !counts.clients.contains_key(&key) && counts.clients.len() >= CLIENTS {

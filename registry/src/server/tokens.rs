@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(tokens.issue("ann", begun).unwrap().0, first);
         assert_eq!(tokens.user(&first, begun), Some("ann".to_owned()));
         assert_eq!(tokens.user("other", begun), None);
-        let later = begun + LIFE - REST + Duration::from_secs(1);
+        let later = begun + LIFE.saturating_sub(REST) + Duration::from_secs(1);
         let (second, _) = tokens.issue("ann", later).unwrap();
         assert_ne!(second, first);
         assert_eq!(tokens.user(&first, later), Some("ann".to_owned()));

@@ -36,7 +36,7 @@ impl Credit {
         }
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.pace.bytes_per_second.max(1));
         let earned = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        self.left = (self.left - waited).saturating_add(earned).min(self.pace.patience);
+        self.left = self.left.saturating_sub(waited).saturating_add(earned).min(self.pace.patience);
         true
     }
 }
