@@ -7,9 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use helm::Chart;
-use oci::{
-    Content, Descriptor, Digest, Reference, RegistryHost, RepositoryName, Selector, media_type,
-};
+use oci::{Content, Descriptor, Digest, Reference, RegistryHost, RepositoryName, Selector, media_type};
 use registry::client::{Client, Error as Unanswered};
 
 use super::Error;
