@@ -18,7 +18,7 @@ use crate::yaml;
 /// Text that is shorter may stand in a file by chance.
 const SHORTEST: usize = 4;
 
-/// Draws again what is found as whole values of annotations, and nowhere else.
+/// Draws again what is found in values of annotations, and nowhere else.
 pub(super) fn refresh(files: &mut BTreeMap<String, String>, drawn: &[Made], seed: [u8; 32], limits: &Limits) {
     let mut random = Random::new(seed);
     for made in drawn.iter().filter(|made| made.text.len() >= SHORTEST) {
@@ -51,16 +51,16 @@ pub(super) fn refresh(files: &mut BTreeMap<String, String>, drawn: &[Made], seed
     }
 }
 
-/// How many annotations of a document have this value.
+/// How often a text stands in annotations of a document.
 fn annotations(value: &Value, text: &str, are_these: bool) -> usize {
     match value {
-        Value::String(value) => usize::from(are_these && value == text),
+        Value::String(value) if are_these => value.matches(text).count(),
         Value::Array(items) => items.iter().map(|item| annotations(item, text, false)).sum(),
         Value::Object(fields) => fields
             .iter()
             .map(|(name, value)| annotations(value, text, name == "annotations" || are_these))
             .sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 
@@ -82,10 +82,13 @@ mod tests {
 
     #[test]
     fn h6_what_only_annotates_is_new_at_each_render_and_passwords_are_not() {
-        let roll = "kind: Pod\nmetadata:\n  name: a\n  annotations:\n    rollme: {{ randAlphaNum 5 | quote }}\n    id: {{ uuidv4 }}\n";
+        let roll = "kind: Pod\nmetadata:\n  name: a\n  annotations:\n    rollme: {{ randAlphaNum 5 | quote }}\n    id: {{ uuidv4 }}\n    at: 'roll-{{ randAlphaNum 8 }}-{{ randAlpha 6 }}'\n";
         assert_ne!(rendered(roll, 1, 1), rendered(roll, 1, 2));
         assert_eq!(rendered(roll, 1, 1), rendered(roll, 1, 1));
         assert_eq!(rendered(roll, 1, 1).len(), rendered(roll, 1, 2).len());
+        for line in rendered(roll, 1, 1).lines().filter(|line| line.starts_with("    ")) {
+            assert!(!rendered(roll, 1, 2).contains(line), "{line}");
+        }
         let secret = "kind: Secret\nmetadata: {name: a}\nstringData: {password: {{ randAlphaNum 16 }}}\n";
         assert_eq!(rendered(secret, 1, 1), rendered(secret, 1, 2));
         assert_ne!(rendered(secret, 1, 1), rendered(secret, 2, 1));

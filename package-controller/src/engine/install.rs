@@ -1,6 +1,7 @@
 //! Installing and upgrading: which revision is next, and how it gets there.
 
 mod next;
+mod parts;
 mod undo;
 
 use std::collections::{BTreeSet, HashSet};
@@ -9,6 +10,7 @@ use helm::HookEvent;
 use serde_json::json;
 
 use self::next::{Next, next};
+pub(super) use self::parts::Parts;
 use super::apply::{Planned, Terms, apply, examine, settle};
 use super::definitions::{self, Fate};
 use super::hooks::{Runner, moment};
@@ -20,7 +22,6 @@ use super::storage::{Revisions, Storage, last, now};
 use super::uninstall::{Why, uninstall};
 use super::wait::{self, Until};
 use super::{Engine, Error, Limits, Prepared, Record, Status};
-use crate::version::compare;
 
 /// See [`Engine::install`].
 pub(super) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
@@ -67,18 +68,6 @@ pub(super) struct Work<'a> {
     pub(super) until: Until,
 }
 
-/// What a revision needs besides its record.
-#[derive(Default)]
-pub(super) struct Parts {
-    /// What goes before all else, and only where it is missing unless this is the first installation.
-    pub(super) definitions: Vec<Object>,
-    pub(super) namespace: Option<Object>,
-    /// What is replaced.
-    pub(super) earlier: Vec<Past>,
-    /// The definitions in it, if the chart is no older now.
-    pub(super) replaced: Vec<Object>,
-}
-
 impl Work<'_> {
     /// The time of a revision counts from its beginning, whoever began it.
     pub(super) fn begun(self, stored: &Stored) -> Self {
@@ -117,7 +106,7 @@ impl Work<'_> {
         stored.record.chart_digest = Some(prepared.digest.clone());
         let doing = if prepared.is_upgrade { "Preparing upgrade" } else { "Initial install underway" };
         stored.set(status, doing);
-        let parts = parts(prepared, self.earlier(revisions, stored.record.revision).await?)?;
+        let parts = Parts::of(prepared, self.earlier(revisions, stored.record.revision).await?)?;
         self.create(newest, stored, parts).await
     }
 
@@ -128,7 +117,7 @@ impl Work<'_> {
         revisions: &Revisions,
     ) -> Result<Record, Error> {
         let earlier = self.earlier(revisions, stored.record.revision).await?;
-        let mut parts = parts(prepared, earlier)?;
+        let mut parts = Parts::of(prepared, earlier)?;
         if stored.record.status == Status::PendingRollback {
             parts = Parts { earlier: parts.earlier, ..Parts::default() };
         }
@@ -340,39 +329,6 @@ impl Work<'_> {
         }
         self.storage.trim(self.limits.history).await
     }
-}
-
-fn parts(prepared: &Prepared, earlier: Vec<Past>) -> Result<Parts, Error> {
-    let namespace = &prepared.namespace;
-    let object = json!({"apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {"name": namespace}}});
-    let wanted = prepared.plan.create_namespace.then(|| Object::new(object, ""));
-    let mut definitions = read(&prepared.definitions, "")?;
-    for definition in &mut definitions {
-        let mark = format!("{}/{}", prepared.plan.release_namespace, prepared.plan.release);
-        definition.annotate(definitions::RELEASE, &mark);
-        if definition.is_definition() {
-            definition.namespace.clear();
-        }
-    }
-    // The first is the last good revision, if there is one.
-    let good = earlier.first().filter(|good| prepared.is_upgrade && is_older(good, prepared));
-    let mut replaced = match good {
-        Some(good) => read(&good.manifest, &good.namespace)?,
-        None => Vec::new(),
-    };
-    replaced.retain(Object::is_definition);
-    for definition in &mut replaced {
-        definition.namespace.clear();
-    }
-    Ok(Parts { definitions, namespace: wanted.transpose()?, earlier, replaced })
-}
-
-/// Whether what is there is of an older version of the chart, or of the same.
-fn is_older(good: &Past, prepared: &Prepared) -> bool {
-    let version = |version: &str| format!("v{}", version.trim_start_matches('v'));
-    let (old, new) = (version(&good.chart_version), version(&prepared.chart_version));
-    good.chart == prepared.chart && compare(&old, &new).is_le()
 }
 
 fn owner(stored: &Stored) -> Owner<'_> {

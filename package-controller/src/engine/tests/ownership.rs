@@ -183,3 +183,20 @@ async fn h1_other_objects_in_crds_are_held_to_the_same() {
     assert!(matches!(error, Error::ForeignDefinition { .. }), "{error}");
     assert_eq!(world.get(path).unwrap()["data"]["text"], "theirs");
 }
+
+#[tokio::test]
+async fn h1_the_target_namespace_that_a_chart_brings_is_its_own() {
+    let world = World::start().await;
+    let brought = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {level: high}}\n";
+    let files = [("templates/n.yaml", brought), ("templates/c.yaml", &*config("c", "", "a"))];
+    let chart = chart("1.0.0", &files);
+    world.good(&chart, &plan(Some("shop"), json!({}))).await;
+    let namespace = world.get("/api/v1/namespaces/shop").unwrap();
+    assert_eq!(namespace["metadata"]["labels"]["level"], "high");
+    // One that somebody else made is not taken over.
+    let world = World::start().await;
+    let theirs = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+    world.put("/api/v1/namespaces/shop", theirs);
+    let error = world.install(&chart, &plan(Some("shop"), json!({})), &limits()).await.unwrap_err();
+    assert!(error.to_string().starts_with("Namespace shop exists and cannot be imported"), "{error}");
+}
