@@ -167,9 +167,9 @@ fn items(contents: &Contents) -> Markup {
             @for item in &contents.items {
                 tr {
                     td { (kind_name(item.kind)) }
-                    td { (item.source) }
+                    td { (text::line(&item.source)) }
                     td { @if let Some(tag) = &item.tag { (tag) } }
-                    td { (item.platforms.join(", ")) }
+                    td { (text::line(&item.platforms.join(", "))) }
                     td { (item.size) }
                     td { code { (item.digest) } }
                 }

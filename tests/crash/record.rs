@@ -96,7 +96,8 @@ fn parsed(name: &str, arguments: &[&str], result: &str, folder: &Path) -> Option
             length: arguments.get(1)?.parse().ok()?,
         },
         "rename" | "link" => {
-            let (from, to) = (at("", arguments.first()?), below(at("", arguments.get(1)?))?);
+            let (from, to) =
+                (at_folder(folder, arguments.first()?), below(at_folder(folder, arguments.get(1)?))?);
             if name == "rename" { Call::Rename { from, to } } else { Call::Link { from, to } }
         }
         "renameat" | "renameat2" | "linkat" => {
@@ -104,9 +105,9 @@ fn parsed(name: &str, arguments: &[&str], result: &str, folder: &Path) -> Option
             let to = below(at(arguments.get(2)?, arguments.get(3)?))?;
             if name == "linkat" { Call::Link { from, to } } else { Call::Rename { from, to } }
         }
-        "unlink" | "rmdir" => Call::Remove(below(at("", arguments.first()?))?),
+        "unlink" | "rmdir" => Call::Remove(below(at_folder(folder, arguments.first()?))?),
         "unlinkat" => Call::Remove(below(at(arguments.first()?, arguments.get(1)?))?),
-        "mkdir" => Call::MakeFolder(below(at("", arguments.first()?))?),
+        "mkdir" => Call::MakeFolder(below(at_folder(folder, arguments.first()?))?),
         "mkdirat" => Call::MakeFolder(below(at(arguments.first()?, arguments.get(1)?))?),
         "fsync" | "fdatasync" => Call::Flush(below(shown(arguments.first()?)?)?),
         other => {
@@ -139,6 +140,12 @@ fn at(descriptor: &str, path: &str) -> PathBuf {
     let path = PathBuf::from(String::from_utf8(text(path)).unwrap());
     let whole = shown(descriptor).map_or(path.clone(), |folder| folder.join(&path));
     // `.` within, as an opened folder of its own.
+    whole.components().filter(|part| *part != std::path::Component::CurDir).collect()
+}
+
+/// A path that is relative to the working folder.
+fn at_folder(folder: &Path, path: &str) -> PathBuf {
+    let whole = folder.join(String::from_utf8(text(path)).unwrap());
     whole.components().filter(|part| *part != std::path::Component::CurDir).collect()
 }
 

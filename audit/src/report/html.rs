@@ -92,7 +92,7 @@ fn summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "</dl>\n<details><summary>Signed checkpoint</summary><pre>{}</pre></details>",
-        escaped(&log.checkpoint)
+        preformatted(&log.checkpoint)
     )?;
     let of = |status| report.controls.iter().filter(|finding| finding.status == status).count();
     writeln!(
@@ -197,7 +197,7 @@ fn leaf(leaf: &Leaf, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "</td><td><details><summary>Leaf {index}</summary><pre>{}</pre></details></td></tr>",
-        escaped(&leaf.proof.to_string())
+        preformatted(&leaf.proof.to_string())
     )
 }
 
@@ -231,8 +231,13 @@ fn links(leaves: &[u64]) -> String {
     runs.into_iter().map(run).collect::<Vec<_>>().join(", ")
 }
 
-/// Text that is safe between tags and in quoted attributes.
+/// Text of one line that is safe between tags and in quoted attributes.
 fn escaped(text: &str) -> String {
+    preformatted(&tlog::text::line(text))
+}
+
+/// The same with its line ends.
+fn preformatted(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in tlog::text::shown(text).chars() {
         match c {
