@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg};
 pub(crate) use self::audit_report::{AuditExplain, AuditReport, ReportFormat};
-pub(crate) use self::chart::{Chart, ChartArg, ChartPart, ChartRender};
+pub(crate) use self::chart::{Chart, ChartArg, ChartDependency, ChartPart, ChartPrinted, ChartRender};
 pub(crate) use self::cluster::{
     Apply, ChartsArg, Create, Delete, DeletePackages, Describe, FromFile, Get, InCluster, Install,
     InstallPackage, List, ListPackages, OnePackage, PackageCommand, PackageRights, ReachArg, RollbackPackage,

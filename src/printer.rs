@@ -64,6 +64,19 @@ impl Printer {
         self.data(&text::shown(text))
     }
 
+    /// Prints text that a chart made, byte for byte; on a terminal, control characters are escaped.
+    pub(crate) fn rendered<T: Serialize>(&self, value: &T, text: &str) -> anyhow::Result<()> {
+        match self.format {
+            Format::Json | Format::Yaml => self.result(value, |_| String::new()),
+            _ if std::io::stdout().is_terminal() => self.text(text),
+            Format::Text | Format::Html | Format::Jsonl => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(text.as_bytes())?;
+                Ok(out.flush()?)
+            }
+        }
+    }
+
     /// Prints data as it is; a terminal gets what it cannot obey.
     pub(crate) fn data(&self, text: &str) -> anyhow::Result<()> {
         let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };

@@ -147,8 +147,32 @@ impl Chart {
         &self.charts
     }
 
-    /// The names of dependencies that are declared but not brought along. Helm's command line refuses such a
-    /// chart; rendering does not.
+    /// That the chart brings along all that it declares to depend on, as Helm's command line demands
+    /// (`action.CheckDependencies`), also of what its values switch off. Rendering does not ask.
+    ///
+    /// # Errors
+    /// [`Error::MissingDependencies`] names what is missing.
+    pub fn check_dependencies(&self) -> Result<(), Error> {
+        let names: Vec<String> = self.missing_dependencies().into_iter().map(str::to_owned).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(Error::MissingDependencies { chart: self.name().to_owned(), names })
+    }
+
+    /// Packs the chart in a directory, less what its `.helmignore` names, as a `.tgz`. The same files give the same
+    /// bytes.
+    ///
+    /// # Errors
+    /// As [`Chart::from_directory`].
+    pub fn package(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
+        let budget = Budget::new(limits);
+        let files = directory::read(path, &budget)?;
+        let name = read_metadata(&files, limits)?.name;
+        archive::write(&name, &files)
+    }
+
+    /// The names of dependencies that are declared but not brought along.
     #[must_use]
     pub fn missing_dependencies(&self) -> Vec<&str> {
         let declared = self.metadata.dependencies.iter().flatten().map(|dependency| dependency.name.as_str());

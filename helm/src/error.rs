@@ -17,6 +17,15 @@ pub enum Error {
         name: &'static str,
     },
 
+    /// A chart declares dependencies that are not in its `charts/`.
+    #[error("chart `{chart}` declares dependencies in Chart.yaml that are not in its charts/ folder: {}", .names.join(", "))]
+    MissingDependencies {
+        /// The chart.
+        chart: String,
+        /// The names of the charts that it lacks.
+        names: Vec<String>,
+    },
+
     /// The bytes do not begin with gzip's magic number.
     #[error("chart archive is not gzip")]
     NotGzip,

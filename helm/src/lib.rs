@@ -51,3 +51,4 @@ pub use render::{
     Crd, DeletePolicy, Hook, HookEvent, Manifest, Mode, Options, Order, OutputLogPolicy, Release, Rendered,
     SchemaCheck, render,
 };
+pub use semver::newest;

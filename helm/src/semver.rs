@@ -115,6 +115,17 @@ impl Version {
     }
 }
 
+/// The greatest of `versions` that is in the range `range`, as Helm chooses a chart's version; none if none is, or the
+/// range cannot be read.
+pub fn newest<'a>(range: &str, versions: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let range = Constraint::parse(range).ok()?;
+    let fitting = versions.into_iter().filter_map(|text| {
+        let version = Version::parse(text).ok()?;
+        range.accepts(&version).then_some((version, text))
+    });
+    fitting.max_by(|(a, _), (b, _)| a.compare(b)).map(|(_, text)| text)
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}.{}.{}", self.major, self.minor, self.patch)?;

@@ -308,6 +308,9 @@ fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(Repository
     let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(|source| {
         failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
     })?;
+    loaded.check_dependencies().map_err(|source| {
+        failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
+    })?;
     let images = images(offer, name, &loaded, site)?;
     let version = SourceVersion {
         name: tag.to_string(),

@@ -11,19 +11,12 @@ pub(crate) enum Chart {
     Template {
         #[command(flatten)]
         render: ChartRender,
-        /// Print only what these templates make; may be given several times.
-        #[arg(long, short, value_name = "TEMPLATE")]
-        show_only: Vec<String>,
-        /// Begin with the files of `crds/`.
-        #[arg(long)]
-        include_crds: bool,
-        /// Leave hooks out.
-        #[arg(long)]
-        no_hooks: bool,
-        /// Render as for an upgrade.
-        #[arg(long)]
-        is_upgrade: bool,
+        #[command(flatten)]
+        printed: ChartPrinted,
     },
+    /// Manage the charts that a chart depends on.
+    #[command(subcommand)]
+    Dependency(ChartDependency),
     /// Find what is wrong with a chart.
     Lint {
         #[command(flatten)]
@@ -53,6 +46,55 @@ pub(crate) enum Chart {
     Explain {
         #[command(flatten)]
         render: ChartRender,
+    },
+}
+
+/// What of a rendered chart is printed, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ChartPrinted {
+    /// Print only what these templates make, for example `templates/service.yaml` or `templates/*.yaml`; may be given
+    /// several times, and is printed in that order.
+    #[arg(long, short, value_name = "TEMPLATE", value_delimiter = ',')]
+    pub(crate) show_only: Vec<String>,
+    /// Begin with the files of `crds/`.
+    #[arg(long)]
+    pub(crate) include_crds: bool,
+    /// Leave hooks out.
+    #[arg(long)]
+    pub(crate) no_hooks: bool,
+    /// Leave out hooks that are tests.
+    #[arg(long)]
+    pub(crate) skip_tests: bool,
+    /// Render as for an upgrade.
+    #[arg(long)]
+    pub(crate) is_upgrade: bool,
+    /// Write each template's output to a file below this folder instead of printing it.
+    #[arg(long, value_name = "DIR", conflicts_with = "show_only")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// A program that gets the manifests on its standard input and prints those to use instead.
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "output_dir")]
+    pub(crate) post_renderer: Option<PathBuf>,
+    /// An argument of that program; may be given several times.
+    #[arg(long, value_name = "ARGUMENT", requires = "post_renderer", allow_hyphen_values = true)]
+    pub(crate) post_renderer_args: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChartDependency {
+    /// List what `Chart.yaml` declares, and whether it is in `charts/`.
+    List {
+        #[command(flatten)]
+        chart: ChartArg,
+    },
+    /// Put declared charts into `charts/`: those with a `file://` repository, and with `--store` those that it has.
+    #[command(after_help = "Example: airlock chart dependency build ./shop --store store")]
+    Build {
+        /// The chart's folder.
+        #[arg(value_name = "CHART")]
+        chart: PathBuf,
+        /// Take charts out of this store.
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
     },
 }
 
@@ -90,8 +132,8 @@ pub(crate) struct ChartRender {
     /// The release's namespace.
     #[arg(long, short, default_value = "default")]
     pub(crate) namespace: String,
-    /// A file of values, over the chart's own; may be given several times, the later over the earlier.
-    #[arg(long, short = 'f', value_name = "FILE")]
+    /// Files of values, over the chart's own, the later over the earlier; `-` reads standard input.
+    #[arg(long, short = 'f', value_name = "FILE", value_delimiter = ',')]
     pub(crate) values: Vec<PathBuf>,
     /// Values, over those of files: `a.b=1,c[0]=x`.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -111,8 +153,8 @@ pub(crate) struct ChartRender {
     /// The Kubernetes version that templates are told.
     #[arg(long, value_name = "VERSION")]
     pub(crate) kube_version: Option<String>,
-    /// An API version that templates find in the cluster, for example `monitoring.coreos.com/v1`.
-    #[arg(long, short, value_name = "VERSION")]
+    /// API versions that templates find in the cluster, for example `monitoring.coreos.com/v1`.
+    #[arg(long, short, value_name = "VERSION", value_delimiter = ',')]
     pub(crate) api_versions: Vec<String>,
     /// Do not check the values by the chart's schema.
     #[arg(long)]

@@ -1,31 +1,25 @@
 //! `airlock chart`: charts rendered and looked into, without a cluster.
 
+mod dependency;
 mod explain;
 mod lint;
 mod load;
+mod template;
 
-use std::collections::BTreeSet;
-
-use helm::{Chart as Loaded, Rendered, render};
+use helm::{Chart as Loaded, HookEvent, Rendered, render};
 use packager::discover::{Discovery, discover};
 use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use self::load::{chart, options};
+use self::load::{chart, options, whole};
 use crate::cli::{Chart, ChartPart, ChartRender};
 use crate::failure::{Status, Usage};
 use crate::printer::Printer;
 
 pub(crate) fn run(settings: &Chart, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
-        Chart::Template { render, show_only, include_crds, no_hooks, is_upgrade } => {
-            let loaded = chart(&render.chart)?;
-            let mut options = options(render)?;
-            options.include_crds = *include_crds;
-            options.release.is_upgrade = *is_upgrade;
-            let rendered = helm::render(&loaded, &options)?;
-            template(&rendered, &loaded, show_only, *no_hooks, printer)
-        }
+        Chart::Template { render, printed } => template::run(render, printed, printer),
+        Chart::Dependency(command) => dependency::run(command, printer),
         Chart::Lint { render, strict } => lint::run(render, *strict, printer),
         Chart::Images { render, pattern } => images(render, pattern, printer),
         Chart::Show { part, chart } => show(*part, &self::chart(chart)?, printer),
@@ -39,6 +33,7 @@ struct Document<'a> {
     kind: &'a str,
     name: &'a str,
     hook: bool,
+    test: bool,
     content: &'a str,
 }
 
@@ -48,6 +43,7 @@ fn documents(rendered: &Rendered, no_hooks: bool) -> Vec<Document<'_>> {
         kind: &manifest.kind,
         name: &manifest.name,
         hook: false,
+        test: false,
         content: &manifest.content,
     });
     let hooks = rendered.hooks.iter().filter(|_| !no_hooks).map(|hook| Document {
@@ -55,47 +51,10 @@ fn documents(rendered: &Rendered, no_hooks: bool) -> Vec<Document<'_>> {
         kind: &hook.kind,
         name: &hook.name,
         hook: true,
+        test: hook.events.contains(&HookEvent::Test),
         content: &hook.manifest,
     });
     manifests.chain(hooks).collect()
-}
-
-fn template(
-    rendered: &Rendered,
-    chart: &Loaded,
-    show_only: &[String],
-    no_hooks: bool,
-    printer: &Printer,
-) -> anyhow::Result<Status> {
-    let mut documents = documents(rendered, no_hooks);
-    // As `helm template` prints it.
-    let mut text = format!("{}\n", rendered.manifest_text().trim());
-    for document in documents.iter().filter(|document| document.hook) {
-        text.push_str(&format!("---\n# Source: {}\n{}\n", document.source, document.content));
-    }
-    if !show_only.is_empty() {
-        let wanted = |name: &String| format!("{}/{name}", chart.name());
-        let wanted: BTreeSet<String> = show_only.iter().map(wanted).collect();
-        if let Some(missing) = wanted.iter().find(|name| !documents.iter().any(|d| d.source == **name)) {
-            let message = format!("template `{missing}` makes nothing in this chart");
-            return Err(Usage { message, hint: "run without `--show-only` to see which templates do" }.into());
-        }
-        documents.retain(|document| wanted.contains(document.source));
-        let shown = |d: &Document<'_>| format!("---\n# Source: {}\n{}\n", d.source, d.content);
-        text = documents.iter().map(shown).collect();
-    }
-    let value = json!({
-        "documents": documents.iter().map(|document| json!({
-            "source": document.source,
-            "kind": document.kind,
-            "name": document.name,
-            "hook": document.hook,
-            "content": document.content,
-        })).collect::<Vec<_>>(),
-        "notes": rendered.notes,
-    });
-    printer.result(&value, |_| text)?;
-    Ok(Status::Done)
 }
 
 fn images(settings: &ChartRender, patterns: &[String], printer: &Printer) -> anyhow::Result<Status> {
@@ -104,7 +63,7 @@ fn images(settings: &ChartRender, patterns: &[String], printer: &Printer) -> any
         Regex::new(pattern).map_err(|error| Usage { message: error.to_string(), hint })
     });
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
-    let rendered = render(&chart(&settings.chart)?, &options(settings)?)?;
+    let rendered = render(&whole(&settings.chart)?, &options(settings)?)?;
     let found = discover(&rendered, &patterns)?;
     for (place, text) in &found.unusable {
         printer.say(&format!("{} {}: `{text}` is not an image reference", place.object, place.field));
@@ -139,7 +98,7 @@ fn show(part: ChartPart, chart: &Loaded, printer: &Printer) -> anyhow::Result<St
     if text.is_empty() {
         printer.say("the chart has none");
     }
-    printer.result(&json!({ "text": text }), |_: &Value| text.clone())?;
+    printer.rendered(&json!({ "text": text }), &text)?;
     Ok(Status::Done)
 }
 

@@ -123,3 +123,97 @@ fn a_mirrored_chart_is_rendered_out_of_the_store() {
     assert!(text.contains("from: hello"), "{text}");
     fails(folder, &["chart", "template", "charts/none:1", "--store", "q/site"], 2, "not in the store");
 }
+
+#[test]
+fn h5_what_a_chart_makes_comes_out_byte_for_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    write_chart(folder);
+    let odd = "kind: ConfigMap\r\nmetadata: {name: odd}\r\ndata: {a: \"\u{202e}\u{2028}\"}\r\n";
+    fs::write(folder.join("web/templates/odd.yaml"), odd).unwrap();
+    fs::write(folder.join("web/values.yaml"), "replicas: 1\r\ntag: v1\r\n").unwrap();
+    let text = out(folder, &["chart", "template", "web", "--show-only", "templates/odd.yaml"]);
+    assert_eq!(text, format!("---\n# Source: web/templates/odd.yaml\n{}\n", odd.trim_end()));
+    assert!(out(folder, &["chart", "template", "web"]).contains(odd.trim_end()));
+    assert_eq!(out(folder, &["chart", "show", "values", "web"]), "replicas: 1\r\ntag: v1\r\n");
+    assert!(out(folder, &["chart", "explain", "web"]).contains("ConfigMap"));
+}
+
+#[test]
+fn h7_a_declared_dependency_that_is_missing_is_an_error_and_can_be_built() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    write_chart(folder);
+    let base = folder.join("base");
+    fs::create_dir_all(base.join("templates")).unwrap();
+    fs::write(base.join("Chart.yaml"), "apiVersion: v2\nname: base\nversion: 2.1.0\n").unwrap();
+    fs::write(base.join("templates/map.yaml"), "kind: ConfigMap\nmetadata: {name: from-base}\n").unwrap();
+    let chart = "apiVersion: v2\nname: web\nversion: 1.2.3\ndependencies:\n- {name: base, version: ^2.0.0, repository: 'file://../base'}\n";
+    fs::write(folder.join("web/Chart.yaml"), chart).unwrap();
+    for command in ["template", "images"] {
+        fails(
+            folder,
+            &["chart", command, "web"],
+            1,
+            "declares dependencies in Chart.yaml that are not in its charts/ folder: base",
+        );
+    }
+    let strict = airlock(folder, &["chart", "lint", "web"]);
+    assert_eq!(strict.status.code(), Some(3));
+    assert!(out(folder, &["chart", "dependency", "list", "web"]).contains("missing"));
+    assert!(out(folder, &["chart", "dependency", "build", "web"]).contains("added from"));
+    assert!(out(folder, &["chart", "template", "web"]).contains("from-base"));
+    assert!(out(folder, &["chart", "dependency", "list", "web"]).contains("ok"));
+    // Of another version than the declared one nothing is written.
+    fs::write(folder.join("web/Chart.yaml"), chart.replace("^2.0.0", "^3.0.0")).unwrap();
+    fs::remove_dir_all(folder.join("web/charts")).unwrap();
+    fails(folder, &["chart", "dependency", "build", "web"], 2, "asks for `base` ^3.0.0");
+    fs::write(folder.join("web/Chart.yaml"), chart.replace("file://../base", "https://charts.example"))
+        .unwrap();
+    fails(folder, &["chart", "dependency", "build", "web"], 2, "cannot find `base`");
+    assert!(!folder.join("web/charts").exists());
+}
+
+#[test]
+fn h10_flags_of_template_mean_what_they_mean_in_helm() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    write_chart(folder);
+    fs::write(folder.join("web/templates/versions.yaml"), "kind: ConfigMap\nmetadata: {name: versions}\ndata: {a: '{{ .Capabilities.APIVersions.Has \"a/v1\" }}', b: '{{ .Capabilities.APIVersions.Has \"b/v1\" }}'}\n").unwrap();
+    fs::write(folder.join("last.yaml"), "replicas: 7\n").unwrap();
+    let text = out(
+        folder,
+        &["chart", "template", "web", "--api-versions", "a/v1,b/v1", "-f", "more.yaml,last.yaml"],
+    );
+    assert!(text.contains("a: 'true', b: 'true'") && text.contains("replicas: 7"), "{text}");
+    assert!(!out(folder, &["chart", "template", "web", "--skip-tests"]).contains("helm.sh/hook"));
+    let both = "templates/secret.yaml,templates/dep*.yaml";
+    let text = out(folder, &["chart", "template", "web", "--show-only", both]);
+    assert!(text.find("kind: Secret").unwrap() < text.find("kind: Deployment").unwrap(), "{text}");
+    let crds = ["chart", "template", "web", "--include-crds", "--show-only", "crds/*"];
+    assert_eq!(out(folder, &crds), "---\n# Source: web/crds/thing.yaml\nkind: CustomResourceDefinition\n");
+    out(folder, &["chart", "template", "web", "--output-dir", "made", "--include-crds"]);
+    let secret = fs::read_to_string(folder.join("made/web/templates/secret.yaml")).unwrap();
+    assert_eq!(secret.matches("# Source: web/templates/secret.yaml").count(), 2, "{secret}");
+    assert!(folder.join("made/web/crds/thing.yaml").exists());
+    let sed = [
+        "chart",
+        "template",
+        "web",
+        "--post-renderer",
+        "sed",
+        "--post-renderer-args",
+        "s/Deployment/StatefulSet/",
+    ];
+    assert!(out(folder, &sed).contains("kind: StatefulSet"));
+    fails(
+        folder,
+        &["chart", "template", "web", "--post-renderer", "false"],
+        1,
+        "the post-renderer `false` failed",
+    );
+    let script =
+        format!("printf 'replicas: 9\\n' | '{}' chart template web -f -", env!("CARGO_BIN_EXE_airlock"));
+    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(folder).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("replicas: 9"));
+}

@@ -127,6 +127,22 @@ impl<R: Read> Read for Metered<'_, R> {
     }
 }
 
+/// A packaged chart of `files`, below one directory of the chart's name.
+pub(super) fn write(name: &str, files: &[File]) -> Result<Vec<u8>, Error> {
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut archive = tar::Builder::new(gzip);
+    for file in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(file.data.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        archive
+            .append_data(&mut header, format!("{name}/{}", file.name), file.data.as_slice())
+            .map_err(Error::Archive)?;
+    }
+    archive.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(Error::Archive)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

@@ -53,6 +53,7 @@ impl Closure<'_> {
         let found = fetch::blocking(move || {
             let failed = |source| Error::Render { chart: chart.clone(), source: Box::new(source) };
             let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(failed)?;
+            loaded.check_dependencies().map_err(failed)?;
             images.find(&loaded, &chart)
         })
         .await?;

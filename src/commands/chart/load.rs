@@ -1,5 +1,6 @@
 //! A chart and its render options from what was typed.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -31,6 +32,13 @@ pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
     Chart::from_archive(file, &limits).with_context(context)
 }
 
+/// Loads a chart with all that it declares to depend on, as Helm demands before it renders one.
+pub(super) fn whole(argument: &ChartArg) -> anyhow::Result<Chart> {
+    let chart = chart(argument)?;
+    chart.check_dependencies()?;
+    Ok(chart)
+}
+
 /// What the chart is rendered with; time is now, and randomness is random unless a seed is given.
 pub(super) fn options(settings: &ChartRender) -> anyhow::Result<Options<'static>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -52,7 +60,7 @@ pub(super) fn options(settings: &ChartRender) -> anyhow::Result<Options<'static>
 fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
     let mut values = Values::default();
     for path in &settings.values {
-        let text = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let text = read(path, limits.file_bytes)?;
         let read = Values::from_yaml(&text, limits);
         values.merge(read.with_context(|| format!("`{}` cannot be used", path.display()))?);
     }
@@ -72,6 +80,20 @@ fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
         values.set_literal(expression)?;
     }
     Ok(values)
+}
+
+/// A file of values, or with `-` standard input.
+fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let failed = || format!("cannot read `{}`", path.display());
+    if path != Path::new("-") {
+        return std::fs::read(path).with_context(failed);
+    }
+    let mut text = Vec::new();
+    std::io::stdin().lock().take(most + 1).read_to_end(&mut text).with_context(failed)?;
+    if text.len() as u64 > most {
+        anyhow::bail!("the values on standard input are larger than {most} bytes");
+    }
+    Ok(text)
 }
 
 fn seed(settings: &ChartRender) -> anyhow::Result<[u8; 32]> {

@@ -145,7 +145,7 @@ async fn render(settings: &OnePackage, printer: &Printer) -> anyhow::Result<Stat
         "package": settings.name, "chart": prepared.chart, "version": prepared.chart_version,
         "digest": prepared.chart_digest(), "namespace": prepared.namespace, "objects": prepared.objects(),
     });
-    printer.result(&value, |_| format!("{}{}", prepared.definitions, prepared.manifest))?;
+    printer.rendered(&value, &format!("{}{}", prepared.definitions, prepared.manifest))?;
     Ok(Status::Done)
 }
 

@@ -1,0 +1,180 @@
+//! `airlock chart dependency`: what a chart declares to depend on, put into its `charts/` from disk or from a store.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use helm::{Chart, Dependency, Limits};
+use oci::RepositoryName;
+use serde::Serialize;
+use store::Store;
+
+use super::load::chart;
+use crate::cli::ChartDependency;
+use crate::failure::{Status, Usage};
+use crate::printer::Printer;
+
+/// A declared dependency.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    name: String,
+    version: String,
+    repository: String,
+    /// `ok`, `missing` or `wrong version`; for `build` where it came from.
+    status: String,
+}
+
+impl Line {
+    fn new(dependency: &Dependency, status: impl Into<String>) -> Self {
+        Self {
+            name: dependency.name.clone(),
+            version: dependency.version.clone(),
+            repository: dependency.repository.clone(),
+            status: status.into(),
+        }
+    }
+}
+
+pub(super) fn run(command: &ChartDependency, printer: &Printer) -> anyhow::Result<Status> {
+    let lines = match command {
+        ChartDependency::List { chart: argument } => {
+            let loaded = chart(argument)?;
+            declared(&loaded).map(|dependency| Line::new(dependency, state(&loaded, dependency))).collect()
+        }
+        ChartDependency::Build { chart, store } => build(chart, store.as_deref())?,
+    };
+    if lines.is_empty() {
+        printer.say("the chart declares no dependencies");
+    }
+    printer.result(&lines, |lines| {
+        let line =
+            |line: &Line| format!("{}\t{}\t{}\t{}\n", line.name, line.version, line.repository, line.status);
+        lines.iter().map(line).collect()
+    })?;
+    Ok(Status::Done)
+}
+
+fn declared(chart: &Chart) -> impl Iterator<Item = &Dependency> {
+    chart.metadata().dependencies.iter().flatten()
+}
+
+fn state(chart: &Chart, dependency: &Dependency) -> &'static str {
+    let mut named = chart.charts().iter().filter(|child| child.name() == dependency.name).peekable();
+    if named.peek().is_none() {
+        return "missing";
+    }
+    let fits = named.any(|child| helm::newest(&dependency.version, [child.version()]).is_some());
+    if fits { "ok" } else { "wrong version" }
+}
+
+/// A chart that was found: its archive's name, its bytes, and where it is from.
+struct Found {
+    file: String,
+    bytes: Vec<u8>,
+    from: String,
+}
+
+/// Finds all that is missing before it writes anything.
+fn build(folder: &Path, store: Option<&Path>) -> anyhow::Result<Vec<Line>> {
+    let limits = Limits::default();
+    let loaded = Chart::from_directory(folder, &limits)
+        .with_context(|| format!("`{}` is not a chart folder that can be used", folder.display()))?;
+    let store = store.map(Store::open_existing).transpose()?;
+    let (mut lines, mut found, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for dependency in declared(&loaded) {
+        if state(&loaded, dependency) == "ok" {
+            lines.push(Line::new(dependency, "ok"));
+            continue;
+        }
+        let chart = match dependency.repository.strip_prefix("file://") {
+            Some(path) => Some(local(&folder.join(path), dependency, &limits)?),
+            None => store.as_ref().map_or(Ok(None), |store| stored(store, dependency, &limits))?,
+        };
+        match chart {
+            Some(chart) => {
+                lines.push(Line::new(dependency, format!("added from {}", chart.from)));
+                found.push(chart);
+            }
+            None => missing
+                .push(format!("`{}` {} of `{}`", dependency.name, dependency.version, dependency.repository)),
+        }
+    }
+    if !missing.is_empty() {
+        let message = format!("cannot find {}", missing.join(", "));
+        let hint = "mirror the charts first, and name the store that has them by --store";
+        return Err(Usage { message, hint }.into());
+    }
+    for chart in found {
+        write(&folder.join("charts"), &chart)?;
+    }
+    Ok(lines)
+}
+
+fn local(path: &Path, dependency: &Dependency, limits: &Limits) -> anyhow::Result<Found> {
+    let from = path.display().to_string();
+    let bytes =
+        Chart::package(path, limits).with_context(|| format!("`{from}` is not a chart that can be used"))?;
+    checked(bytes, dependency, from, limits)
+}
+
+/// That the chart is the one that is meant, by its own word.
+fn checked(bytes: Vec<u8>, dependency: &Dependency, from: String, limits: &Limits) -> anyhow::Result<Found> {
+    let loaded = Chart::from_archive(bytes.as_slice(), limits)
+        .with_context(|| format!("`{from}` is not a chart that can be used"))?;
+    let (name, version) = (loaded.name(), loaded.version());
+    if name != dependency.name || helm::newest(&dependency.version, [version]).is_none() {
+        let message = format!(
+            "`{from}` is chart `{name}` {version}, but Chart.yaml asks for `{}` {}",
+            dependency.name, dependency.version
+        );
+        return Err(Usage { message, hint: "change the version in Chart.yaml, or mirror another one" }.into());
+    }
+    Ok(Found { file: format!("{name}-{version}.tgz"), bytes, from })
+}
+
+/// The newest version that fits, of the repository that is named, or of any whose name ends in the chart's.
+fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Result<Option<Found>> {
+    let exact = dependency
+        .repository
+        .strip_prefix("oci://")
+        .map(|base| format!("{}/{}", base.trim_end_matches('/'), dependency.name));
+    let fits = |repository: &RepositoryName| match &exact {
+        Some(exact) => repository.as_str() == exact,
+        None => repository.as_str().rsplit('/').next() == Some(dependency.name.as_str()),
+    };
+    let mut candidates = Vec::new();
+    for repository in store.repositories(None, None)?.iter().filter(|repository| fits(repository)) {
+        let tags = store.tags(repository, None, None)?;
+        // Tags have `_` where versions have `+`.
+        let versions: Vec<String> = tags.iter().map(|(tag, _)| tag.to_string().replace('_', "+")).collect();
+        if let Some(version) = helm::newest(&dependency.version, versions.iter().map(String::as_str)) {
+            candidates.push(format!("{repository}:{}", version.replace('+', "_")));
+        }
+    }
+    // What is no chart, an image of the same name say, is none of them.
+    let mut found = Vec::new();
+    for name in candidates {
+        if let Some(bytes) = packager::mirror::stored_chart(store, &name)? {
+            found.push((name, bytes));
+        }
+    }
+    if found.len() > 1 {
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        let message =
+            format!("several charts of the store could be `{}`: {}", dependency.name, names.join(", "));
+        return Err(Usage { message, hint: "name one by an oci:// repository in Chart.yaml" }.into());
+    }
+    found.pop().map(|(name, bytes)| checked(bytes, dependency, name, limits)).transpose()
+}
+
+/// A chart is there whole or not at all.
+fn write(folder: &Path, chart: &Found) -> anyhow::Result<()> {
+    let path: PathBuf = folder.join(&chart.file);
+    let failed = || format!("cannot write `{}`", path.display());
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    std::io::Write::write_all(&mut file, &chart.bytes).with_context(failed)?;
+    file.as_file().sync_all().with_context(failed)?;
+    file.persist(&path).with_context(failed)?;
+    Ok(())
+}
