@@ -183,9 +183,12 @@ pub(crate) struct Mirror {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// The lock to write, and to follow where it exists.
+    /// The lock to write, and to follow where it exists. A lock belongs to one mirror file.
     #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
     pub(crate) lock: PathBuf,
+    /// Take over the lock of a mirror file that was renamed or moved.
+    #[arg(long)]
+    pub(crate) renamed: bool,
     /// Ask what references mean now, in spite of the lock.
     #[arg(long)]
     pub(crate) update: bool,

@@ -165,6 +165,7 @@ fn package_bundle_code(error: &packager::package_bundle::Error) -> Option<u8> {
         | E::Name(_)
         | E::Package { .. }
         | E::Dependency { .. }
+        | E::Published(_)
         | E::ChartName(_) => Some(2),
         E::NoChart(_) | E::NoImages { .. } | E::NoBundle(_) => Some(4),
         E::Schema(_) | E::Artifact(_) => Some(3),
@@ -264,6 +265,7 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
             .or_else(|| cause.downcast_ref::<Answer>().and_then(Answer::hint))
             .or_else(|| unasked(error, cause))
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
+            .or_else(|| cause.downcast_ref::<packager::lock::Error>().and_then(packager::lock::Error::hint))
             .or_else(|| {
                 cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)
             })

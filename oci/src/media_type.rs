@@ -63,6 +63,21 @@ impl MediaType {
         MANIFESTS.contains(&self.as_str())
     }
 
+    /// What a kind of manifest is called that is known and not supported.
+    #[must_use]
+    pub fn unsupported(&self) -> Option<&'static str> {
+        match self.as_str() {
+            "application/vnd.docker.distribution.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v1+prettyjws" => {
+                Some("a Docker schema 1 manifest")
+            }
+            "application/vnd.oci.artifact.manifest.v1+json" => {
+                Some("an OCI artifact manifest, which OCI removed before version 1.1")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a registry need not hold such a layer (OCI "non-distributable", Docker "foreign").
     #[must_use]
     pub fn is_foreign(&self) -> bool {

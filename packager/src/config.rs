@@ -1,82 +1,26 @@
 //! `airlock.yaml`: what to mirror, and how to reach it. A value of [`MirrorConfig`] is valid.
 
 mod document;
+mod error;
+pub(crate) mod fault;
+mod schema;
 mod validate;
 
 use std::path::{Path, PathBuf};
 
-use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName};
+use oci::{Descriptor, Digest, Platform, Reference, RegistryHost, RepositoryName};
 
 use self::document::{AvailableText, Document, FollowText};
+pub use self::error::Error;
 use self::validate::value;
 use crate::bundle::manifest::is_name;
 use crate::evidence::upstream::Demand;
 use crate::source::ChartImages;
 use crate::source::archive::Format;
+use crate::source::url::{self, FileUrl};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
 const KIND: &str = "MirrorConfig";
-
-/// Why a mirror file is refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("cannot read `{path}`")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not YAML of the expected shape.
-    #[error("`{path}` is not a mirror file")]
-    Yaml {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<serde_saphyr::Error>,
-    },
-    /// The file is of another kind or version.
-    #[error("`{field}` is `{found}`, expected `{expected}`")]
-    Kind {
-        /// Which member.
-        field: &'static str,
-        /// What it says.
-        found: String,
-        /// What it should say.
-        expected: &'static str,
-    },
-    /// The name cannot become part of file names.
-    #[error("`{0}` is not a name: lower-case letters, digits, `-` and `.`, at most 64")]
-    Name(String),
-    /// A reference, host, platform or checksum is malformed.
-    #[error("`{field}` is not valid")]
-    Value {
-        /// Which member.
-        field: &'static str,
-        /// Why.
-        #[source]
-        source: oci::Error,
-    },
-    /// What should find images is no regular expression.
-    #[error("`{pattern}` is not a regular expression")]
-    Pattern {
-        /// As written.
-        pattern: String,
-        /// Why.
-        #[source]
-        source: Box<regex::Error>,
-    },
-    /// Two rules for one registry.
-    #[error("`registries` has `{0}` twice")]
-    RegistryTwice(RegistryHost),
-    /// A source says two things, or too little.
-    #[error("{0}")]
-    Source(&'static str),
-}
 
 /// A valid mirror file.
 #[derive(Clone, Debug)]
@@ -97,6 +41,8 @@ pub struct MirrorConfig {
     pub missing: Missing,
     /// What must be signed upstream, and by whom.
     pub demands: Vec<(Reference, Demand)>,
+    /// What to do about layers that a registry need not have.
+    pub foreign: ForeignLayers,
     /// The folder of the mirror file, for relative paths.
     pub base: PathBuf,
     /// Whether a failure leaves the rest to be done; all failures are told then. Not the file's, but the command's.
@@ -111,6 +57,15 @@ pub enum Missing {
     Refused,
     /// They are left out, and each is reported.
     LeftOut,
+}
+
+/// Layers that a registry need not have: those with `urls`, and those of types that may not be distributed.
+#[derive(Clone, Debug, Default)]
+pub struct ForeignLayers {
+    /// What the URLs of layers may begin with to be fetched from; each ends in `/`.
+    pub urls: Vec<String>,
+    /// Layers that stay behind, each with its image.
+    pub absent: Vec<(Reference, Digest)>,
 }
 
 /// How a registry is reached.
@@ -131,18 +86,43 @@ pub struct RegistryRule {
 /// Something to mirror.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// An EKS Distro release manifest.
-    EksdRelease(Location),
-    /// An EKS Anywhere package bundle: its file, or its artifact; and the registry of its images.
-    PackageBundle(BundleLocation, RegistryHost, Option<RepositoryName>),
+    /// An EKS Distro release manifest, and the `Bundles` that hold its signature.
+    EksdRelease(Location, Option<Location>, Signed),
+    /// An EKS Anywhere package bundle.
+    PackageBundle(BundleSource),
     /// An image.
     Image(Reference),
     /// A Helm chart, and how its images are found; `None` leaves them out.
     Chart(ChartLocation, Option<ChartImages>),
     /// A file.
     File(FileSource),
-    /// An image on disk: its format, where it is, which of several, and the name to give it.
-    Archive(Format, PathBuf, Option<String>, Reference),
+    /// An image on disk: its format, where it is, which of several, and the name to give it; all, under their own names,
+    /// without one.
+    Archive(Format, PathBuf, Option<String>, Option<Reference>),
+}
+
+/// An EKS Anywhere package bundle.
+#[derive(Clone, Debug)]
+pub struct BundleSource {
+    /// Its file, or its artifact.
+    pub location: BundleLocation,
+    /// The registry of charts and images that name none.
+    pub registry: RegistryHost,
+    /// What stands before their repositories there.
+    pub prefix: Option<RepositoryName>,
+    /// Who must have signed it.
+    pub signed: Signed,
+}
+
+/// Who must have signed a manifest of EKS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// AWS.
+    ByAws,
+    /// The owner of a key: a file with its public half.
+    ByKey(PathBuf),
+    /// Nobody: it is taken without a check, as the mirror file declares.
+    Unverified,
 }
 
 /// Where a text is.
@@ -151,7 +131,18 @@ pub enum Location {
     /// A local file.
     Path(PathBuf),
     /// A URL.
-    Url(String),
+    Url(FileUrl),
+}
+
+impl Location {
+    /// How it is shown.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Url(url) => url.to_string(),
+        }
+    }
 }
 
 /// Where a package bundle is.
@@ -185,7 +176,14 @@ pub struct FileSource {
 /// The mirror file's JSON Schema.
 #[must_use]
 pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(Document).to_value()
+    schema::complete(schemars::schema_for!(Document).to_value())
+}
+
+/// Says where an error is.
+type Locate = Box<dyn FnOnce(Error) -> Error>;
+
+fn line_of<T>(spanned: &serde_saphyr::Spanned<T>) -> Option<u64> {
+    Some(spanned.referenced.line()).filter(|line| *line > 0)
 }
 
 impl MirrorConfig {
@@ -201,30 +199,49 @@ impl MirrorConfig {
     }
 
     fn parse(text: &str, path: &Path, base: &Path) -> Result<Self, Error> {
-        let document: Document = serde_saphyr::from_str(text)
-            .map_err(|source| Error::Yaml { path: path.to_owned(), source: Box::new(source) })?;
+        let at = |line: Option<u64>| move |error: Error| error.in_file(path, line);
+        // What else YAML calls true, the schema and people call a text.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let document: Document = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            let (line, words) = fault::of(&error);
+            at(line)(Error::Yaml(words))
+        })?;
+        Self::of(document, base, &|line| {
+            let path = path.to_owned();
+            Box::new(move |error| error.in_file(&path, line))
+        })
+    }
+
+    fn of(document: Document, base: &Path, at: &dyn Fn(Option<u64>) -> Locate) -> Result<Self, Error> {
         for (field, found, expected) in
             [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
         {
             if found != expected {
-                return Err(Error::Kind { field, found: found.clone(), expected });
+                return Err(at(None)(Error::Kind { field, found: found.clone(), expected }));
             }
         }
         if !is_name(&document.metadata.name) {
-            return Err(Error::Name(document.metadata.name));
+            return Err(at(None)(Error::Name(document.metadata.name)));
         }
-        let registries: Vec<RegistryRule> =
-            document.registries.iter().map(|rule| rule.validate(base)).collect::<Result<_, _>>()?;
-        for (place, rule) in registries.iter().enumerate() {
-            if registries[..place].iter().any(|earlier| earlier.host == rule.host) {
-                return Err(Error::RegistryTwice(rule.host.clone()));
+        let mut registries: Vec<RegistryRule> = Vec::new();
+        for rule in &document.registries {
+            let line = line_of(rule);
+            let rule = rule.value.validate(base).map_err(at(line))?;
+            if registries.iter().any(|earlier| earlier.host == rule.host) {
+                return Err(at(line)(Error::RegistryTwice(rule.host)));
             }
+            registries.push(rule);
         }
-        let platforms = document.platforms.iter().map(|text| value("platforms", text));
+        let platforms =
+            document.platforms.iter().map(|text| value("platforms", &text.value).map_err(at(line_of(text))));
+        if document.sources.is_empty() {
+            return Err(at(None)(Error::Empty));
+        }
         let (mut sources, mut demands) = (Vec::new(), Vec::new());
         for source in document.sources {
-            let before = sources.len();
-            let Some(demand) = source.validate(base, &mut sources)? else { continue };
+            let (before, line) = (sources.len(), line_of(&source));
+            let demand = source.value.validate(base, &mut sources);
+            let Some(demand) = demand.map_err(at(line))? else { continue };
             let named = sources[before..].iter().filter_map(|source| match source {
                 Source::Image(reference) | Source::Chart(ChartLocation::Reference(reference), _) => {
                     Some(reference)
@@ -245,17 +262,55 @@ impl MirrorConfig {
                 FollowText::Word(AvailableText::Available) => Missing::LeftOut,
             },
             demands,
+            foreign: document.foreign_layers.validate().map_err(at(None))?,
             base: base.to_owned(),
             keep_going: false,
         })
     }
 
     /// The URL to fetch instead.
+    ///
+    /// # Errors
+    /// When the rule gives something that is no URL.
+    pub fn url(&self, url: &FileUrl) -> Result<FileUrl, url::Unusable> {
+        let whole = url.secret();
+        let rule = self
+            .urls
+            .iter()
+            .find_map(|(prefix, mirror)| Some((whole.strip_prefix(prefix.as_str())?, mirror)));
+        rule.map_or_else(|| Ok(url.clone()), |(rest, mirror)| FileUrl::parse(&format!("{mirror}{rest}")))
+    }
+
+    /// The manifests of EKS that are taken without a check of their signatures, by name.
     #[must_use]
-    pub fn url(&self, url: &str) -> String {
-        let rule =
-            self.urls.iter().find_map(|(prefix, mirror)| Some((url.strip_prefix(prefix.as_str())?, mirror)));
-        rule.map_or_else(|| url.to_owned(), |(rest, mirror)| format!("{mirror}{rest}"))
+    pub fn unverified(&self) -> Vec<String> {
+        let name = |source: &Source| match source {
+            Source::EksdRelease(location, _, Signed::Unverified) => Some(location.name()),
+            Source::PackageBundle(bundle) if bundle.signed == Signed::Unverified => {
+                Some(match &bundle.location {
+                    BundleLocation::Path(path) => path.display().to_string(),
+                    BundleLocation::Reference(reference) => reference.to_string(),
+                })
+            }
+            _ => None,
+        };
+        self.sources.iter().filter_map(name).collect()
+    }
+
+    /// Where a layer may be fetched when its registry does not have it: those of its own URLs that are allowed.
+    #[must_use]
+    pub fn layer_urls(&self, layer: &Descriptor) -> Vec<FileUrl> {
+        let allowed = layer
+            .urls
+            .iter()
+            .filter(|url| self.foreign.urls.iter().any(|prefix| url.starts_with(prefix.as_str())));
+        allowed.filter_map(|url| self.url(&FileUrl::parse(url).ok()?).ok()).collect()
+    }
+
+    /// Whether the mirror file declares that a layer stays behind.
+    #[must_use]
+    pub fn is_declared_absent(&self, image: &Reference, layer: &Digest) -> bool {
+        self.foreign.absent.iter().any(|(of, absent)| of == image && absent == layer)
     }
 }
 
@@ -276,8 +331,9 @@ mod tests {
 registries: [{host: public.ecr.aws, mirror: '127.0.0.1:5000/copy', plainHTTP: true}]
 urls: [{prefix: 'https://a.io/', mirror: 'http://127.0.0.1:1/'}]
 sources:
-  - eksdRelease: {file: release.yaml}
+  - eksdRelease: {file: release.yaml, unverified: true}
   - packageBundle: {reference: 'r.io/bundles:v1'}
+    verify: {key: own.pub}
   - images: [nginx, 'r.io/a:b']
   - ociLayout: {path: layout, reference: 'r.io/layout:1'}
   - ociArchive: {path: a.tar, image: 'x:y', reference: 'r.io/archive:1'}
@@ -288,16 +344,52 @@ sources:
         )
         .unwrap();
         assert_eq!(config.sources.len(), 11);
-        assert_eq!(config.url("https://a.io/x"), "http://127.0.0.1:1/x");
+        let url = config.url(&FileUrl::parse("https://a.io/x").unwrap()).unwrap();
+        assert_eq!(url.secret(), "http://127.0.0.1:1/x");
         assert!(config.follow && config.registries[0].prefix.is_some());
+    }
+
+    fn defect(rest: &str) -> Error {
+        match parse(rest) {
+            Err(Error::At { error, .. }) => *error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn d23_an_error_tells_file_line_what_is_expected_and_the_fix() {
+        for (rest, line, words) in [
+            ("sources:\n- images: [docker://nginx:1]\n", 5, "write `nginx:1`"),
+            ("sources:\n- files:\n  - {path: a}\n- images: ['MyOrg/App:1']\n", 7, "write `myorg/app:1`"),
+            ("sources:\n- images: ['r.io/My App']\n", 5, "expected an image reference"),
+            ("sources:\n- image: [a]\n", 5, "`image` is unknown here, expected one of `eksdRelease`"),
+            ("sources: [{images: [a]}]\nsources: [{images: [a]}]\n", 5, "`sources` is given twice"),
+            ("sources: [{images: [a]}]\nplatforms: [linux/amd64,\n  linux]\n", 6, "OS/ARCHITECTURE"),
+            ("sources: [{images: a}]\n", 4, "expected a list"),
+            ("sources: [{images: [a}]\n", 4, "malformed"),
+            ("sources: [{charts: [{file: a.tgz, images: perhaps}]}]\n", 4, "`true` or `false`"),
+            ("registries:\n- {host: a.io}\n- {host: a.io}\nsources: [{images: [a]}]\n", 6, "twice"),
+            ("platforms: []\n", 1, "`sources` is missing"),
+        ] {
+            let error = parse(rest).unwrap_err();
+            let shown = error.to_string();
+            assert!(shown.contains(words), "{rest}: {shown}");
+            assert!(shown.starts_with("the mirror file `airlock.yaml`"), "{shown}");
+            for library in ["<input>", "Policy", "struct", "serde", "Options"] {
+                assert!(!shown.contains(library), "{shown}");
+            }
+            assert!(line == 1 || error.found().0 == Some(line), "{rest}: {shown}");
+            assert!(std::error::Error::source(&error).is_none(), "told once: {shown}");
+        }
     }
 
     #[test]
     fn each_defect_has_its_error() {
-        assert!(matches!(parse("sources: []\nextra: 1\n"), Err(Error::Yaml { .. })));
-        assert!(matches!(parse("sources: [{images: ['UPPER/x y']}]\n"), Err(Error::Value { .. })));
-        assert!(matches!(parse("sources: [{files: [{url: 'https://a.io/x'}]}]\n"), Err(Error::Source(_))));
-        assert!(matches!(parse("sources: [{charts: [{}]}]\n"), Err(Error::Source(_))));
+        assert!(matches!(defect("sources: []\nextra: 1\n"), Error::Yaml(_)));
+        assert!(matches!(defect("sources: []\n"), Error::Empty));
+        assert!(matches!(defect("sources: [{images: ['UPPER/x y']}]\n"), Error::Value { .. }));
+        assert!(matches!(defect("sources: [{files: [{url: 'https://a.io/x'}]}]\n"), Error::Source(_)));
+        assert!(matches!(defect("sources: [{charts: [{}]}]\n"), Error::Source(_)));
         for source in [
             "{}",
             "{images: [a], files: [{path: x}]}",
@@ -307,20 +399,25 @@ sources:
             "{images: [a], verify: {key: a.pub, identity: {subject: a, issuer: b}}}",
             "{images: [a], verify: {identity: {issuer: b}}}",
             "{images: [a], verify: {key: a.pub, name: 'a:b'}}",
+            "{eksdRelease: {file: a.yaml}}",
+            "{eksdRelease: {file: a.yaml, bundles: {file: b.yaml}, unverified: true}}",
+            "{eksdRelease: {file: a.yaml, unverified: true}, verify: {key: a.pub}}",
+            "{packageBundle: {file: a.yaml}, verify: {identity: {subject: a, issuer: b}}}",
+            "{ociArchive: {path: a.tar, image: a}}",
         ] {
-            assert!(matches!(parse(&format!("sources: [{source}]\n")), Err(Error::Source(_))), "{source}");
+            assert!(matches!(defect(&format!("sources: [{source}]\n")), Error::Source(_)), "{source}");
         }
         let identity = "{images: [a], verify: {identity: {subject: a, issuer: b}, name: r.io/a}}";
         let config = parse(&format!("sources: [{identity}]\n")).unwrap();
         assert!(config.demands.len() == 1 && config.demands[0].1.name.is_some());
-        assert!(matches!(parse("platforms: [linux]\nsources: []\n"), Err(Error::Value { .. })));
+        assert!(matches!(defect("platforms: [linux]\nsources: [{images: [a]}]\n"), Error::Value { .. }));
         let twice = "registries: [{host: a.io}, {host: b.io}, {host: a.io, plainHTTP: true}]\nsources: []\n";
-        assert!(matches!(parse(twice), Err(Error::RegistryTwice(host)) if host.to_string() == "a.io"));
+        assert!(matches!(defect(twice), Error::RegistryTwice(host) if host.to_string() == "a.io"));
         let other = HEAD.replace("MirrorConfig", "Other");
         let other = MirrorConfig::parse(&format!("{other}sources: []\n"), Path::new("x"), Path::new("."));
-        assert!(matches!(other, Err(Error::Kind { .. })));
+        assert!(matches!(other.unwrap_err().found().1, Error::Kind { .. }));
         let name = HEAD.replace("name: a", "name: ../a");
         let name = MirrorConfig::parse(&format!("{name}sources: []\n"), Path::new("x"), Path::new("."));
-        assert!(matches!(name, Err(Error::Name(_))));
+        assert!(matches!(name.unwrap_err().found().1, Error::Name(_)));
     }
 }

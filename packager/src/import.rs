@@ -6,6 +6,7 @@
 
 pub(crate) mod walk;
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use oci::{Digest, Hasher, Manifest, RepositoryName, Selector, Tag};
@@ -14,6 +15,7 @@ use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 
 use self::walk::{Chunk, Sink, walk};
 use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
+use crate::complete::SetCheck;
 use crate::media::Media;
 use crate::reporter::Reporter;
 use crate::witness::{Admitted, LogVerdict};
@@ -144,6 +146,7 @@ pub fn import(
     for warning in media.warnings() {
         reporter.warn(&warning);
     }
+    check(manifest, store)?;
     store.commit(changes(manifest, store)?)?;
     reporter.end();
     Ok(report)
@@ -285,6 +288,21 @@ impl Sink for Loader<'_> {
             }
         }
     }
+}
+
+/// That the set holds all that its manifests name, before anything gets a name.
+pub(crate) fn check(set: &BundleManifest, store: &Store) -> Result<(), Error> {
+    let mut check = SetCheck::new(set);
+    let digests: BTreeSet<_> = set
+        .repositories
+        .iter()
+        .flat_map(|repository| &repository.manifests)
+        .map(|bundled| &bundled.digest)
+        .collect();
+    for digest in digests {
+        check.look(digest, read_blob(store, digest)?)?;
+    }
+    check.finish()
 }
 
 /// Everything that gets a name: manifests of each repository, then its tags.

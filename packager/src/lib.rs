@@ -6,7 +6,7 @@
 //!
 //! - [`discover`]: which images a rendered chart names
 //! - [`config`]: the mirror file; [`source`]: what its sources name; [`mirror`]: from there into the store
-//! - [`lock`]: what a mirror run settled on
+//! - [`lock`]: what a mirror run settled on; [`complete`]: whether all that its manifests name is carried
 //! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
 //! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
 //! - [`evidence`]: signatures about images, found, judged and written
@@ -17,6 +17,7 @@
 //! `MirrorConfig -> MirrorPlan -> [store] -> Lock -> PackPlan -> volumes => Verified<BundleManifest> -> Admitted -> store`
 
 pub mod bundle;
+pub mod complete;
 pub mod config;
 pub mod discover;
 pub mod drive_log;

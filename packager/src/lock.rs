@@ -7,8 +7,8 @@ use std::path::Path;
 use oci::{Digest, MediaType, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
-/// The version of the format.
-pub const VERSION: u32 = 1;
+/// The version of the format. Version 1 did not declare what is absent.
+pub const VERSION: u32 = 2;
 
 /// A whole lock. All lists are sorted, so that equal content is equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,15 @@ pub struct Lock {
     /// Whether signatures, attestations and SBOMs came along.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub follow: bool,
+    /// Manifests of EKS that were taken without a check of their signatures, as the mirror file declares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<String>,
+    /// The mirror file, relative to the lock's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Bundles that were made here and are in no mirror file.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub made: BTreeSet<Digest>,
     /// Signatures, attestations and SBOMs that were listed but that their registry did not have, as the mirror file
     /// tolerates.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -108,9 +117,34 @@ pub struct LockedManifest {
     pub media_type: MediaType,
     /// Its size in bytes.
     pub size: u64,
-    /// Its blobs, as it lists them; without layers that may not be distributed.
+    /// Its blobs, as it lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blobs: Vec<LockedBlob>,
+    /// What it lists and what is not carried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absent>,
+}
+
+/// Something that a manifest lists and that is not carried.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Absent {
+    /// Its digest.
+    pub digest: Digest,
+    /// Why it is not carried.
+    pub why: Absence,
+}
+
+/// Why something is not carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Absence {
+    /// The mirror file's `platforms` leave it out.
+    Platform,
+    /// The mirror file's `foreignLayers.absent` names it.
+    Declared,
+    /// The registry does not have it, and the mirror file tolerates that.
+    Unavailable,
 }
 
 /// A blob.
@@ -154,22 +188,79 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// The lock is another mirror file's.
+    #[error("the lock `{path}` belongs to another mirror file, {other}, and is not replaced")]
+    Owner {
+        /// The lock.
+        path: String,
+        /// Whose it is.
+        other: String,
+    },
     /// A newer program wrote it.
-    #[error("the lock has version {0}, this program knows {VERSION}")]
+    #[error("the lock has version {0}, this program knows versions 1 to {VERSION}")]
     Version(u32),
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Owner { .. } => Some(
+                "give each mirror file a lock of its own by --lock FILE; if this one was renamed or moved, give --renamed once",
+            ),
+            Self::Malformed { .. } => {
+                Some("bring the lock back from a backup; without one, remove it and run `airlock mirror`")
+            }
+            Self::Read { .. } | Self::Version(_) => None,
+        }
+    }
+}
+
+/// The mirror file as a lock names it: its path from the lock's folder, so that both may move together.
+#[must_use]
+pub fn file_of(lock: &Path, file: &Path) -> String {
+    let whole =
+        |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_default();
+    let folder = lock.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (folder, file) = (whole(folder), whole(file));
+    let (from, to): (Vec<_>, Vec<_>) = (folder.components().collect(), file.components().collect());
+    let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+    let up = from[common..].iter().map(|_| "..".to_owned());
+    let down = to[common..].iter().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    up.chain(down).collect::<Vec<_>>().join("/")
 }
 
 impl Lock {
     /// Reads a lock.
     ///
     /// # Errors
-    /// When the file is missing, malformed or of another version.
+    /// When the file is missing, malformed or of a newer version.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = || path.display().to_string();
         let bytes = std::fs::read(path).map_err(|source| Error::Read { path: name(), source })?;
         let lock: Self =
             serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { path: name(), source })?;
-        if lock.version == VERSION { Ok(lock) } else { Err(Error::Version(lock.version)) }
+        if (1..=VERSION).contains(&lock.version) { Ok(lock) } else { Err(Error::Version(lock.version)) }
+    }
+
+    /// What was made here, in no mirror file, and added.
+    pub fn made_here(&self) -> impl Iterator<Item = &LockedItem> {
+        self.items.iter().filter(|item| item.kind == ItemKind::Bundle && self.made.contains(&item.digest))
+    }
+
+    /// That the lock is that of a mirror file of this name, which stands at `file` seen from the lock's folder. A lock
+    /// of version 1 does not tell the file.
+    ///
+    /// # Errors
+    /// When it is another's: it must not be replaced.
+    pub fn check_owner(&self, path: &Path, name: &str, file: &str) -> Result<(), Error> {
+        let other = (self.name != name).then(|| format!("`{}`", self.name));
+        let other = other.or_else(|| {
+            let known = self.file.as_ref().filter(|known| *known != file)?;
+            Some(format!("`{}` in `{known}`", self.name))
+        });
+        other.map_or(Ok(()), |other| Err(Error::Owner { path: path.display().to_string(), other }))
     }
 
     /// The file's bytes: JSON, two blanks of indent, a line end.
@@ -178,5 +269,30 @@ impl Lock {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d19_a_lock_knows_its_mirror_file_wherever_both_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("x")).unwrap();
+        for name in ["a.yaml", "x/a.yaml"] {
+            std::fs::write(path(name), "").unwrap();
+        }
+        assert_eq!(file_of(&path("a.lock"), &path("a.yaml")), "a.yaml");
+        assert_eq!(file_of(&path("a.lock"), &path("x/../a.yaml")), "a.yaml");
+        assert_eq!(file_of(&path("x/a.lock"), &path("a.yaml")), "../a.yaml");
+        assert_eq!(file_of(&path("a.lock"), &path("x/a.yaml")), "x/a.yaml");
+        let lock: Lock =
+            serde_json::from_str(r#"{"version":2,"name":"a","file":"a.yaml","items":[],"repositories":[]}"#)
+                .unwrap();
+        let check = |name, file| lock.check_owner(Path::new("airlock.lock"), name, file);
+        assert!(check("a", "a.yaml").is_ok());
+        assert!(check("b", "a.yaml").is_err() && check("a", "x/a.yaml").is_err());
     }
 }

@@ -5,10 +5,13 @@
 
 mod closure;
 mod download;
+mod eks;
 mod error;
 mod failures;
 mod fetch;
 mod local;
+mod make;
+mod names;
 pub mod plan;
 mod resolve;
 mod upstream;
@@ -26,6 +29,7 @@ pub use self::error::Error;
 pub(crate) use self::fetch::write_durably;
 pub use self::plan::{Download, MirrorPlan, Origin};
 use crate::config::MirrorConfig;
+use crate::import::MovedTag;
 use crate::lock::{Lock, Unavailable};
 use crate::reporter::{Reporter, State};
 use crate::source::Wanted;
@@ -41,6 +45,8 @@ pub struct MirrorReport {
     pub items: Vec<ItemReport>,
     /// All together.
     pub totals: Totals,
+    /// Tags that point at something else than before.
+    pub moved: Vec<MovedTag>,
     /// Signatures, attestations and SBOMs that are listed but that their registry does not have.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unavailable: BTreeSet<Unavailable>,
@@ -105,6 +111,17 @@ fn certificates(host: &str, path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// The lock that is there before a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Locks<'a> {
+    /// Whose digests references mean; none to ask anew.
+    pub followed: Option<&'a Lock>,
+    /// What was made here is carried on from it, followed or not.
+    pub before: Option<&'a Lock>,
+    /// Whether the mirror file was renamed or moved: the lock is written anew then, with the same digests.
+    pub renamed: bool,
+}
+
 /// Plans a run: what is named, what it comes to, what is missing. With a lock, references mean what they meant.
 ///
 /// # Errors
@@ -113,11 +130,12 @@ pub async fn plan(
     config: &MirrorConfig,
     client: &Client,
     store: &Store,
-    lock: Option<&Lock>,
+    locks: Locks<'_>,
     reporter: &dyn Reporter,
 ) -> Result<MirrorPlan, Error> {
+    let lock = locks.followed;
     let (wants, mut failed) = wants(config, client, (store, lock), reporter).await?;
-    if let Some(lock) = lock
+    if let Some(lock) = lock.filter(|_| !locks.renamed)
         && failed.is_empty()
         && let Some(plan) = tokio::task::block_in_place(|| plan::satisfied(config, &wants, lock, store))?
         && upstream::holds_in_store(config, lock, store).await?
@@ -128,6 +146,7 @@ pub async fn plan(
     failed.extend(unresolved);
     failed.extend(upstream::verify(config, client, &resolved).await?);
     let mut plan = plan::plan(config, resolved, store)?;
+    plan.made = locks.before.into_iter().flat_map(Lock::made_here).cloned().collect();
     plan.failed = failed;
     for Unavailable { image, digest } in &plan.unavailable {
         reporter.warn(&format!(
@@ -163,8 +182,10 @@ async fn wants(
 async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
     let asks = plan.downloads.iter().map(|download| async move {
         match &download.origin {
-            Origin::Url(url) => client.announced_size(url).await.unwrap_or(0),
-            Origin::Registry(..) | Origin::Slice(_) => 0,
+            Origin::Url(url) if download.blob.size == 0 => {
+                client.announced_size(url.secret()).await.unwrap_or(0)
+            }
+            Origin::Url(_) | Origin::Registry(..) | Origin::Slice(_) => 0,
         }
     });
     let sizes: Vec<u64> = stream::iter(asks).buffered(SIZES_AT_ONCE).collect().await;
@@ -177,7 +198,7 @@ async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
     }
 }
 
-/// Fetches what the plan lists, names it in the store, and writes the lock.
+/// Fetches what the plan lists, names it in the store, and writes the lock of the mirror file `file`.
 ///
 /// # Errors
 /// When something cannot be fetched or is not what its digest says; nothing is named then. With `keep_going`, what
@@ -186,13 +207,14 @@ pub async fn run(
     plan: MirrorPlan,
     client: &Client,
     store: &Store,
-    lock_path: &Path,
+    (lock_path, file): (&Path, &str),
     reporter: &dyn Reporter,
 ) -> Result<MirrorReport, Error> {
     if plan.done {
         return Ok(plan.report());
     }
-    let (lock, report) = fetch::fetch(plan, client, store, reporter).await?;
+    let (mut lock, report) = fetch::fetch(plan, client, store, reporter).await?;
+    lock.file = Some(file.to_owned());
     let (path, bytes) = (lock_path.to_owned(), lock.to_bytes());
     fetch::blocking(move || fetch::write_durably(&path, &bytes)).await?;
     Ok(report)

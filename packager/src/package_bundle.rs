@@ -31,7 +31,7 @@ use crate::source::ChartImages;
 pub(crate) use carry::add;
 pub use carry::carry;
 pub(crate) use publish::needs;
-pub use publish::{Published, REPOSITORY, listed, publish};
+pub use publish::{Published, REPOSITORY, listed, publish, published};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
 const KIND: &str = "BundleConfig";
@@ -50,13 +50,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not YAML of the expected shape.
-    #[error("`{path}` does not say which packages to offer")]
+    #[error("`{path}`{} does not say which packages to offer: {words}", line.map(|line| format!(", line {line},")).unwrap_or_default())]
     Yaml {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<serde_saphyr::Error>,
+        /// The line, where it is known.
+        line: Option<u64>,
+        /// What is wrong.
+        words: String,
     },
     /// The file is of another kind or version.
     #[error("`{field}` is `{found}`, expected `{expected}`")]
@@ -87,6 +88,9 @@ pub enum Error {
         /// What it needs.
         needs: String,
     },
+    /// Another bundle was published under the name.
+    #[error("a bundle `{0}` with other content is published already, and is not replaced")]
+    Published(BundleName),
     /// A chart is named by something other than its repository and tag in the store.
     #[error("`{0}` does not name a chart's repository and tag")]
     ChartName(String),
@@ -137,6 +141,10 @@ impl Error {
             }
             Self::NoImages { .. } => Some(
                 "mirror the chart with `charts:`, which brings its images, and give the same values here and there",
+            ),
+            Self::Published(_) => Some(
+                "give the new one a name of its own by `metadata.name`; clusters that took this one would not look again; \
+                 --replace replaces it all the same",
             ),
             Self::ChartName(_) => Some("write REPOSITORY:TAG as `airlock store list` shows it"),
             _ => None,
@@ -207,8 +215,10 @@ impl BundleConfig {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let document: Document = serde_saphyr::from_str(&text)
-            .map_err(|source| Error::Yaml { path: path.to_owned(), source: Box::new(source) })?;
+        let document: Document = serde_saphyr::from_str(&text).map_err(|error| {
+            let (line, words) = crate::config::fault::of(&error);
+            Error::Yaml { path: path.to_owned(), line, words }
+        })?;
         for (field, found, expected) in
             [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
         {

@@ -5,16 +5,20 @@ mod chart;
 mod eks;
 mod file;
 mod render;
+pub mod url;
 
 use std::collections::BTreeSet;
 
 use oci::{Descriptor, Digest, Manifest, Platform, Reference, RepositoryName, Tag};
 
 pub use self::chart::chart_config;
-pub use self::eks::{bundle_wants, release_wants};
-pub(crate) use self::file::tag_of;
+pub use self::eks::{bundle_wants, release_wants, verified};
 pub use self::file::{FILE_TYPE, artifact, chart_artifact, named_after};
+pub(crate) use self::file::{tag_of, title_of};
 pub use self::render::ChartImages;
+pub(crate) use self::render::declared_images;
+pub use self::url::FileUrl;
+use crate::complete;
 use crate::config::Location;
 use crate::lock::ItemKind;
 
@@ -40,6 +44,8 @@ pub enum Wanted {
         repository: RepositoryName,
         /// Under which tag.
         tag: Tag,
+        /// Its file name, which the tag may not be able to hold.
+        title: String,
     },
     /// An image on disk.
     Archive {
@@ -70,6 +76,17 @@ impl Wanted {
         }
     }
 
+    /// What tells it from others: a URL whose query is not shown may be several files.
+    #[must_use]
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::File { location: Location::Url(url), repository, tag, .. } if url.hidden().is_some() => {
+                format!("{} as {repository}:{tag}", self.name())
+            }
+            _ => self.name(),
+        }
+    }
+
     /// Whether both come to the same: a registry has one thing under a reference, whatever it is called here.
     #[must_use]
     pub(crate) fn agrees(&self, other: &Self) -> bool {
@@ -94,20 +111,18 @@ pub(crate) fn is_about(child: &Descriptor) -> bool {
     child.annotations.contains_key(ABOUT) && child.platform.as_ref().is_none_or(Platform::is_unknown)
 }
 
-/// The children to take: those of the wanted platforms, those that say something about them, and indexes.
-pub(crate) fn chosen(children: &[Descriptor], platforms: &[Platform]) -> Vec<Digest> {
-    let wanted = |child: &&Descriptor| {
-        child.media_type.is_manifest()
-            && match &child.platform {
-                Some(platform) if platform.is_unknown() => false,
-                Some(platform) => {
-                    platforms.is_empty() || platforms.iter().any(|wanted| wanted.accepts(platform))
-                }
-                None => true,
-            }
+/// The manifests of an index to take: all, or those of the wanted platforms with those that say something about them,
+/// and those of no platform, such as indexes.
+pub(crate) fn chosen(index: &Manifest, platforms: &[Platform]) -> Vec<Digest> {
+    let children: Vec<&Descriptor> = complete::children(index).collect();
+    let wanted = |child: &&&Descriptor| match &child.platform {
+        _ if platforms.is_empty() => true,
+        Some(platform) if platform.is_unknown() => false,
+        Some(platform) => platforms.iter().any(|wanted| wanted.accepts(platform)),
+        None => true,
     };
     let taken: BTreeSet<&Digest> = children.iter().filter(wanted).map(|child| &child.digest).collect();
-    let about = |child: &&Descriptor| {
+    let about = |child: &&&Descriptor| {
         child
             .annotations
             .get(ABOUT)
@@ -139,9 +154,26 @@ mod tests {
         };
         let (amd, arm) = (child("amd", "linux/amd64"), child("arm", "linux/arm64"));
         let children = [amd.clone(), arm.clone(), about(&amd), about(&arm)];
-        let only = chosen(&children, &["linux/arm64".parse().unwrap()]);
+        let index = index(&children);
+        let only = chosen(&index, &["linux/arm64".parse().unwrap()]);
         assert_eq!(only, [arm.digest.clone(), children[3].digest.clone()]);
-        assert_eq!(chosen(&children, &[]).len(), 4);
-        assert!(chosen(&children, &["windows/amd64".parse().unwrap()]).is_empty());
+        assert_eq!(chosen(&index, &[]).len(), 4);
+        assert!(chosen(&index, &["windows/amd64".parse().unwrap()]).is_empty());
+    }
+
+    fn index(children: &[Descriptor]) -> Manifest {
+        let value = serde_json::json!({ "schemaVersion": 2, "manifests": children });
+        Manifest::parse(serde_json::to_vec(&value).unwrap().into(), None).unwrap()
+    }
+
+    #[test]
+    fn d5_without_platforms_children_of_unknown_platform_are_taken_too() {
+        let kind = |text: &str| text.parse().unwrap();
+        let mut unknown = Descriptor::new(kind(oci::media_type::OCI_MANIFEST), Digest::sha256(b"a"), 1);
+        unknown.platform = Some("unknown/unknown".parse().unwrap());
+        let layer = Descriptor::new(kind(oci::media_type::OCI_LAYER), Digest::sha256(b"b"), 1);
+        let index = index(&[unknown.clone(), layer]);
+        assert_eq!(chosen(&index, &[]), [unknown.digest]);
+        assert!(chosen(&index, &["linux/amd64".parse().unwrap()]).is_empty());
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::bundle::Error;
-use crate::import::walk::{Proof, walk};
+use crate::bundle::{Entry, Error};
+use crate::complete::SetCheck;
+use crate::import::walk::{Chunk, Proof, Sink, walk};
 use crate::media::{Completion, Media};
 use crate::reporter::Reporter;
 use crate::witness::{Admitted, LogVerdict};
@@ -43,7 +44,9 @@ pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Re
     let manifest = verified.get();
     media.with_copies(manifest, || {
         reporter.begin("verify", manifest.content_size());
-        walk(media, manifest, &mut Proof::new(reporter))
+        let mut proof = Whole { proof: Proof::new(reporter), check: SetCheck::new(manifest), manifest: None };
+        walk(media, manifest, &mut proof)?;
+        proof.check.finish()
     })?;
     reporter.end();
     for warning in media.warnings() {
@@ -61,4 +64,31 @@ pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Re
         completion: media.completion(manifest),
         log: admitted.log().clone(),
     })
+}
+
+/// Hashes every entry, and reads those that are manifests to learn whether the set holds all that they name.
+struct Whole<'a> {
+    proof: Proof<'a>,
+    check: SetCheck<'a>,
+    /// The bytes so far, of an entry that is a manifest.
+    manifest: Option<Vec<u8>>,
+}
+
+impl Sink for Whole<'_> {
+    fn begin(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.manifest = self.check.is_manifest(&entry.digest).then(Vec::new);
+        self.proof.begin(entry)
+    }
+
+    fn write(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        if let Some(bytes) = &mut self.manifest {
+            bytes.extend_from_slice(chunk.bytes());
+        }
+        self.proof.write(chunk)
+    }
+
+    fn finish(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.proof.finish(entry)?;
+        self.manifest.take().map_or(Ok(()), |bytes| self.check.look(&entry.digest, bytes))
+    }
 }

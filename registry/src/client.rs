@@ -13,6 +13,7 @@ mod config;
 mod credentials;
 mod error;
 mod file;
+mod kind;
 mod listing;
 mod memory;
 mod proxy;
@@ -37,6 +38,7 @@ use self::body::{pieces, whole};
 pub use self::config::{ClientConfig, HostRule};
 use self::credentials::DockerConfig;
 pub use self::error::{At, Class, Error};
+use self::kind::unsupported;
 pub use self::listing::Referrers;
 use self::memory::Memory;
 pub use self::proxy::ProxySettings;
@@ -345,6 +347,10 @@ impl Transport {
                 return Err(Error::Digest { reference: reference(), at, expected, found });
             }
         }
+        if let Some(kind) = unsupported(&bytes, kind.as_ref()) {
+            return Err(Error::Unsupported { reference: reference(), kind });
+        }
+        let kind = kind.filter(MediaType::is_manifest);
         let manifest = Manifest::parse(bytes, kind.as_ref());
         manifest.map(Some).map_err(|source| Error::Manifest { reference: reference(), at, html, source })
     }

@@ -32,6 +32,9 @@ pub(crate) struct CreateBundle {
     /// Put it into the store, where the controller looks for it.
     #[arg(long)]
     pub(crate) publish: bool,
+    /// Replace a bundle of the same name that is published already.
+    #[arg(long, requires = "publish")]
+    pub(crate) replace: bool,
     /// The repository to put it into.
     #[arg(
         long,

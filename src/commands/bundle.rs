@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use audit::Kind;
-use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle};
+use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle, verify_package_bundle};
+use bundle_signer::{PublicKey, TrustFile};
 use oci::Digest;
+use package_api::BundleName;
 use packager::lock::Lock;
-use packager::package_bundle::{BundleConfig, Published, carry, listed, make, publish};
+use packager::package_bundle::{BundleConfig, Published, carry, listed, make, publish, published};
 use serde_json::json;
 use store::Store;
 
@@ -57,7 +59,7 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     if let Some(path) = to {
         std::fs::write(path, signed.yaml()).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
-    let publish = || publish(&store, &settings.repository, config.name(), signed.yaml());
+    let publish = || publish_once(settings, (&store, config.name()), &signed, &key.public_key()?);
     let published = settings.publish.then(publish).transpose()?;
     if let (Some(path), Some(lock), Some(published)) = (&settings.lock, lock, &published) {
         carry(path, lock, &store, published)?;
@@ -65,6 +67,31 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     work.digests(published.iter().map(|published| published.digest.to_string()));
     work.done()?;
     told(&signed, to, published.as_ref(), printer)
+}
+
+/// Publishes a bundle, unless it is published already: by the same key, with the same content.
+fn publish_once(
+    settings: &CreateBundle,
+    (store, name): (&Store, &BundleName),
+    signed: &SignedBundle,
+    key: &PublicKey,
+) -> anyhow::Result<Published> {
+    let repository = &settings.repository;
+    if !settings.replace
+        && let Some((known, text)) = published(store, repository, name)?
+    {
+        let trust = TrustFile::new(vec![("own".to_owned(), key.clone())])?;
+        let spec = |text: &str| -> Option<serde_json::Value> {
+            let verified = verify_package_bundle(text.as_bytes(), &trust).ok()?;
+            Some(verified.whole()["spec"].clone())
+        };
+        let before = spec(&text);
+        if before.is_none() || before != spec(signed.yaml()) {
+            return Err(packager::package_bundle::Error::Published(name.clone()).into());
+        }
+        return Ok(known);
+    }
+    Ok(publish(store, repository, name, signed.yaml())?)
 }
 
 fn told(

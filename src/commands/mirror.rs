@@ -3,8 +3,8 @@
 use audit::Kind;
 use oci::Digest;
 use packager::config::MirrorConfig;
-use packager::lock::Lock;
-use packager::mirror::{MirrorReport, client, plan};
+use packager::lock::{Lock, file_of};
+use packager::mirror::{Download, Locks, MirrorReport, client, plan};
 use packager::reporter::State;
 use serde_json::json;
 
@@ -34,32 +34,72 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
     } else {
         (open_or_make(&settings.store, printer)?, None)
     };
-    let lock =
-        if settings.update || !settings.lock.exists() { None } else { Some(Lock::read(&settings.lock)?) };
+    let before = if settings.lock.exists() { Some(Lock::read(&settings.lock)?) } else { None };
+    let file = file_of(&settings.lock, &settings.file);
+    if let Some(before) = before.as_ref().filter(|_| !settings.renamed) {
+        before.check_owner(&settings.lock, &config.name, &file)?;
+    }
+    let followed = before.as_ref().filter(|_| !settings.update);
+    let locks = Locks { followed, before: before.as_ref(), renamed: settings.renamed };
     let client = client(&config, docker_config(), proxies())?;
     let progress = Progress::new(printer);
-    let plan = plan(&config, &client, &store, lock.as_ref(), &progress).await?;
+    let plan = plan(&config, &client, &store, locks, &progress).await?;
     let Some(work) = work else {
-        let value = json!({ "report": plan.report(), "downloads": plan.downloads });
-        printer.result(&value, |_| {
-            let lines = plan.downloads.iter().map(|download| {
-                format!("{:>10}  {}  {}\n", size(download.bytes()), download.blob.digest, download.name)
-            });
-            lines.collect::<String>() + &text(&plan.report(), "would fetch")
-        })?;
+        let report = plan.report();
+        let mut value = json!({ "report": report, "downloads": plan.downloads });
+        for (item, line) in
+            report.items.iter().zip(value["report"]["items"].as_array_mut().into_iter().flatten())
+        {
+            line["state"] = json!(planned(item.state));
+        }
+        printer.result(&value, |_| planned_text(&report, &plan.downloads))?;
         plan.check()?;
         return Ok(Status::Done);
     };
-    let report = packager::mirror::run(plan, &client, &store, &settings.lock, &progress).await?;
+    let report = packager::mirror::run(plan, &client, &store, (&settings.lock, &file), &progress).await?;
     let lock = Lock::read(&settings.lock)?;
     work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
     work.digests(contents(&lock.items));
     work.done()?;
-    printer.result(&report, |report| text(report, "fetched"))?;
+    printer.result(&report, text)?;
     Ok(Status::Done)
 }
 
-fn text(report: &MirrorReport, verb: &str) -> String {
+/// What a run would do about an item.
+fn planned(state: State) -> &'static str {
+    match state {
+        State::Present => "keep",
+        State::Reused => "name",
+        State::Fetched | State::Verified => "fetch",
+    }
+}
+
+fn planned_text(report: &MirrorReport, downloads: &[Download]) -> String {
+    let totals = report.totals;
+    let head = format!(
+        "would fetch {} in {} downloads; {} are in the store already\n",
+        size(totals.fetched_bytes),
+        downloads.len(),
+        size(totals.present_bytes.saturating_add(totals.reused_bytes)),
+    );
+    let items = report
+        .items
+        .iter()
+        .map(|item| format!("  {:6} {:>10}  {}\n", planned(item.state), size(item.bytes), item.source));
+    let downloads = downloads.iter().map(|download| {
+        format!("  {:>10}  {}  {}\n", size(download.bytes()), download.blob.digest, download.name)
+    });
+    head + &moved(report, "would move") + &items.collect::<String>() + &downloads.collect::<String>()
+}
+
+fn moved(report: &MirrorReport, verb: &str) -> String {
+    let lines = report.moved.iter().map(|moved| {
+        format!("{verb} {}:{} from {} to {}\n", moved.repository, moved.tag, moved.from, moved.to)
+    });
+    lines.collect()
+}
+
+fn text(report: &MirrorReport) -> String {
     let lines = report.items.iter().map(|item| {
         let state = match item.state {
             State::Present => "present",
@@ -71,8 +111,9 @@ fn text(report: &MirrorReport, verb: &str) -> String {
     });
     let totals = report.totals;
     lines.collect::<String>()
+        + &moved(report, "moved")
         + &format!(
-            "{verb} {}, reused {}, present {}, verified {}\n",
+            "fetched {}, reused {}, present {}, verified {}\n",
             size(totals.fetched_bytes),
             size(totals.reused_bytes),
             size(totals.present_bytes),

@@ -48,6 +48,10 @@ pub(super) fn mirror_code(error: &packager::mirror::Error) -> Option<u8> {
         | E::Content { .. }
         | E::TooMany { .. }
         | E::Unsigned { .. }
+        | E::Unverified { .. }
+        | E::Incomplete(_)
+        | E::Provenance { .. }
+        | E::Unsupported { .. }
         | E::Archive { .. }
         | E::ChartTooLarge(_)
         | E::NoChart(_)
@@ -56,7 +60,12 @@ pub(super) fn mirror_code(error: &packager::mirror::Error) -> Option<u8> {
         | E::DocumentKind { .. }
         | E::RenderedYaml { .. }
         | E::Oci(_) => Some(3),
-        E::NotFound(_) | E::NoPlatform { .. } | E::Missing { .. } | E::MissingReferrer { .. } => Some(4),
+        E::NotFound(_)
+        | E::NoPlatform { .. }
+        | E::Layer { .. }
+        | E::ArchiveChoice { .. }
+        | E::Missing { .. }
+        | E::MissingReferrer { .. } => Some(4),
         E::Several(all) => {
             // The gravest: content that is refused, no room, what the user wrote, what is missing, the network.
             let codes: Vec<u8> = all.iter().map(|error| code_of(error)).collect();

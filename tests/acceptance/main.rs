@@ -13,3 +13,7 @@ mod http;
 mod kill;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod selected;
+#[cfg(test)]
+mod whole;

@@ -144,6 +144,36 @@ fn a_bundle_travels_with_what_it_names() {
     fails(path, &[&create[..], &["--lock", "charts.lock"]].concat(), 2, "--publish");
 }
 
+#[test]
+fn o8_mirror_keeps_a_bundle_in_the_lock_and_a_version_is_published_once() {
+    let folder = with_charts();
+    let path = folder.path();
+    fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
+    let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
+    let publish = [&create[..], &["--publish", "--lock", "charts.lock"]].concat();
+    works(path, &publish);
+    let locked = || {
+        let lock = packager::lock::Lock::read(&path.join("charts.lock")).unwrap();
+        lock.made_here().map(|item| item.digest.to_string()).collect::<Vec<_>>()
+    };
+    let first = locked();
+    assert_eq!(first.len(), 2);
+    for more in [&[][..], &["--update"]] {
+        works(path, &[&["mirror", "--store", "store", "--lock", "charts.lock"][..], more].concat());
+        assert_eq!(locked(), first, "{more:?}");
+    }
+    // The same content by the same key is what is there already; other content is refused.
+    works(path, &publish);
+    assert_eq!(locked(), first);
+    let other = "  - {name: web, charts: ['charts/web:1.0.0']}\n";
+    fs::write(path.join("packages.yaml"), config("v1-35-7", other)).unwrap();
+    fails(path, &publish, 2, "--replace");
+    assert_eq!(locked(), first);
+    works(path, &[&publish[..], &["--replace"]].concat());
+    assert_ne!(locked(), first);
+    works(path, &["store", "check", "--store", "store"]);
+}
+
 /// The controller would install no object with such an image, so whoever makes the bundle should know.
 #[test]
 fn what_should_name_an_image_and_does_not_is_told() {

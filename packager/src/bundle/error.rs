@@ -107,6 +107,9 @@ pub enum Error {
     /// The manifest contradicts itself.
     #[error("the manifest is inconsistent: {0}")]
     Inconsistent(&'static str),
+    /// The set lacks something that one of its manifests names, or has it with another size.
+    #[error("the set is not complete: {}", crate::complete::list(.0))]
+    Incomplete(Vec<crate::complete::Gap>),
     /// The manifest has more entries or volumes than allowed.
     #[error("the manifest has {found} {what}, more than the {limit} allowed")]
     TooMany {
@@ -356,7 +359,9 @@ impl Error {
             Self::Truncated { .. } | Self::HeadTruncated(_) => {
                 Some("the copy is incomplete: copy the volume again, or pack again")
             }
-            Self::NotInStore(_) => Some("run `airlock mirror` again with this lock"),
+            Self::NotInStore(_) | Self::Incomplete(_) => {
+                Some("at the sender, run `airlock mirror` again with this lock, then pack again")
+            }
             Self::StoreDamaged { .. } => {
                 Some("run `airlock store check`, then `airlock store rebuild` and `airlock mirror`")
             }

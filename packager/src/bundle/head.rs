@@ -136,7 +136,7 @@ impl Head {
 fn parse_header(bytes: &[u8], path: &Path) -> Result<VolumeHeader, Error> {
     let malformed = || Error::Head { path: path.to_owned(), part: "volume header" };
     let header: VolumeHeader = serde_json::from_slice(bytes).map_err(|_| malformed())?;
-    if header.version != manifest::VERSION {
+    if !manifest::is_known(header.version) {
         return Err(Error::Version {
             path: path.to_owned(),
             found: header.version,

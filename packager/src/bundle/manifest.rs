@@ -8,10 +8,16 @@ use serde::{Deserialize, Serialize};
 use tlog::text::is_plain;
 
 use super::{Error, Limits, layout};
-use crate::lock::{LockedItem, LockedTag};
+use crate::lock::{Absent, LockedItem, LockedTag};
 
-/// The version of manifest and volumes.
-pub const VERSION: u32 = 1;
+/// The version of manifest and volumes. Version 1, which is still read, did not declare what is absent.
+pub const VERSION: u32 = 2;
+
+/// Whether this program reads the version.
+#[must_use]
+pub fn is_known(version: u32) -> bool {
+    (1..=VERSION).contains(&version)
+}
 
 /// The longest name of a log.
 const MOST_LOG_NAME: usize = 1024;
@@ -59,6 +65,9 @@ pub struct BundledManifest {
     pub digest: Digest,
     /// The type to serve it under.
     pub media_type: MediaType,
+    /// What it lists and what is not in the set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absent>,
 }
 
 /// One file of the OCI layout that the volumes hold.
@@ -157,7 +166,7 @@ impl BundleManifest {
     /// When it is malformed, too large, or contradicts itself.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(Error::ManifestJson)?;
-        if manifest.version != VERSION {
+        if !is_known(manifest.version) {
             return Err(Error::Inconsistent("its version is unknown"));
         }
         if !is_name(&manifest.name) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 
 /// The mirror file as written.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -17,17 +18,41 @@ pub(super) struct Document {
     pub(super) metadata: Metadata,
     /// Platforms to take of multi-platform images, as `os/architecture[/variant]`; all when empty.
     #[serde(default)]
-    pub(super) platforms: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub(super) platforms: Vec<Spanned<String>>,
     /// Registries that are reached in another way than over HTTPS under their own name.
     #[serde(default)]
-    pub(super) registries: Vec<RegistryText>,
+    #[schemars(with = "Vec<RegistryText>")]
+    pub(super) registries: Vec<Spanned<RegistryText>>,
     /// URLs that are fetched from elsewhere.
     #[serde(default)]
     pub(super) urls: Vec<UrlText>,
     /// What to mirror.
-    pub(super) sources: Vec<SourceText>,
+    #[schemars(with = "Vec<SourceText>", length(min = 1))]
+    pub(super) sources: Vec<Spanned<SourceText>>,
     #[serde(default)]
     pub(super) signatures: Signatures,
+    /// Layers that a registry need not have: those with `urls`, and those of types that may not be distributed.
+    #[serde(default)]
+    pub(super) foreign_layers: ForeignText,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct ForeignText {
+    /// What a layer's own URL may begin with to be fetched from there; each ends in `/`.
+    pub(super) urls: Vec<String>,
+    /// Layers that are left behind.
+    pub(super) absent: Vec<AbsentText>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AbsentText {
+    /// The image, as the mirror file or a chart names it.
+    pub(super) image: String,
+    /// The layer's digest.
+    pub(super) layer: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,22 +90,26 @@ pub(super) struct UrlText {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct SourceText {
     /// An EKS Distro `Release` manifest: every image and archive of it.
-    pub(super) eksd_release: Option<LocationText>,
+    pub(super) eksd_release: Option<ReleaseText>,
     /// An EKS Anywhere `PackageBundle`: its charts and images.
     pub(super) package_bundle: Option<BundleText>,
     /// Image references.
-    pub(super) images: Option<Vec<String>>,
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) images: Option<Vec<Spanned<String>>>,
     /// Helm charts, each with the images that it renders to.
-    pub(super) charts: Option<Vec<ChartText>>,
+    #[schemars(with = "Option<Vec<ChartText>>")]
+    pub(super) charts: Option<Vec<Spanned<ChartText>>>,
     /// Plain files.
-    pub(super) files: Option<Vec<FileText>>,
+    #[schemars(with = "Option<Vec<FileText>>")]
+    pub(super) files: Option<Vec<Spanned<FileText>>>,
     /// A folder that is an OCI image layout.
     pub(super) oci_layout: Option<ArchiveText>,
     /// A tar file that holds an OCI image layout.
     pub(super) oci_archive: Option<ArchiveText>,
     /// A tar file of `docker save`.
     pub(super) docker_archive: Option<ArchiveText>,
-    /// Who must have signed these images, or these charts' artifacts, upstream: `key` or `identity`.
+    /// Who must have signed these images, or these charts' artifacts, upstream: `key` or `identity`. Beside
+    /// `eksdRelease` and `packageBundle`: whose `key` signed the manifest, instead of AWS's.
     pub(super) verify: Option<VerifyText>,
 }
 
@@ -113,10 +142,12 @@ pub(super) struct IdentityText {
 pub(super) struct ArchiveText {
     /// A path, relative to the mirror file.
     pub(super) path: PathBuf,
-    /// Which image, where several are: its `org.opencontainers.image.ref.name`, or its tag for `docker save`.
+    /// Which image, where several are: its containerd name, its `org.opencontainers.image.ref.name`, its tag for
+    /// `docker save`, or its digest.
     pub(super) image: Option<String>,
-    /// The name to give it, as if it had been mirrored from there.
-    pub(super) reference: String,
+    /// The name to give it, as if it had been mirrored from there. Without it, all images are taken, each under its
+    /// own name.
+    pub(super) reference: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -137,6 +168,23 @@ pub(super) struct BundleText {
     pub(super) reference: Option<String>,
     /// The registry of charts and images that name none: `host[/prefix]`; `public.ecr.aws/eks-anywhere` when absent.
     pub(super) registry: Option<String>,
+    /// Take the bundle without a check of its signature.
+    #[serde(default)]
+    pub(super) unverified: bool,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseText {
+    /// A path, relative to the mirror file.
+    pub(super) file: Option<PathBuf>,
+    /// A URL.
+    pub(super) url: Option<String>,
+    /// The `Bundles` manifest of EKS Anywhere, which holds the release's signature.
+    pub(super) bundles: Option<LocationText>,
+    /// Take the release without a check of its signature.
+    #[serde(default)]
+    pub(super) unverified: bool,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -160,6 +208,9 @@ pub(super) struct ChartText {
     /// API versions that the chart finds in the cluster, beside the built-in ones.
     #[serde(default)]
     pub(super) api_versions: Vec<String>,
+    /// Do not hold values to the chart's schema, as by Helm's `--skip-schema-validation`.
+    #[serde(default)]
+    pub(super) skip_schema_validation: bool,
     /// Regular expressions that find more images in any text of the rendered objects: the first group, or all.
     #[serde(default)]
     pub(super) image_patterns: Vec<String>,

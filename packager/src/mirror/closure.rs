@@ -10,9 +10,10 @@ use store::Store;
 
 use super::{Error, fetch};
 use crate::config::ChartLocation;
+use crate::discover::Discovery;
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
-use crate::source::{ChartImages, Wanted};
+use crate::source::{ChartImages, Wanted, declared_images};
 
 /// The layer of a chart's artifact that is the chart, now and as Helm 3.0 had it.
 const CHART_LAYERS: [&str; 2] =
@@ -54,9 +55,10 @@ impl Closure<'_> {
             let failed = |source| Error::Render { chart: chart.clone(), source: Box::new(source) };
             let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(failed)?;
             loaded.check_dependencies().map_err(failed)?;
-            images.find(&loaded, &chart)
-        })
-        .await?;
+            Ok((images.find(&loaded, &chart)?, declared_images(&loaded)))
+        });
+        let (found, declared) = found.await?;
+        self.tell_declared(&name, &found, &declared);
         for (place, text) in &found.unusable {
             let (object, field) = (&place.object, &place.field);
             self.reporter.warn(&format!("{name}: {object} {field}: `{text}` is not an image reference"));
@@ -64,6 +66,22 @@ impl Closure<'_> {
         let wanted = |reference: Reference| Wanted::Image { kind: ItemKind::Image, reference };
         let references = found.images.iter().map(|image| image.reference.parse().map_err(Error::Oci));
         references.map(|reference| reference.map(wanted)).collect()
+    }
+
+    /// Tells images that a chart declares and does not render: whether they are needed, its user knows.
+    fn tell_declared(&self, chart: &str, found: &Discovery, declared: &[String]) {
+        let taken = |text: &String| {
+            let reference = text.parse::<Reference>().map(|reference| reference.to_string());
+            found.images.iter().any(|image| reference.as_ref().is_ok_and(|of| *of == image.reference))
+        };
+        let others: Vec<_> = declared.iter().filter(|text| !taken(text)).map(String::as_str).collect();
+        if !others.is_empty() {
+            self.reporter.warn(&format!(
+                "{chart}: declares images by `artifacthub.io/images` that it does not render with these values, so they \
+                 are not taken: {}; name them under `images` if they are needed",
+                others.join(", ")
+            ));
+        }
     }
 
     /// A chart's archive: out of the store if the lock says which it is, else from its registry.

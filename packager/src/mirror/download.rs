@@ -54,24 +54,32 @@ pub(super) async fn download(
     let mut partial = fetch::blocking(move || Ok(target.partial(&digest)?)).await?;
     let mut attempts = Attempts { failures: 0, anew: 0, at: 0, counted: 0 };
     // What an earlier run left may be all there is, or wrong.
-    if size(download).is_some_and(|size| partial.len() >= size) && !is_right(download, &partial) {
+    if download.size().is_some_and(|size| partial.len() >= size) && !is_right(download, &partial) {
         partial.truncate()?;
     }
+    let (mut origin, mut others) = (&download.origin, download.others.iter());
     loop {
         attempts.tell(&partial, reporter);
-        if size(download).is_some() && is_right(download, &partial) {
+        if download.size().is_some() && is_right(download, &partial) {
             break;
         }
-        match transfer(download, client, &mut partial).await {
+        match transfer(download, origin, client, &mut partial).await {
             Ok(_) if is_right(download, &partial) => break,
             Ok(sender) => {
                 let error = wrong(download, &partial, &sender);
                 partial.truncate()?;
-                if sender.html || attempts.anew >= ANEW || matches!(download.origin, Origin::Slice(_)) {
+                if sender.html || attempts.anew >= ANEW || matches!(origin, Origin::Slice(_)) {
                     return Err(error);
                 }
                 attempts.anew += 1;
                 reporter.warn(&format!("{error}; fetching it anew"));
+            }
+            // A layer that its registry need not have: where else it may be had.
+            Err(Error::Client(error)) if download.is_foreign() && error.is_absent() => {
+                let (image, layer) = (download.name.clone(), download.blob.digest.clone());
+                let why = "neither in its registry nor at an allowed URL";
+                origin = others.next().ok_or(Error::Layer { image, layer, why })?;
+                partial.truncate()?;
             }
             Err(Error::Client(error)) => attempts.again(download, &partial, error, reporter).await?,
             Err(error) => return Err(error),
@@ -118,29 +126,19 @@ impl Attempts {
     }
 }
 
-/// A blob's size, which binds as its digest does; none of a file, which only its checksum tells.
-fn size(download: &Download) -> Option<u64> {
-    match download.origin {
-        Origin::Url(_) => None,
-        Origin::Registry(..) | Origin::Slice(_) => Some(download.blob.size),
-    }
-}
-
 fn is_right(download: &Download, partial: &PartialBlob) -> bool {
-    size(download).is_none_or(|size| size == partial.len()) && partial.digest() == download.blob.digest
+    download.size().is_none_or(|size| size == partial.len()) && partial.digest() == download.blob.digest
 }
 
 fn named(download: &Download) -> String {
-    match download.origin {
-        Origin::Url(_) => download.name.clone(),
-        Origin::Registry(..) | Origin::Slice(_) => {
-            format!("{}, blob {}", download.name, download.blob.digest)
-        }
+    if download.size().is_none() {
+        return download.name.clone();
     }
+    format!("{}, blob {}", download.name, download.blob.digest)
 }
 
 fn wrong(download: &Download, partial: &PartialBlob, sender: &Sender) -> Error {
-    let rule = match size(download) {
+    let rule = match download.size() {
         Some(size) if size != partial.len() => format!("its size must be {size} bytes"),
         _ if sender.html => {
             "the server sent an HTML page, most often a login or error page instead of the file".to_owned()
@@ -161,11 +159,16 @@ fn wrong(download: &Download, partial: &PartialBlob, sender: &Sender) -> Error {
 }
 
 /// One try: from where the file ends to the end of the stream. What came stays, whatever happens.
-async fn transfer(download: &Download, client: &Client, partial: &mut PartialBlob) -> Result<Sender, Error> {
+async fn transfer(
+    download: &Download,
+    origin: &Origin,
+    client: &Client,
+    partial: &mut PartialBlob,
+) -> Result<Sender, Error> {
     let from = partial.len();
-    let bytes = match &download.origin {
+    let bytes = match origin {
         Origin::Registry(host, repository) => client.blob(host, repository, &download.blob, from).await,
-        Origin::Url(url) => client.file(url, from).await,
+        Origin::Url(url) => client.file(url.secret(), from).await,
         Origin::Slice(slice) => return copy(slice, partial),
     };
     let mut bytes = bytes.map_err(Error::Client)?;

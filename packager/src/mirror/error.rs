@@ -69,6 +69,22 @@ pub enum Error {
         #[source]
         source: Box<helm::Error>,
     },
+    /// The provenance beside a chart is another chart's.
+    #[error("`{path}` does not state the digest of the chart beside it, `{chart}`")]
+    Provenance {
+        /// The provenance file.
+        path: String,
+        /// The chart's digest.
+        chart: Digest,
+    },
+    /// A chart's schema refers to another one by its URL.
+    #[error("the schema of chart `{chart}` refers to `{url}`, and nothing is fetched from there")]
+    RemoteSchema {
+        /// Which.
+        chart: String,
+        /// The URL.
+        url: String,
+    },
     /// A chart's archive is larger than any that Helm would take.
     #[error("chart `{0}` is larger than 64 MiB")]
     ChartTooLarge(String),
@@ -90,6 +106,35 @@ pub enum Error {
         #[source]
         source: Box<serde_saphyr::Error>,
     },
+    /// A manifest of EKS is not signed by whom the mirror file demands, AWS unless it says otherwise.
+    #[error("the signature of `{name}` is refused")]
+    Unverified {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<bundle_signer::Error>,
+    },
+    /// A manifest of EKS is no YAML.
+    #[error("`{name}` is not YAML")]
+    Eks {
+        /// Which.
+        name: String,
+        /// Where and why.
+        #[source]
+        source: Box<helm::yaml::Error>,
+    },
+    /// A manifest of EKS has not the members of its kind.
+    #[error("`{name}` is not a {expected}")]
+    Shape {
+        /// Which.
+        name: String,
+        /// Its kind.
+        expected: &'static str,
+        /// What is wrong.
+        #[source]
+        source: Box<serde_json::Error>,
+    },
     /// A manifest of EKS is of another kind.
     #[error("`{name}` is a `{found}`, expected a `{expected}`")]
     DocumentKind {
@@ -103,6 +148,14 @@ pub enum Error {
     /// A reference, digest or manifest is malformed.
     #[error("a name or manifest is not valid")]
     Oci(#[source] oci::Error),
+    /// A URL is malformed. It is not repeated: it may hold a password.
+    #[error("the URL of `{name}` is not usable: expected {expected}")]
+    Url {
+        /// What it is the URL of.
+        name: String,
+        /// What is expected.
+        expected: &'static str,
+    },
     /// A URL gives no name in the store.
     #[error("`{0}` has no host and file name to go by")]
     FileName(String),
@@ -145,6 +198,27 @@ pub enum Error {
         /// What was wanted.
         wanted: String,
     },
+    /// What was mirrored lacks something that one of its manifests names, or has it with another size.
+    #[error("what was mirrored is not complete: {}", crate::complete::list(.0))]
+    Incomplete(Vec<crate::complete::Gap>),
+    /// A layer that a registry need not have, and that nobody has.
+    #[error("`{image}` cannot be mirrored whole: its layer `{layer}` is {why}")]
+    Layer {
+        /// The image.
+        image: String,
+        /// The layer.
+        layer: Digest,
+        /// What was tried.
+        why: &'static str,
+    },
+    /// A manifest of a kind that is not supported.
+    #[error("`{reference}` is {kind}, which is not supported")]
+    Unsupported {
+        /// The image.
+        reference: String,
+        /// The kind.
+        kind: &'static str,
+    },
     /// A file is not what its checksum says.
     #[error("`{source_name}` hashes to `{found}`, not to `{expected}`")]
     Checksum {
@@ -165,6 +239,16 @@ pub enum Error {
         path: std::path::PathBuf,
         /// What is wrong.
         what: &'static str,
+    },
+    /// An archive does not tell which image is meant.
+    #[error("`{path}` {what}; it has {}", names.join("; "))]
+    ArchiveChoice {
+        /// The archive or folder.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        what: String,
+        /// The images that it has.
+        names: Vec<String>,
     },
     /// A chart archive cannot be read.
     #[error("`{path}` is not a chart archive")]
@@ -234,6 +318,24 @@ impl Error {
             }
             Self::Render { .. } => Some(
                 "give the chart `values` or `set` in the mirror file, or `images: false` to leave its images out",
+            ),
+            Self::ArchiveChoice { .. } => Some(
+                "name one by `image`: a full name, or the digest; without `image` and `reference`, all are taken under their own names",
+            ),
+            Self::Unverified { .. } => Some(
+                "give the signer's public key by `verify: {key: FILE}` beside it; `unverified: true` takes it without a check",
+            ),
+            Self::RemoteSchema { .. } => Some(
+                "put that schema into the chart and refer to it by `#/$defs/...`, or give the chart `skipSchemaValidation: true`",
+            ),
+            Self::Layer { .. } => Some(
+                "allow its URL by `foreignLayers.urls` in the mirror file, or declare it absent by `foreignLayers.absent`",
+            ),
+            Self::Incomplete(_) => Some(
+                "the publisher must correct the manifest; if a manifest is missing, run `airlock mirror --update`",
+            ),
+            Self::Unsupported { .. } => Some(
+                "have it pushed again by a current tool, as an OCI or Docker schema 2 manifest, or leave it out",
             ),
             Self::Unsigned { .. } => Some(
                 "if the publisher's key, identity or name changed, learn so from the publisher, then change `verify`",

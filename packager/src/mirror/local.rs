@@ -7,10 +7,15 @@ use std::path::Path;
 
 use oci::{Algorithm, Digest, Hasher};
 
+use store::Store;
+
 use super::Error;
+use super::make::provenance;
+use super::resolve::scratch;
 use crate::config::{Location, MirrorConfig};
 use crate::lock::{Lock, LockedItem, LockedManifest};
-use crate::source::{Wanted, archive};
+use crate::source::Wanted;
+use crate::source::archive::Images;
 
 /// The unit of reading.
 const BUFFER: usize = 256 * 1024;
@@ -24,16 +29,28 @@ pub(super) fn is_unchanged(
     wanted: &Wanted,
     item: &LockedItem,
     lock: &Lock,
+    store: &Store,
 ) -> Result<bool, Error> {
     match wanted {
         Wanted::Image { .. } | Wanted::File { location: Location::Url(_), .. } => Ok(true),
         Wanted::File { location: Location::Path(path), .. } | Wanted::Chart { path } => {
-            let digest = hash(path)?;
+            let mut digests = vec![hash(path)?];
+            if matches!(wanted, Wanted::Chart { .. })
+                && let Some(text) = provenance(path, &digests[0])?
+            {
+                digests.push(Digest::sha256(&text));
+            }
             let mut manifests = manifests(item, lock).filter(|manifest| manifest.digest == item.digest);
-            Ok(manifests.any(|manifest| manifest.blobs.iter().any(|blob| blob.digest == digest)))
+            // The configuration, too.
+            let expected = digests.len() + 1;
+            Ok(manifests.any(|manifest| {
+                let has = |digest: &Digest| manifest.blobs.iter().any(|blob| blob.digest == *digest);
+                manifest.blobs.len() == expected && digests.iter().all(has)
+            }))
         }
         Wanted::Archive { format, path, image, .. } => {
-            let found = archive::find(*format, path, image.as_deref(), &config.platforms)?;
+            let images = Images { format: *format, path, scratch: &scratch(store) };
+            let found = images.find(image.as_deref(), &config.platforms)?;
             let known: BTreeSet<_> = manifests(item, lock).map(|manifest| &manifest.digest).collect();
             Ok(found.root == item.digest && found.manifests.keys().all(|digest| known.contains(digest)))
         }

@@ -2,32 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oci::{Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag};
+use oci::{Descriptor, Digest, RegistryHost, RepositoryName, Selector, Tag};
 use serde::Serialize;
 use store::Store;
 
+use super::names::Settings;
 use super::resolve::{Resolved, ResolvedImage};
 use super::{Error, ItemReport, MirrorReport, Totals, local};
+use crate::complete;
 use crate::config::{Location, MirrorConfig, Missing};
-use crate::lock::{ItemKind, Lock, LockedItem, Unavailable};
+use crate::import::MovedTag;
+use crate::lock::{Absence, ItemKind, Lock, LockedBlob, LockedItem, Unavailable, VERSION};
 use crate::reporter::State;
-use crate::source::Wanted;
 use crate::source::archive::Slice;
+use crate::source::{FileUrl, Wanted, artifact};
 
 /// A run that only has to be done.
 pub struct MirrorPlan {
-    /// The set's name.
-    pub(super) name: String,
+    /// What the lock keeps of the mirror file.
+    pub(super) settings: Settings,
     /// The platforms asked for.
     pub(super) platforms: Vec<String>,
-    /// Whether signatures, attestations and SBOMs come along.
-    pub(super) follow: bool,
+    /// What was made here and is carried on from the lock before.
+    pub(super) made: Vec<LockedItem>,
     /// Whether the lock is satisfied and nothing is to be done.
     pub done: bool,
     /// Every item, in the mirror file's order.
     pub(super) items: Vec<PlannedItem>,
     /// Blobs to be fetched, once each.
     pub downloads: Vec<Download>,
+    /// Tags of images that point at something else in the store.
+    pub(super) moved: Vec<MovedTag>,
     /// What is listed about images and missing, and tolerated.
     pub(super) unavailable: BTreeSet<Unavailable>,
     /// Whether a failure leaves the rest to be done.
@@ -54,11 +59,29 @@ pub struct Download {
     pub blob: Descriptor,
     /// Where it comes from.
     pub origin: Origin,
+    /// Where else it may be had, if it is not there: the URLs of a layer that its registry need not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Origin>,
     /// The size that the server of a file announces; 0 when it tells none. Only for the plan and its progress.
     pub announced: u64,
 }
 
 impl Download {
+    /// Its size; none of a file, which only its checksum tells.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match self.origin {
+            Origin::Url(_) if self.blob.size == 0 => None,
+            Origin::Url(_) | Origin::Registry(..) | Origin::Slice(_) => Some(self.blob.size),
+        }
+    }
+
+    /// Whether it is a layer that its registry need not have.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.blob.media_type.is_foreign() || !self.blob.urls.is_empty()
+    }
+
     /// How many bytes this is, as far as that is known.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -72,8 +95,8 @@ impl Download {
 pub enum Origin {
     /// A registry.
     Registry(RegistryHost, RepositoryName),
-    /// A URL.
-    Url(String),
+    /// A URL, of which only the name is shown.
+    Url(FileUrl),
     /// Bytes within a local file.
     Slice(Slice),
 }
@@ -109,7 +132,8 @@ impl MirrorPlan {
         add(&mut totals.fetched_bytes, self.announced());
         totals.verified_bytes = totals.fetched_bytes;
         let items = self.items.iter().map(|item| item.report.clone()).collect();
-        MirrorReport { items, totals, unavailable: self.unavailable.clone() }
+        let (moved, unavailable) = (self.moved.clone(), self.unavailable.clone());
+        MirrorReport { items, totals, moved, unavailable }
     }
 }
 
@@ -129,7 +153,7 @@ pub(super) fn satisfied(
         if item.kind == ItemKind::Image && item.platforms != platforms {
             return Ok(None);
         }
-        if !still_asked_for(wanted, item, lock) || !local::is_unchanged(config, wanted, item, lock)? {
+        if !still_asked_for(wanted, item, lock) || !local::is_unchanged(config, wanted, item, lock, store)? {
             return Ok(None);
         }
         let digest = Some(item.digest.to_string());
@@ -139,7 +163,13 @@ pub(super) fn satisfied(
     if config.missing == Missing::Refused && !lock.unavailable.is_empty() {
         return Ok(None);
     }
-    if lock.items.len() != wants.len() || lock.name != config.name || lock.follow != config.follow {
+    if lock.items.len() != wants.len() + lock.made_here().count()
+        || lock.name != config.name
+        || lock.follow != config.follow
+        || lock.version != VERSION
+        || lock.unverified != config.unverified()
+        || !as_declared(config, lock)
+    {
         return Ok(None);
     }
     for repository in &lock.repositories {
@@ -163,26 +193,63 @@ pub(super) fn satisfied(
         }
     }
     Ok(Some(MirrorPlan {
-        name: config.name.clone(),
+        settings: settings(config),
         platforms,
-        follow: config.follow,
+        made: Vec::new(),
         done: true,
         items,
         downloads: Vec::new(),
+        moved: Vec::new(),
         unavailable: lock.unavailable.clone(),
         keep_going: config.keep_going,
         failed: Vec::new(),
     }))
 }
 
+fn settings(config: &MirrorConfig) -> Settings {
+    Settings { name: config.name.clone(), follow: config.follow, unverified: config.unverified() }
+}
+
+/// Whether exactly those layers were left behind that the mirror file declares now.
+fn as_declared(config: &MirrorConfig, lock: &Lock) -> bool {
+    let manifests = || lock.repositories.iter().flat_map(|repository| &repository.manifests);
+    let absent: BTreeSet<_> = manifests()
+        .flat_map(|manifest| &manifest.absent)
+        .filter(|absent| absent.why == Absence::Declared)
+        .map(|absent| &absent.digest)
+        .collect();
+    let declared: BTreeSet<_> = config.foreign.absent.iter().map(|(_, layer)| layer).collect();
+    let carried =
+        |layer: &&Digest| manifests().flat_map(|manifest| &manifest.blobs).any(|blob| blob.digest == **layer);
+    absent.is_subset(&declared) && !declared.difference(&absent).any(carried)
+}
+
 /// Whether a locked file has the name and a checksum that the mirror file gives now; if not, it is looked at anew.
 fn still_asked_for(wanted: &Wanted, item: &LockedItem, lock: &Lock) -> bool {
-    let Wanted::File { checksums, repository, tag, .. } = wanted else { return true };
+    let Wanted::File { checksums, repository, tag, title, .. } = wanted else { return true };
     let manifests = lock.repositories.iter().flat_map(|repository| &repository.manifests);
     let mut blobs =
         manifests.filter(|manifest| manifest.digest == item.digest).flat_map(|found| &found.blobs);
-    (&item.repository, item.tag.as_ref()) == (repository, Some(tag))
-        && (checksums.is_empty() || blobs.any(|blob| checksums.contains(&blob.digest)))
+    let made_of = |blob: &LockedBlob| {
+        let made = artifact(title, &blob.digest, blob.size);
+        made.is_ok_and(|made| made.manifest.digest() == item.digest)
+            && (checksums.is_empty() || checksums.contains(&blob.digest))
+    };
+    (&item.repository, item.tag.as_ref()) == (repository, Some(tag)) && blobs.any(made_of)
+}
+
+/// Tags of all images, by repository.
+type Tags = BTreeMap<(RepositoryName, Tag), Digest>;
+
+/// Adds an image's tags: one tag cannot mean two things.
+fn add_tags(image: &ResolvedImage, tags: &mut Tags) -> Result<(), Error> {
+    for (tag, digest) in &image.tags {
+        let place = (image.repository.clone(), tag.clone());
+        if tags.insert(place, digest.clone()).is_some_and(|before| before != *digest) {
+            return Err(Error::Clash(format!("{}:{tag}", image.repository)));
+        }
+    }
+    Ok(())
 }
 
 /// The plan for what was resolved.
@@ -192,31 +259,28 @@ pub(super) fn plan(
     store: &Store,
 ) -> Result<MirrorPlan, Error> {
     let mut downloads: BTreeMap<Digest, Download> = BTreeMap::new();
-    let mut tags: BTreeMap<(RepositoryName, Tag), Digest> = BTreeMap::new();
+    let mut tags = Tags::new();
     let (mut items, mut unavailable) = (Vec::new(), BTreeSet::new());
     for Resolved { wanted, image } in resolved {
         let mut fetches = 0_u64;
         let mut bytes = 0_u64;
+        let image = image.map(|image| declare(config, image));
         if let Some(image) = &image {
             let name = image.reference.to_string();
             let missing = image.unavailable.iter();
             unavailable
                 .extend(missing.map(|digest| Unavailable { image: name.clone(), digest: digest.clone() }));
-            for (tag, digest) in &image.tags {
-                let place = (image.repository.clone(), tag.clone());
-                if tags.insert(place, digest.clone()).is_some_and(|before| before != *digest) {
-                    return Err(Error::Clash(format!("{}:{tag}", image.repository)));
-                }
-            }
-            for blob in carried(image.manifests.values()) {
+            add_tags(image, &mut tags)?;
+            for blob in carried(image) {
                 bytes = bytes.saturating_add(blob.size);
                 if store.has_blob(&blob.digest)? != Some(blob.size) && !downloads.contains_key(&blob.digest) {
                     fetches = fetches.saturating_add(blob.size);
-                    let origin = origin(image, &blob.digest)?;
+                    let mut origins = origins(config, image, blob)?;
+                    let origin = origins.remove(0);
                     let name = image.reference.to_string();
                     downloads.insert(
                         blob.digest.clone(),
-                        Download { name, blob: blob.clone(), origin, announced: 0 },
+                        Download { name, blob: blob.clone(), origin, others: origins, announced: 0 },
                     );
                 }
             }
@@ -236,19 +300,64 @@ pub(super) fn plan(
     }
     let platforms = config.platforms.iter().map(ToString::to_string).collect();
     let downloads = downloads.into_values().collect();
-    let (name, follow) = (config.name.clone(), config.follow);
+    let moved = moved(tags.iter().map(|((repository, tag), digest)| (repository, tag, digest)), store)?;
+    let (settings, made) = (settings(config), Vec::new());
     let (done, keep_going, failed) = (false, config.keep_going, Vec::new());
-    Ok(MirrorPlan { name, platforms, follow, done, items, downloads, unavailable, keep_going, failed })
+    Ok(MirrorPlan {
+        settings,
+        platforms,
+        made,
+        done,
+        items,
+        downloads,
+        moved,
+        unavailable,
+        keep_going,
+        failed,
+    })
 }
 
-fn origin(image: &ResolvedImage, digest: &Digest) -> Result<Origin, Error> {
-    match &image.slices {
-        None => Ok(Origin::Registry(image.reference.host().clone(), image.reference.repository().clone())),
-        Some(slices) => {
-            let slice = slices.get(digest).ok_or_else(|| Error::NotFound(digest.to_string()))?;
-            Ok(Origin::Slice(slice.clone()))
+/// Those tags that point at something else in the store.
+pub(super) fn moved<'a>(
+    tags: impl Iterator<Item = (&'a RepositoryName, &'a Tag, &'a Digest)>,
+    store: &Store,
+) -> Result<Vec<MovedTag>, Error> {
+    let mut moved = Vec::new();
+    for (repository, tag, to) in tags {
+        let before = store.resolve(repository, &Selector::Tag(tag.clone()))?;
+        if let Some(before) = before.filter(|before| before.digest != *to) {
+            let (repository, tag, to) = (repository.clone(), tag.clone(), to.clone());
+            moved.push(MovedTag { repository, tag, from: before.digest, to });
         }
     }
+    Ok(moved)
+}
+
+/// An image with the layers that the mirror file declares absent.
+fn declare(config: &MirrorConfig, mut image: ResolvedImage) -> ResolvedImage {
+    let layers = image.manifests.values().flat_map(complete::blobs);
+    let declared: Vec<_> = layers
+        .filter(|layer| config.is_declared_absent(&image.reference, &layer.digest))
+        .map(|layer| (layer.digest.clone(), Absence::Declared))
+        .collect();
+    image.absent.extend(declared);
+    image
+}
+
+/// Where a blob may be had, the first first; there is one at least.
+fn origins(config: &MirrorConfig, image: &ResolvedImage, blob: &Descriptor) -> Result<Vec<Origin>, Error> {
+    let mut origins = Vec::new();
+    match &image.slices {
+        None => origins
+            .push(Origin::Registry(image.reference.host().clone(), image.reference.repository().clone())),
+        Some(slices) => origins.extend(slices.get(&blob.digest).cloned().map(Origin::Slice)),
+    }
+    origins.extend(config.layer_urls(blob).into_iter().map(Origin::Url));
+    if origins.is_empty() {
+        let (image, layer) = (image.reference.to_string(), blob.digest.clone());
+        return Err(Error::Layer { image, layer, why: "neither on disk nor at an allowed URL" });
+    }
+    Ok(origins)
 }
 
 /// A file of known checksum is fetched like a blob; a local one of unknown checksum is read when its turn comes.
@@ -263,7 +372,7 @@ fn plan_file(
         let kind = "application/octet-stream".parse().map_err(Error::Oci)?;
         let blob = Descriptor::new(kind, digest.clone(), 0);
         let origin = Origin::Url(url.clone());
-        let download = Download { name: source.clone(), blob, origin, announced: 0 };
+        let download = Download { name: source.clone(), blob, origin, others: Vec::new(), announced: 0 };
         downloads.insert(digest.clone(), download);
     }
     Ok(())
@@ -285,11 +394,9 @@ fn is_named(image: &ResolvedImage, store: &Store) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The blobs that travel, once each: not those that may not be distributed.
-pub(super) fn carried<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Vec<&'a Descriptor> {
+/// The blobs of an image to be carried, once each.
+pub(super) fn carried(image: &ResolvedImage) -> Vec<&Descriptor> {
     let mut seen = BTreeSet::new();
-    manifests
-        .flat_map(Manifest::blobs)
-        .filter(|blob| !blob.media_type.is_foreign() && blob.urls.is_empty() && seen.insert(&blob.digest))
-        .collect()
+    let blobs = image.manifests.values().flat_map(complete::blobs);
+    blobs.filter(|blob| !image.absent.contains_key(&blob.digest) && seen.insert(&blob.digest)).collect()
 }

@@ -4,25 +4,25 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::stream::{self, StreamExt as _};
 use oci::{Content, Digest, Manifest, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag};
-use registry::client::{Client, shown_url};
+use registry::client::Client;
 use store::Store;
 
 use super::closure::Closure;
+use super::eks::{Eks, instead};
 use super::failures::sorted;
 use super::{Error, fetch};
-use crate::config::{BundleLocation, ChartLocation, Location, MirrorConfig, Missing, Source};
-use crate::lock::{ItemKind, Lock};
+use crate::complete;
+use crate::config::{ChartLocation, Location, MirrorConfig, Missing, Source};
+use crate::lock::{Absence, ItemKind, Lock};
 use crate::reporter::Reporter;
-use crate::source::archive::{self, Slice};
-use crate::source::{Wanted, bundle_wants, chosen, is_about, named_after, release_wants};
+use crate::source::archive::{self, Images, Slice};
+use crate::source::{Wanted, chosen, is_about, named_after, title_of};
 
 /// Items that are asked for at once.
 const AT_ONCE: usize = 8;
 /// Manifests of one image with all that is below and about it, and their bytes together.
 const MOST_MANIFESTS: usize = 5_000;
 const MOST_BYTES: usize = 64 << 20;
-/// An EKS manifest is not larger than this.
-const MOST_TEXT: u64 = 16 << 20;
 
 /// Something wanted, with what it comes to as far as that is known.
 pub(super) struct Resolved {
@@ -38,6 +38,8 @@ pub(super) struct ResolvedImage {
     pub(super) root: Digest,
     pub(super) manifests: BTreeMap<Digest, Manifest>,
     pub(super) tags: BTreeMap<Tag, Digest>,
+    /// What its manifests list and what is not to be carried.
+    pub(super) absent: BTreeMap<Digest, Absence>,
     /// What is listed about it and missing.
     pub(super) unavailable: BTreeSet<Digest>,
     /// Where its blobs are, if not in a registry.
@@ -52,29 +54,14 @@ pub(super) async fn wants(
     reporter: &dyn Reporter,
 ) -> Result<Vec<Wanted>, Error> {
     let closure = Closure { client, store: known.0, lock: known.1, reporter };
+    let eks = Eks { config, client, lock: known.1, reporter };
     let mut wants = Vec::new();
     for source in &config.sources {
         match source {
-            Source::EksdRelease(location) => {
-                let (name, text) = text(config, client, location).await?;
-                let (found, others) = release_wants(&text, &name, config)?;
-                if !others.is_empty() {
-                    reporter.warn(&format!("{name}: not mirrored, of another type: {}", others.join(", ")));
-                }
-                wants.extend(found);
+            Source::EksdRelease(location, bundles, signed) => {
+                wants.extend(eks.release(location, bundles.as_ref(), signed).await?);
             }
-            Source::PackageBundle(location, host, prefix) => {
-                let (name, text) = match location {
-                    BundleLocation::Path(path) => {
-                        text_of(&Location::Path(path.clone()), config, client).await?
-                    }
-                    BundleLocation::Reference(reference) => {
-                        wants.push(Wanted::Image { kind: ItemKind::Bundle, reference: reference.clone() });
-                        (reference.to_string(), bundle_text(client, reference).await?)
-                    }
-                };
-                wants.extend(bundle_wants(&text, &name, host, prefix.as_ref())?);
-            }
+            Source::PackageBundle(bundle) => wants.extend(eks.bundle(bundle).await?),
             Source::Image(reference) => {
                 wants.push(Wanted::Image { kind: ItemKind::Image, reference: reference.clone() });
             }
@@ -84,16 +71,48 @@ pub(super) async fn wants(
                     wants.extend(closure.images(location, images).await?);
                 }
             }
-            Source::Archive(format, path, image, reference) => wants.push(Wanted::Archive {
-                format: *format,
-                path: path.clone(),
-                image: image.clone(),
-                reference: reference.clone(),
-            }),
-            Source::File(file) => wants.push(file_want(file, config)?),
+            Source::Archive(format, path, image, reference) => {
+                let all = archive_wants((*format, path), image.as_deref(), reference.as_ref(), closure.store);
+                wants.extend(all.await?);
+            }
+            Source::File(file) => {
+                let wanted = file_want(file, config)?;
+                if let Wanted::File { location: Location::Url(url), .. } = &wanted
+                    && let Some(hidden) = url.hidden()
+                {
+                    reporter.warn(&format!("{url}: its {hidden} is used to fetch it, and stored nowhere"));
+                }
+                wants.push(wanted);
+            }
         }
     }
     once(wants)
+}
+
+/// The image of an archive that is asked for, or all.
+async fn archive_wants(
+    (format, path): (archive::Format, &std::path::Path),
+    image: Option<&str>,
+    reference: Option<&Reference>,
+    store: &Store,
+) -> Result<Vec<Wanted>, Error> {
+    let wanted = |image: Option<String>, reference: Reference| Wanted::Archive {
+        format,
+        path: path.to_owned(),
+        image,
+        reference,
+    };
+    if let Some(reference) = reference {
+        return Ok(vec![wanted(image.map(str::to_owned), reference.clone())]);
+    }
+    let (path, scratch) = (path.to_owned(), scratch(store));
+    let all = fetch::blocking(move || Images { format, path: &path, scratch: &scratch }.references()).await?;
+    Ok(all.into_iter().map(|(image, reference)| wanted(Some(image), reference)).collect())
+}
+
+/// Where compressed archives are unpacked: where the store removes what a killed run left.
+pub(super) fn scratch(store: &Store) -> std::path::PathBuf {
+    store.root().join("uploads")
 }
 
 /// Leaves out what is named again; what is named again with another meaning is nobody's to choose.
@@ -101,11 +120,11 @@ pub(super) fn once(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
     let mut kept: Vec<Wanted> = Vec::new();
     let mut places = BTreeMap::new();
     for wanted in wants {
-        match places.get(&wanted.name()).map(|place: &usize| kept[*place].agrees(&wanted)) {
+        match places.get(&wanted.place()).map(|place: &usize| kept[*place].agrees(&wanted)) {
             Some(true) => {}
             Some(false) => return Err(Error::Clash(wanted.name())),
             None => {
-                places.insert(wanted.name(), kept.len());
+                places.insert(wanted.place(), kept.len());
                 kept.push(wanted);
             }
         }
@@ -124,7 +143,11 @@ fn chart_want(location: &ChartLocation) -> Wanted {
 
 fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<Wanted, Error> {
     let (source, location, default) = match &file.location {
-        Location::Url(url) => (url.clone(), Location::Url(config.url(url)), Some(named_after(url)?)),
+        Location::Url(url) => {
+            let place = named_after(url.name());
+            let place = if file.name.is_some() { place.ok() } else { Some(place?) };
+            (url.name().to_owned(), Location::Url(instead(config, url)?), place)
+        }
         Location::Path(path) => (path.display().to_string(), file.location.clone(), None),
     };
     let own = || source.rsplit('/').next().unwrap_or_default().to_owned();
@@ -137,47 +160,12 @@ fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<
         (Some(place), None) => place,
         _ => named()?,
     };
-    Ok(Wanted::File { source, location, checksums: file.checksums.clone(), repository, tag })
-}
-
-async fn text(
-    config: &MirrorConfig,
-    client: &Client,
-    location: &Location,
-) -> Result<(String, String), Error> {
-    text_of(location, config, client).await
-}
-
-async fn text_of(
-    location: &Location,
-    config: &MirrorConfig,
-    client: &Client,
-) -> Result<(String, String), Error> {
-    match location {
-        Location::Path(path) => {
-            let name = path.display().to_string();
-            let text = std::fs::read_to_string(path);
-            Ok((name.clone(), text.map_err(|source| Error::File { path: name, source })?))
-        }
-        Location::Url(url) => {
-            let name = shown_url(url);
-            let bytes = client.small_file(&config.url(url), MOST_TEXT).await;
-            let bytes = bytes.map_err(|error| Error::Client(error).about(&name))?;
-            Ok((name.clone(), fetch::text(&name, &bytes)?))
-        }
-    }
-}
-
-/// A package bundle is the first layer of its artifact, whatever its type.
-async fn bundle_text(client: &Client, reference: &Reference) -> Result<String, Error> {
-    let (host, repository) = (reference.host(), reference.repository());
-    let name = reference.to_string();
-    let failed = |error| Error::Client(error).about(&name);
-    let manifest = client.manifest(host, repository, &reference.selector()).await.map_err(failed)?;
-    let manifest = manifest.ok_or_else(|| Error::NotFound(name.clone()))?;
-    let layer = manifest.blobs().nth(1).ok_or_else(|| Error::EmptyBundle(name.clone()))?;
-    let bytes = client.small_blob(host, repository, layer, MOST_TEXT).await.map_err(failed)?;
-    fetch::text(&name, &bytes)
+    let title = match (&file.name, &file.location) {
+        (Some(name), _) => name.clone(),
+        (None, Location::Url(url)) => title_of(url.name()),
+        (None, Location::Path(_)) => name,
+    };
+    Ok(Wanted::File { source, location, checksums: file.checksums.clone(), repository, tag, title })
 }
 
 /// Asks for every image's manifests, several images at once.
@@ -186,7 +174,7 @@ pub(super) async fn resolve(
     client: &Client,
     wants: &[Wanted],
     lock: Option<&Lock>,
-    _store: &Store,
+    store: &Store,
 ) -> Result<(Vec<Resolved>, Vec<Error>), Error> {
     let resolving = wants.iter().map(|wanted| async move {
         let image = match wanted {
@@ -200,10 +188,12 @@ pub(super) async fn resolve(
             }
             Wanted::Archive { format, path, image, reference } => {
                 let (format, path, image) = (*format, path.clone(), image.clone());
-                let platforms = config.platforms.clone();
-                let found =
-                    fetch::blocking(move || archive::find(format, &path, image.as_deref(), &platforms))
-                        .await?;
+                let (platforms, scratch) = (config.platforms.clone(), scratch(store));
+                let found = fetch::blocking(move || {
+                    let images = Images { format, path: &path, scratch: &scratch };
+                    images.find(image.as_deref(), &platforms)
+                });
+                let found = found.await?;
                 Some(on_disk(reference, found)?)
             }
             Wanted::File { .. } | Wanted::Chart { .. } => None,
@@ -225,6 +215,7 @@ fn on_disk(reference: &Reference, found: archive::Found) -> Result<ResolvedImage
         root: found.root,
         manifests: found.manifests,
         tags,
+        absent: found.absent,
         unavailable: BTreeSet::new(),
         slices: Some(found.blobs),
     })
@@ -258,6 +249,7 @@ impl<'a> Walk<'a> {
             root: Digest::sha256(b""),
             manifests: BTreeMap::new(),
             tags: BTreeMap::new(),
+            absent: BTreeMap::new(),
             unavailable: BTreeSet::new(),
             slices: None,
         };
@@ -287,7 +279,12 @@ impl<'a> Walk<'a> {
 
     async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>, Error> {
         let repository = self.image.reference.repository();
-        self.client.manifest(self.host, repository, selector).await.map_err(Error::Client)
+        self.client.manifest(self.host, repository, selector).await.map_err(|error| match error {
+            registry::client::Error::Unsupported { reference, kind } => {
+                Error::Unsupported { reference, kind }
+            }
+            error => Error::Client(error),
+        })
     }
 
     async fn add(&mut self, digest: &Digest) -> Result<(), Error> {
@@ -349,14 +346,16 @@ impl<'a> Walk<'a> {
 
     async fn children(&mut self, manifest: &Manifest) -> Result<(), Error> {
         let Content::Index(index) = manifest.content() else { return Ok(()) };
-        let chosen = chosen(&index.manifests, &self.config.platforms);
-        let manifests = index.manifests.iter().filter(|child| child.media_type.is_manifest());
-        if chosen.is_empty() && manifests.count() > 0 {
+        let reference = self.image.reference.to_string();
+        if let Some(kind) = index.manifests.iter().find_map(|child| child.media_type.unsupported()) {
+            return Err(Error::Unsupported { reference, kind });
+        }
+        let chosen = chosen(manifest, &self.config.platforms);
+        let left_out = complete::children(manifest).filter(|child| !chosen.contains(&child.digest));
+        self.image.absent.extend(left_out.map(|child| (child.digest.clone(), Absence::Platform)));
+        if chosen.is_empty() && complete::children(manifest).next().is_some() {
             let wanted: Vec<_> = self.config.platforms.iter().map(Platform::to_string).collect();
-            return Err(Error::NoPlatform {
-                reference: self.image.reference.to_string(),
-                wanted: wanted.join(", "),
-            });
+            return Err(Error::NoPlatform { reference, wanted: wanted.join(", ") });
         }
         for digest in chosen {
             let child = index.manifests.iter().find(|child| child.digest == digest);
@@ -400,6 +399,7 @@ mod tests {
             checksums: Vec::new(),
             repository: "files".parse().unwrap(),
             tag: name.parse().unwrap(),
+            title: name.to_owned(),
         };
         let reference: Reference = "r.example/a/b:v1".parse().unwrap();
         let image = |kind| Wanted::Image { kind, reference: reference.clone() };

@@ -14,6 +14,7 @@ use crate::bundle::head::head_len;
 use crate::bundle::manifest::{BundleRepository, BundledManifest, VERSION};
 use crate::bundle::tar::TRAILER;
 use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, Limits, layout};
+use crate::import;
 use crate::lock::Lock;
 use crate::pack::Shipment;
 use crate::reporter::Reporter;
@@ -93,6 +94,7 @@ pub fn plan(
         repositories: repositories(lock),
         entries,
     };
+    import::check(&manifest, store)?;
     let manifest = place(manifest, volume_size)?;
     let size = manifest.to_bytes().len() as u64;
     check_limits(&manifest, size, &Limits::default())?;
@@ -144,6 +146,7 @@ fn repositories(lock: &Lock) -> Vec<BundleRepository> {
     let bundled = |manifest: &crate::lock::LockedManifest| BundledManifest {
         digest: manifest.digest.clone(),
         media_type: manifest.media_type.clone(),
+        absent: manifest.absent.clone(),
     };
     lock.repositories
         .iter()

@@ -310,5 +310,6 @@ fn lock_of(digest: &Digest, manifest: &Manifest) -> LockedManifest {
         media_type: manifest.media_type().clone(),
         size: manifest.bytes().len() as u64,
         blobs: blobs.map(|blob| LockedBlob { digest: blob.digest.clone(), size: blob.size }).collect(),
+        absent: Vec::new(),
     }
 }

@@ -36,8 +36,11 @@ pub(crate) fn add(lock: &mut Lock, store: &Store, bundle: &Published) -> Result<
     let repository = &mut lock.repositories[at];
     if let Err(at) = repository.manifests.binary_search_by(|known| known.digest.cmp(&bundle.digest)) {
         let (digest, media_type) = (bundle.digest.clone(), manifest.media_type().clone());
-        repository.manifests.insert(at, LockedManifest { digest, media_type, size, blobs });
+        repository
+            .manifests
+            .insert(at, LockedManifest { digest, media_type, size, blobs, absent: Vec::new() });
     }
+    lock.made.insert(bundle.digest.clone());
     for tag in &bundle.tags {
         let locked = LockedTag { tag: tag.clone(), digest: bundle.digest.clone() };
         match repository.tags.binary_search_by(|known| known.tag.cmp(tag)) {

@@ -35,6 +35,25 @@ pub struct Published {
     pub packages: Vec<String>,
 }
 
+/// The bundle that a repository has under a name, with its text.
+///
+/// # Errors
+/// When the store fails.
+pub fn published(
+    store: &Store,
+    repository: &RepositoryName,
+    name: &BundleName,
+) -> Result<Option<(Published, String)>, Error> {
+    let tag: Tag = name.as_str().parse().map_err(Error::Artifact)?;
+    let Some(row) = store.resolve(repository, &Selector::Tag(tag))? else { return Ok(None) };
+    let text = text(store, &row.digest)?.unwrap_or_default();
+    let tags = store.tags(repository, None, None)?.into_iter();
+    let tags = tags.filter(|(_, digest)| *digest == row.digest).map(|(tag, _)| tag).collect();
+    let packages = read(store, &row.digest)?.map(|bundle| names(&bundle)).unwrap_or_default();
+    let (repository, name) = (repository.clone(), Some(name.to_string()));
+    Ok(Some((Published { repository, tags, digest: row.digest, name, packages }, text)))
+}
+
 /// Puts a signed bundle into a repository of the store. The tag of the newest moves only forward.
 ///
 /// # Errors
@@ -138,14 +157,18 @@ pub(crate) fn needs(store: &Store, digest: &Digest) -> Result<Option<Vec<String>
 
 /// The bundle of an artifact: its first layer, whatever that says that it is. None when it is no bundle.
 fn read(store: &Store, digest: &Digest) -> Result<Option<PackageBundle>, Error> {
+    let Some(text) = text(store, digest)? else { return Ok(None) };
+    let value = helm::yaml::parse(&text, &helm::Limits::default()).ok();
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+fn text(store: &Store, digest: &Digest) -> Result<Option<String>, Error> {
     let Some(bytes) = blob(store, digest)? else { return Ok(None) };
     let Ok(manifest) = Manifest::parse(bytes.into(), None) else { return Ok(None) };
     // The first blob is the configuration.
     let Some(layer) = manifest.blobs().nth(1) else { return Ok(None) };
     let Some(bytes) = blob(store, &layer.digest)? else { return Ok(None) };
-    let text = String::from_utf8_lossy(&bytes);
-    let value = helm::yaml::parse(&text, &helm::Limits::default()).ok();
-    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 pub(super) fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {

@@ -9,9 +9,12 @@ use crate::mirror::Error;
 
 /// What a plain file's artifact says that it is.
 pub const FILE_TYPE: &str = "application/vnd.airlock.file.v1";
+/// The layer of a chart's artifact that is its provenance.
+const HELM_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Where a file from a URL goes: its host and folder are the repository, its name is the tag.
+/// Where a file from a URL goes: its host and folder are the repository, its name is the tag. What neither may hold is
+/// replaced; the artifact's title keeps the name.
 ///
 /// # Errors
 /// When the URL has no host or no file name.
@@ -20,18 +23,66 @@ pub fn named_after(url: &str) -> Result<(RepositoryName, Tag), Error> {
     let (_, rest) = url.split_once("://").ok_or_else(unusable)?;
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (folder, name) = rest.rsplit_once('/').ok_or_else(unusable)?;
-    let clean = |text: &str| -> String {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
-        text.to_ascii_lowercase().chars().map(|c| if allowed(c) { c } else { '-' }).collect()
-    };
-    let repository = folder.split('/').map(clean).collect::<Vec<_>>().join("/");
-    Ok((repository.parse().map_err(|_| unusable())?, tag_of(name).ok_or_else(unusable)?))
+    let parts: Vec<String> = folder.split('/').filter(|part| !part.is_empty()).map(component).collect();
+    Ok((parts.join("/").parse().map_err(|_| unusable())?, tag_of(name).ok_or_else(unusable)?))
 }
 
-/// A file's name as a tag.
+/// A folder's name as a component of a repository's name: separators stand alone, and between letters and digits.
+fn component(name: &str) -> String {
+    let mut clean = String::new();
+    for c in name.chars().map(|c| c.to_ascii_lowercase()) {
+        let is_word = c.is_ascii_lowercase() || c.is_ascii_digit();
+        let separator = if matches!(c, '.' | '_') { c } else { '-' };
+        match (is_word, clean.chars().last()) {
+            (true, _) => clean.push(c),
+            (false, Some(last)) if last.is_ascii_alphanumeric() => clean.push(separator),
+            (false, Some('-')) if separator == '-' => clean.push(separator),
+            (false, Some('_')) if separator == '_' && !clean.ends_with("__") => clean.push(separator),
+            (false, _) => {}
+        }
+    }
+    let clean = clean.trim_end_matches(['.', '_', '-']);
+    // What has no letter or digit of this kind is told apart by its digest.
+    if clean.is_empty() { Digest::sha256(name.as_bytes()).hex()[..12].to_owned() } else { clean.to_owned() }
+}
+
+/// A file's name as a tag: what a tag may not hold is `_`, and one that is too long ends in a digest. None for no name.
 pub(crate) fn tag_of(name: &str) -> Option<Tag> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    name.chars().map(|c| if allowed(c) { c } else { '_' }).collect::<String>().parse().ok()
+    let mut tag: String = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    if tag.starts_with(['.', '-']) {
+        tag.insert(0, '_');
+    }
+    if tag.len() > Tag::MAX_LEN {
+        let digest = Digest::sha256(name.as_bytes());
+        tag = format!("{}-{}", &tag[..Tag::MAX_LEN - 13], &digest.hex()[..12]);
+    }
+    tag.parse().ok()
+}
+
+/// The file's name at the end of a URL's path, as people read it: percent encoding undone where that gives a name.
+pub(crate) fn title_of(url: &str) -> String {
+    let raw = url.rsplit('/').next().unwrap_or_default();
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let digits = more.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &more[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    let is_name = |name: &String| {
+        !name.contains(|c: char| c.is_control() || c == '/') && !matches!(name.as_str(), "" | "." | "..")
+    };
+    String::from_utf8(bytes).ok().filter(is_name).unwrap_or_else(|| raw.to_owned())
 }
 
 /// The artifact of a plain file.
@@ -54,13 +105,23 @@ pub fn artifact(name: &str, digest: &Digest, size: u64) -> Result<Artifact, Erro
 ///
 /// # Errors
 /// Never for a chart that has a digest.
-pub fn chart_artifact(config: &Value, name: &str, digest: &Digest, size: u64) -> Result<Artifact, Error> {
+pub fn chart_artifact(
+    config: &Value,
+    name: &str,
+    (digest, size): (&Digest, u64),
+    provenance: Option<&[u8]>,
+) -> Result<Artifact, Error> {
     let config = serde_json::to_vec(config).unwrap_or_default();
+    let mut layers = vec![layer(media_type::HELM_CHART, digest, size, name)];
+    if let Some(text) = provenance {
+        let digest = Digest::sha256(text);
+        layers.push(layer(HELM_PROVENANCE, &digest, text.len() as u64, &format!("{name}.prov")));
+    }
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": media_type::OCI_MANIFEST,
         "config": descriptor(media_type::HELM_CONFIG, &config),
-        "layers": [layer(media_type::HELM_CHART, digest, size, name)],
+        "layers": layers,
     });
     finish(&manifest, config)
 }
@@ -90,6 +151,35 @@ mod tests {
         assert_eq!(repository.as_str(), "distro.eks.amazonaws.com/v1.21/artifacts");
         assert_eq!(tag.as_str(), "cni_1.tar.gz");
         assert!(named_after("https://host").is_err() && named_after("https://host/").is_err());
+    }
+
+    #[test]
+    fn d15_a_file_keeps_its_name_as_title_beside_a_safe_tag() {
+        for (url, place, title) in [
+            ("https://h.io/~user/dir//a.tgz", "h.io/user/dir:a.tgz", "a.tgz"),
+            ("https://h.io/.hidden/_x/a__b/c++/.profile", "h.io/hidden/x/a__b/c:_.profile", ".profile"),
+            ("https://h.io/r%C3%A9sum%C3%A9.txt", "h.io:r_C3_A9sum_C3_A9.txt", "résumé.txt"),
+            ("https://h.io/a/résumé.txt", "h.io/a:r_sum_.txt", "résumé.txt"),
+            ("https://h.io/a/100%.txt", "h.io/a:100_.txt", "100%.txt"),
+            ("https://h.io/a/b%2Fc", "h.io/a:b_2Fc", "b%2Fc"),
+            ("https://h.io:8443/A-/-b/x", "h.io-8443/a/b:x", "x"),
+        ] {
+            let (repository, tag) = named_after(url).unwrap();
+            assert_eq!((format!("{repository}:{tag}").as_str(), title_of(url).as_str()), (place, title));
+        }
+        let (one, other) =
+            (named_after("https://h.io/é/x").unwrap(), named_after("https://h.io/ü/x").unwrap());
+        assert_ne!(one.0, other.0);
+        let long = |end: &str| tag_of(&format!("{}{end}", "a".repeat(200))).unwrap();
+        assert!(long("b") != long("c") && long("b").as_str().len() <= Tag::MAX_LEN);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn d15_every_file_name_has_a_safe_place(folder in "[^?#@:\\\\\\s]{0,20}", name in "[^/?#@\\\\\\s]{1,300}") {
+            let url = format!("https://h.io/{folder}/{name}");
+            proptest::prop_assert!(named_after(&url).is_ok(), "{}", url);
+        }
     }
 
     #[test]

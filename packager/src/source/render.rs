@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use helm::{Capabilities, Chart, KubeVersion, Limits, Options, Rendered, Values};
+use helm::{Capabilities, Chart, KubeVersion, Limits, Options, Rendered, SchemaCheck, Values};
 use regex::Regex;
 
 use crate::discover::{Discovery, discover};
 use crate::mirror::Error;
+use crate::source::url::without_secrets;
 
 /// How a chart is rendered to learn its images.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct ChartImages {
     pub kube_version: Option<String>,
     /// API versions that templates find beside the built-in ones.
     pub api_versions: Vec<String>,
+    /// Whether values are not held to the chart's schema, as by Helm's `--skip-schema-validation`.
+    pub skip_schema: bool,
     /// What finds images in any text of the rendered objects.
     pub patterns: Vec<Regex>,
 }
@@ -30,6 +33,11 @@ impl ChartImages {
     /// # Errors
     /// When values cannot be read, or the chart does not render with them.
     pub fn find(&self, chart: &Chart, name: &str) -> Result<Discovery, Error> {
+        if !self.skip_schema
+            && let Some(url) = remote_schema(chart)
+        {
+            return Err(Error::RemoteSchema { chart: name.to_owned(), url });
+        }
         let failed = |source| Error::Render { chart: name.to_owned(), source: Box::new(source) };
         let rendered = self.render(chart).map_err(failed)?;
         discover(&rendered, &self.patterns)
@@ -46,6 +54,9 @@ impl ChartImages {
         }
         capabilities.api_versions.extend(self.api_versions.iter().cloned());
         options.capabilities = capabilities;
+        if self.skip_schema {
+            options.schema = SchemaCheck::Skip;
+        }
         helm::render(chart, &options)
     }
 
@@ -61,4 +72,35 @@ impl ChartImages {
         }
         Ok(values)
     }
+}
+
+/// A URL that a schema of the chart refers to: nothing is fetched from there.
+fn remote_schema(chart: &Chart) -> Option<String> {
+    let schema = chart.schema().and_then(|text| serde_json::from_slice(text).ok());
+    let own = schema.and_then(|schema: serde_json::Value| remote(&schema));
+    own.or_else(|| chart.charts().iter().find_map(remote_schema))
+}
+
+// The reader of JSON bounds how deep this goes.
+fn remote(schema: &serde_json::Value) -> Option<String> {
+    let is_remote = |text: &&str| text.starts_with("http://") || text.starts_with("https://");
+    match schema {
+        serde_json::Value::Object(members) => members
+            .get("$ref")
+            .and_then(serde_json::Value::as_str)
+            .filter(is_remote)
+            .filter(|url| !url.contains("json-schema.org/"))
+            .map(|url| without_secrets(url))
+            .or_else(|| members.values().find_map(remote)),
+        serde_json::Value::Array(items) => items.iter().find_map(remote),
+        _ => None,
+    }
+}
+
+/// What a chart's annotation `artifacthub.io/images` declares, as far as it can be read.
+pub(crate) fn declared_images(chart: &Chart) -> Vec<String> {
+    let Some(text) = chart.metadata().annotations.get("artifacthub.io/images") else { return Vec::new() };
+    let list = helm::yaml::parse(text, &Limits::default()).unwrap_or_default();
+    let images = list.as_array().into_iter().flatten().filter_map(|entry| entry["image"].as_str());
+    images.map(str::to_owned).collect()
 }

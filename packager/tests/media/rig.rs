@@ -120,10 +120,13 @@ fn lock(manifest: &Manifest, blobs: Vec<LockedBlob>) -> Lock {
     let digest = manifest.digest();
     let size = manifest.bytes().len() as u64;
     Lock {
-        version: 1,
+        version: 2,
         name: "small".into(),
         follow: true,
-        unavailable: std::collections::BTreeSet::new(),
+        unverified: Vec::new(),
+        file: None,
+        made: BTreeSet::new(),
+        unavailable: BTreeSet::new(),
         items: vec![LockedItem {
             kind: ItemKind::Image,
             source: "r.io/app:v1".into(),
@@ -140,6 +143,7 @@ fn lock(manifest: &Manifest, blobs: Vec<LockedBlob>) -> Lock {
                 media_type: manifest.media_type().clone(),
                 size,
                 blobs,
+                absent: Vec::new(),
             }],
             tags: vec![LockedTag { tag, digest }],
         }],

@@ -174,6 +174,14 @@ pub enum Error {
         #[source]
         source: oci::Error,
     },
+    /// The manifest is of a kind that is known and not supported.
+    #[error("`{reference}` is {kind}, which is not supported")]
+    Unsupported {
+        /// What was asked for.
+        reference: String,
+        /// The kind.
+        kind: &'static str,
+    },
     /// The content is other than asked for.
     #[error("{at} sent content with the digest `{found}` for `{reference}`, expected `{expected}`")]
     Digest {
@@ -260,6 +268,7 @@ impl Error {
             Self::TooLong { .. }
             | Self::TooMany { .. }
             | Self::Manifest { .. }
+            | Self::Unsupported { .. }
             | Self::Digest { .. }
             | Self::Referrers { .. } => Class::Content,
             Self::Refused { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. } => Class::Missing,

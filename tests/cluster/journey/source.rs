@@ -89,7 +89,7 @@ impl Source {
         let bundles = format!("{PACKAGES}/eks-anywhere-packages-bundles:v1-36-latest");
         let text = format!(
             "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {{name: site}}\nregistries:\n{registries}sources:\n\
-             - packageBundle: {{reference: '{bundles}', registry: {PACKAGES}}}\n- charts:\n{charts}\
+             - packageBundle: {{reference: '{bundles}', registry: {PACKAGES}}}\n  verify: {{key: made/release.pub}}\n- charts:\n{charts}\
              - ociLayout: {{path: sandbox, reference: '{SANDBOX}'}}\n"
         );
         std::fs::write(self.path("airlock.yaml"), text).unwrap();

@@ -1,0 +1,117 @@
+//! Manifests of EKS: read from where they are, their signatures checked, and what they name.
+
+use bundle_signer::eksa::{distro_keys, package_keys, verify_package_bundle, verify_release};
+use oci::Reference;
+use registry::client::Client;
+
+use super::{Error, fetch};
+use crate::config::{BundleLocation, BundleSource, Location, MirrorConfig, Signed};
+use crate::lock::{ItemKind, Lock};
+use crate::reporter::Reporter;
+use crate::source::url::{FileUrl, Unusable};
+use crate::source::{Wanted, bundle_wants, release_wants, verified};
+
+/// An EKS manifest is not larger than this.
+const MOST_TEXT: u64 = 16 << 20;
+
+/// What it takes to read manifests of EKS.
+pub(super) struct Eks<'a> {
+    pub(super) config: &'a MirrorConfig,
+    pub(super) client: &'a Client,
+    pub(super) lock: Option<&'a Lock>,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+impl Eks<'_> {
+    /// What a release of EKS Distro names.
+    pub(super) async fn release(
+        &self,
+        location: &Location,
+        bundles: Option<&Location>,
+        signed: &Signed,
+    ) -> Result<Vec<Wanted>, Error> {
+        let (name, text) = self.text(location).await?;
+        let bundles = match bundles {
+            Some(location) => self.text(location).await?.1,
+            None => String::new(),
+        };
+        let verify = |text: &[u8], trust: &_| verify_release(text, bundles.as_bytes(), trust);
+        let manifest = verified(&text, &name, signed, verify, distro_keys)?;
+        self.tell_unverified(&name, signed);
+        let found = release_wants(manifest, &name, self.config)?;
+        if !found.others.is_empty() {
+            let others = found.others.join(", ");
+            self.reporter.warn(&format!("{name}: not mirrored, because their types are unknown: {others}"));
+        }
+        if !found.left_out.is_empty() {
+            let (count, archives) = (found.left_out.len(), found.left_out.join(", "));
+            self.reporter
+                .warn(&format!("{name}: {count} archives for other platforms are left out: {archives}"));
+        }
+        Ok(found.wants)
+    }
+
+    /// A bundle of packages, and what it names.
+    pub(super) async fn bundle(&self, bundle: &BundleSource) -> Result<Vec<Wanted>, Error> {
+        let mut wants = Vec::new();
+        let (name, text) = match &bundle.location {
+            BundleLocation::Path(path) => self.text(&Location::Path(path.clone())).await?,
+            BundleLocation::Reference(reference) => {
+                wants.push(Wanted::Image { kind: ItemKind::Bundle, reference: reference.clone() });
+                (reference.to_string(), self.artifact(reference).await?)
+            }
+        };
+        let manifest = verified(&text, &name, &bundle.signed, verify_package_bundle, package_keys)?;
+        self.tell_unverified(&name, &bundle.signed);
+        wants.extend(bundle_wants(manifest, &name, &bundle.registry, bundle.prefix.as_ref())?);
+        Ok(wants)
+    }
+
+    fn tell_unverified(&self, name: &str, signed: &Signed) {
+        if *signed == Signed::Unverified {
+            self.reporter.warn(&format!(
+                "{name}: its signature was not checked, as the mirror file declares by `unverified`"
+            ));
+        }
+    }
+
+    async fn text(&self, location: &Location) -> Result<(String, String), Error> {
+        match location {
+            Location::Path(path) => {
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(path);
+                Ok((name.clone(), text.map_err(|source| Error::File { path: name, source })?))
+            }
+            Location::Url(url) => {
+                let name = url.name().to_owned();
+                let bytes = self.client.small_file(instead(self.config, url)?.secret(), MOST_TEXT).await;
+                let bytes = bytes.map_err(|error| Error::Client(error).about(&name))?;
+                Ok((name.clone(), fetch::text(&name, &bytes)?))
+            }
+        }
+    }
+
+    /// A package bundle is the first layer of its artifact, whatever its type.
+    async fn artifact(&self, reference: &Reference) -> Result<String, Error> {
+        let (host, repository) = (reference.host(), reference.repository());
+        let locked = self.lock.and_then(|lock| {
+            let source = reference.to_string();
+            lock.items.iter().find(|item| item.source == source).map(|item| item.digest.clone())
+        });
+        let selector = locked.map_or_else(|| reference.selector(), oci::Selector::Digest);
+        let name = reference.to_string();
+        let failed = |error| Error::Client(error).about(&name);
+        let manifest = self.client.manifest(host, repository, &selector).await.map_err(failed)?;
+        let manifest = manifest.ok_or_else(|| Error::NotFound(name.clone()))?;
+        let layer = manifest.blobs().nth(1).ok_or_else(|| Error::EmptyBundle(name.clone()))?;
+        let bytes = self.client.small_blob(host, repository, layer, MOST_TEXT).await.map_err(failed)?;
+        fetch::text(&name, &bytes)
+    }
+}
+
+/// The URL to fetch instead.
+pub(super) fn instead(config: &MirrorConfig, url: &FileUrl) -> Result<FileUrl, Error> {
+    let expected =
+        |unusable: Unusable| Error::Url { name: url.name().to_owned(), expected: unusable.expected() };
+    config.url(url).map_err(expected)
+}

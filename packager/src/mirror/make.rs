@@ -1,0 +1,127 @@
+//! Files and charts from disk, or fetched, as artifacts.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use oci::{Algorithm, Digest, Hasher, RepositoryName, Tag};
+use store::Store;
+
+use super::Error;
+use crate::config::Location;
+use crate::lock::ItemKind;
+use crate::reporter::State;
+use crate::source::{Artifact, Wanted, artifact, chart_artifact, chart_config};
+
+/// The unit of reading.
+const BATCH: usize = 512 * 1024;
+/// A provenance file is not larger than this.
+const MOST_PROVENANCE: u64 = 1 << 20;
+
+/// Whether a local file's bytes came only now, and how many they are.
+pub(super) type Local = (State, u64);
+
+pub(super) type Made = (ItemKind, String, RepositoryName, Tag, Artifact, Option<Local>);
+
+/// Checks a file against all its checksums and makes its artifact.
+pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error> {
+    match wanted {
+        Some(Wanted::File { source, location, checksums, repository, tag, title }) => {
+            let (digest, size, local) = match (&location, checksums.first()) {
+                (Location::Path(path), _) => {
+                    let (digest, size, state) = put_file(path, store)?;
+                    (digest, size, Some((state, size)))
+                }
+                (Location::Url(_), Some(digest)) => {
+                    let size = store.has_blob(digest)?.ok_or_else(|| Error::NotFound(source.clone()))?;
+                    (digest.clone(), size, None)
+                }
+                (Location::Url(_), None) => return Err(Error::NotFound(source)),
+            };
+            for expected in checksums.iter().filter(|expected| **expected != digest) {
+                let found = hash(store, &digest, expected.algorithm())?;
+                if found != *expected {
+                    return Err(Error::Checksum { source_name: source, expected: expected.clone(), found });
+                }
+            }
+            let artifact = artifact(&title, &digest, size)?;
+            put(store, &artifact.config)?;
+            Ok((ItemKind::File, source, repository, tag, artifact, local))
+        }
+        Some(Wanted::Chart { path }) => {
+            let name = path.display().to_string();
+            let (digest, size, state) = put_file(&path, store)?;
+            let blob = store.blob(&digest)?.ok_or_else(|| Error::NotFound(name.clone()))?;
+            let config = chart_config(blob.file, &name)?;
+            let text = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
+            let repository =
+                format!("charts/{}", text("name").to_ascii_lowercase()).parse().map_err(Error::Oci)?;
+            // Helm's rule: a tag has no plus sign.
+            let tag = text("version").replace('+', "_").parse().map_err(Error::Oci)?;
+            let file = format!("{}-{}.tgz", text("name"), text("version"));
+            let provenance = provenance(&path, &digest)?;
+            let artifact = chart_artifact(&config, &file, (&digest, size), provenance.as_deref())?;
+            put(store, &artifact.config)?;
+            provenance.map_or(Ok(()), |text| put(store, &text))?;
+            Ok((ItemKind::Chart, name, repository, tag, artifact, Some((state, size))))
+        }
+        Some(Wanted::Image { .. } | Wanted::Archive { .. }) | None => Err(Error::Died),
+    }
+}
+
+/// The provenance beside a packaged chart, if there is one. It must state the chart's digest; whose signature it has, it
+/// does not say by itself.
+pub(super) fn provenance(chart: &Path, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+    let mut path = chart.as_os_str().to_owned();
+    path.push(".prov");
+    let path = Path::new(&path);
+    let failed = |source| Error::File { path: path.display().to_string(), source };
+    let mut text = Vec::new();
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => {
+            opened.and_then(|file| file.take(MOST_PROVENANCE + 1).read_to_end(&mut text)).map_err(failed)?;
+        }
+    }
+    let states = |text: &str| text.contains(&digest.to_string());
+    if text.len() as u64 > MOST_PROVENANCE || !std::str::from_utf8(&text).is_ok_and(states) {
+        return Err(Error::Provenance { path: path.display().to_string(), chart: digest.clone() });
+    }
+    Ok(Some(text))
+}
+
+fn put_file(path: &Path, store: &Store) -> Result<(Digest, u64, State), Error> {
+    let failed = |source| Error::File { path: path.display().to_string(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut writer = store.writer(Algorithm::Sha256)?;
+    let mut buffer = vec![0; BATCH];
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => break,
+            count => writer.write(&buffer[..count])?,
+        }
+    }
+    let there = store.has_blob(&writer.digest())? == Some(writer.len());
+    let (digest, size) = writer.publish(None)?;
+    Ok((digest, size, if there { State::Reused } else { State::Fetched }))
+}
+
+fn put(store: &Store, bytes: &[u8]) -> Result<(), Error> {
+    let mut writer = store.writer(Algorithm::Sha256)?;
+    writer.write(bytes)?;
+    writer.publish(None)?;
+    Ok(())
+}
+
+fn hash(store: &Store, digest: &Digest, algorithm: Algorithm) -> Result<Digest, Error> {
+    let mut blob = store.blob(digest)?.ok_or_else(|| Error::NotFound(digest.to_string()))?;
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; BATCH];
+    loop {
+        let read = blob.file.read(&mut buffer);
+        match read.map_err(|source| Error::File { path: digest.to_string(), source })? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
