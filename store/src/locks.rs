@@ -54,7 +54,7 @@ pub(crate) fn hold(file: &File, path: &Path, hold: Hold, limit: Duration) -> Res
             let (path, holders) = (path.to_owned(), Holders::of(&[path]));
             return Err(Error::Locked { path, seconds: waited.as_secs(), holders });
         }
-        std::thread::sleep(pause.min(limit - waited));
+        std::thread::sleep(pause.min(limit.saturating_sub(waited)));
         pause = (pause * 2).min(PAUSE);
     }
     Ok(())

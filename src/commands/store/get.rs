@@ -136,8 +136,6 @@ fn copy(store: &Store, layer: &Descriptor, target: &Path) -> anyhow::Result<u64>
         .and_then(|bytes| to.sync_all().map(|()| bytes).map_err(anyhow::Error::from));
     if written.is_err() {
         let _ = std::fs::remove_file(target);
-        // A damaged blob is moved away, so that the next mirror or import brings it back.
-        let _ = store.verify_blob(&layer.digest);
     }
     written.with_context(|| format!("cannot write `{}`", target.display()))
 }
