@@ -39,8 +39,8 @@ fn definition(fields: &str) -> String {
     )
 }
 
-const ONE: &str = "x: {type: string}";
-const TWO: &str = "x: {type: string}, y: {type: string}";
+const ONE: &str = "one: {type: string}";
+const TWO: &str = "one: {type: string}, two: {type: string}";
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
 
 #[test]
@@ -57,7 +57,7 @@ fn thing(world: &World) -> Value {
     // A write, by which the API server prunes what the schema does not know.
     world.cluster.kubectl(&["annotate", "thing", "t", "--overwrite", &format!("a={}", std::process::id())]);
     world.cluster.kubectl(&["label", "thing", "t", "--overwrite", "touched=yes"]);
-    world.cluster.get(&["thing", "t"]).unwrap()["y"].clone()
+    world.cluster.get(&["thing", "t"]).unwrap()["two"].clone()
 }
 
 fn h1_definitions_of_others_and_data_stay(world: &World, engine: &Engine) {
@@ -69,8 +69,9 @@ fn h1_definitions_of_others_and_data_stay(world: &World, engine: &Engine) {
         "crd/things.keep.example",
         "--timeout=30s",
     ]);
-    let (good_said, said) =
-        world.cluster.apply("apiVersion: keep.example/v1\nkind: Thing\nmetadata: {name: t}\nx: a\ny: data\n");
+    let (good_said, said) = world
+        .cluster
+        .apply("apiVersion: keep.example/v1\nkind: Thing\nmetadata: {name: t}\none: a\ntwo: data\n");
     assert!(good_said, "{said}");
     let chart = |version: &str, fields: &str| {
         world.chart("defines", version, &[("crds/a.yaml", &definition(fields)), ("templates/c.yaml", MAP)])
@@ -98,8 +99,9 @@ fn h1_definitions_of_others_and_data_stay(world: &World, engine: &Engine) {
     let plan = |chart: &Chart| world.plan("templates", "templates", chart, json!({}));
     good(world, engine, &plan(&chart("1.0.0", ONE)));
     good(world, engine, &plan(&chart("2.0.0", TWO)));
-    let (good_said, said) =
-        world.cluster.apply("apiVersion: keep.example/v1\nkind: Thing\nmetadata: {name: t}\nx: a\ny: data\n");
+    let (good_said, said) = world
+        .cluster
+        .apply("apiVersion: keep.example/v1\nkind: Thing\nmetadata: {name: t}\none: a\ntwo: data\n");
     assert!(good_said, "{said}");
     world.runtime.block_on(engine.rollback(RECORDS, "templates", Some(1), &limits())).unwrap();
     assert_eq!(thing(world), "data");
