@@ -220,4 +220,4 @@ fn shown(object: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,6 @@
 //! Releases in a cluster in memory: what is refused before anything is written, what stays, and what goes.
 
+mod bounds;
 mod hooks;
 mod ownership;
 mod place;

@@ -10,12 +10,12 @@ use serde_json::json;
 use super::*;
 use crate::objects;
 
-const GOOD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+pub(crate) const GOOD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const BAD: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const CHART: &str = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 
 /// Bounds of the package `app`, which lists these repositories with the digest [`GOOD`].
-fn bounds(listed: &[&str], allow: &str) -> Bounds {
+pub(crate) fn bounds(listed: &[&str], allow: &str) -> Bounds {
     let images = listed
         .iter()
         .map(|&repository| VersionImage { repository: repository.to_owned(), digest: GOOD.to_owned() });

@@ -58,7 +58,8 @@ fn a_package_is_rendered_compared_and_brought_back_and_its_rights_are_named() {
     let role = site.get(&inside).unwrap()["rules"].to_string();
     assert!(role.contains("configmaps") && !role.contains("\"*\""), "{role}");
     // What has a namespace is allowed there only, and nothing for packages that nobody installed.
-    assert_eq!(site.get(&["clusterrole", "airlock-packages-hand"]).unwrap()["rules"], serde_json::json!([]));
+    let everywhere = site.get(&["clusterrole", "airlock-packages-hand"]).unwrap();
+    assert!(everywhere["rules"].as_array().is_none_or(Vec::is_empty), "{everywhere}");
     let (code, said) = airlock(&site, &rights);
     assert!(code == 0 && said.contains("no change"), "{said}");
     // What is installed nowhere any more is taken back.

@@ -105,7 +105,7 @@ fn payloads() -> Vec<Value> {
     let mut elsewhere = job(pod(GOOD));
     elsewhere["metadata"]["namespace"] = json!("kube-system");
     let mut other = victim("ConfigMap", "esc-other");
-    other["metadata"]["name"] = json!("x");
+    (other["metadata"]["name"], other["data"]["word"]) = (json!("x"), json!("x"));
     vec![
         job(pod(EVIL)),
         job(with(json!({ "initContainers": [{ "name": "i", "image": EVIL }] }))),
