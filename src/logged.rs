@@ -311,7 +311,7 @@ impl Work<'_> {
 }
 
 /// A folder for nobody but its owner, with those above it.
-fn private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use oci::Digest;
 use tlog::{Note, VerifierKey};
 
+use crate::logged::private_folder;
+
 /// A longer file is none of ours.
 const MOST: u64 = tlog::note::MAX_LEN as u64;
 
@@ -36,7 +38,7 @@ impl Past {
         let kept = || {
             let path = self.file(key)?;
             let folder = path.parent()?;
-            fs::create_dir_all(folder).ok()?;
+            private_folder(folder).ok()?;
             let mut file = tempfile::NamedTempFile::new_in(folder).ok()?;
             file.write_all(note.to_string().as_bytes()).ok()?;
             file.as_file().sync_all().ok()?;

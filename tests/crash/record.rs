@@ -54,8 +54,9 @@ fn calls(trace: &str, folder: &Path) -> Vec<Call> {
         } else {
             rest.to_owned()
         };
-        let Some(at) = whole.rfind(") = ") else { continue };
-        let (call, result) = (&whole[..at], &whole[at + 4..]);
+        // Short calls are padded with blanks.
+        let Some((call, result)) = whole.rsplit_once(" = ") else { continue };
+        let Some(call) = call.trim_end().strip_suffix(')') else { continue };
         if result.starts_with('-') || result.starts_with('?') {
             continue;
         }

@@ -83,7 +83,7 @@ mod tests {
             &format!("a\n01\n{root}\n"),
             &format!("a\n+1\n{root}\n"),
             &format!("\n1\n{root}\n"),
-            &format!("a\u{9b}\n1\n{root}\n"),
+            &format!("a\u{2028}\n1\n{root}\n"),
             &format!("a\u{202e}\n1\n{root}\n"),
             "a\n1\nAAAA\n",
         ] {
