@@ -62,7 +62,7 @@ pub(crate) struct Global {
     /// How to print results.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
-    /// Print results and errors only.
+    /// Print errors, and what was asked for; nothing of work that is done.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Say more; twice for debugging.

@@ -49,6 +49,15 @@ impl Printer {
         self.data(&text)
     }
 
+    /// Prints what was done: as a result, but with `--quiet` no text, since the exit code says it.
+    pub(crate) fn report<T: Serialize>(
+        &self,
+        value: &T,
+        words: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        if self.quiet && self.format == Format::Text { Ok(()) } else { self.result(value, words) }
+    }
+
     /// Prints values one by one, each a line of JSON.
     pub(crate) fn lines<T: Serialize>(&self, values: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
         let mut text = String::new();

@@ -14,13 +14,21 @@ use super::{KeyArg, StoreArg, TrustArg};
     after_help = "Examples:\n  \
         airlock sign registry.example/team/app:v1 --key release.key\n  \
         airlock sign registry.example/team/app:v1 --key release.key --store store --recursive -a sequence=12\n  \
-        airlock sign bundle package-bundle.yaml --key release.key"
+        airlock sign --lock airlock.lock --store store --key release.key\n  \
+        airlock sign bundle package-bundle.yaml --key release.key",
+    mut_arg("reference", |argument| argument.required(false).required_unless_present("lock"))
 )]
 pub(crate) struct Sign {
     #[command(subcommand)]
     pub(crate) what: Option<SignFile>,
     #[command(flatten)]
     pub(crate) image: ImageArg,
+    /// Sign everything that this lock names, in the store, each under the name of its upstream.
+    #[arg(long, value_name = "FILE", requires = "in_store", conflicts_with_all = ["reference", "name"])]
+    pub(crate) lock: Option<PathBuf>,
+    /// With --lock: the registry under whose name to sign what has no upstream registry, such as local files and charts.
+    #[arg(long, value_name = "HOST[:PORT]", requires = "lock")]
+    pub(crate) registry_name: Option<oci::RegistryHost>,
     #[command(flatten)]
     pub(crate) key: KeyArg,
     #[command(flatten)]

@@ -1,15 +1,19 @@
 //! `airlock sign` and `airlock attest`.
 
+mod locked;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
 use audit::Kind;
+use bundle_signer::PrivateKey;
 use bundle_signer::eksa::{Coverage, cosign_bundle, sign_bundle};
 use bundle_signer::statement::COSIGN_SIGN;
 use oci::Digest;
 use packager::evidence::resolve;
 use packager::evidence::signing::{Order, Written, sign, targets};
+use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -43,7 +47,19 @@ pub(crate) async fn run(settings: &Sign, logs: &Logs, printer: &Printer) -> anyh
         }
         None => {
             let saying = Word { event: Kind::Sign, predicate_type: COSIGN_SIGN, predicate: None };
-            logged(&saying, (&settings.image, &settings.key, &settings.how), logs, printer).await
+            let (key, how) = (&settings.key, &settings.how);
+            let Some(lock) = &settings.lock else {
+                return logged(&saying, (&settings.image, key, how), logs, printer).await;
+            };
+            let mut all = Vec::new();
+            let images = locked::images(lock, &settings.image, settings.registry_name.as_ref())?;
+            // The password is asked for once.
+            let key = if how.dry_run { Key::None } else { Key::Loaded(&private(key, printer)?) };
+            for image in &images {
+                all.push(once(&saying, (image, key, how), logs, printer).await?);
+            }
+            printer.report(&all, |all| all.iter().map(text).collect())?;
+            Ok(Status::Done)
         }
     }
 }
@@ -58,13 +74,34 @@ pub(crate) async fn attest(settings: &Attest, logs: &Logs, printer: &Printer) ->
     logged(&saying, (&settings.image, &settings.key, &settings.how), logs, printer).await
 }
 
-/// Says it, and logs that it was said; a dry run says nothing.
 async fn logged(
     saying: &Word<'_>,
     (image, key, how): (&ImageArg, &KeyArg, &HowArg),
     logs: &Logs,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
+    let key = if how.dry_run { Key::None } else { Key::Named(key) };
+    printer.report(&once(saying, (image, key, how), logs, printer).await?, text)?;
+    Ok(Status::Done)
+}
+
+/// Who signs.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    /// Nobody: a dry run.
+    None,
+    /// A key that is still to be opened: whether it can be is logged.
+    Named(&'a KeyArg),
+    Loaded(&'a PrivateKey),
+}
+
+/// Signs one image, and logs it; a dry run signs nothing.
+async fn once(
+    saying: &Word<'_>,
+    (image, key, how): (&ImageArg, Key<'_>, &HowArg),
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Said> {
     if how.dry_run {
         return say(saying, (image, key, how), None, printer).await;
     }
@@ -76,12 +113,13 @@ async fn logged(
 
 async fn say(
     saying: &Word<'_>,
-    (image, key, how): (&ImageArg, &KeyArg, &HowArg),
+    (image, key, how): (&ImageArg, Key<'_>, &HowArg),
     work: Option<&mut Work<'_>>,
     printer: &Printer,
-) -> anyhow::Result<Status> {
+) -> anyhow::Result<Said> {
     let image = Image::find(image)?;
-    let key = if how.dry_run { None } else { Some(private(key, printer)?) };
+    let opened = if let Key::Named(key) = key { Some(private(key, printer)?) } else { None };
+    let key = if let Key::Loaded(key) = key { Some(key) } else { opened.as_ref() };
     let root = resolve(&image.place, &image.selector).await?;
     let (images, absent) = targets(&image.place, root, how.recursive).await?;
     if absent > 0 {
@@ -91,7 +129,7 @@ async fn say(
     let (legacy, bundle) =
         (how.format.contains(&SignFormat::Legacy), how.format.contains(&SignFormat::Bundle));
     let mut written = Vec::new();
-    if let Some(key) = &key {
+    if let Some(key) = key {
         let created = OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?;
         let order = Order {
             key,
@@ -108,7 +146,7 @@ async fn say(
         }
     }
     let digests: Vec<_> = images.iter().map(|image| &image.digest).collect();
-    if let (Some(work), Some(key)) = (work, &key) {
+    if let (Some(work), Some(key)) = (work, key) {
         work.digests(digests.iter().map(ToString::to_string));
         work.evidence("key", &key.public_key()?.hint());
         work.evidence("name", &image.name);
@@ -118,23 +156,43 @@ async fn say(
         }
         work.done()?;
     }
-    let value = json!({
-        "image": image.text, "name": image.name.to_string(), "predicateType": saying.predicate_type,
-        "images": digests, "annotations": annotations, "written": written, "dryRun": how.dry_run,
-    });
-    printer.result(&value, |_| {
-        let head = format!("{} as {}\n", image.text, image.name);
-        if how.dry_run {
-            let formats: Vec<_> = [(legacy, "legacy"), (bundle, "bundle")]
-                .into_iter()
-                .filter_map(|(wanted, name)| wanted.then_some(name))
-                .collect();
-            let line = |digest| format!("would sign {digest} ({})\n", formats.join(", "));
-            return head + &digests.iter().map(line).collect::<String>();
-        }
-        head + &written.iter().map(line).collect::<String>()
-    })?;
-    Ok(Status::Done)
+    Ok(Said {
+        image: image.text,
+        name: image.name.to_string(),
+        predicate_type: saying.predicate_type.to_owned(),
+        images: images.into_iter().map(|image| image.digest).collect(),
+        annotations,
+        written,
+        dry_run: how.dry_run,
+        formats: [(legacy, "legacy"), (bundle, "bundle")]
+            .into_iter()
+            .filter_map(|(wanted, name)| wanted.then_some(name))
+            .collect(),
+    })
+}
+
+/// What was signed, or would be.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    image: String,
+    name: String,
+    predicate_type: String,
+    images: Vec<Digest>,
+    annotations: BTreeMap<String, String>,
+    written: Vec<Written>,
+    dry_run: bool,
+    #[serde(skip)]
+    formats: Vec<&'static str>,
+}
+
+fn text(said: &Said) -> String {
+    let head = format!("{} as {}\n", said.image, said.name);
+    if said.dry_run {
+        let line = |digest| format!("would sign {digest} ({})\n", said.formats.join(", "));
+        return head + &said.images.iter().map(line).collect::<String>();
+    }
+    head + &said.written.iter().map(line).collect::<String>()
 }
 
 fn line(written: &Written) -> String {
@@ -142,7 +200,7 @@ fn line(written: &Written) -> String {
     format!("{did} {} ({}) at {}\n", written.image, written.format, written.at)
 }
 
-pub(super) fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<bundle_signer::PrivateKey> {
+pub(super) fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<PrivateKey> {
     let path = key.key.as_deref().ok_or_else(|| Usage {
         message: "signing needs a private key".to_owned(),
         hint: "give --key FILE; `airlock keys generate` makes one",
