@@ -54,7 +54,7 @@ fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow
     work.name(&report.name);
     work.done()?;
     let verb = if settings.dry_run { "would import" } else { "imported" };
-    printer.result(&report, |report| text(report, verb))?;
+    printer.report(&report, |report| text(report, verb))?;
     Ok(Status::Done)
 }
 

@@ -91,7 +91,7 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
         past.keep(&log.verifier(), &Folder::checkpoint(log.folder())?);
     }
     finish(&mut work.borrow_mut(), &report.set)?;
-    printer.result(&report, |report| {
+    printer.report(&report, |report| {
         let volumes =
             report.volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name));
         let proof = if report.read_back { "read back and complete" } else { "complete, not read back" };

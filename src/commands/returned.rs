@@ -33,7 +33,7 @@ fn write(settings: &Return, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
         work.evidence(origin, size);
     }
     work.done()?;
-    printer.result(&report, returned)?;
+    printer.report(&report, returned)?;
     Ok(Status::Done)
 }
 
@@ -61,7 +61,7 @@ fn hear(settings: &Acknowledge, work: &mut Work<'_>, printer: &Printer) -> anyho
         work.evidence(&report.site, &report.size);
     }
     work.done()?;
-    printer.result(&reports, |reports| reports.iter().map(acknowledged).collect())?;
+    printer.report(&reports, |reports| reports.iter().map(acknowledged).collect())?;
     Ok(Status::Done)
 }
 

@@ -106,7 +106,7 @@ fn collect(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Res
     work.digests(plan.blobs.iter().map(|(digest, _)| digest.to_string()));
     let collected = store.collect(&plan)?;
     work.done()?;
-    printer.result(&collected, |collected| {
+    printer.report(&collected, |collected| {
         format!("removed {} blobs, {}\n", collected.blobs, size(collected.bytes))
     })?;
     Ok(Status::Done)
