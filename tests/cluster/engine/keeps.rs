@@ -195,7 +195,9 @@ fn h3_h4_hooks_that_go_count_and_are_told_apart(world: &World, engine: &Engine) 
     let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
     let chart = world.chart("goes", "1.0.0", &files);
     good(world, engine, &world.plan("goes", "goes", &chart, json!({})));
-    assert_eq!(world.objects("jobs", "goes"), ["job.batch/a"]);
+    crate::rig::wait("the job that ended to go", Duration::from_secs(30), || {
+        (world.objects("jobs", "goes") == ["job.batch/a"]).then_some(())
+    });
     assert_eq!(world.objects("jobs", "beside"), ["job.batch/a"]);
     away(world, engine, "goes");
 
