@@ -141,11 +141,19 @@ fn a_policy_that_could_not_be_used_or_would_lock_out_is_refused() {
     site.refuses(&names("eksa-packages"), &["`eksa-packages` is never judged"]);
     // The pod that the controller says it is.
     site.makes(&pod("eksa-packages", "airlock", SIGNED));
+    let own = json!({"matchLabels": {"kubernetes.io/metadata.name": "eksa-packages"}});
     site.refuses(
-        &with(&|_| {}),
+        &with(&|spec| spec["namespaces"] = own.clone()),
         &["it would refuse airlock's own image", "What to do first: sign it with `airlock sign"],
     );
-    site.create(&with(&|spec| spec["images"] = json!(["other.example/**"])), true).unwrap();
+    let of_others = |spec: &mut Value| {
+        spec["namespaces"] = own.clone();
+        spec["images"] = json!(["other.example/**"]);
+    };
+    site.create(&with(&of_others), true).unwrap();
+    // One that chooses other namespaces never judges airlock's own image.
+    site.create(&with(&|_| {}), true).unwrap();
+    site.create(&with(&|spec| spec["namespaces"] = json!({"matchLabels": {"env": "prod"}})), true).unwrap();
     site.create(&policy("right", &site.key("release"), "enforce", &json!({"names": ["x"]})), true).unwrap();
     site.cluster.kubectl(&["delete", "pod", "airlock", "-n", "eksa-packages", "--force", "--grace-period=0"]);
 }
