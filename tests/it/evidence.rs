@@ -158,14 +158,10 @@ fn podman(
 
 #[test]
 fn a1_nothing_that_podman_unpacks_passes_the_gate_unsigned() {
-<<<<<<< HEAD
-    let (folder, served) = guarded();
-=======
     let (_folder, served) = guarded();
     // podman makes a name of the path, and names are in lower case.
     let pid = std::process::id().to_string();
     let folder = tempfile::Builder::new().prefix("airlock-").rand_bytes(0).suffix(&pid).tempdir().unwrap();
->>>>>>> 552a7c4 (Search for evidence within bounds, hold manifests of EKS Anywhere to roles, and give hosts one form)
     let most = if std::env::var_os("AIRLOCK_TEST_LONG").is_some() { 200 } else { 24 };
     let long = format!("{{\"payload\":\"{}\"}}", "A".repeat(2000)).into_bytes();
     let contents = [
