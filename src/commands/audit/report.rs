@@ -43,7 +43,7 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
     } else {
         "`.json` was added, because OSCAL tools refuse other files\n"
     };
-    printer.result(&summary, |_| {
+    printer.report(&summary, |_| {
         format!(
             "{renamed}wrote `{}`\n{}: {} satisfied, {} not satisfied, {} not assessed; {} of {}\n",
             path.display(),
@@ -60,15 +60,17 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
 
 /// The format that a file's name asks for.
 fn by_name(path: &Path) -> Option<ReportFormat> {
+    const ENDINGS: [(&str, ReportFormat); 6] = [
+        (".oscal", ReportFormat::Oscal),
+        (".oscal.json", ReportFormat::Oscal),
+        (".json", ReportFormat::Json),
+        (".csv", ReportFormat::Csv),
+        (".html", ReportFormat::Html),
+        (".htm", ReportFormat::Html),
+    ];
     let name = path.file_name()?.to_str()?.to_lowercase();
-    let ends = |ending: &str| name.ends_with(ending);
-    match () {
-        () if ends(".oscal") || ends(".oscal.json") => Some(ReportFormat::Oscal),
-        () if ends(".json") => Some(ReportFormat::Json),
-        () if ends(".csv") => Some(ReportFormat::Csv),
-        () if ends(".html") || ends(".htm") => Some(ReportFormat::Html),
-        () => None,
-    }
+    let found = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending))?;
+    Some(found.1)
 }
 
 /// Where to write: tools that read OSCAL tell its form by the ending, and refuse others than `.json`.
