@@ -12,7 +12,7 @@ use packager::witness::{Admitted, Gatekeeper, LogVerdict, Now, Without, Witness,
 
 use crate::commands::temporary_folder;
 use crate::logged::{Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, count};
 use store::Store;
 
 /// What a drive is compared with.
@@ -110,10 +110,10 @@ pub(crate) fn log_line(log: &LogVerdict) -> String {
         V::Proved(finding) => {
             let sites = finding.witnesses.iter().map(|(site, size)| format!(", {site} saw {size}"));
             format!(
-                "log {}: drive number {}, {} entries, {} of them known before{}\n",
+                "log {}: drive number {}, {}, {} of them known before{}\n",
                 finding.origin,
                 finding.number,
-                finding.size,
+                count(finding.size, "entry"),
                 finding.known,
                 sites.collect::<String>()
             )

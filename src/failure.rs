@@ -215,6 +215,7 @@ fn audit_code(error: &audit::Error) -> u8 {
         | E::Kind(_)
         | E::Framework(_)
         | E::Digest(_)
+        | E::Ambiguous { .. }
         | E::TooMuch(_) => 2,
         E::Log(_) | E::NoEvent { .. } | E::Missing { .. } => 3,
         _ => 1,

@@ -165,6 +165,21 @@ pub(crate) fn row(text: &str) -> String {
     text::line(text).into_owned() + "\n"
 }
 
+/// A number of things, by their regular name for one: `1 key`, `2 keys`, `3 repositories`.
+pub(crate) fn count<N>(number: N, name: &str) -> String
+where
+    N: std::fmt::Display + PartialEq + From<u8>,
+{
+    if number == N::from(1) {
+        return format!("{number} {name}");
+    }
+    match name.strip_suffix('y') {
+        // A vowel before it keeps it: keys.
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{number} {stem}ies"),
+        _ => format!("{number} {name}s"),
+    }
+}
+
 /// A size for people: exact below 10 kB, else with one decimal.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 10_000 { format!("{bytes} B") } else { indicatif::DecimalBytes(bytes).to_string() }
@@ -173,6 +188,17 @@ pub(crate) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn o36_counts_of_one_are_singular() {
+        let shown: Vec<String> =
+            ["key", "entry", "repository", "fault"].map(|name| count(1_u64, name)).to_vec();
+        assert_eq!(shown, ["1 key", "1 entry", "1 repository", "1 fault"]);
+        let shown: Vec<String> =
+            ["key", "entry", "repository", "fault"].map(|name| count(2_usize, name)).to_vec();
+        assert_eq!(shown, ["2 keys", "2 entries", "2 repositories", "2 faults"]);
+        assert_eq!(count(0_u64, "tag"), "0 tags");
+    }
 
     #[test]
     fn a14_an_event_of_a_log_is_one_line() {

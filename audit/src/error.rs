@@ -76,11 +76,22 @@ pub enum Error {
     /// There is no such framework.
     #[error("`{0}` is not a framework")]
     Framework(String),
-    /// It is not written as a digest is.
-    #[error("`{0}` is not a digest")]
+    /// It is not written as a digest is, and not a name in the log.
+    #[error("`{0}` is neither a digest, nor the beginning of one, nor a name in this log")]
     Digest(String),
+    /// Several digests begin so.
+    #[error("`{start}` is the beginning of several digests: {}", found.join(", "))]
+    Ambiguous {
+        /// What was given.
+        start: String,
+        /// The first of them.
+        found: Vec<String>,
+    },
+    /// What is beside the log cannot be read.
+    #[error("the store beside the log cannot be read")]
+    Beside(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No event names the digest.
-    #[error("none of the {size} entries of this log names `{digest}`")]
+    #[error("none of the {size} entries of this log is about `{digest}`")]
     Unknown {
         /// The digest.
         digest: String,
@@ -105,7 +116,11 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Digest(_) => Some("a digest is `sha256:` and 64 digits from 0 to 9 and a to f"),
+            Self::Digest(_) => Some(
+                "a digest is `sha256:` and 64 digits from 0 to 9 and a to f, or at least the first 4 of them; names are \
+                 those that `airlock audit log` prints",
+            ),
+            Self::Ambiguous { .. } => Some("give more of its digits"),
             Self::Unknown { .. } => Some(
                 "`airlock audit log` lists what there is; content that came in is logged under its manifest's digest, \
                  and what another side did is in that side's log",

@@ -3,11 +3,17 @@
 //!
 //! An event is about a digest when it names it, or when it names something that carried it: a set, a lock or a
 //! manifest that an event about the digest says it came in. Carriers of carriers count, contents of carriers do not.
+//! The log does not say which layers an image has: whoever has the store tells ([`Beside`]).
+//!
+//! - `find`: from what somebody typed to a digest
+
+mod find;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
+use self::find::parse;
 use crate::report::check::{POLICY, names};
 use crate::{Ending, Error, Event, Kind, Reader, Result};
 
@@ -23,6 +29,12 @@ const MAX_CARRIERS: usize = 1000;
 pub struct Story {
     /// The digest.
     pub digest: String,
+    /// The name that was asked for, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the name meant at other times, in the log's order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Meaning>,
     /// The log's name.
     pub origin: String,
     /// How many leaves it has.
@@ -37,6 +49,16 @@ pub struct Story {
     pub events: Vec<Chapter>,
 }
 
+/// What a name meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meaning {
+    /// The digest.
+    pub digest: String,
+    /// The index of the last event that says so.
+    pub index: u64,
+}
+
 /// Something that a digest came in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,8 +69,52 @@ pub struct Carrier {
     pub kind: String,
     /// What it carried: the digest itself, or another carrier.
     pub of: String,
-    /// The index of the event that says so.
-    pub index: u64,
+    /// The index of the event that says so; none if a manifest does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+}
+
+/// What is known beside the log, by a store.
+pub trait Beside {
+    /// What has this digest in it, each with a word for what it is and its digest: the images that have a layer, the indexes
+    /// that have an image.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn holders(&self, digest: &str) -> Answer<Vec<(String, String)>>;
+
+    /// Digests that begin like this.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn beginning(&self, start: &str) -> Answer<Vec<String>>;
+
+    /// What a name means now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn named(&self, name: &str) -> Answer<Option<String>>;
+}
+
+/// What somebody beside the log says.
+pub type Answer<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Nobody: only the log is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Beside for Nobody {
+    fn holders(&self, _digest: &str) -> Answer<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+
+    fn beginning(&self, _start: &str) -> Answer<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn named(&self, _name: &str) -> Answer<Option<String>> {
+        Ok(None)
+    }
 }
 
 /// One event about a digest.
@@ -89,18 +155,23 @@ pub enum Proofs {
     Without,
 }
 
-/// Tells what the log has about a digest: `sha256:...`, or its 64 digits alone.
+/// Tells what the log has about a digest: `sha256:...`, its digits alone, the beginning of one, or what a name in the
+/// log or beside it means.
 ///
 /// # Errors
-/// [`Error::Digest`] when it is not one, [`Error::Unknown`] when no event names it, or what is wrong with the log.
-pub fn explain(reader: &Reader, digest: &str, proofs: Proofs) -> Result<Story> {
-    let digest = parse(digest)?;
+/// [`Error::Digest`] when it is neither, [`Error::Ambiguous`] when several digests begin so, [`Error::Unknown`] when no
+/// event is about it, or what is wrong with the log or beside it.
+pub fn explain(reader: &Reader, what: &str, proofs: Proofs, beside: &dyn Beside) -> Result<Story> {
     let events = Mentions::read(reader)?;
-    let (carriers, about) = events.carriers(&digest);
+    let found = events.find(what, beside, reader.size())?;
+    let digest = found.digest;
+    let (carriers, about) = events.carriers(&digest, beside)?;
     if about.is_empty() {
         return Err(Error::Unknown { digest, size: reader.size() });
     }
     let mut story = Story {
+        name: found.name,
+        others: found.others,
         origin: reader.checkpoint().origin.clone(),
         size: reader.size(),
         root: reader.checkpoint().root.to_string(),
@@ -121,18 +192,8 @@ pub fn explain(reader: &Reader, digest: &str, proofs: Proofs) -> Result<Story> {
     Ok(story)
 }
 
-/// `algorithm:digits` in lower case.
-fn parse(text: &str) -> Result<String> {
-    let hex = |digits: &str, length| {
-        digits.len() == length && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    match text.split_once(':') {
-        None if hex(text, 64) => Ok(format!("sha256:{text}")),
-        Some(("sha256", digits)) if hex(digits, 64) => Ok(text.to_owned()),
-        Some(("sha512", digits)) if hex(digits, 128) => Ok(text.to_owned()),
-        _ => Err(Error::Digest(text.to_owned())),
-    }
-}
+/// What carried a digest, and the leaves about it and them, each with the carrier that it is about.
+type Carried = (Vec<Carrier>, BTreeMap<u64, Option<String>>);
 
 /// Which leaf names which digest.
 #[derive(Default)]
@@ -145,6 +206,8 @@ struct Mentions {
     objects: BTreeMap<u64, BTreeSet<String>>,
     /// The leaves that tell of a new trust file.
     policies: BTreeMap<u64, String>,
+    /// What names meant: each meaning with the last leaf that says so.
+    names: BTreeMap<String, Vec<Meaning>>,
 }
 
 impl Mentions {
@@ -155,7 +218,7 @@ impl Mentions {
     }
 
     fn take(&mut self, leaf: u64, event: &Event) {
-        let named = event.evidence.values().filter_map(|value| parse(value).ok());
+        let named = event.evidence.values().filter_map(|value| parse(value));
         let all: BTreeSet<String> = event.object.digests.iter().cloned().chain(named).collect();
         for digest in all {
             self.leaves.entry(digest).or_default().push(leaf);
@@ -163,7 +226,7 @@ impl Mentions {
         let carriers: Vec<(String, String)> = CARRIERS
             .iter()
             .filter_map(|kind| {
-                let digest = parse(event.evidence.get(*kind)?).ok()?;
+                let digest = parse(event.evidence.get(*kind)?)?;
                 Some(((*kind).to_owned(), digest))
             })
             .collect();
@@ -171,6 +234,7 @@ impl Mentions {
             self.carriers.insert(leaf, carriers);
             self.objects.insert(leaf, event.object.digests.iter().cloned().collect());
         }
+        self.take_name(leaf, event);
         let sets = matches!(event.event, Kind::PolicyFirstUse | Kind::PolicyChange);
         if sets && event.outcome.result == Ending::Success {
             let named = POLICY.iter().find_map(|name| event.evidence.get(*name));
@@ -180,29 +244,32 @@ impl Mentions {
         }
     }
 
-    /// What carried a digest, and the leaves about it and them.
-    fn carriers(&self, digest: &str) -> (Vec<Carrier>, BTreeMap<u64, Option<String>>) {
+    fn carriers(&self, digest: &str, beside: &dyn Beside) -> Result<Carried> {
         let (mut carriers, mut about) = (Vec::new(), BTreeMap::new());
         let mut known = BTreeSet::from([digest.to_owned()]);
         let mut open = VecDeque::from([digest.to_owned()]);
         while let Some(of) = open.pop_front() {
             let through = (of != digest).then(|| of.clone());
+            let mut found = Vec::new();
             for leaf in self.leaves.get(&of).into_iter().flatten() {
                 about.entry(*leaf).or_insert_with(|| through.clone());
                 // Only what an event did something with came in its carriers; what it rests on did not.
-                if !self.objects.get(leaf).is_some_and(|objects| objects.contains(&of)) {
-                    continue;
+                if self.objects.get(leaf).is_some_and(|objects| objects.contains(&of)) {
+                    let carriers = self.carriers.get(leaf).into_iter().flatten();
+                    found
+                        .extend(carriers.map(|(kind, carrier)| (kind.clone(), carrier.clone(), Some(*leaf))));
                 }
-                for (kind, carrier) in self.carriers.get(leaf).into_iter().flatten() {
-                    if carriers.len() < MAX_CARRIERS && known.insert(carrier.clone()) {
-                        let digest = carrier.clone();
-                        carriers.push(Carrier { digest, kind: kind.clone(), of: of.clone(), index: *leaf });
-                        open.push_back(carrier.clone());
-                    }
+            }
+            let holders = beside.holders(&of).map_err(Error::Beside)?;
+            found.extend(holders.into_iter().map(|(kind, holder)| (kind, holder, None)));
+            for (kind, digest, index) in found {
+                if carriers.len() < MAX_CARRIERS && known.insert(digest.clone()) {
+                    open.push_back(digest.clone());
+                    carriers.push(Carrier { digest, kind, of: of.clone(), index });
                 }
             }
         }
-        (carriers, about)
+        Ok((carriers, about))
     }
 
     fn policy(&self, leaf: u64, event: &Event) -> Option<InForce> {

@@ -264,11 +264,20 @@ fn goes_on(
     let root = (known.size, known.root);
     match check::goes_on(folder, checkpoint, root) {
         Ok(_) => {
-            report.notices.push(format!("the log goes on from `{}`, {} entries", path.display(), known.size));
+            report.notices.push(format!(
+                "the log goes on from `{}`, {}",
+                path.display(),
+                counted(known.size)
+            ));
         }
         Err(error) => report.fault(Part::Checkpoint, None, chain(&error)),
     }
     Ok(())
+}
+
+/// So many entries.
+fn counted(entries: u64) -> String {
+    if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
 }
 
 /// An error with its causes, in one line.

@@ -1,9 +1,10 @@
-//! A drive shown to people, without keys: a list, JSON, or a page for the officer who approves the transfer.
+//! A drive shown to people, without keys: a list, JSON, or a page (`html`) for the officer who approves the transfer.
 
-use maud::{DOCTYPE, Markup, html};
+mod html;
+
 use serde::Serialize;
-use tlog::text;
 
+pub use self::html::html;
 use crate::bundle::{Encoding, EntryKind, Error};
 use crate::drive_log::examine::{ClaimedLog, claimed};
 use crate::lock::{ItemKind, LockedItem};
@@ -84,57 +85,6 @@ pub fn inspect(media: &Media) -> Result<Contents, Error> {
     })
 }
 
-const STYLE: &str = "body{font:14px sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse;width:100%}\
-    th,td{border:1px solid #999;padding:.3em .5em;text-align:left;vertical-align:top}code{word-break:break-all}\
-    .note{border:2px solid #b00;padding:.5em}";
-
-/// The contents as one HTML page that needs nothing else, to be read on a screen or printed.
-#[must_use]
-pub fn html(contents: &Contents) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                title { "Contents of " (contents.name) }
-                style { (maud::PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Contents of " (contents.name) }
-                p.note { "The signature was not checked for this page. Run " code { "airlock verify" } " with your trust file." }
-                (summary(contents))
-                h2 { "Volumes" }
-                (volumes(contents))
-                h2 { "Items" }
-                (items(contents))
-            }
-        }
-    };
-    // All that is from the drive may hide, forge or turn text; what is of this page does not.
-    text::shown(&page.into_string()).into_owned()
-}
-
-fn summary(contents: &Contents) -> Markup {
-    html! {
-        table {
-            tr { th { "Set" } td { code { (contents.set) } } }
-            tr { th { "Signing key" } td { code { (contents.key_hint.as_deref().unwrap_or("none")) } } }
-            tr { th { "Written by" } td { (contents.created_by) } }
-            tr { th { "Sender's log" } td { (log_line(contents.log.as_ref())) } }
-            tr { th { "Content" } td { (contents.blobs) " blobs, " (contents.content_bytes) " bytes" } }
-            tr {
-                th { "Completed" }
-                td {
-                    @match &contents.completion {
-                        Some(mark) => { (mark.completed_at) @if mark.read_back { ", read back" } }
-                        None => { "no completion mark" }
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The sender's log in a line.
 #[must_use]
 pub fn log_line(log: Option<&ClaimedLog>) -> String {
@@ -144,38 +94,6 @@ pub fn log_line(log: Option<&ClaimedLog>) -> String {
     };
     let sites = log.acknowledged.iter().map(|(site, size)| format!("; {site} acknowledged {size}"));
     format!("{}, {size} entries, root {root}{}", log.origin, sites.collect::<String>())
-}
-
-fn volumes(contents: &Contents) -> Markup {
-    html! {
-        table {
-            tr { th { "File" } th { "Bytes" } }
-            @for volume in &contents.volumes {
-                tr {
-                    td { code { (volume.name) } }
-                    td { @match volume.size { Some(size) => { (size) } None => { "not found" } } }
-                }
-            }
-        }
-    }
-}
-
-fn items(contents: &Contents) -> Markup {
-    html! {
-        table {
-            tr { th { "Kind" } th { "Source" } th { "Tag" } th { "Platforms" } th { "Bytes" } th { "Digest" } }
-            @for item in &contents.items {
-                tr {
-                    td { (kind_name(item.kind)) }
-                    td { (text::line(&item.source)) }
-                    td { @if let Some(tag) = &item.tag { (tag) } }
-                    td { (text::line(&item.platforms.join(", "))) }
-                    td { (item.size) }
-                    td { code { (item.digest) } }
-                }
-            }
-        }
-    }
 }
 
 /// The kind in a word.

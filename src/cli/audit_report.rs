@@ -10,9 +10,11 @@ use time::OffsetDateTime;
 use super::audit::{LogArg, time_of};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: airlock audit explain sha256:9f86d081... --store store --proofs")]
+#[command(
+    after_help = "Examples: airlock audit explain sha256:9f86d081 --store store --proofs\n          airlock audit explain apps/web:1 --store store"
+)]
 pub(crate) struct AuditExplain {
-    /// The digest of an image, a set, a lock, a trust file: `sha256:` and 64 digits, or the digits alone.
+    /// An image, layer, set, lock or trust file: its digest, the beginning of one, or a name that the log or the store has
     pub(crate) digest: String,
     #[command(flatten)]
     pub(crate) log: LogArg,
@@ -31,10 +33,10 @@ pub(crate) struct AuditReport {
     pub(crate) framework: Framework,
     #[command(flatten)]
     pub(crate) log: LogArg,
-    /// What to write; a page unless given.
+    /// What to write; by the ending of `--out`, else a page.
     #[arg(long, value_enum)]
     pub(crate) format: Option<ReportFormat>,
-    /// The file to write, which is replaced; standard output unless given.
+    /// The file to write, which is replaced; standard output unless given. OSCAL is written to a file ending in `.json`.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Events not before this: a date, or a date and time as in 2026-11-21T10:00:00Z.

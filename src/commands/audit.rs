@@ -1,6 +1,7 @@
 //! `airlock audit`: reading and proving the log.
 
 mod explain;
+mod held;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use time::OffsetDateTime;
 use crate::cli::{Audit, AuditSearch, Format, LogArg, OutcomeArg};
 use crate::failure::{Status, Usage};
 use crate::logged::Logs;
-use crate::printer::{Printer, row};
+use crate::printer::{Printer, count, row};
 
 pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -38,7 +39,7 @@ pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::R
             warn(&index, &reader, printer);
             let value = json!({ "index": Index::path(reader.path()), "events": reader.size() });
             printer.result(&value, |_| {
-                format!("{} knows {} events\n", Index::path(reader.path()).display(), reader.size())
+                format!("{} knows {}\n", Index::path(reader.path()).display(), count(reader.size(), "event"))
             })?;
             Ok(Status::Done)
         }
@@ -160,6 +161,9 @@ fn table(found: &[(u64, Event)]) -> String {
             "{index:>7}  {}  {actor:10} {:16} {result}{reason}  {} {name}{part}",
             event.time, event.event, event.object.kind
         ));
+        if let Some(detail) = &event.outcome.detail {
+            text += &row(&format!("{:9}{detail}", ""));
+        }
         let digests = event.object.digests.len();
         for digest in event.object.digests.iter().take(1) {
             let more = if digests > 1 { format!(" and {} more", digests - 1) } else { String::new() };
@@ -228,7 +232,7 @@ fn own_key(own: bool, printer: &Printer) {
 fn text(report: &Report) -> String {
     let mut text = report.faults.iter().map(|fault| row(&format!("fault: {fault}"))).collect::<String>();
     if report.more > 0 {
-        text += &format!("and {} faults more\n", report.more);
+        text += &format!("and {} more\n", count(report.more, "fault"));
     }
     text += &report.notices.iter().map(|notice| row(&format!("note: {notice}"))).collect::<String>();
     if report.origin.is_empty() {
@@ -245,6 +249,6 @@ fn text(report: &Report) -> String {
     text += &report.counts.iter().map(|(kind, count)| format!("{count:>9}  {kind}\n")).collect::<String>();
     match report.faults.len() as u64 + report.more {
         0 => text + "every entry, tile and signature is what was logged\n",
-        faults => text + &format!("{faults} faults\n"),
+        faults => text + &format!("{}\n", count(faults, "fault")),
     }
 }

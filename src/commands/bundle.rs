@@ -17,7 +17,7 @@ use super::sign::private;
 use crate::cli::{Bundle, CreateBundle};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
-use crate::printer::{Printer, row};
+use crate::printer::{Printer, count, row};
 use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
@@ -117,11 +117,11 @@ fn table(bundles: &[Published]) -> String {
     let line = |bundle: &Published| {
         let tags = bundle.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let name = bundle.name.as_deref().unwrap_or("(not a bundle)");
-        let (count, packages) = (bundle.packages.len(), bundle.packages.join(", "));
+        let (number, packages) = (bundle.packages.len(), bundle.packages.join(", "));
         row(name)
             + &row(&format!("  {}:{tags}", bundle.repository))
             + &row(&format!("  {}", bundle.digest))
-            + &row(&format!("  {count} packages: {packages}"))
+            + &row(&format!("  {}: {packages}", count(number, "package")))
     };
     bundles.iter().map(line).collect()
 }

@@ -12,7 +12,7 @@ use crate::cli::Import;
 use crate::commands::{contents, now, open_or_imagine, open_or_make, paths, trust};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
-use crate::printer::{Printer, size};
+use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Import, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
@@ -66,19 +66,23 @@ fn text(report: &ImportReport, verb: &str) -> String {
     let log = report.log.as_ref().map_or_else(String::new, log_line);
     let healed = match report.healed.blobs {
         0 => String::new(),
-        count => format!("{count} damaged blobs of the store replaced, {}\n", size(report.healed.bytes)),
+        number => format!(
+            "{} of the store replaced, {}\n",
+            count(number, "damaged blob"),
+            size(report.healed.bytes)
+        ),
     };
     format!(
-        "{moved}{verb} {} (set {}, signed by {})\n{log}{healed}{} blobs, {}; {} were there already\n{} repositories, {} manifests, {} tags, {} of them moved\n",
+        "{moved}{verb} {} (set {}, signed by {})\n{log}{healed}{}, {}; {} already there\n{}, {}, {}, {} of them moved\n",
         report.name,
         report.set,
         report.signer,
-        report.imported.blobs,
+        count(report.imported.blobs, "blob"),
         size(report.imported.bytes),
         report.present.blobs,
-        report.repositories,
-        report.manifests,
-        report.tags,
+        count(report.repositories, "repository"),
+        count(report.manifests, "manifest"),
+        count(report.tags, "tag"),
         report.moved_tags
     )
 }

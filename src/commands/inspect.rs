@@ -6,7 +6,7 @@ use packager::media::Media;
 
 use crate::cli::{Format, Inspect};
 use crate::failure::Status;
-use crate::printer::{Printer, row, size};
+use crate::printer::{Printer, count, row, size};
 
 pub(crate) fn run(settings: &Inspect, printer: &Printer) -> anyhow::Result<Status> {
     let media = Media::open(&settings.media.paths, Limits::default())?;
@@ -34,5 +34,5 @@ fn text(contents: &Contents) -> String {
         let (bytes, kind) = (size(item.size), kind_name(item.kind));
         text += &row(&format!("{bytes:>10}  {kind:14} {}  {}", item.source, item.digest));
     }
-    text + &format!("\n{} blobs, {}\n", contents.blobs, size(contents.content_bytes))
+    text + &format!("\n{}, {}\n", count(contents.blobs, "blob"), size(contents.content_bytes))
 }

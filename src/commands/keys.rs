@@ -25,7 +25,7 @@ use crate::commands::{read, warn_of_readable};
 use crate::env;
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, count};
 
 pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (revoked, changed);
@@ -66,11 +66,11 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
         Keys::Revoke(settings) => change::revoke(settings, work, printer),
         Keys::Add(settings) => change::add(settings, work, printer),
         Keys::Trust { keys, log, witness, sign, to } => {
-            let count = trust(keys, (log, witness), sign, to)?;
+            let keys_in = trust(keys, (log, witness), sign, to)?;
             work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
             work.done()?;
-            printer.result(&json!({ "trustFile": to, "keys": count }), |_| {
-                format!("wrote {}, which accepts {count} keys\n", to.display())
+            printer.result(&json!({ "trustFile": to, "keys": keys_in }), |_| {
+                format!("wrote {}, which accepts {}\n", to.display(), count(keys_in, "key"))
             })?;
             Ok(Status::Done)
         }

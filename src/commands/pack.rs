@@ -21,7 +21,7 @@ use crate::commands::{contents, keys, parse_trust, read};
 use crate::failure::{Status, Usage};
 use crate::gates;
 use crate::logged::{Logs, Work};
-use crate::printer::{Printer, size};
+use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
 
 /// What stays behind is named up to so many times.
@@ -99,7 +99,7 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
             + &report.log.as_ref().map_or_else(String::new, |log| {
                 let sites =
                     log.acknowledged.iter().map(|(site, size)| format!(", {site} acknowledged {size}"));
-                format!("log {}, {} entries{}\n", log.origin, log.size, sites.collect::<String>())
+                format!("log {}, {}{}\n", log.origin, count(log.size, "entry"), sites.collect::<String>())
             })
             + &format!("set {}\n{proof}: safe to unplug after unmounting\n", report.set)
     })?;
@@ -130,10 +130,12 @@ async fn ask(
 /// Says what goes along that the lock does not name, and what does not.
 fn told(added: &Added, printer: &Printer) {
     if added.evidence > 0 {
+        let (what, were) = match added.evidence {
+            1 => ("signature, attestation or SBOM goes", "was"),
+            _ => ("signatures, attestations or SBOMs go", "were"),
+        };
         let count = added.evidence;
-        printer.say(&format!(
-            "{count} signatures, attestations or SBOMs go along that were added after the lock was written"
-        ));
+        printer.say(&format!("{count} {what} along that {were} added after the lock was written"));
     }
     for bundle in &added.bundles {
         printer.say(&format!(

@@ -14,7 +14,7 @@ use crate::cli::{Acknowledge, Return};
 use crate::commands::{now, trust};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, count};
 
 pub(crate) fn send(settings: &Return, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (store, to) = (&settings.store.store, settings.to.display().to_string());
@@ -66,11 +66,11 @@ fn hear(settings: &Acknowledge, work: &mut Work<'_>, printer: &Printer) -> anyho
 }
 
 fn returned(report: &ReturnReport) -> String {
-    let logs = report.logs.iter().map(|(origin, size)| format!("saw {size} entries of log {origin}\n"));
-    let own = report
-        .own
-        .as_ref()
-        .map_or_else(String::new, |(origin, size)| format!("its own log {origin} has {size} entries\n"));
+    let logs =
+        report.logs.iter().map(|(origin, size)| format!("saw {} of log {origin}\n", count(*size, "entry")));
+    let own = report.own.as_ref().map_or_else(String::new, |(origin, size)| {
+        format!("its own log {origin} has {}\n", count(*size, "entry"))
+    });
     format!(
         "site {} returns in {}\n{}{own}its key for the trust files of senders: {}\n",
         report.site,
@@ -83,7 +83,12 @@ fn returned(report: &ReturnReport) -> String {
 fn acknowledged(report: &AcknowledgeReport) -> String {
     let own = report.own.as_ref().map_or_else(String::new, |(origin, size)| {
         let checked = if report.own_checked { "" } else { ", whose key is not in the trust file," };
-        format!("its own log {origin}{checked} has {size} entries\n")
+        format!("its own log {origin}{checked} has {}\n", count(*size, "entry"))
     });
-    format!("site {} acknowledges {} entries, {} before\n{own}", report.site, report.size, report.before)
+    format!(
+        "site {} acknowledges {}, {} before\n{own}",
+        report.site,
+        count(report.size, "entry"),
+        report.before
+    )
 }

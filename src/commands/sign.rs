@@ -23,7 +23,7 @@ use crate::commands::image::Image;
 use crate::commands::{keys, read};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, count};
 
 /// What is said of an image.
 struct Word<'a> {
@@ -123,7 +123,7 @@ async fn say(
     let root = resolve(&image.place, &image.selector).await?;
     let (images, absent) = targets(&image.place, root, how.recursive).await?;
     if absent > 0 {
-        printer.say(&format!("{absent} images of the index are not there, and are not signed"));
+        printer.say(&format!("not signed, because it is not there: {} of the index", count(absent, "image")));
     }
     let annotations: BTreeMap<_, _> = how.annotation.iter().cloned().collect();
     let (legacy, bundle) =

@@ -13,7 +13,7 @@ use self::list::list;
 use crate::cli;
 use crate::failure::Status;
 use crate::logged::{Logs, Work, outcome};
-use crate::printer::{Printer, size};
+use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
 
 pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
@@ -55,10 +55,13 @@ fn look_after(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> 
                 let moved = report.quarantined.iter().map(|name| format!("moved to quarantine: {name}\n"));
                 let unread = match report.unreadable_lines {
                     0 => String::new(),
-                    lines => format!("{lines} lines of `names.log` cannot be read: their names are lost\n"),
+                    lines => format!(
+                        "{} of `names.log` cannot be read: their names are lost\n",
+                        count(lines, "line")
+                    ),
                 };
-                let counts =
-                    format!("{} blobs, {} manifests, {} tags\n", report.blobs, report.manifests, report.tags);
+                let (blobs, tags) = (count(report.blobs, "blob"), count(report.tags, "tag"));
+                let counts = format!("{blobs}, {}, {tags}\n", count(report.manifests, "manifest"));
                 lost + &moved.collect::<String>() + &unread + &counts
             })?;
             Ok(if sound { Status::Done } else { Status::Faults })
@@ -80,13 +83,13 @@ fn check(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
         let faults = report.faults.iter().map(|fault| format!("fault: {fault}\n"));
         faults.collect::<String>()
             + &format!(
-                "{} blobs, {}, {} repositories, {} manifests, {} tags: {} faults\n",
-                report.blobs,
+                "{}, {}, {}, {}, {}: {}\n",
+                count(report.blobs, "blob"),
                 size(report.bytes),
-                report.repositories,
-                report.manifests,
-                report.tags,
-                report.faults.len()
+                count(report.repositories, "repository"),
+                count(report.manifests, "manifest"),
+                count(report.tags, "tag"),
+                count(report.faults.len(), "fault")
             )
     })?;
     Ok(if report.faults.is_empty() { Status::Done } else { Status::Faults })
@@ -96,7 +99,7 @@ fn would_collect(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
     printer.result(&store.garbage()?, |plan| {
         let blobs = plan.blobs.iter().map(|(digest, bytes)| format!("{:>10}  {digest}\n", size(*bytes)));
         blobs.collect::<String>()
-            + &format!("would remove {} blobs, {}\n", plan.blobs.len(), size(plan.bytes()))
+            + &format!("would remove {}, {}\n", count(plan.blobs.len(), "blob"), size(plan.bytes()))
     })?;
     Ok(Status::Done)
 }
@@ -107,7 +110,7 @@ fn collect(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Res
     let collected = store.collect(&plan)?;
     work.done()?;
     printer.report(&collected, |collected| {
-        format!("removed {} blobs, {}\n", collected.blobs, size(collected.bytes))
+        format!("removed {}, {}\n", count(collected.blobs, "blob"), size(collected.bytes))
     })?;
     Ok(Status::Done)
 }

@@ -12,7 +12,7 @@ use crate::cli::Verify;
 use crate::commands::{paths, trust};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
-use crate::printer::{Printer, size};
+use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Verify, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
@@ -53,12 +53,12 @@ fn text(report: &VerifyReport) -> String {
     });
     let log = log_line(&report.log);
     format!(
-        "set {}\nsigned by {} ({})\n{completed}{log}{} volumes, {}, {} entries: every byte is what was signed\n",
+        "set {}\nsigned by {} ({})\n{completed}{log}{}, {}, {}: every byte is what was signed\n",
         report.set,
         report.signer,
         report.key_hint,
-        report.volumes,
+        count(report.volumes, "volume"),
         size(report.bytes),
-        report.entries
+        count(report.entries, "entry")
     )
 }

@@ -58,7 +58,8 @@ fn a_report_is_written_whole_in_each_format() {
             assert!(printed.status.success() && printed.stdout.starts_with(begins.as_bytes()), "{format}");
             let saved = airlock(path, &[&report[..], &["--out", "report"]].concat());
             assert!(String::from_utf8_lossy(&saved.stdout).contains("3 of 3 leaves"));
-            assert_eq!(std::fs::read(path.join("report")).unwrap(), printed.stdout, "{framework} {format}");
+            let file = if format == "oscal" { "report.json" } else { "report" };
+            assert_eq!(std::fs::read(path.join(file)).unwrap(), printed.stdout, "{framework} {format}");
         }
     }
     let names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -88,4 +89,88 @@ fn a_report_is_of_the_period_that_was_asked_for() {
     fails(path, &[&report[..], &["iso-27001"]].concat(), 2, "srg-container");
     fails(path, &[&report[..], &["cmmc-l2", "--since", "today"]].concat(), 2, "neither a date");
     fails(path, &[&report[..], &["cmmc-l2", "--out", "no/where"]].concat(), 4, "no/where");
+}
+
+#[test]
+fn o29_oscal_is_written_to_a_file_that_tools_take_and_a_format_follows_from_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    site(path);
+    let report = ["audit", "report", "--audit-log", "log", "--framework", "cmmc-l2", "--out"];
+    let begins = |name: &str, text: &str| {
+        let file = std::fs::read_to_string(path.join(name)).unwrap();
+        assert!(file.contains(text), "{name}: {file}");
+    };
+    let saved = airlock(path, &[&report[..], &["x.oscal"]].concat());
+    let said = String::from_utf8_lossy(&saved.stdout).into_owned();
+    assert!(said.contains("wrote `x.oscal.json`") && said.contains("`.json` was added"), "{said}");
+    assert!(!path.join("x.oscal").exists());
+    begins("x.oscal.json", "\"assessment-results\"");
+    let saved = airlock(path, &[&report[..], &["r.xml", "--format", "oscal"]].concat());
+    assert!(saved.status.success() && !path.join("r.xml").exists());
+    begins("r.xml.json", "\"assessment-results\"");
+    for (name, text) in [
+        ("a.csv", "\"record\""),
+        ("a.json", "airlock-audit-report/"),
+        ("a.html", "<!DOCTYPE html>"),
+        ("a", "<!DOCTYPE"),
+    ] {
+        let saved = airlock(path, &[&report[..], &[name]].concat());
+        assert!(saved.status.success() && !String::from_utf8_lossy(&saved.stdout).contains("was added"));
+        begins(name, text);
+    }
+}
+
+#[test]
+fn o26_explain_takes_names_and_beginnings_and_the_log_shows_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let digest = site(path);
+    let explain = |what: &str| {
+        let told = airlock(path, &["audit", "explain", what, "--audit-log", "log"]);
+        String::from_utf8(told.stdout).unwrap()
+    };
+    let whole = explain(&digest);
+    assert_eq!(explain(&digest[..20]), whole);
+    assert_eq!(explain(&digest[7..19]), whole);
+    let events =
+        airlock(path, &["audit", "log", "--audit-log", "log", "--event", "policy", "--output", "json"]);
+    let events: Value = serde_json::from_slice(&events.stdout).unwrap();
+    let name = events[0]["event"]["object"]["name"].as_str().unwrap();
+    let named = explain(name);
+    assert!(named.starts_with(&digest) && named.contains(&format!("is `{name}`")), "{named}");
+    let refused = airlock(path, &["verify", "nowhere", "--audit-log", "log"]);
+    assert!(!refused.status.success());
+    let log = airlock(path, &["audit", "log", "--audit-log", "log", "--event", "verify"]);
+    let log = String::from_utf8(log.stdout).unwrap();
+    assert!(
+        log.contains("verify")
+            && log.lines().any(|line| line.starts_with("         ") && line.contains("nowhere")),
+        "{log}"
+    );
+}
+
+#[test]
+fn o26_a_layer_and_a_reference_lead_to_the_image_by_the_store() {
+    let folder = crate::signing::site();
+    let path = folder.path();
+    let image = std::fs::read_to_string(path.join("layout/index.json")).unwrap();
+    let image: Value = serde_json::from_str(&image).unwrap();
+    let image = image["manifests"][0]["digest"].as_str().unwrap();
+    let manifest = std::fs::read_to_string(path.join("layout/blobs/sha256").join(&image[7..])).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let blob = manifest["config"]["digest"].as_str().unwrap();
+    let explain = |what: &str| {
+        let told = airlock(path, &["audit", "explain", what, "--store", "store", "--output", "json"]);
+        let said = String::from_utf8_lossy(&told.stderr);
+        serde_json::from_slice::<Value>(&told.stdout).unwrap_or_else(|_| panic!("{what}: {said}"))
+    };
+    let told = explain(blob);
+    assert_eq!(told["carriers"][0]["digest"], image);
+    assert_eq!(told["carriers"][0]["kind"], "image");
+    assert_eq!(told["events"][0]["event"]["event"], "mirror");
+    assert_eq!(explain(&blob[..24])["digest"], blob, "a layer that no event names, by its beginning");
+    let named = explain(crate::signing::IMAGE);
+    assert_eq!((&named["digest"], &named["name"]), (&image.into(), &crate::signing::IMAGE.into()));
+    fails(path, &["audit", "explain", blob, "--audit-log", "store/log"], 4, "is about");
 }

@@ -1,20 +1,26 @@
 //! What is counted: how many events there should be of which something is so, and of how many it is.
 //!
-//! A check is about the period's events. What it compares them with may stand before the period.
+//! A check is about the period's events. What it compares them with may stand before the period. Most checks can only
+//! speak against a control: that each actor has a name shows nothing of what actors may do. What can speak for one,
+//! [`Check::proves`] says.
+//!
+//! - `records`: what a record tells, and the order of records
 
-use std::collections::BTreeSet;
+mod records;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Counts;
 use super::framework::Status;
-use super::{Counts, moment};
 use crate::{Ending, Event, Kind};
 
 /// Names in an event's evidence for the trust file that decided.
 pub(crate) const POLICY: &[&str] = &["trust", "policy"];
 
 /// Names in an event's evidence for the key that signed.
-pub(crate) const KEY: &[&str] = &["key", "signer", "verdict", "signature"];
+pub(crate) const KEY: &[&str] = &["key", "signer"];
 
 /// What an import's evidence says of the drive's log where somebody took the drive all the same.
 const BYPASSES: [&str; 2] = ["without", "alarm-released"];
@@ -23,7 +29,10 @@ const BYPASSES: [&str; 2] = ["without", "alarm-released"];
 const WARNED: &str = "warned";
 
 /// Names in an event's evidence for what fixes where content came from.
-const SOURCE: &[&str] = &["lock"];
+pub(crate) const SOURCE: &[&str] = &["lock"];
+
+/// The name in an opened registry's evidence for whether everybody may push.
+const OPEN: &str = "anonymousPush";
 
 macro_rules! checks {
     ($($check:ident = $name:literal, $title:literal;)*) => {
@@ -53,15 +62,26 @@ checks! {
     FirstLeaf = "first-leaf", "The log begins with the event that says so";
     Parts = "parts", "Of every event that is several leaves, all are there";
     SixFields = "six-fields", "Every event tells what, when, where, from where, the outcome and who";
-    TimeOrder = "time-order", "No event is dated before the one that is logged before it, and all are in UTC";
+    TellsWhat = "tells-what", "Every event tells what was done, and to what";
+    TellsWhen = "tells-when", "Every event tells its date and time, to the second";
+    TellsWhere = "tells-where", "Every event tells the host and the program";
+    TellsSource = "tells-source", "Every event tells from where it was asked for: a client's address, or a user's number on the host";
+    TellsOutcome = "tells-outcome", "Every event tells how it ended, and why if it was refused or failed";
+    SystemClock = "system-clock", "Every event names the system's clock as the source of its time";
+    Utc = "utc", "Every event is dated in UTC";
+    TimeOrder = "time-order", "No event is dated before the one that is logged before it";
     Attributed = "attributed", "Every change was made by somebody whose name is known";
     ImportsVerified = "imports-verified", "Every import that was done names the key and the trust file that it was verified by, or comes after a verification of the same digests";
-    PushesJudged = "pushes-judged", "Every manifest that was pushed has a good verdict on its signature: its own, or a verification of its digest";
+    PushesJudged = "pushes-judged", "Every manifest that was pushed was verified before, by a key and a trust file that the log names";
     PolicyNamed = "policy-named", "Every verification that succeeded names the trust file that decided";
     PacksSigned = "packs-signed", "Every drive that was written names the key that signed it";
     DrivesIdentified = "drives-identified", "Every drive that was written or came in is told by its digest";
+    PacksTraced = "packs-traced", "Every drive that was written names the lock of a mirroring that was logged before it";
     SourcesLocked = "sources-locked", "Every mirroring that was done names the lock that fixes what came from where";
     ServeClosed = "serve-closed", "Every time that the registry opened, it closed in order";
+    LoggedFromStart = "logged-from-start", "Every request of the registry's clients was logged after the registry's opening";
+    ClosedToAll = "closed-to-all", "No registry was opened to pushes without a password";
+    StoresSound = "stores-sound", "Every comparison of a store with its digests found nothing wrong";
     NoAlarms = "no-alarms", "There was no alarm";
     TrustedKey = "trusted-key", "The log's signature was checked by a key that did not come with the log";
     Cosigned = "cosigned", "Witnesses elsewhere signed the checkpoint, too";
@@ -88,65 +108,141 @@ pub struct Checked {
 pub(crate) struct Facts<'a> {
     pub(crate) counts: &'a Counts,
     pub(crate) events: &'a [(u64, Event)],
-    /// The first leaf, whenever it was.
-    pub(crate) first: Option<Kind>,
-    /// Digests that were verified, each with the first leaf that says so.
-    pub(crate) verified: &'a std::collections::BTreeMap<String, u64>,
+    pub(crate) known: &'a Known,
     pub(crate) own_key: bool,
     pub(crate) witnessed: bool,
+}
+
+/// What the whole log says, in the period or not.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The first leaf's kind.
+    first: Option<Kind>,
+    /// Digests that were verified, each with the first leaf that says so.
+    verified: BTreeMap<String, u64>,
+    /// Locks of what was mirrored, each with the first leaf that says so.
+    locks: BTreeMap<String, u64>,
+    /// How many registries are open.
+    open: u64,
+    /// Leaves of clients' requests while no registry was open.
+    unopened: Vec<u64>,
+}
+
+impl Known {
+    /// Takes the leaf with this index; all of them come in order.
+    pub(crate) fn take(&mut self, index: u64, event: &Event) {
+        if index == 0 {
+            self.first = Some(event.event);
+        }
+        if is_good(event) {
+            for digest in &event.object.digests {
+                self.verified.entry(digest.clone()).or_insert(index);
+            }
+        }
+        let done = event.outcome.result == Ending::Success;
+        match event.event {
+            Kind::Mirror if done => {
+                let locks = SOURCE.iter().filter_map(|name| event.evidence.get(*name));
+                locks.for_each(|lock| _ = self.locks.entry(lock.clone()).or_insert(index));
+            }
+            Kind::ServeStart if done => self.open += 1,
+            Kind::ServeStop => self.open = self.open.saturating_sub(1),
+            _ if is_clients(event) && self.open == 0 => self.unopened.push(index),
+            _ => {}
+        }
+    }
+
+    /// Whether a digest was verified before this leaf.
+    fn was_verified(&self, digest: &str, before: u64) -> bool {
+        self.verified.get(digest).is_some_and(|leaf| *leaf < before)
+    }
 }
 
 impl Check {
     /// What it means for a control when it is not so.
     pub(crate) fn otherwise(self) -> Status {
         match self {
-            Self::TrustedKey | Self::Cosigned => Status::NoEvidence,
+            Self::TrustedKey | Self::Cosigned | Self::PacksTraced => Status::NotAssessed,
             _ => Status::NotSatisfied,
         }
+    }
+
+    /// Whether an event of which it is so speaks for a control: without the event, or if the event said something
+    /// else, it would not be so. All others can only speak against a control.
+    pub(crate) fn proves(self) -> bool {
+        match self {
+            Self::Gapless
+            | Self::SixFields
+            | Self::TellsWhat
+            | Self::TellsWhen
+            | Self::TellsWhere
+            | Self::TellsSource
+            | Self::TellsOutcome
+            | Self::SystemClock
+            | Self::Utc
+            | Self::ImportsVerified
+            | Self::PushesJudged
+            | Self::PacksTraced
+            | Self::LoggedFromStart
+            | Self::StoresSound => true,
+            Self::FirstLeaf
+            | Self::Parts
+            | Self::TimeOrder
+            | Self::Attributed
+            | Self::PolicyNamed
+            | Self::PacksSigned
+            | Self::DrivesIdentified
+            | Self::SourcesLocked
+            | Self::ServeClosed
+            | Self::ClosedToAll
+            | Self::NoAlarms
+            | Self::TrustedKey
+            | Self::Cosigned => false,
+        }
+    }
+
+    /// Whether this event is one that it is so of, or not.
+    pub(crate) fn bears_on(self, event: &Event) -> bool {
+        if self == Self::Gapless { event.event != Kind::LogStart } else { self.concerns(event) }
     }
 
     pub(crate) fn run(self, facts: &Facts<'_>) -> Checked {
         let (expected, found, exceptions) = match self {
             Self::Gapless => (facts.counts.leaves, facts.counts.leaves - facts.counts.no_events, Vec::new()),
-            Self::FirstLeaf => (1, u64::from(facts.first == Some(Kind::LogStart)), Vec::new()),
+            Self::FirstLeaf => (1, u64::from(facts.known.first == Some(Kind::LogStart)), Vec::new()),
             Self::TrustedKey => (1, u64::from(!facts.own_key), Vec::new()),
             Self::Cosigned => (1, u64::from(facts.witnessed), Vec::new()),
-            Self::TimeOrder => of_bad(facts, &out_of_order(facts)),
-            Self::Parts => of_bad(facts, &incomplete(facts)),
-            Self::ServeClosed => closed(facts),
+            Self::TimeOrder => of_bad(facts, &records::out_of_order(facts.events)),
+            Self::Parts => of_bad(facts, &records::incomplete(facts.events)),
+            Self::ServeClosed => records::closed(facts.events),
             _ => facts.count(|event| self.concerns(event), |index, event| self.holds(facts, index, event)),
         };
         Checked { name: self.name(), title: self.title(), expected, found, exceptions, check: self }
-    }
-
-    /// Whether it is about the log or all of its leaves, and not about what was done.
-    pub(crate) fn is_of_all(self) -> bool {
-        matches!(
-            self,
-            Self::Gapless
-                | Self::FirstLeaf
-                | Self::Parts
-                | Self::SixFields
-                | Self::TimeOrder
-                | Self::ServeClosed
-                | Self::TrustedKey
-                | Self::Cosigned
-        )
     }
 
     /// Whether the check is about this event.
     fn concerns(self, event: &Event) -> bool {
         let done = event.outcome.result == Ending::Success;
         match self {
-            Self::SixFields => true,
+            Self::SixFields
+            | Self::TellsWhat
+            | Self::TellsWhen
+            | Self::TellsWhere
+            | Self::TellsSource
+            | Self::TellsOutcome
+            | Self::SystemClock
+            | Self::Utc => event.event != Kind::LogStart,
             // What was refused changed nothing.
             Self::Attributed => done && changes(event.event),
             Self::ImportsVerified => done && event.event == Kind::Import,
             Self::PushesJudged => done && event.event == Kind::Push && event.object.kind != "blob",
             Self::PolicyNamed => done && event.event == Kind::Verify,
-            Self::PacksSigned => done && event.event == Kind::Pack,
+            Self::PacksSigned | Self::PacksTraced => done && event.event == Kind::Pack,
             Self::DrivesIdentified => done && matches!(event.event, Kind::Pack | Kind::Import),
             Self::SourcesLocked => done && event.event == Kind::Mirror,
+            Self::LoggedFromStart => is_clients(event),
+            Self::ClosedToAll => done && event.event == Kind::ServeStart && event.evidence.contains_key(OPEN),
+            Self::StoresSound => event.event == Kind::StoreCheck,
             Self::NoAlarms => event.event == Kind::Alarm,
             Self::Gapless
             | Self::FirstLeaf
@@ -160,24 +256,34 @@ impl Check {
 
     /// Whether it is so of an event that it is about.
     fn holds(self, facts: &Facts<'_>, index: u64, event: &Event) -> bool {
-        let verified = |from: u64| {
-            event
-                .object
-                .digests
-                .iter()
-                .any(|digest| facts.verified.get(digest).is_some_and(|leaf| *leaf < from))
-        };
         match self {
-            Self::SixFields => six_fields(event),
+            Self::SixFields => records::six_fields(event),
+            Self::TellsWhat => records::what(event),
+            Self::TellsWhen => records::when(event),
+            Self::TellsWhere => records::place(event),
+            Self::TellsSource => records::source(event),
+            Self::TellsOutcome => records::outcome(event),
+            Self::SystemClock => event.time_source == "system-clock",
+            Self::Utc => records::is_utc(event),
             Self::Attributed => event.actor.user.is_some() || event.actor.uid.is_some(),
-            Self::ImportsVerified => {
-                !is_bypass(event) && (names(event, POLICY) && names(event, KEY) || verified(index))
+            Self::ImportsVerified => import_verified(facts.known, index, event),
+            Self::PushesJudged => {
+                let digests = &event.object.digests;
+                is_judged(event)
+                    || !digests.is_empty()
+                        && digests.iter().all(|digest| facts.known.was_verified(digest, index))
             }
-            Self::PushesJudged => names(event, KEY) || verified(u64::MAX),
             Self::PolicyNamed => names(event, POLICY),
             Self::PacksSigned => names(event, KEY),
+            Self::PacksTraced => SOURCE
+                .iter()
+                .filter_map(|name| event.evidence.get(*name))
+                .any(|lock| facts.known.locks.get(lock).is_some_and(|leaf| *leaf < index)),
             Self::DrivesIdentified => !event.object.digests.is_empty(),
             Self::SourcesLocked => names(event, SOURCE),
+            Self::LoggedFromStart => facts.known.unopened.binary_search(&index).is_err(),
+            Self::ClosedToAll => event.evidence.get(OPEN).is_some_and(|open| open == "false"),
+            Self::StoresSound => event.outcome.result == Ending::Success,
             Self::NoAlarms
             | Self::Gapless
             | Self::FirstLeaf
@@ -211,11 +317,29 @@ fn of_bad(facts: &Facts<'_>, bad: &[u64]) -> (u64, u64, Vec<u64>) {
     (all, all.saturating_sub(bad.len() as u64), bad.to_vec())
 }
 
-/// Whether an event says that its digests are what somebody who is trusted signed.
+/// Whether an event says that its digests are what somebody who is trusted signed: by a key, and by a trust file.
 pub(crate) fn is_good(event: &Event) -> bool {
-    event.event == Kind::Verify
-        && event.outcome.result == Ending::Success
-        && !event.evidence.contains_key(WARNED)
+    event.event == Kind::Verify && event.outcome.result == Ending::Success && is_judged(event)
+}
+
+/// Whether an event's own evidence says who signed, and by which trust file that was good enough.
+fn is_judged(event: &Event) -> bool {
+    names(event, POLICY) && names(event, KEY) && !event.evidence.contains_key(WARNED) && !is_bypass(event)
+}
+
+/// Whether an import names what it was verified by, or its set, or all that came, was verified before.
+fn import_verified(known: &Known, index: u64, event: &Event) -> bool {
+    let digests = &event.object.digests;
+    let before = match event.evidence.get("set") {
+        Some(set) => known.was_verified(set, index),
+        None => !digests.is_empty() && digests.iter().all(|digest| known.was_verified(digest, index)),
+    };
+    is_judged(event) || before && !event.evidence.contains_key(WARNED) && !is_bypass(event)
+}
+
+/// Whether a client of the registry asked for it: such events name nobody of the host.
+fn is_clients(event: &Event) -> bool {
+    matches!(event.event, Kind::Push | Kind::Delete | Kind::Login) && event.actor.uid.is_none()
 }
 
 /// Whether a drive came in without its log, or in spite of an alarm.
@@ -267,60 +391,4 @@ fn changes(kind: Kind) -> bool {
         | Kind::Return
         | Kind::Acknowledge => false,
     }
-}
-
-fn six_fields(event: &Event) -> bool {
-    let actor = &event.actor;
-    !event.time.is_empty()
-        && !event.host.is_empty()
-        && !event.component.name.is_empty()
-        && !event.object.kind.is_empty()
-        && (actor.user.is_some() || actor.uid.is_some() || actor.address.is_some())
-}
-
-fn out_of_order(facts: &Facts<'_>) -> Vec<u64> {
-    let (mut bad, mut last) = (Vec::new(), None);
-    for (index, event) in facts.events {
-        let time = moment(&event.time).filter(|time| time.offset().is_utc());
-        if time.is_none() || last.is_some_and(|last| time < Some(last)) {
-            bad.push(*index);
-        }
-        last = last.max(time);
-    }
-    bad
-}
-
-/// The parts of an event are leaves that follow each other.
-fn incomplete(facts: &Facts<'_>) -> Vec<u64> {
-    let mut bad = Vec::new();
-    let indexes: BTreeSet<(u64, usize, usize)> = facts
-        .events
-        .iter()
-        .filter_map(|(index, event)| event.part.map(|part| (*index, part.number, part.of)))
-        .collect();
-    for (index, number, of) in &indexes {
-        let last = number == of || indexes.contains(&(index + 1, number + 1, *of));
-        let first = *number == 1 || *index > 0 && indexes.contains(&(index - 1, number - 1, *of));
-        if !last || !first {
-            bad.push(*index);
-        }
-    }
-    bad
-}
-
-/// Openings that no closing follows before the next one; that of a registry that still serves is the last leaf of
-/// its kind, and is not counted.
-fn closed(facts: &Facts<'_>) -> (u64, u64, Vec<u64>) {
-    let turns = facts.events.iter().filter(|(_, e)| matches!(e.event, Kind::ServeStart | Kind::ServeStop));
-    let (mut open, mut expected, mut bad) = (None, 0, Vec::new());
-    for (index, event) in turns.filter(|(_, event)| event.outcome.result == Ending::Success) {
-        if event.event == Kind::ServeStart {
-            bad.extend(open.replace(*index));
-            expected += 1;
-        } else {
-            open = None;
-        }
-    }
-    expected -= u64::from(open.is_some());
-    (expected, expected - bad.len() as u64, bad)
 }

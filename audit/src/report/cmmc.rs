@@ -1,17 +1,17 @@
 //! CMMC Level 2: the practices that a log of airlock says something of.
 //!
 //! Identifiers are those of the CMMC Assessment Guide Level 2, version 2.13, which are NIST SP 800-171 revision 2's
-//! with the domain before them; which event speaks for which practice is our own reading.
+//! with the domain before them. Titles are the guide's; which event speaks for which practice is our own reading.
 
 use super::check::Check as C;
 use super::framework::{Control, Rows};
-use super::nist::{CHECKED, CONTENT, DRIVES, INTAKE, KEYS, PRIVILEGED, TRUST};
+use super::nist::{ACCESS, CHECKED, CONTENT, DRIVES, INTAKE, KEYS, PRIVILEGED, TRUST};
 use crate::Kind as K;
 
 pub(super) const CONTROLS: &[Control] = &[
-    Control::new(
+    Control::partial(
         "AC.L2-3.1.3",
-        "Controlled information flows only where it may",
+        "Control CUI Flow",
         Rows::Of(&[K::Mirror, K::Pack, K::Import]),
         &[C::DrivesIdentified],
     )
@@ -19,67 +19,67 @@ pub(super) const CONTROLS: &[Control] = &[
         "Each crossing of the gap is an event with the set's digest, its outcome and who carried it out.",
         "That there is no other way across, and what of the content is controlled information.",
     ),
-    Control::new(
+    Control::partial(
         "AC.L2-3.1.7",
-        "Use of privileged functions is logged",
+        "Privileged Functions",
         Rows::Of(PRIVILEGED),
         &[C::Attributed],
     )
     .says(
         "Keys, trust files, imports, deletions and repairs of the store, each with who did it.",
-        "That others cannot do it: that is for the operating system.",
+        "That others cannot do it, and that none of it was done past the log.",
     ),
-    Control::new(
+    Control::partial(
         "AU.L2-3.3.1",
-        "Audit records are made and kept",
+        "System Auditing",
         Rows::All,
         &[C::Gapless, C::FirstLeaf, C::Parts, C::SixFields],
     )
     .says(
         "All records since the log began, each with what, when, where, from where, the outcome and who.",
-        "For how long they must be kept, and records of other programs.",
+        "Which records are needed, for how long they must be kept, and records of other programs.",
     ),
-    Control::new("AU.L2-3.3.2", "Actions are traced to their users", Rows::Of(PRIVILEGED), &[C::Attributed])
+    Control::partial("AU.L2-3.3.2", "User Accountability", Rows::Of(PRIVILEGED), &[C::Attributed])
         .says(
             "Each change is tied to a name, in a record that cannot be changed.",
-            "That names are not shared between people.",
+            "That a name is one person's: names are those of the operating system or the registry's password file.",
         ),
     Control::outside(
         "AU.L2-3.3.3",
-        "The choice of logged events is reviewed",
+        "Event Review",
         "That somebody reviewed the choice.",
     ),
     Control::outside(
         "AU.L2-3.3.4",
-        "A failure of logging raises an alert",
+        "Audit Failure Alerting",
         "That somebody is told. airlock refuses to report success when it cannot log, but sends no alert.",
     ),
     Control::outside(
         "AU.L2-3.3.5",
-        "Review of records is correlated",
+        "Audit Correlation",
         "The correlation with other systems' records.",
     ),
-    Control::new("AU.L2-3.3.6", "Audit records are reduced and reported", Rows::All, &[C::Gapless]).says(
+    Control::new("AU.L2-3.3.6", "Reduction & Reporting", Rows::All, &[C::Gapless]).says(
         "This report is made on demand from the log and changes nothing in it.",
         "Reports over other programs' records.",
     ),
-    Control::new("AU.L2-3.3.7", "Time stamps come from an authoritative source", Rows::All, &[C::TimeOrder])
+    Control::partial("AU.L2-3.3.7", "Authoritative Time Source", Rows::All, &[C::TimeOrder])
         .says(
             "Every record has a time in UTC from the system's clock, and none is out of order.",
             "That the clock is compared with an authoritative source.",
         ),
-    Control::new("AU.L2-3.3.8", "Audit records are protected", Rows::All, &[C::Gapless, C::TrustedKey]).says(
+    Control::partial("AU.L2-3.3.8", "Audit Protection", Rows::All, &[C::Gapless, C::TrustedKey]).says(
         "Every leaf is proved under a signed checkpoint, checked by a key that did not come with the log.",
-        "Who may read the records and run the tools: that is for the file system's permissions.",
+        "Copies that show that the newest records were not cut off; who may read the records and run the tools: that is for the file system's permissions.",
     ),
     Control::outside(
         "AU.L2-3.3.9",
-        "Few may manage logging",
+        "Audit Management",
         "Who may. airlock has no switch that turns logging off; who owns the files decides.",
     ),
-    Control::new(
+    Control::partial(
         "CM.L2-3.4.1",
-        "Baselines and inventories",
+        "System Baselining",
         Rows::Of(CONTENT),
         &[C::DrivesIdentified, C::SourcesLocked],
     )
@@ -87,23 +87,23 @@ pub(super) const CONTROLS: &[Control] = &[
         "What came into the registry and went from it, by digest, and the lock it came by.",
         "What runs, and the configuration of hardware and other software.",
     ),
-    Control::new("CM.L2-3.4.3", "Changes are tracked", Rows::Of(TRUST), &[C::Attributed]).says(
+    Control::partial("CM.L2-3.4.3", "System Change Management", Rows::Of(TRUST), &[C::Attributed]).says(
         "Each change of keys and trust files, with who made it.",
         "That the change was reviewed and approved.",
     ),
-    Control::new(
+    Control::partial(
         "CM.L2-3.4.5",
-        "Who may change is restricted",
-        Rows::Of(&[K::Push, K::Delete, K::Login, K::PolicyWrite, K::StoreGc, K::StoreRebuild]),
-        &[C::Attributed],
+        "Access Restrictions for Change",
+        Rows::Of(ACCESS),
+        &[C::Attributed, C::ClosedToAll],
     )
     .says(
         "Each change of the registry's content, with who made it, and each log-in that was refused.",
-        "Physical access, and the file system's permissions.",
+        "Which users are privileged to change what: the log has names, and not the rights behind them. Also physical access and file permissions.",
     ),
-    Control::new(
+    Control::partial(
         "CM.L2-3.4.8",
-        "Software runs by exception only",
+        "Application Execution Policy",
         Rows::Of(INTAKE),
         &[C::ImportsVerified, C::PushesJudged, C::PolicyNamed],
     )
@@ -111,9 +111,9 @@ pub(super) const CONTROLS: &[Control] = &[
         "What was let into the registry, and by which trust file.",
         "What runs: that is for the cluster's admission.",
     ),
-    Control::new(
+    Control::partial(
         "MP.L2-3.8.5",
-        "Media are accounted for in transport",
+        "Media Accountability",
         Rows::Of(DRIVES),
         &[C::PacksSigned, C::DrivesIdentified],
     )
@@ -123,27 +123,27 @@ pub(super) const CONTROLS: &[Control] = &[
     ),
     Control::outside(
         "MP.L2-3.8.6",
-        "Media are encrypted in transport",
+        "Portable Storage Encryption",
         "Whether the medium is encrypted. airlock signs what it writes and does not encrypt it.",
     ),
     Control::outside(
         "MP.L2-3.8.7",
-        "Use of removable media is controlled",
+        "Removable Media",
         "Which devices may be plugged in.",
     ),
-    Control::outside("MP.L2-3.8.8", "No media without an owner", "Whose the device is."),
-    Control::new("SC.L2-3.13.10", "Keys are established and managed", Rows::Of(KEYS), &[C::Attributed]).says(
+    Control::outside("MP.L2-3.8.8", "Shared Media", "Whose the device is."),
+    Control::partial("SC.L2-3.13.10", "Key Management", Rows::Of(KEYS), &[C::Attributed]).says(
         "Each making, import, rotation and revocation of a key, with its public digest.",
         "How the private half is kept, who holds it, and its destruction.",
     ),
     Control::lacking(
         "SC.L2-3.13.11",
-        "Cryptography is FIPS-validated",
+        "CUI Encryption",
         "airlock's cryptography is ring, which has no FIPS 140 certificate.",
     ),
-    Control::new(
+    Control::partial(
         "SI.L2-3.14.1",
-        "Flaws are found, reported and corrected",
+        "Flaw Remediation [CUI Data]",
         Rows::Against(CHECKED),
         &[C::NoAlarms],
     )

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tlog::{Checkpoint, Hash, Note, Proof, merkle};
 
-use super::check::{Check, Checked, Facts, is_good};
-use super::framework::{Basis, Control, Rows, Status};
+use super::check::{Check, Checked, Facts, Known};
+use super::framework::{Basis, Control, Status};
 use super::{Counts, Finding, Framework, Leaf, Log, MAX_LEAVES, Period, Report, Tally};
-use crate::{Ending, Error, Event, Kind, Result};
+use crate::{Error, Event, Result};
 
 /// Leaves that a reason names; the check has them all.
 const TOLD: usize = 5;
@@ -35,8 +35,7 @@ pub struct Collector {
     tallies: BTreeMap<(&'static str, &'static str), u64>,
     events: Vec<(u64, Event)>,
     too_many: bool,
-    first: Option<Kind>,
-    verified: BTreeMap<String, u64>,
+    known: Known,
 }
 
 impl Collector {
@@ -50,21 +49,13 @@ impl Collector {
             tallies: BTreeMap::new(),
             events: Vec::new(),
             too_many: false,
-            first: None,
-            verified: BTreeMap::new(),
+            known: Known::default(),
         }
     }
 
     /// Takes the leaf with this index.
     pub fn take(&mut self, index: u64, event: Event) {
-        if index == 0 {
-            self.first = Some(event.event);
-        }
-        if is_good(&event) {
-            for digest in &event.object.digests {
-                self.verified.entry(digest.clone()).or_insert(index);
-            }
-        }
+        self.known.take(index, &event);
         self.counts.leaves += 1;
         match self.period.side(&event.time) {
             -1 => self.counts.before += 1,
@@ -130,8 +121,7 @@ impl Collector {
         let facts = Facts {
             counts: &self.counts,
             events: &self.events,
-            first: self.first,
-            verified: &self.verified,
+            known: &self.known,
             own_key: log.own_key,
             witnessed: log.witnessed,
         };
@@ -143,39 +133,51 @@ impl Collector {
     fn finding(&self, control: &'static Control, checks: &[Checked]) -> Finding {
         let rows: Vec<&(u64, Event)> = self.events.iter().filter(|(_, event)| control.names(event)).collect();
         let (status, reason) = match control.basis {
-            Basis::Outside => (Status::NoEvidence, "No event of a log can show it.".to_owned()),
+            Basis::Outside => (Status::NotAssessed, alone(control)),
             Basis::Lacking => (Status::NotSatisfied, control.leaves_out.to_owned()),
-            Basis::Events(..) => judge(control, &rows, checks),
+            Basis::Events(..) | Basis::Partial(..) => judge(control, &rows, checks),
         };
         Finding { control, status, reason, leaves: rows.iter().map(|(index, _)| *index).collect() }
     }
 }
 
-/// The worst that a check says of the control's own leaves. Where there are none, or nothing was done in them,
-/// nothing is satisfied.
+/// The worst that a check says of the control's own leaves. Without a leaf that shows it, nothing is satisfied, and
+/// what no leaf can show never is.
 fn judge(control: &Control, rows: &[&(u64, Event)], checks: &[Checked]) -> (Status, String) {
     let mine = checks.iter().filter(|checked| control.checks().contains(&checked.check));
     let failed: Vec<(Status, String)> = mine.filter_map(|checked| failure(checked, rows)).collect();
-    let of_events = |check: &Check| !check.is_of_all();
-    let done = control.checks().is_empty()
-        || !control.checks().iter().all(of_events)
-        || matches!(control.basis, Basis::Events(Rows::Against(_), _))
-        || rows.iter().any(|(_, event)| event.outcome.result == Ending::Success);
+    let shown = control.checks().iter().filter(|check| check.proves());
+    // That no entry is missing shows by itself only that a report can be made.
+    let others = shown.clone().any(|check| *check != Check::Gapless);
+    let shown = shown.filter(|check| !others || **check != Check::Gapless);
+    let is_shown = shown.clone().any(|check| rows.iter().any(|(_, event)| check.bears_on(event)));
     match failed.iter().map(|(status, _)| *status).max() {
-        Some(worst) => {
-            let told = failed.into_iter().filter(|(status, _)| *status == worst);
-            (worst, format!("Not so: {}", told.map(|(_, why)| why).collect::<Vec<_>>().join(" ")))
+        Some(Status::NotSatisfied) => {
+            let told = failed.into_iter().filter(|(status, _)| *status == Status::NotSatisfied);
+            (
+                Status::NotSatisfied,
+                format!("Not so: {}", told.map(|(_, why)| why).collect::<Vec<_>>().join(" ")),
+            )
         }
-        None if rows.is_empty() => (
-            Status::NoEvidence,
-            "No event of this kind in the period; the counts show that none is left out.".to_owned(),
-        ),
-        None if !done => (
-            Status::NoEvidence,
-            "Events of this kind in the period failed or were refused; none was done.".to_owned(),
-        ),
+        _ if !control.can_be_satisfied() => (Status::NotAssessed, alone(control)),
+        Some(_) => {
+            let told = failed.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join(" ");
+            (Status::NotAssessed, format!("Missing: {told}"))
+        }
+        None if !is_shown => {
+            let titles = shown.map(|check| format!("{}.", check.title())).collect::<Vec<_>>().join(" Or: ");
+            (
+                Status::NotAssessed,
+                format!("Missing: an event in the period that shows one of these. {titles}"),
+            )
+        }
         None => (Status::Satisfied, "All that was checked is so.".to_owned()),
     }
+}
+
+/// Why a log is not enough.
+fn alone(control: &Control) -> String {
+    format!("The log alone cannot show it. Missing: {}", control.leaves_out)
 }
 
 /// What a check has against these leaves.

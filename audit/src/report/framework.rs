@@ -25,7 +25,7 @@ pub enum Framework {
 pub struct Control {
     /// As its catalogue spells it.
     pub id: &'static str,
-    /// What it is about, in our words.
+    /// Its title, in the catalogue's own words.
     pub title: &'static str,
     /// Another name of it, where the catalogue has one: the rule and its severity.
     pub also: Option<&'static str>,
@@ -39,8 +39,10 @@ pub struct Control {
 /// What a status rests on.
 #[derive(Debug)]
 pub(crate) enum Basis {
-    /// Events, of which all checks must hold.
+    /// Events, of which all checks must hold, and at least one that [`Check::proves`] must be about one of them.
     Events(Rows, &'static [Check]),
+    /// Events that can contradict it. They never suffice: [`Control::leaves_out`] is missing.
+    Partial(Rows, &'static [Check]),
     /// Nothing in a log can show it.
     Outside,
     /// It is known not to be so, whatever the log says.
@@ -62,10 +64,10 @@ pub(crate) enum Rows {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// All that was looked at was as it must be.
+    /// Events show it, and would not if they were missing or other ones.
     Satisfied,
-    /// Nothing in this log and period speaks for it, or against it.
-    NoEvidence,
+    /// The log and the period do not have what would show it, or no log can; nothing speaks against it.
+    NotAssessed,
     /// Something was not as it must be.
     NotSatisfied,
 }
@@ -136,7 +138,7 @@ impl Status {
     pub fn name(self) -> &'static str {
         match self {
             Self::Satisfied => "satisfied",
-            Self::NoEvidence => "no-evidence",
+            Self::NotAssessed => "not-assessed",
             Self::NotSatisfied => "not-satisfied",
         }
     }
@@ -146,7 +148,7 @@ impl Status {
     pub fn words(self) -> &'static str {
         match self {
             Self::Satisfied => "satisfied",
-            Self::NoEvidence => "no evidence",
+            Self::NotAssessed => "not assessed",
             Self::NotSatisfied => "not satisfied",
         }
     }
@@ -161,6 +163,22 @@ impl Control {
         checks: &'static [Check],
     ) -> Self {
         Self { id, title, also: None, evidences: "", leaves_out: "", basis: Basis::Events(rows, checks) }
+    }
+
+    /// A control that events can contradict, but not show: the log is a part of the evidence only.
+    pub(crate) const fn partial(
+        id: &'static str,
+        title: &'static str,
+        rows: Rows,
+        checks: &'static [Check],
+    ) -> Self {
+        Self { id, title, also: None, evidences: "", leaves_out: "", basis: Basis::Partial(rows, checks) }
+    }
+
+    /// Whether a log can show it. Otherwise its status is never [`Status::Satisfied`].
+    #[must_use]
+    pub fn can_be_satisfied(&self) -> bool {
+        matches!(self.basis, Basis::Events(..))
     }
 
     /// A control that no event can speak for.
@@ -189,7 +207,7 @@ impl Control {
     /// The checks that the status rests on.
     pub(crate) fn checks(&self) -> &'static [Check] {
         match self.basis {
-            Basis::Events(_, checks) => checks,
+            Basis::Events(_, checks) | Basis::Partial(_, checks) => checks,
             Basis::Outside | Basis::Lacking => &[],
         }
     }
@@ -204,17 +222,22 @@ impl Control {
     #[must_use]
     pub fn kinds(&self) -> &'static [Kind] {
         match self.basis {
-            Basis::Events(Rows::Of(kinds) | Rows::Against(kinds), _) => kinds,
-            Basis::Events(Rows::All, _) | Basis::Outside | Basis::Lacking => &[],
+            Basis::Events(Rows::Of(kinds) | Rows::Against(kinds), _)
+            | Basis::Partial(Rows::Of(kinds) | Rows::Against(kinds), _) => kinds,
+            Basis::Events(Rows::All, _) | Basis::Partial(Rows::All, _) | Basis::Outside | Basis::Lacking => {
+                &[]
+            }
         }
     }
 
     /// Whether an event is evidence for it.
     pub(crate) fn names(&self, event: &Event) -> bool {
         match self.basis {
-            Basis::Events(Rows::All, _) => true,
-            Basis::Events(Rows::Of(kinds), _) => kinds.contains(&event.event),
-            Basis::Events(Rows::Against(kinds), _) => {
+            Basis::Events(Rows::All, _) | Basis::Partial(Rows::All, _) => true,
+            Basis::Events(Rows::Of(kinds), _) | Basis::Partial(Rows::Of(kinds), _) => {
+                kinds.contains(&event.event)
+            }
+            Basis::Events(Rows::Against(kinds), _) | Basis::Partial(Rows::Against(kinds), _) => {
                 event.event == Kind::Alarm
                     || event.outcome.result != Ending::Success && kinds.contains(&event.event)
             }

@@ -99,7 +99,7 @@ fn summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         out,
         "<table><caption>Controls by status</caption><thead><tr><th scope=\"col\">Status</th><th scope=\"col\">Controls</th></tr></thead><tbody>"
     )?;
-    for status in [Status::Satisfied, Status::NotSatisfied, Status::NoEvidence] {
+    for status in [Status::Satisfied, Status::NotSatisfied, Status::NotAssessed] {
         writeln!(out, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", mark(status), of(status))?;
     }
     writeln!(out, "</tbody></table>")
@@ -205,7 +205,7 @@ fn leaf(leaf: &Leaf, out: &mut dyn Write) -> io::Result<()> {
 fn mark(status: Status) -> String {
     let sign = match status {
         Status::Satisfied => "\u{2713}",
-        Status::NoEvidence => "?",
+        Status::NotAssessed => "?",
         Status::NotSatisfied => "\u{2717}",
     };
     format!(

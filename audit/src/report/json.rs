@@ -1,4 +1,4 @@
-//! A report as JSON of our own form, `airlock-audit-report/v1`; `docs/audit-report.md` describes it.
+//! A report as JSON of our own form, `airlock-audit-report/v2`; `docs/audit-report.md` describes it.
 //!
 //! Each leaf can be checked from the document alone: the canonical form of its `event` (RFC 8785) is hashed as RFC 6962 says,
 //! `proof` leads to `log.root`, and `log.checkpoint` is the signed note that has this root.
@@ -13,7 +13,7 @@ use super::{Checked, Counts, Finding, Leaf, Report, text};
 use crate::Event;
 
 /// The form's name.
-pub const FORMAT: &str = "airlock-audit-report/v1";
+pub const FORMAT: &str = "airlock-audit-report/v2";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,7 @@
 //! A report as OSCAL assessment results (NIST, version 1.1.3, JSON).
 //!
 //! One observation for each leaf and each check, one finding for each control, and for each leaf a resource with its
-//! proof as a file (C2SP tlog-proof). OSCAL knows two states; "no evidence" is `not-satisfied` with the reason
+//! proof as a file (C2SP tlog-proof). OSCAL knows two states; "not assessed" is `not-satisfied` with the reason
 //! `other`, because nobody may take it for satisfied. Identifiers follow from the checkpoint, the framework and the
 //! period: version 5 of RFC 9562 with SHA-256 in SHA-1's place.
 
@@ -228,6 +228,8 @@ fn of_leaf(names: Names<'_>, leaf: &Leaf) -> Value {
         "title": title,
         "description": title,
         "props": props,
+        // Some tools look for references to resources in links alone.
+        "links": [{ "href": format!("#{}", names.proof(leaf.index)), "rel": "reference" }],
         "methods": ["EXAMINE"],
         "types": ["historic"],
         "origins": origins(names),
@@ -276,7 +278,7 @@ fn found(names: Names<'_>, finding: &Finding) -> Value {
     let (state, reason) = match finding.status {
         Status::Satisfied => ("satisfied", "pass"),
         Status::NotSatisfied => ("not-satisfied", "fail"),
-        Status::NoEvidence => ("not-satisfied", "other"),
+        Status::NotAssessed => ("not-satisfied", "other"),
     };
     let mut props = vec![property("status", finding.status.name()), property("control", control.id)];
     props.extend(control.also.map(|also| property("also", also)));

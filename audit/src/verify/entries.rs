@@ -22,7 +22,10 @@ pub(super) fn differences(found: &[Hash], logged: &[Hash]) -> Vec<(usize, String
     }
     if same == found.len() {
         let missing = logged.len() - same;
-        return vec![(same, format!("it and the rest of its bundle, {missing} entries, are cut off"))];
+        return vec![(
+            same,
+            format!("it and the rest of its bundle, {}, are cut off", super::counted(missing as u64)),
+        )];
     }
     if same + 1 < logged.len() && begins(&logged[same + 1..], &found[same..]) {
         return vec![(same, "it was deleted, and those after it moved up".to_owned())];
@@ -40,8 +43,10 @@ pub(super) fn differences(found: &[Hash], logged: &[Hash]) -> Vec<(usize, String
             }
             None => {
                 let missing = logged.len() - place;
-                faults
-                    .push((place, format!("it and the rest of its bundle, {missing} entries, are cut off")));
+                faults.push((
+                    place,
+                    format!("it and the rest of its bundle, {}, are cut off", super::counted(missing as u64)),
+                ));
                 break;
             }
         }

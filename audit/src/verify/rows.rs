@@ -131,7 +131,10 @@ impl Rows {
             return;
         }
         let lost = known.size - checkpoint.size;
-        let what = format!("it knows {lost} entries more than the checkpoint covers: the log was cut back");
+        let what = format!(
+            "it knows {} more than the checkpoint covers: the log was cut back",
+            super::counted(lost)
+        );
         let (entry, good_until) = (Some(checkpoint.size), report.last.clone());
         self.faults.insert(0, Fault { part: Part::Index, entry, what, good_until });
     }

@@ -99,7 +99,7 @@ pub(crate) fn good_day() -> Vec<Step> {
         done(Kind::Verify, "set", "set-1", &['a'], &verdict),
         done(Kind::Import, "set", "set-1", &['1', '2', 'a'], &[verdict[0], verdict[1], ("set", &set)]),
         done(Kind::ServeStart, "store", "/srv/store", &[], &[]),
-        by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), Some("bob")),
+        by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &verdict), Some("bob")),
         done(Kind::ServeStop, "store", "/srv/store", &[], &[]),
     ]
 }

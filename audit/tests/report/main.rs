@@ -11,4 +11,6 @@ mod log;
 #[path = "../../../tests/peers/programs.rs"]
 mod programs;
 #[cfg(test)]
+mod satisfied;
+#[cfg(test)]
 mod written;

@@ -120,7 +120,7 @@ fn a_page_reads_without_sight_colour_or_script() {
         page.matches("<th scope=").count()
     );
     assert_eq!(page.matches("<h1>").count(), 1);
-    for word in [" satisfied</strong>", " not satisfied</strong>", " no evidence</strong>"] {
+    for word in [" satisfied</strong>", " not satisfied</strong>", " not assessed</strong>"] {
         assert!(page.contains(word), "{word}");
     }
     // Every link within the page leads somewhere.
@@ -187,7 +187,7 @@ fn no_field_of_the_table_is_a_formula_and_no_name_breaks_a_line() {
 fn each_leaf_is_proved_by_the_document_alone() {
     for made in [of(good_day()), hostile()] {
         let document = value(&report(&made, Framework::SrgContainer), json::write);
-        assert_eq!(document["format"], "airlock-audit-report/v1");
+        assert_eq!(document["format"], "airlock-audit-report/v2");
         let note = Note::parse(document["log"]["checkpoint"].as_str().unwrap().as_bytes()).unwrap();
         let checkpoint = Checkpoint::verify(&note, &key().verifier()).unwrap();
         assert_eq!(document["log"]["root"], checkpoint.root.to_string());
@@ -265,6 +265,41 @@ fn what_oscal_refers_to_is_there_and_named_once() {
     assert_ne!(uuid(Framework::CmmcL2), uuid(Framework::Nist80053r5));
 }
 
+/// Every resource is referred to, every leaf and check by a finding.
+fn o29_no_loose_ends(document: &Value, found: &Report) {
+    let results = &document["assessment-results"];
+    let ids = |value: &Value| strings(value, "uuid").into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+    let without = |name: &str| {
+        let mut rest = results.clone();
+        rest.as_object_mut().unwrap().remove(name);
+        rest
+    };
+    let rest = without("back-matter");
+    let links: BTreeSet<String> = strings(&rest, "href").iter().map(|href| href[1..].to_owned()).collect();
+    assert_eq!(ids(&results["back-matter"]), links, "resources are exactly what is linked");
+    let linked: BTreeSet<&str> = results["results"][0]["observations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|observation| strings(&observation["links"], "href"))
+        .collect();
+    assert_eq!(linked.len(), found.leaves.len(), "tools look for `links`, too");
+    let observed: BTreeSet<&str> =
+        strings(&results["results"][0]["findings"], "observation-uuid").into_iter().collect();
+    let observations = results["results"][0]["observations"].as_array().unwrap();
+    assert!(observations.iter().all(|one| observed.contains(one["uuid"].as_str().unwrap())));
+}
+
+#[test]
+fn o29_the_back_matter_holds_only_what_is_referred_to() {
+    for framework in Framework::ALL {
+        for made in [of(good_day()), hostile(), of(Vec::new())] {
+            let found = report(&made, *framework);
+            o29_no_loose_ends(&value(&found, oscal::write), &found);
+        }
+    }
+}
+
 /// NIST's schema, where `tests/peers/schemas` put it.
 fn schema() -> Option<Value> {
     let path = found("oscal/oscal_assessment-results_schema.json")?;
@@ -288,7 +323,7 @@ fn oscal_is_what_nists_schema_asks_for() {
     let good = value(&report(&of(good_day()), Framework::CmmcL2), oscal::write);
     for (place, wrong) in [
         ("/assessment-results/uuid", "00000000-0000-0000-0000-000000000000"),
-        ("/assessment-results/results/0/findings/0/target/status/state", "no-evidence"),
+        ("/assessment-results/results/0/findings/0/target/status/state", "not-assessed"),
         ("/assessment-results/results/0/observations/0/collected", "yesterday"),
         ("/assessment-results/results/0/observations/0/props/0/value", " x"),
     ] {

@@ -1,15 +1,18 @@
 //! `airlock audit explain`.
 
 use audit::Reader;
-use audit::explain::{Chapter, Proofs, Story, explain};
+use audit::explain::{Beside, Chapter, Nobody, Proofs, Story, explain};
 
+use super::held::Held;
 use crate::cli::AuditExplain;
 use crate::failure::Status;
-use crate::printer::{Printer, row};
+use crate::printer::{Printer, count, row};
 
 pub(crate) fn run(settings: &AuditExplain, reader: &Reader, printer: &Printer) -> anyhow::Result<Status> {
     let proofs = if settings.proofs { Proofs::With } else { Proofs::Without };
-    let story = explain(reader, &settings.digest, proofs)?;
+    let held = Held::open(settings.log.store.as_deref())?;
+    let beside: &dyn Beside = held.as_ref().map_or(&Nobody, |held| held);
+    let story = explain(reader, &settings.digest, proofs, beside)?;
     printer.result(&story, text)?;
     super::own_key(story.own_key, printer);
     Ok(Status::Done)
@@ -17,14 +20,23 @@ pub(crate) fn run(settings: &AuditExplain, reader: &Reader, printer: &Printer) -
 
 fn text(story: &Story) -> String {
     let mut text = format!("{}\n", story.digest);
+    if let Some(name) = &story.name {
+        text += &row(&format!("  is `{name}`"));
+    }
+    for other in &story.others {
+        text += &row(&format!("  the same name was {} (event {})", other.digest, other.index));
+    }
     for carrier in &story.carriers {
-        let of = if carrier.of == story.digest { "came in" } else { "which came in" };
-        text += &row(&format!("  {of} {} {} (event {})", carrier.kind, carrier.digest, carrier.index));
+        let what = if carrier.of == story.digest { String::new() } else { format!("{} ", carrier.of) };
+        text += &row(&match carrier.index {
+            Some(index) => format!("  {what}came in {} {} (event {index})", carrier.kind, carrier.digest),
+            None => format!("  {what}is in {} {}", carrier.kind, carrier.digest),
+        });
     }
     for chapter in &story.events {
         text += &told(chapter);
     }
-    text + &format!("log {}, {} events, root {}\n", story.origin, story.size, story.root)
+    text + &format!("log {}, {}, root {}\n", story.origin, count(story.size, "event"), story.root)
 }
 
 fn told(chapter: &Chapter) -> String {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::Reader;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cli::{AuditReport, Format, ReportFormat};
 use crate::failure::Status;
-use crate::printer::Printer;
+use crate::printer::{Printer, count};
 
 pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) -> anyhow::Result<Status> {
     super::in_order(settings.since, settings.until)?;
@@ -19,13 +19,14 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
     let report = Report::of(reader, settings.framework, period)?;
     super::own_key(report.log.own_key, printer);
     let default = if printer.format() == Format::Json { ReportFormat::Json } else { ReportFormat::Html };
-    let format = settings.format.unwrap_or(default);
+    let format = settings.format.or_else(|| by_name(settings.out.as_deref()?)).unwrap_or(default);
     let Some(path) = &settings.out else {
         let mut out = BufWriter::new(std::io::stdout().lock());
         write(&report, format, &mut out)?;
         out.flush()?;
         return Ok(Status::Done);
     };
+    let path = &named(path, format);
     save(&report, format, path).with_context(|| format!("cannot write `{}`", path.display()))?;
     let of = |status| report.controls.iter().filter(|finding| finding.status == status).count();
     let summary = json!({
@@ -33,23 +34,54 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
         "framework": report.framework.name(),
         "satisfied": of(Shown::Satisfied),
         "notSatisfied": of(Shown::NotSatisfied),
-        "noEvidence": of(Shown::NoEvidence),
+        "notAssessed": of(Shown::NotAssessed),
         "leaves": report.leaves.len(),
         "ownKey": report.log.own_key,
     });
-    printer.result(&summary, |_| {
+    let renamed = if Some(path) == settings.out.as_ref() {
+        ""
+    } else {
+        "`.json` was added, because OSCAL tools refuse other files\n"
+    };
+    printer.report(&summary, |_| {
         format!(
-            "wrote `{}`\n{}: {} satisfied, {} not satisfied, {} without evidence; {} of {} leaves\n",
+            "{renamed}wrote `{}`\n{}: {} satisfied, {} not satisfied, {} not assessed; {} of {}\n",
             path.display(),
             report.framework.title(),
             of(Shown::Satisfied),
             of(Shown::NotSatisfied),
-            of(Shown::NoEvidence),
+            of(Shown::NotAssessed),
             report.leaves.len(),
-            report.log.size,
+            count(report.log.size, "leaf").replace("leafs", "leaves"),
         )
     })?;
     Ok(Status::Done)
+}
+
+/// The format that a file's name asks for.
+fn by_name(path: &Path) -> Option<ReportFormat> {
+    const ENDINGS: [(&str, ReportFormat); 6] = [
+        (".oscal", ReportFormat::Oscal),
+        (".oscal.json", ReportFormat::Oscal),
+        (".json", ReportFormat::Json),
+        (".csv", ReportFormat::Csv),
+        (".html", ReportFormat::Html),
+        (".htm", ReportFormat::Html),
+    ];
+    let name = path.file_name()?.to_str()?.to_lowercase();
+    let found = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending))?;
+    Some(found.1)
+}
+
+/// Where to write: tools that read OSCAL tell its form by the ending, and refuse others than `.json`.
+fn named(path: &Path, format: ReportFormat) -> PathBuf {
+    let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    if format != ReportFormat::Oscal || is_json {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
 }
 
 fn write(report: &Report, format: ReportFormat, out: &mut dyn Write) -> std::io::Result<()> {

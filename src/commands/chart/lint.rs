@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::load::{chart, options};
 use crate::cli::ChartRender;
 use crate::failure::Status;
-use crate::printer::Printer;
+use crate::printer::{Printer, count};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,9 +49,9 @@ pub(super) fn run(settings: &ChartRender, strict: bool, printer: &Printer) -> an
             };
             format!("{severity:8} {}: {}\n", finding.place, finding.message)
         };
-        let count = findings.iter().filter(|finding| failed(finding)).count();
+        let faults = findings.iter().filter(|finding| failed(finding)).count();
         findings.iter().map(line).collect::<String>()
-            + &format!("{count} faults in chart {}\n", loaded.name())
+            + &format!("{} in chart {}\n", count(faults, "fault"), loaded.name())
     })?;
     Ok(status)
 }

@@ -1,0 +1,256 @@
+//! A control is satisfied only by evidence that would fail without it.
+
+use std::collections::BTreeSet;
+
+use audit::report::{Collector, Control, Framework, Period, Report, Source, Status};
+use audit::{Event, Kind};
+
+use crate::log::{Made, Step, by, digest, done, entries, good_day, of, of_entries, refused, report};
+
+fn status(report: &Report, control: &str) -> Status {
+    report.controls.iter().find(|finding| finding.control.id == control).unwrap().status
+}
+
+/// A good day on which the store was checked, too: all that can be satisfied is.
+fn best_day() -> Vec<Vec<u8>> {
+    let mut steps = good_day();
+    steps.push(done(Kind::StoreCheck, "store", "/srv/store", &[], &[]));
+    entries(steps)
+}
+
+/// A log with the events changed.
+fn changed(change: &dyn Fn(&mut Event)) -> Made {
+    let mut all = best_day();
+    for entry in &mut all {
+        let mut event = Event::parse(entry).unwrap();
+        change(&mut event);
+        *entry = event.to_bytes();
+    }
+    of_entries(all)
+}
+
+/// A log without the events of a kind.
+fn without(kinds: &[Kind]) -> Made {
+    let kept = |entry: &Vec<u8>| !kinds.contains(&Event::parse(entry).unwrap().event);
+    of_entries(best_day().into_iter().filter(kept).collect())
+}
+
+fn with(steps: Vec<Step>) -> Made {
+    let mut all = good_day();
+    all.push(done(Kind::StoreCheck, "store", "/srv/store", &[], &[]));
+    all.extend(steps);
+    of(all)
+}
+
+/// The report, by a reader who says whose key it was.
+fn told(made: &Made, framework: Framework, own_key: bool) -> Report {
+    let reader = &made.reader;
+    let mut collector = Collector::new(framework, Period::default());
+    let others = reader.all(&mut |index, event, _| collector.take(index, event)).unwrap();
+    collector.no_events(others);
+    let proof = |index| Ok(reader.proof(index)?.hashes);
+    let (checkpoint, note) = (reader.checkpoint(), reader.note());
+    collector.end(&Source { checkpoint, note, own_key, witnessed: true, proof: &proof }).unwrap()
+}
+
+/// Logs that contradict a check, by its name. The last member says whether the reader had the log's own key only.
+fn against(check: &str) -> (Made, bool) {
+    let only = |kind: Kind, change: fn(&mut Event)| {
+        changed(&move |event| {
+            if event.event == kind {
+                change(event);
+            }
+        })
+    };
+    let made = match check {
+        "gapless" => {
+            let mut all = best_day();
+            all.insert(4, b"not an event".to_vec());
+            of_entries(all)
+        }
+        "first-leaf" => of_entries(best_day().split_off(1)),
+        "six-fields" | "tells-what" => only(Kind::Mirror, |event| event.object.kind.clear()),
+        "tells-when" | "utc" => only(Kind::Mirror, |event| "yesterday".clone_into(&mut event.time)),
+        "tells-where" => only(Kind::Mirror, |event| event.host.clear()),
+        "tells-source" => only(Kind::Push, |event| event.actor.address = None),
+        "tells-outcome" => with(vec![refused(done(Kind::Push, "manifest", "a:1", &[], &[]), "", "")]),
+        "system-clock" => only(Kind::Mirror, |event| "wall".clone_into(&mut event.time_source)),
+        "time-order" => only(Kind::Mirror, |event| "2026-02-01T00:00:00Z".clone_into(&mut event.time)),
+        "imports-verified" => only(Kind::Import, |event| {
+            event.evidence.clear();
+            event.object.digests = vec![digest('9')];
+        }),
+        "pushes-judged" => only(Kind::Push, |event| event.evidence.clear()),
+        "policy-named" => only(Kind::Verify, |event| event.evidence.clear()),
+        "packs-traced" => without(&[Kind::Mirror]),
+        "sources-locked" => only(Kind::Mirror, |event| event.evidence.clear()),
+        "drives-identified" => only(Kind::Pack, |event| event.object.digests.clear()),
+        "logged-from-start" => without(&[Kind::ServeStart]),
+        "stores-sound" => {
+            let check = done(Kind::StoreCheck, "store", "/srv/store", &[], &[]);
+            with(vec![refused(check, "faults", "1 blob is not its digest's")])
+        }
+        "no-alarms" => with(vec![done(Kind::Alarm, "log", "other.example", &[], &[])]),
+        "trusted-key" => return (of_entries(best_day()), true),
+        other => panic!("nothing contradicts `{other}`: add it here"),
+    };
+    (made, false)
+}
+
+fn satisfied(report: &Report) -> Vec<&'static Control> {
+    let of = report.controls.iter().filter(|finding| finding.status == Status::Satisfied);
+    of.map(|finding| finding.control).collect()
+}
+
+#[test]
+fn o5_each_row_that_can_be_satisfied_is_no_more_when_its_evidence_is_contradicted_or_gone() {
+    let mut rows = 0;
+    for framework in Framework::ALL {
+        let best = report(&of_entries(best_day()), *framework);
+        let can: Vec<_> = framework.controls().iter().filter(|control| control.can_be_satisfied()).collect();
+        let ids = |controls: &[&Control]| controls.iter().map(|control| control.id).collect::<Vec<_>>();
+        assert_eq!(ids(&satisfied(&best)), ids(&can), "{framework}");
+        for control in can {
+            for check in control.checks_named() {
+                let (made, own_key) = against(check);
+                let found = told(&made, *framework, own_key);
+                assert_ne!(
+                    status(&found, control.id),
+                    Status::Satisfied,
+                    "{} in spite of {check}",
+                    control.id
+                );
+            }
+            // What is left without the events: the log's start alone, or all others.
+            let kinds = if control.kinds().is_empty() { Kind::ALL } else { control.kinds() };
+            let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| *kind != Kind::LogStart).collect();
+            let found = told(&without(&kinds), *framework, false);
+            let finding = found.controls.iter().find(|finding| finding.control.id == control.id).unwrap();
+            assert_eq!(finding.status, Status::NotAssessed, "{} without its events", control.id);
+            assert!(finding.reason.starts_with("Missing: "), "{}", finding.reason);
+            rows += 1;
+        }
+    }
+    assert!(rows >= 20, "{rows}");
+}
+
+#[test]
+fn o5_what_a_log_cannot_show_alone_is_never_satisfied_and_says_what_is_missing() {
+    let checks: BTreeSet<&str> = Framework::ALL
+        .iter()
+        .flat_map(|framework| framework.controls())
+        .filter(|control| control.can_be_satisfied())
+        .flat_map(Control::checks_named)
+        .collect();
+    let mut logs: Vec<(Made, bool)> = checks.into_iter().map(against).collect();
+    logs.push((of_entries(best_day()), false));
+    for framework in Framework::ALL {
+        for (made, own_key) in &logs {
+            for finding in told(made, *framework, *own_key).controls {
+                if !finding.control.can_be_satisfied() {
+                    assert_ne!(finding.status, Status::Satisfied, "{}", finding.control.id);
+                }
+                if finding.status == Status::NotAssessed {
+                    assert!(finding.reason.contains("Missing: "), "{}", finding.reason);
+                }
+            }
+        }
+    }
+}
+
+/// Controls about who may change what.
+const RESTRICTED: [(Framework, &[&str]); 3] = [
+    (Framework::Nist80053r5, &["CM-5"]),
+    (Framework::CmmcL2, &["CM.L2-3.4.5"]),
+    (Framework::SrgContainer, &["SRG-APP-000133-CTR-000290", "SRG-APP-000378-CTR-000890"]),
+];
+
+#[test]
+fn o5_a_log_in_which_one_user_overwrites_anothers_tag_satisfies_no_row_about_privileges() {
+    let signed = [("key", "site-key"), ("trust", "sha256:f")];
+    let push = |digit, user| by(done(Kind::Push, "manifest", "apps/web:1", &[digit], &signed), Some(user));
+    let start = |open: &str| {
+        let settings = [("passwords", "true"), ("anonymousPush", open)];
+        done(Kind::ServeStart, "store", "/srv/store", &[], &settings)
+    };
+    let overwritten = || vec![start("false"), push('3', "alice"), push('4', "node-17")];
+    let open = || vec![start("true"), push('3', "alice")];
+    let nobody = || {
+        let push = done(Kind::Push, "manifest", "apps/web:1", &['4'], &signed);
+        vec![start("false"), by(push, None)]
+    };
+    for (framework, controls) in RESTRICTED {
+        for control in controls {
+            assert_eq!(
+                status(&report(&of(overwritten()), framework), control),
+                Status::NotAssessed,
+                "{control}"
+            );
+            assert_eq!(status(&report(&of(open()), framework), control), Status::NotSatisfied, "{control}");
+            assert_eq!(status(&report(&of(nobody()), framework), control), Status::NotSatisfied, "{control}");
+        }
+    }
+}
+
+#[test]
+fn o5_a_row_that_only_asks_for_a_name_is_not_assessed() {
+    for framework in Framework::ALL {
+        for control in framework.controls() {
+            let names: BTreeSet<&str> = control.checks_named().into_iter().collect();
+            if names == BTreeSet::from(["attributed"]) {
+                assert!(!control.can_be_satisfied(), "{}", control.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn o5_an_import_is_not_verified_by_a_verification_of_something_else_or_in_spite_of_a_missing_log() {
+    let verdict = [("key", "site-key"), ("trust", "sha256:f")];
+    let set = digest('a');
+    let import = |more: &[(&str, &str)]| {
+        let evidence = [&[("set", set.as_str())], more].concat();
+        done(Kind::Import, "set", "set-1", &['1', '2', 'a'], &evidence)
+    };
+    let after = |verify: Step, import: Step| {
+        let found = report(&of(vec![verify, import]), Framework::Nist80053r5);
+        status(&found, "SR-4(3)")
+    };
+    let of_set = |evidence: &[(&str, &str)]| done(Kind::Verify, "set", "set-1", &['a'], evidence);
+    assert_eq!(after(of_set(&verdict), import(&[])), Status::Satisfied);
+    let of_image = done(Kind::Verify, "image", "apps/web", &['1'], &verdict);
+    assert_eq!(after(of_image, import(&[])), Status::NotSatisfied, "one of its images");
+    let without = [verdict[0], verdict[1], ("log", "without")];
+    assert_eq!(after(of_set(&without), import(&[])), Status::NotSatisfied, "without the sender's log");
+    let warned = [verdict[0], verdict[1], ("warned", "apps/web")];
+    assert_eq!(
+        after(of_set(&verdict), import(&warned)),
+        Status::NotSatisfied,
+        "a trust file that only warns"
+    );
+}
+
+#[test]
+fn o5_titles_are_the_catalogues_own() {
+    let title = |framework: Framework, id: &str| {
+        framework.controls().iter().find(|control| control.id == id).unwrap().title
+    };
+    for (framework, id, expected) in [
+        (Framework::Nist80053r5, "AC-4", "Information Flow Enforcement"),
+        (Framework::Nist80053r5, "CM-5", "Access Restrictions for Change"),
+        (Framework::Nist80053r5, "AU-10", "Non-repudiation"),
+        (Framework::CmmcL2, "AC.L2-3.1.3", "Control CUI Flow"),
+        (Framework::CmmcL2, "SI.L2-3.14.1", "Flaw Remediation [CUI Data]"),
+        (
+            Framework::SrgContainer,
+            "SRG-APP-000378-CTR-000890",
+            "The container platform registry must prohibit installation or modification of container images without explicit \
+             privileged status.",
+        ),
+    ] {
+        assert_eq!(title(framework, id), expected);
+    }
+    for control in Framework::SrgContainer.controls() {
+        assert!(control.title.ends_with('.') && control.title.contains(" must "), "{}", control.id);
+    }
+}
