@@ -82,7 +82,7 @@ fn digest_of(manifest: &Value) -> Digest {
 }
 
 async fn codes(answer: Response) -> Vec<String> {
-    let body: Value = answer.json().await.expect("no JSON");
+    let body: Value = serde_json::from_slice(&answer.bytes().await.expect("no body")).expect("no JSON");
     let errors = body["errors"].as_array().expect("no errors");
     errors.iter().map(|error| error["code"].as_str().expect("no code").to_owned()).collect()
 }
