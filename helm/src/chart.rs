@@ -81,7 +81,7 @@ impl Chart {
             budget.file()?;
             budget.take(data.len() as u64)?;
             if data.len() as u64 > limits.file_bytes {
-                return Err(Error::Limit { name: "file_bytes" });
+                return Err(Error::LargeFile { path: name, bound: limits.file_bytes });
             }
             loaded.push(File { name: path::in_chart(&name)?, data: archive::without_mark(data) });
         }
@@ -158,6 +158,18 @@ impl Chart {
             return Ok(());
         }
         Err(Error::MissingDependencies { chart: self.name().to_owned(), names })
+    }
+
+    /// That the chart can be installed, as Helm's command line demands (`checkIfInstallable`): a library cannot.
+    /// Rendering does not ask.
+    ///
+    /// # Errors
+    /// [`Error::NotInstallable`] names its kind.
+    pub fn check_installable(&self) -> Result<(), Error> {
+        match self.metadata.kind.as_str() {
+            "" | "application" => Ok(()),
+            kind => Err(Error::NotInstallable { kind: kind.to_owned() }),
+        }
     }
 
     /// Packs the chart in a directory, less what its `.helmignore` names, as a `.tgz`. The same files give the same

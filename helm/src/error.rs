@@ -17,6 +17,15 @@ pub enum Error {
         name: &'static str,
     },
 
+    /// A file of the chart is larger than [`crate::Limits::file_bytes`] allows in an archive, or the whole chart may be.
+    #[error("chart file {path:?} is larger than the maximum file size {bound}")]
+    LargeFile {
+        /// As the chart names it.
+        path: String,
+        /// How large a file may be.
+        bound: u64,
+    },
+
     /// A chart declares dependencies that are not in its `charts/`.
     #[error("chart `{chart}` declares dependencies in Chart.yaml that are not in its charts/ folder: {}", .names.join(", "))]
     MissingDependencies {
@@ -24,6 +33,13 @@ pub enum Error {
         chart: String,
         /// The names of the charts that it lacks.
         names: Vec<String>,
+    },
+
+    /// A chart is for other charts, not for clusters.
+    #[error("{kind} charts are not installable")]
+    NotInstallable {
+        /// Its `type`.
+        kind: String,
     },
 
     /// The bytes do not begin with gzip's magic number.
@@ -219,6 +235,14 @@ pub enum Error {
         /// What Helm says.
         text: String,
     },
+    /// A template costs more than [`crate::Limits`] allows.
+    #[error("{place}: the chart is beyond the limit `{name}`")]
+    RenderLimit {
+        /// The template with the line, and the column if it is known.
+        place: String,
+        /// The field of [`crate::Limits`].
+        name: &'static str,
+    },
     /// The system gives no thread for the render.
     #[error("no thread to render in")]
     Thread(#[source] io::Error),
@@ -237,7 +261,7 @@ impl From<RenderError> for Error {
         match error {
             RenderError::Syntax { text } => Self::Syntax { text },
             RenderError::Execution { text } => Self::Execution { text },
-            RenderError::Limit { limit, .. } => Self::Limit { name: limit },
+            RenderError::Limit { place, limit } => Self::RenderLimit { place, name: limit },
         }
     }
 }

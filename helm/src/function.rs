@@ -77,6 +77,7 @@ pub(crate) struct Scope<'a> {
     /// `lookup`, as the caller allows it.
     pub(crate) lookup: &'a dyn crate::lookup::Lookup,
     steps: Cell<u64>,
+    asked: Cell<usize>,
     produced: Cell<u64>,
     /// What this thread held before: a chart that makes cycles leaves some behind.
     held: usize,
@@ -99,6 +100,7 @@ impl<'a> Scope<'a> {
             draws: Draws::new(random.seed()),
             lookup,
             steps: Cell::new(0),
+            asked: Cell::new(0),
             produced: Cell::new(0),
             held: held(),
             deadline: Instant::now() + limits.time,
@@ -132,6 +134,18 @@ impl<'a> Scope<'a> {
         // A vector that grows is for a moment there twice.
         self.room(length.saturating_mul(2))?;
         self.step(1)
+    }
+
+    /// Accounts for one more question to the cluster, before it is asked.
+    ///
+    /// # Errors
+    /// A bound is met: `lookups` or `time`.
+    pub(crate) fn ask(&self) -> Result<(), Failure> {
+        self.asked.set(self.asked.get().saturating_add(1));
+        if self.asked.get() > self.limits.lookups {
+            return Err(Failure::Limit("lookups"));
+        }
+        if Instant::now() > self.deadline { Err(Failure::Limit("time")) } else { Ok(()) }
     }
 
     /// Whether so many elements more may be held.

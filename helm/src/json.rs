@@ -19,7 +19,7 @@ fn bytewise(a: &str, b: &str) -> bool {
 
 /// A walk in the order of JSON, within the bounds of `scope`.
 fn bounded<'a>(scope: &'a Scope<'_>, step: &'a dyn Fn(u64) -> Result<(), Failure>) -> Walk<'a> {
-    Walk { before: bytewise, depth: scope.limits.value_depth, step }
+    Walk { before: bytewise, keeps_fields: true, depth: scope.limits.value_depth, step }
 }
 
 /// The JSON text of a value.
@@ -41,7 +41,7 @@ pub(crate) fn to_value(json: &serde_json::Value) -> Value {
     };
     let mut builder = Builder { number, stack: Vec::new(), root: Value::Nil };
     // What is in memory already needs no bound, and this walk has no other way to fail.
-    let unbounded = Walk { before: bytewise, depth: usize::MAX, step: &|_| Ok(()) };
+    let unbounded = Walk { before: bytewise, keeps_fields: true, depth: usize::MAX, step: &|_| Ok(()) };
     let _ = walk(json, unbounded, &mut builder);
     builder.root
 }

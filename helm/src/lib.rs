@@ -21,6 +21,7 @@
 //! `Chart + Values + Capabilities -> Rendered`
 
 pub mod limits;
+pub mod lint;
 pub mod lookup;
 pub mod yaml;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of a chart archive once decompressed, sub-charts included. Helm's own: 100 MiB.
     pub archive_bytes: u64,
-    /// Bytes of one file in a chart. Helm's own: 5 MiB.
+    /// Bytes of one file in a chart archive. Helm's own: 5 MiB. In a folder only `archive_bytes` bounds it, as in Helm.
     pub file_bytes: u64,
     /// Files in a chart, sub-charts included.
     pub files: usize,
@@ -19,7 +19,7 @@ pub struct Limits {
     pub chart_depth: usize,
     /// `include`, `template` and `tpl` within each other. Helm's own: 1000.
     pub include_depth: usize,
-    /// Parentheses and control structures within each other in one template.
+    /// Parentheses and control structures within each other in one template. Helm's own for parentheses: 10,000.
     pub syntax_depth: usize,
     /// Nodes of the trees of all templates of a chart, at up to 200 bytes each; a tree can be sixty times as
     /// large as its source. Harbor has 17,000.
@@ -28,8 +28,10 @@ pub struct Limits {
     pub value_depth: usize,
     /// Nodes that one YAML, JSON or TOML document may hold after its aliases are expanded.
     pub value_nodes: usize,
-    /// Template nodes evaluated, loop turns and list elements made.
+    /// Template nodes evaluated, loop turns and list elements made. An RSA key of 4096 bits counts for 2,000,000.
     pub steps: u64,
+    /// Calls of `lookup`.
+    pub lookups: usize,
     /// Bytes of text produced, intermediate strings included.
     pub output_bytes: u64,
     /// Bytes of lists and maps held at a time, their texts aside.
@@ -48,15 +50,16 @@ impl Default for Limits {
             files: 10_000,
             chart_depth: 16,
             include_depth: 1000,
-            syntax_depth: 200,
+            syntax_depth: 1000,
             syntax_nodes: 500_000,
             value_depth: 1000,
             value_nodes: 1_000_000,
-            steps: 20_000_000,
+            steps: 100_000_000,
+            lookups: 10_000,
             output_bytes: 80 << 20,
             held_bytes: 64 << 20,
             regex_bytes: 1 << 20,
-            time: Duration::from_secs(30),
+            time: Duration::from_mins(2),
         }
     }
 }

@@ -33,6 +33,12 @@ pub(crate) trait Object {
     /// What JSON, and hence YAML, makes of it.
     fn plain(&self) -> Value;
 
+    /// The fields of a structure in their order, which JSON keeps and YAML does not; none of what is no structure, or
+    /// has them in the order of their names.
+    fn fields(&self) -> Option<Vec<(&'static str, Value)>> {
+        None
+    }
+
     /// What `%v` prints.
     fn print(&self) -> String;
 

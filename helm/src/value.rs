@@ -5,6 +5,7 @@
 
 mod storage;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::object::Object;
@@ -56,7 +57,7 @@ pub(crate) enum Element {
     Values,
 }
 
-/// A slice. Elements are never changed in place, so sharing is invisible.
+/// A slice. Elements are never changed in place, so sharing is invisible, and `append` shares.
 #[derive(Clone)]
 pub(crate) struct List {
     /// What its type says it holds.
@@ -109,7 +110,7 @@ impl Value {
             Self::Float64(value) => *value != 0.0,
             Self::Str(text) => !text.is_empty(),
             Self::Binary(bytes) | Self::Bytes(bytes) => !bytes.is_empty(),
-            Self::List(list) => !list.items.is_empty(),
+            Self::List(list) => list.items.len() > 0,
             Self::Map(map) => !map.entries.borrow().is_empty(),
             Self::Object(object) => object.truth(),
         }
@@ -178,12 +179,19 @@ impl Value {
 thread_local! {
     /// The storage of every nil slice, and of nothing else.
     static NO_STORAGE: Rc<Items> = Rc::new(Items::new(Vec::new()));
+    /// The storage of every nil map.
+    static NO_ENTRIES: Rc<Entries> = Rc::new(Entries::new(BTreeMap::new()));
 }
 
 impl List {
     /// A new slice whose type says that it holds `element`.
     pub(crate) fn of(element: Element, items: Vec<Value>) -> Self {
         Self { element, items: Rc::new(Items::new(items)) }
+    }
+
+    /// A new `[]interface {}`: this slice and one more element. Nothing is copied.
+    pub(crate) fn appended(&self, last: Value) -> Self {
+        Self { element: Element::Any, items: Rc::new(Items::appended(Rc::clone(&self.items), last)) }
     }
 
     /// Go's nil slice: as empty as `[]`, but `null` in JSON and YAML.
@@ -198,6 +206,16 @@ impl List {
 }
 
 impl Map {
+    /// Go's nil map of texts: as empty as `{}`, but `null` in JSON and YAML. No function changes a map of texts.
+    pub(crate) fn nil() -> Self {
+        Self { element: Element::Str, entries: NO_ENTRIES.with(Rc::clone) }
+    }
+
+    /// Whether this is Go's nil map.
+    pub(crate) fn is_nil(&self) -> bool {
+        NO_ENTRIES.with(|entries| Rc::ptr_eq(entries, &self.entries))
+    }
+
     /// This map as Helm's `common.Values`.
     pub(crate) fn named(&self) -> Self {
         Self { element: Element::Values, entries: self.entries.clone() }

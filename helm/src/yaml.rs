@@ -32,7 +32,7 @@ mod writer;
 use std::borrow::Cow;
 
 use crate::function::{Failure, Scope};
-use crate::json::tree::{Target, Walk, walk};
+use crate::json::tree::{Target, Typed, Walk, walk};
 use crate::limits::Limits;
 use crate::value::Value;
 use decode::{Duplicates, decode};
@@ -111,7 +111,8 @@ pub fn documents(text: &str, limits: &Limits) -> Result<Vec<serde_json::Value>, 
 #[must_use]
 pub fn write(value: &serde_json::Value) -> String {
     let mut writer = Writer::new(Dialect::V2, None);
-    let unbounded = Walk { before: Dialect::V2.order(), depth: usize::MAX, step: &|_| Ok(()) };
+    let unbounded =
+        Walk { before: Dialect::V2.order(), keeps_fields: false, depth: usize::MAX, step: &|_| Ok(()) };
     // Unbounded, and with JSON's numbers only, nothing can fail.
     walk(value, unbounded, &mut writer).and_then(|()| writer.finish()).unwrap_or_default()
 }
@@ -124,6 +125,14 @@ pub(crate) fn parse_value(text: &str, limits: &Limits) -> Result<Value, Error> {
     first(text, Duplicates::Last, limits)
 }
 
+/// Reads the first document of `text` with its numbers as they are written: 1 is an integer, 1.0 is none.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_typed(text: &str, limits: &Limits) -> Result<Value, Error> {
+    first(text, Duplicates::Last, limits).map(|Typed(value)| value)
+}
+
 /// Writes a template's value, with a line break at the end.
 ///
 /// # Errors
@@ -131,16 +140,37 @@ pub(crate) fn parse_value(text: &str, limits: &Limits) -> Result<Value, Error> {
 pub(crate) fn write_value(value: &Value, dialect: Dialect, scope: &Scope<'_>) -> Result<String, Failure> {
     let mut writer = Writer::new(dialect, Some(scope));
     let step = |nodes| scope.step(nodes);
-    let bounded = Walk { before: dialect.order(), depth: scope.limits.value_depth, step: &step };
+    let bounded =
+        Walk { before: dialect.order(), keeps_fields: false, depth: scope.limits.value_depth, step: &step };
     walk(value.clone(), bounded, &mut writer)?;
     writer.finish()
 }
 
 fn first<T: Target>(text: &str, duplicates: Duplicates, limits: &Limits) -> Result<T, Error> {
-    repairing(&prepare(text), |text| match Reader::new(text, limits)?.next()? {
+    repairing(first_document(&prepare(text)), |text| match Reader::new(text, limits)?.next()? {
         Some(nodes) => decode(&nodes, duplicates, limits),
         None => Ok(T::null()),
     })
+}
+
+/// The text up to the `...` that ends its first document: libyaml does not look at what follows.
+fn first_document(text: &str) -> &str {
+    let (mut at, mut has_begun, mut has_content) = (0, false, false);
+    for line in text.split_inclusive('\n') {
+        let rest = line.strip_prefix("...");
+        if has_begun && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n'])) {
+            return text.get(..at + 3).unwrap_or(text);
+        }
+        if has_begun && !has_content && line.starts_with('%') {
+            // A directive after a `---` without anything begins the next document.
+            return text.get(..at).unwrap_or(text);
+        }
+        let is_content = !line.trim().is_empty() && !line.starts_with(['#', '%']);
+        has_content |= is_content && line.trim_end() != "---";
+        has_begun |= is_content;
+        at += line.len();
+    }
+    text
 }
 
 /// Text with the line breaks of YAML 1.1 as libyaml reads them, line feeds, and without a byte order mark.

@@ -249,7 +249,7 @@ fn a_hostile_template_ends() {
 fn archives() -> Vec<(&'static str, End)> {
     let refused = |words: &str| End::Refused(words.to_owned());
     vec![
-        ("ten-gigabytes", refused("file_bytes")),
+        ("ten-gigabytes", refused("larger than the maximum file size")),
         ("ten-gigabytes-of-files", refused("")),
         ("long-name", refused("")),
         ("pax-bomb", refused("")),

@@ -1,19 +1,23 @@
 //! The images that a rendered chart names, and where.
 //!
 //! What counts, in objects of any kind:
-//! 1. a text field `image`, or one whose name ends in `Image` and whose value has a `/` or `:`;
+//! 1. a text field `image`, or one whose name ends in `Image`, `_image` or `imageName` and whose value has a `/` or `:`;
 //! 2. a map `image` with `repository` and, if given, `registry`, `tag` and `digest`, as operators' resources have;
 //! 3. `image.reference` of an image volume;
-//! 4. an argument `--...image...=REFERENCE`;
-//! 5. an environment variable with `IMAGE` in its name;
-//! 6. what a pattern of the user finds in any text: its first group, or all that it matches.
+//! 4. an argument `--...image...=REFERENCE`, or `--...image...` with the reference as the next argument;
+//! 5. an environment variable with `IMAGE` in its name, or whose whole value is a reference with a registry;
+//! 6. what [`known`] says of operators that name images in their own ways;
+//! 7. what a pattern of the user finds in any text: its first group, or all that it matches;
+//! 8. the list `artifacthub.io/images` in the annotations of the chart itself.
 //!
-//! A field of 1 and 2 that is no reference is told as such; in 4 and 5 it is passed over, because there names alone
-//! prove nothing.
+//! A field of 1, 2 and 8 that is no reference is reported; in 4 and 5 it is passed over, because there names alone
+//! prove nothing. Any other text that is a whole reference with a registry, or has one as a word, is listed as not taken.
+
+mod known;
 
 use std::collections::BTreeMap;
 
-use helm::{Limits, Rendered};
+use helm::{Chart, Limits, Rendered};
 use oci::Reference;
 use regex::Regex;
 use serde::Serialize;
@@ -49,16 +53,28 @@ pub struct Discovery {
     pub images: Vec<DiscoveredImage>,
     /// Fields that should name an image but hold no reference, with their text.
     pub unusable: Vec<(Place, String)>,
+    /// References in texts that no rule takes for an image, and that are not among the images.
+    pub untaken: Vec<(Place, String)>,
 }
 
 /// Looks through everything that a chart rendered.
 ///
 /// # Errors
 /// When an object is not YAML.
-pub fn discover(rendered: &Rendered, patterns: &[Regex]) -> Result<Discovery, helm::yaml::Error> {
+pub fn discover(
+    chart: &Chart,
+    rendered: &Rendered,
+    patterns: &[Regex],
+) -> Result<Discovery, helm::yaml::Error> {
     let manifests = rendered.manifests.iter().map(|manifest| (&manifest.source, &manifest.content));
     let hooks = rendered.hooks.iter().map(|hook| (&hook.path, &hook.manifest));
-    let mut walk = Walk { patterns, found: BTreeMap::new(), unusable: Vec::new() };
+    let mut walk = Walk {
+        patterns,
+        known: known::rules(),
+        found: BTreeMap::new(),
+        unusable: Vec::new(),
+        seen: BTreeMap::new(),
+    };
     for (template, text) in manifests.chain(hooks) {
         for document in helm::yaml::documents(text, &Limits::default())? {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -67,18 +83,37 @@ pub fn discover(rendered: &Rendered, patterns: &[Regex]) -> Result<Discovery, he
             walk.value(&document, &mut here);
         }
     }
+    if let Some(list) = chart.metadata().annotations.get(ANNOTATION) {
+        let object = format!("Chart/{}", chart.name());
+        for document in helm::yaml::documents(list, &Limits::default())? {
+            let mut here = Here {
+                template: "Chart.yaml",
+                object: &object,
+                path: vec!["annotations".to_owned(), ANNOTATION.to_owned()],
+            };
+            walk.value(&document, &mut here);
+        }
+    }
+    let untaken = walk.seen.into_iter().filter(|(reference, _)| !walk.found.contains_key(reference));
+    let untaken = untaken.map(|(reference, place)| (place, reference)).collect();
     let images = walk.found.into_iter().map(|(reference, mut places)| {
         places.sort();
         places.dedup();
         DiscoveredImage { reference, places }
     });
-    Ok(Discovery { images: images.collect(), unusable: walk.unusable })
+    Ok(Discovery { images: images.collect(), unusable: walk.unusable, untaken })
 }
+
+/// Where charts list their images for Artifact Hub.
+const ANNOTATION: &str = "artifacthub.io/images";
 
 struct Walk<'a> {
     patterns: &'a [Regex],
+    known: &'static [known::Rule],
     found: BTreeMap<String, Vec<Place>>,
     unusable: Vec<(Place, String)>,
+    /// What looks like a reference, wherever it is, with the first place.
+    seen: BTreeMap<String, Place>,
 }
 
 /// The place being looked at.
@@ -115,8 +150,13 @@ impl Walk<'_> {
                 }
             }
             Value::Array(items) => {
+                let mut option = false;
                 for (index, item) in items.iter().enumerate() {
                     here.path.push(format!("[{index}]"));
+                    if option {
+                        self.possible(item.as_str().unwrap_or_default(), here);
+                    }
+                    option = item.as_str().is_some_and(is_image_option);
                     self.value(item, here);
                     here.path.pop();
                 }
@@ -130,9 +170,13 @@ impl Walk<'_> {
     fn field(&mut self, name: &str, value: &Value, here: &Here<'_>) {
         match value {
             Value::String(text) if name == "image" && !text.is_empty() => self.certain(text, here),
-            Value::String(text) if name.ends_with("Image") && text.contains(['/', ':']) => {
+            Value::String(text)
+                if ["Image", "_image", "imageName", "ImageName"].iter().any(|end| name.ends_with(end))
+                    && text.contains(['/', ':']) =>
+            {
                 self.certain(text, here);
             }
+            Value::String(text) => self.named(name, text, here),
             Value::Object(parts) if name == "image" => {
                 if let Some(reference) = composed(parts) {
                     self.certain(&reference, here);
@@ -146,18 +190,36 @@ impl Walk<'_> {
     fn environment(&mut self, fields: &serde_json::Map<String, Value>, here: &Here<'_>) {
         if let (Some(Value::String(name)), Some(Value::String(text))) =
             (fields.get("name"), fields.get("value"))
-            && name.contains("IMAGE")
         {
-            self.possible(text, here);
+            if name.contains("IMAGE") || is_whole(text) {
+                self.possible(text, here);
+            }
+            self.named(name, text, here);
         }
     }
 
-    /// Rules 4 and 6.
+    /// Rule 6.
+    fn named(&mut self, name: &str, text: &str, here: &Here<'_>) {
+        for rule in self.known.iter().filter(|rule| rule.name.is_match(name)) {
+            for found in rule.found(text) {
+                self.possible(found, here);
+            }
+        }
+    }
+
+    /// Rules 4 and 7, and what is only listed.
     fn text(&mut self, text: &str, here: &Here<'_>) {
         if let Some((option, reference)) = text.strip_prefix("--").and_then(|rest| rest.split_once('='))
             && option.contains("image")
         {
             self.possible(reference, here);
+        }
+        for word in text.split(|c: char| c.is_whitespace() || "\"'`,;=()[]{}<>".contains(c)) {
+            if is_whole(word)
+                && let Ok(reference) = word.parse::<Reference>()
+            {
+                self.seen.entry(reference.to_string()).or_insert_with(|| here.place());
+            }
         }
         for pattern in self.patterns {
             for captures in pattern.captures_iter(text) {
@@ -184,6 +246,19 @@ impl Walk<'_> {
     }
 }
 
+/// `--...image...`, whose value is the next argument.
+fn is_image_option(text: &str) -> bool {
+    text.starts_with('-') && !text.contains('=') && text.to_ascii_lowercase().contains("image")
+}
+
+/// A whole reference: a registry that has a dot or a port or is `localhost`, a path, and a tag or digest.
+fn is_whole(text: &str) -> bool {
+    let Some((host, path)) = text.split_once('/') else { return false };
+    let is_host = host.contains(['.', ':']) || host == "localhost";
+    let last = path.rsplit('/').next().unwrap_or_default();
+    is_host && last.contains([':', '@']) && text.parse::<Reference>().is_ok()
+}
+
 /// The reference that a map with `repository` stands for.
 fn composed(parts: &serde_json::Map<String, Value>) -> Option<String> {
     let text = |name: &str| parts.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -203,75 +278,4 @@ fn composed(parts: &serde_json::Map<String, Value>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use helm::{Chart, Options};
-
-    use super::*;
-
-    fn rendered(template: &str) -> Rendered {
-        let files = [
-            ("Chart.yaml".to_owned(), b"apiVersion: v2\nname: c\nversion: 1.0.0\n".to_vec()),
-            ("templates/x.yaml".to_owned(), template.as_bytes().to_vec()),
-        ];
-        let chart = Chart::from_files(files, &Limits::default()).unwrap();
-        helm::render(&chart, &Options::new("r", "default", [0; 32], Duration::ZERO)).unwrap()
-    }
-
-    const POD: &str = "apiVersion: v1
-kind: Pod
-metadata: {name: p}
-spec:
-  initContainers:
-  - {name: a, image: busybox}
-  containers:
-  - name: b
-    image: r.io/b:1
-    args: ['--sidecar-image=r.io/side:2', '--image=no', '--config-reloader=r.io/reloader:3']
-    env:
-    - {name: WORKER_IMAGE, value: 'r.io/worker:4'}
-    - {name: IMAGE_POLICY, value: Always}
-  volumes:
-  - {name: v, image: {reference: 'r.io/volume:5', pullPolicy: Always}}
----
-apiVersion: example.com/v1
-kind: Thing
-metadata: {name: t}
-spec:
-  image: {registry: r.io, repository: thing, tag: '6', pullPolicy: Always}
-  agentImage: r.io/agent:7
-  osImage: ubuntu
----
-apiVersion: batch/v1
-kind: Job
-metadata: {name: j, annotations: {helm.sh/hook: pre-install}}
-spec: {template: {spec: {containers: [{name: c, image: 'r.io/hook:8'}, {name: d, image: 'not a reference'}]}}}
-";
-
-    #[test]
-    fn every_rule_finds_its_images() {
-        let patterns = [Regex::new("--config-reloader=(\\S+)").unwrap()];
-        let found = discover(&rendered(POD), &patterns).unwrap();
-        let references: Vec<&str> = found.images.iter().map(|image| image.reference.as_str()).collect();
-        assert_eq!(
-            references,
-            [
-                "docker.io/library/busybox:latest",
-                "r.io/agent:7",
-                "r.io/b:1",
-                "r.io/hook:8",
-                "r.io/reloader:3",
-                "r.io/side:2",
-                "r.io/thing:6",
-                "r.io/volume:5",
-                "r.io/worker:4",
-            ]
-        );
-        let own = &found.images[2].places;
-        assert_eq!(own[0].field, "spec.containers[0].image");
-        assert_eq!((own[0].template.as_str(), own[0].object.as_str()), ("c/templates/x.yaml", "Pod/p"));
-        assert_eq!(found.unusable.len(), 1);
-        assert_eq!(found.unusable[0].1, "not a reference");
-    }
-}
+mod tests;

@@ -63,10 +63,17 @@ fn images(settings: &ChartRender, patterns: &[String], printer: &Printer) -> any
         Regex::new(pattern).map_err(|error| Usage { message: error.to_string(), hint })
     });
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
-    let rendered = render(&whole(&settings.chart)?, &options(settings)?)?;
-    let found = discover(&rendered, &patterns)?;
+    let chart = whole(&settings.chart)?;
+    let rendered = render(&chart, &options(settings)?)?;
+    let found = discover(&chart, &rendered, &patterns)?;
     for (place, text) in &found.unusable {
         printer.say(&format!("{} {}: `{text}` is not an image reference", place.object, place.field));
+    }
+    for (place, reference) in &found.untaken {
+        printer.say(&format!(
+            "note: {} {}: `{reference}` looks like an image but is not taken as one; --pattern takes it",
+            place.object, place.field
+        ));
     }
     printer.result(&found, image_text)?;
     Ok(Status::Done)

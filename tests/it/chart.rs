@@ -10,6 +10,7 @@ kind: Deployment
 metadata: {name: {{ .Release.Name }}-web}
 spec:
   replicas: {{ .Values.replicas }}
+  selector: {matchLabels: {app: web}}
   template: {spec: {containers: [{name: web, image: 'registry.example/web:{{ .Values.tag }}'}]}}
 ";
 
@@ -35,7 +36,11 @@ fn write_chart(folder: &Path) {
     fs::write(chart.join("values.yaml"), "# how many\nreplicas: 1\ntag: v1\n").unwrap();
     fs::write(chart.join("templates/deployment.yaml"), DEPLOYMENT).unwrap();
     fs::write(chart.join("templates/secret.yaml"), SECRET).unwrap();
-    fs::write(chart.join("crds/thing.yaml"), "kind: CustomResourceDefinition\n").unwrap();
+    fs::write(
+        chart.join("crds/thing.yaml"),
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n",
+    )
+    .unwrap();
     fs::write(folder.join("more.yaml"), "replicas: 3\n").unwrap();
 }
 
@@ -109,6 +114,40 @@ fn a_chart_is_checked_shown_and_explained() {
     let bad = airlock(folder, &["chart", "lint", "web"]);
     let said = String::from_utf8(bad.stdout).unwrap();
     assert!(bad.status.code() == Some(3) && said.contains("function \"nosuch\" not defined"), "{said}");
+}
+
+#[test]
+fn h10_lint_fails_where_helm_lint_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    write_chart(folder);
+    let bare = DEPLOYMENT.replace("  selector: {matchLabels: {app: web}}\n", "");
+    fs::write(folder.join("web/templates/deployment.yaml"), bare).unwrap();
+    fs::write(folder.join("web/crds/thing.yaml"), "kind: Thing\n").unwrap();
+    let lint = airlock(folder, &["chart", "lint", "web"]);
+    let said = String::from_utf8(lint.stdout).unwrap();
+    assert_eq!(lint.status.code(), Some(3));
+    for words in [
+        "error    web/templates/deployment.yaml: a Deployment must contain matchLabels or matchExpressions",
+        "error    crds/thing.yaml: apiVersion is not in 'apiextensions.k8s.io'",
+        "3 faults",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn h10_a_library_chart_is_not_installable() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    write_chart(folder);
+    let about = "apiVersion: v2\nname: web\nversion: 1.2.3\ntype: library\n";
+    fs::write(folder.join("web/Chart.yaml"), about).unwrap();
+    let refused = airlock(folder, &["chart", "template", "web"]);
+    assert!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("library charts are not installable"), "{said}");
+    assert!(airlock(folder, &["chart", "lint", "web"]).status.success());
 }
 
 #[test]
@@ -191,7 +230,10 @@ fn h10_flags_of_template_mean_what_they_mean_in_helm() {
     let text = out(folder, &["chart", "template", "web", "--show-only", both]);
     assert!(text.find("kind: Secret").unwrap() < text.find("kind: Deployment").unwrap(), "{text}");
     let crds = ["chart", "template", "web", "--include-crds", "--show-only", "crds/*"];
-    assert_eq!(out(folder, &crds), "---\n# Source: web/crds/thing.yaml\nkind: CustomResourceDefinition\n");
+    assert_eq!(
+        out(folder, &crds),
+        "---\n# Source: web/crds/thing.yaml\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+    );
     out(folder, &["chart", "template", "web", "--output-dir", "made", "--include-crds"]);
     let secret = fs::read_to_string(folder.join("made/web/templates/secret.yaml")).unwrap();
     assert_eq!(secret.matches("# Source: web/templates/secret.yaml").count(), 2, "{secret}");

@@ -78,6 +78,10 @@ impl Object for Whole {
         Value::map(self.parts().map(|(name, part)| (name, part.plain())))
     }
 
+    fn fields(&self) -> Option<Vec<(&'static str, Value)>> {
+        Some(self.parts().map(|(name, part)| (name, Value::Object(part))).to_vec())
+    }
+
     fn print(&self) -> String {
         format!("&{{{}}}", self.parts().map(|(_, part)| part.print()).join(" "))
     }
@@ -109,8 +113,12 @@ impl Object for Kube {
     }
 
     fn plain(&self) -> Value {
+        Value::map(self.fields().unwrap_or_default())
+    }
+
+    fn fields(&self) -> Option<Vec<(&'static str, Value)>> {
         let KubeVersion { version, major, minor, .. } = &self.0;
-        Value::map([
+        Some(vec![
             ("Version", version.as_str().into()),
             ("Major", major.as_str().into()),
             ("Minor", minor.as_str().into()),
@@ -200,7 +208,11 @@ impl Object for Helm {
     }
 
     fn plain(&self) -> Value {
-        Value::map([
+        Value::map(self.fields().unwrap_or_default())
+    }
+
+    fn fields(&self) -> Option<Vec<(&'static str, Value)>> {
+        Some(vec![
             ("version", self.0.as_str().into()),
             ("go_version", GO_VERSION.into()),
             ("kube_client_version", KUBE_CLIENT_VERSION.into()),

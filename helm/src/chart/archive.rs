@@ -75,7 +75,7 @@ pub(super) fn read(archive: impl Read, budget: &Budget<'_>) -> Result<Vec<File>,
         let name = path::in_archive(&raw)?;
         budget.file()?;
         if entry.size() > budget.limits.file_bytes {
-            return Err(Error::Limit { name: "file_bytes" });
+            return Err(Error::LargeFile { path: name, bound: budget.limits.file_bytes });
         }
         let mut data = Vec::new();
         entry.read_to_end(&mut data).map_err(explain)?;
@@ -200,7 +200,7 @@ pub(crate) mod tests {
     fn large_and_many_files_meet_their_bounds() {
         let mut limits = Limits { file_bytes: 3, ..Limits::default() };
         let archive = pack(&[("c/x", EntryType::Regular, b"four")]);
-        assert!(matches!(load(&archive, &limits), Err(Error::Limit { name: "file_bytes" })));
+        assert!(matches!(load(&archive, &limits), Err(Error::LargeFile { bound: 3, .. })));
         limits.files = 1;
         let archive = pack(&[("c/x", EntryType::Regular, b"1"), ("c/y", EntryType::Regular, b"2")]);
         assert!(matches!(load(&archive, &limits), Err(Error::Limit { name: "files" })));

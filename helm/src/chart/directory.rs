@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// The files below `root`, in the order of their names.
 pub(super) fn read(root: &Path, budget: &Budget<'_>) -> Result<Vec<File>, Error> {
-    let rules = match load(&root.join(".helmignore"), budget) {
+    let rules = match load(&root.join(".helmignore"), ".helmignore", budget) {
         Ok(data) => Rules::parse(&String::from_utf8_lossy(&data))?,
         Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Rules::parse("")?,
         Err(error) => return Err(error),
@@ -39,7 +39,7 @@ pub(super) fn read(root: &Path, budget: &Budget<'_>) -> Result<Vec<File>, Error>
             } else if kind.is_symlink() {
                 return Err(Error::SymbolicLink { path: name });
             } else if kind.is_file() {
-                files.push(File { data: load(&entry.path(), budget)?, name });
+                files.push(File { data: load(&entry.path(), &name, budget)?, name });
             } else {
                 return Err(Error::Irregular { path: name });
             }
@@ -49,15 +49,15 @@ pub(super) fn read(root: &Path, budget: &Budget<'_>) -> Result<Vec<File>, Error>
     Ok(files)
 }
 
-/// The bytes of one file, read no further than its bound.
-fn load(path: &Path, budget: &Budget<'_>) -> Result<Vec<u8>, Error> {
+/// The bytes of the file `name`. As in Helm, one in a folder may be larger than in an archive: as large as the chart.
+fn load(path: &Path, name: &str, budget: &Budget<'_>) -> Result<Vec<u8>, Error> {
     let unreadable = |source| Error::Read { path: path.to_owned(), source };
-    let mut data = Vec::new();
+    let (bound, mut data) = (budget.limits.archive_bytes, Vec::new());
     OpenFile::open(path)
-        .and_then(|file| file.take(budget.limits.file_bytes.saturating_add(1)).read_to_end(&mut data))
+        .and_then(|file| file.take(bound.saturating_add(1)).read_to_end(&mut data))
         .map_err(unreadable)?;
-    if data.len() as u64 > budget.limits.file_bytes {
-        return Err(Error::Limit { name: "file_bytes" });
+    if data.len() as u64 > bound {
+        return Err(Error::LargeFile { path: name.to_owned(), bound });
     }
     budget.take(data.len() as u64)?;
     Ok(without_mark(data))
@@ -104,8 +104,22 @@ mod tests {
     fn a_large_file_meets_its_bound() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "Chart.yaml", "four");
-        let limits = Limits { file_bytes: 3, ..Limits::default() };
+        let limits = Limits { archive_bytes: 3, ..Limits::default() };
         let refused = read(root.path(), &Budget::new(&limits));
-        assert!(matches!(refused, Err(Error::Limit { name: "file_bytes" })));
+        assert!(matches!(refused, Err(Error::LargeFile { path, bound: 3 }) if path == "Chart.yaml"));
+    }
+
+    #[test]
+    fn h10_a_file_over_5_mib_in_a_folder_is_read_as_in_helm() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n");
+        write(root.path(), "big", &"x".repeat((5 << 20) + 1));
+        let limits = Limits::default();
+        let chart = crate::chart::Chart::from_directory(root.path(), &limits).unwrap();
+        assert_eq!(chart.files().map(|(_, data)| data.len()).max(), Some((5 << 20) + 1));
+        // Helm packs it, but loads no such package.
+        let packed = crate::chart::Chart::package(root.path(), &limits).unwrap();
+        let refused = crate::chart::Chart::from_archive(packed.as_slice(), &limits).unwrap_err();
+        assert_eq!(refused.to_string(), "chart file \"big\" is larger than the maximum file size 5242880");
     }
 }

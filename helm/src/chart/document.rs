@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use super::metadata::Unfit;
 use crate::error::Error;
-use crate::gofmt;
 use crate::limits::Limits;
 use crate::value::{Map, Value};
 use crate::yaml::{self, Problem};
@@ -35,12 +34,16 @@ impl Fault {
     }
 }
 
-/// The first YAML document of `text`.
+/// The first YAML document of `text`, numbers as they are written: those where text is asked for become text.
 pub(crate) fn read(text: &[u8], limits: &Limits) -> Result<Value, Fault> {
+    parse(text, |text| yaml::parse_typed(text, limits))
+}
+
+fn parse(text: &[u8], read: impl Fn(&str) -> Result<Value, yaml::Error>) -> Result<Value, Fault> {
     let Ok(text) = std::str::from_utf8(text) else {
         return Err(Fault::Said("error converting YAML to JSON: yaml: invalid UTF-8".to_owned()));
     };
-    yaml::parse_value(text, limits).map_err(|error| match error.problem() {
+    read(text).map_err(|error| match error.problem() {
         Problem::Limit(name) => Fault::Limit(name),
         _ => Fault::Said(error.in_go()),
     })
@@ -51,9 +54,10 @@ pub(crate) fn read(text: &[u8], limits: &Limits) -> Result<Value, Fault> {
 /// Source: `LoadValues` in `pkg/chart/v2/loader/load.go`, over the `YAMLReader` of Kubernetes.
 pub(crate) fn values(text: &[u8], limits: &Limits) -> Result<Map, Fault> {
     let values = Map::new::<&str>([]);
-    for document in documents(text) {
+    let (documents, wrong) = documents(text);
+    for document in documents {
         let said = |reason: &str| Fault::Said(format!("cannot unmarshal yaml document: {reason}"));
-        match read(&document, limits) {
+        match parse(&document, |text| yaml::parse_value(text, limits)) {
             Ok(Value::Nil) => {}
             Ok(Value::Map(over)) => merge(&values, &over),
             Ok(other) => return Err(said(&mismatch(&other, "value", "map[string]interface {}"))),
@@ -61,17 +65,25 @@ pub(crate) fn values(text: &[u8], limits: &Limits) -> Result<Map, Fault> {
             Err(fault) => return Err(fault),
         }
     }
-    Ok(values)
+    match wrong {
+        None => Ok(values),
+        Some(rest) => {
+            Err(Fault::Said(format!("error reading yaml document: invalid Yaml document separator: {rest}")))
+        }
+    }
 }
 
-/// The texts between lines of `---`, which may have blanks or a comment after it.
-fn documents(text: &[u8]) -> Vec<Vec<u8>> {
+/// The texts between lines of `---`, which may have blanks or a comment after it; and what stands after the first `---`
+/// that has anything else there, where reading ends.
+fn documents(text: &[u8]) -> (Vec<Vec<u8>>, Option<String>) {
     let mut documents = Vec::new();
     let mut document = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         let after = line.strip_prefix(b"---").map(<[u8]>::trim_ascii);
-        let is_end = after.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"#"));
-        if is_end && !document.is_empty() {
+        if let Some(wrong) = after.filter(|rest| !rest.is_empty() && !rest.starts_with(b"#")) {
+            return (documents, Some(String::from_utf8_lossy(wrong).into_owned()));
+        }
+        if after.is_some() && !document.is_empty() {
             documents.push(std::mem::take(&mut document));
         } else {
             document.extend_from_slice(line);
@@ -80,7 +92,7 @@ fn documents(text: &[u8]) -> Vec<Vec<u8>> {
     if !document.is_empty() {
         documents.push(document);
     }
-    documents
+    (documents, None)
 }
 
 /// Puts `over` over `base`: maps are merged, all else is replaced, null too.
@@ -181,16 +193,16 @@ impl Fields {
     }
 
     /// Sets `target` to the texts of a map, if it is there; null is the empty text.
-    pub(crate) fn text_map(&self, name: &str, target: &mut BTreeMap<String, String>) -> Result<(), Fault> {
+    pub(crate) fn text_map(&self, name: &str, target: &mut BTreeMap<String, String>) -> Result<bool, Fault> {
         match self.field(name) {
-            None => Ok(()),
+            None => Ok(false),
             Some(Value::Map(map)) => {
                 for (key, value) in map.entries.borrow().iter() {
                     let text = optional_text(value)
                         .ok_or_else(|| self.wrong(&format!("{name}.{key}"), value, "string"))?;
                     target.insert(key.to_string(), text);
                 }
-                Ok(())
+                Ok(true)
             }
             Some(value) => Err(self.wrong(name, &value, "map[string]string")),
         }
@@ -246,11 +258,26 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::Str(text) => Some(text.to_string()),
         Value::Bool(value) => Some(value.to_string()),
-        // YAML's integers print in full; the reader no longer tells them from whole floats.
-        Value::Float64(number) if number.fract() == 0.0 && number.abs() < 1e18 => {
-            Some(format!("{number:.0}"))
-        }
-        Value::Float64(number) => Some(gofmt::float(*number, 'g', None)),
+        Value::Int64(number) => Some(number.to_string()),
+        Value::Uint64(number) => Some(number.to_string()),
+        Value::Float64(number) => Some(single(*number)),
         _ => None,
+    }
+}
+
+/// `strconv.FormatFloat(number, 'g', -1, 32)`, which `sigs.k8s.io/yaml` makes of a number where text is asked for.
+fn single(number: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "Go loses the same digits")]
+    let number = number as f32;
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return if number > 0.0 { "+Inf".to_owned() } else { scientific };
+    };
+    match exponent.parse::<i32>() {
+        Ok(power) if !(-4..6).contains(&power) => {
+            let sign = if power < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", power.abs())
+        }
+        _ => number.to_string(),
     }
 }

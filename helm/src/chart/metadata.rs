@@ -45,6 +45,8 @@ pub struct Metadata {
     pub deprecated: bool,
     /// Anything else.
     pub annotations: BTreeMap<String, String>,
+    /// Whether there are annotations, be it none at all.
+    pub(super) has_annotations: bool,
     /// The versions of Kubernetes it is for.
     pub kube_version: String,
     /// The charts it needs; none is not the same as no list.
@@ -138,7 +140,7 @@ impl Metadata {
         fields.texts("sources", &mut self.sources)?;
         fields.texts("keywords", &mut self.keywords)?;
         fields.flag("deprecated", &mut self.deprecated)?;
-        fields.text_map("annotations", &mut self.annotations)?;
+        self.has_annotations |= fields.text_map("annotations", &mut self.annotations)?;
         if let Some(maintainers) = fields.structures("maintainers", "v2.Maintainer")? {
             self.maintainers = maintainers
                 .iter()

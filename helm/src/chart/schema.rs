@@ -4,6 +4,7 @@
 //! schema cannot reach outside itself: no file, no network. As in Helm, a `urn:` nobody resolves takes all.
 
 mod bounds;
+mod cycle;
 mod words;
 
 use std::error::Error as StdError;
@@ -56,6 +57,9 @@ fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(),
         Err(error) => return Ok(Err(error.to_string())),
     };
     bounds::check(&schema, values, limits)?;
+    if let Some(reason) = cycle::find(&schema, limits) {
+        return Ok(Err(reason));
+    }
     let validator = match compile(&schema, limits) {
         Ok(validator) => validator,
         Err(reason) => return Ok(Err(reason)),

@@ -2,6 +2,7 @@
 //! `[]interface {}`.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::{cast, text, types};
 use crate::function::Parameter::{Any, Int, Str};
@@ -57,8 +58,13 @@ fn items<'a>(scope: &Scope<'_>, value: &'a Value, complaint: &str) -> Result<Cow
     let Some(items) = text::elements(value) else {
         return Err(format!("{complaint} {}", value.kind()).into());
     };
-    scope.step(items.len() as u64)?;
+    scope.step(copies(items.len()))?;
     Ok(items)
+}
+
+/// What it costs to copy so many elements: far less each than to evaluate a node.
+fn copies(elements: usize) -> u64 {
+    1 + (elements >> 4) as u64
 }
 
 fn list(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -67,6 +73,11 @@ fn list(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
 }
 
 fn push(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    if let Value::List(list) = arguments.any(0) {
+        // Whoever reads it may have to copy it, once.
+        scope.step(1 + (list.items.len() >> 8) as u64)?;
+        return Ok(Value::List(list.appended(arguments.any(1).clone())));
+    }
     let mut items = items(scope, arguments.any(0), "Cannot push on type")?.into_owned();
     items.push(arguments.any(1).clone());
     Ok(Value::list(items))
@@ -170,6 +181,14 @@ fn slice(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> 
 }
 
 fn concat(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
+    if let [Value::List(long), Value::List(short)] = arguments.from(0)
+        && short.items.len() < long.items.len() >> 4
+    {
+        scope.step(copies(short.items.len()) + (long.items.len() >> 8) as u64)?;
+        let all = List { element: Element::Any, items: Rc::clone(&long.items) };
+        let all = short.items.iter().fold(all, |all, item| all.appended(item.clone()));
+        return Ok(Value::List(all));
+    }
     let mut all = Vec::new();
     for argument in arguments.from(0) {
         if !matches!(argument, Value::Nil) && text::elements(argument).is_none() {

@@ -53,6 +53,8 @@ pub(crate) enum Node<T: Tree> {
     List(Vec<T>),
     /// Entries in any order.
     Map(Vec<(T::Text, T)>),
+    /// Fields in their order.
+    Structure(Vec<(T::Text, T)>),
 }
 
 /// A tree that can be walked.
@@ -103,11 +105,17 @@ impl Tree for Value {
             Self::Bytes(bytes) => Node::Bytes(bytes),
             Self::List(list) if list.is_nil() => Node::Null,
             Self::List(list) => Node::List(list.items.to_vec()),
+            Self::Map(map) if map.is_nil() => Node::Null,
             Self::Map(map) => {
                 let entries = map.entries.borrow();
                 Node::Map(entries.iter().map(|(key, value)| (Rc::clone(key), value.clone())).collect())
             }
-            Self::Object(object) => object.plain().open(),
+            Self::Object(object) => match object.fields() {
+                Some(fields) => {
+                    Node::Structure(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+                }
+                None => object.plain().open(),
+            },
         }
     }
 }
@@ -131,6 +139,8 @@ pub(crate) trait Sink {
 pub(crate) struct Walk<'a> {
     /// Whether the first key goes before the second.
     pub(crate) before: fn(&str, &str) -> bool,
+    /// Whether structures keep the order of their fields.
+    pub(crate) keeps_fields: bool,
     /// The most lists and maps within each other.
     pub(crate) depth: usize,
     /// Called for each node with how many nodes it brings; its error ends the walk.
@@ -186,7 +196,12 @@ fn enter<T: Tree>(tree: T, walk: Walk<'_>, sink: &mut impl Sink) -> Result<Optio
             sink.open_list(items.len())?;
             return Ok(Some(Level::List(items.into_iter())));
         }
-        Node::Map(entries) => {
+        Node::Structure(fields) if walk.keeps_fields => {
+            (walk.step)(1 + fields.len() as u64)?;
+            sink.open_map(fields.len())?;
+            return Ok(Some(Level::Map(fields.into_iter())));
+        }
+        Node::Map(entries) | Node::Structure(entries) => {
             (walk.step)(1 + entries.len() as u64)?;
             sink.open_map(entries.len())?;
             let entries = merge_sort(entries, |a, b| (walk.before)(a.0.as_ref(), b.0.as_ref()));
@@ -287,6 +302,45 @@ impl Target for serde_json::Value {
 
     fn insert(entries: &mut Self::Entries, key: String, value: Self) {
         entries.insert(key, value);
+    }
+}
+
+/// A value whose numbers keep their types.
+pub(crate) struct Typed(pub(crate) Value);
+
+impl Target for Typed {
+    type Entries = std::collections::BTreeMap<Rc<str>, Value>;
+
+    fn null() -> Self {
+        Self(Value::Nil)
+    }
+
+    fn bool(value: bool) -> Self {
+        Self(Value::Bool(value))
+    }
+
+    fn number(number: Number) -> Self {
+        Self(match number {
+            Number::Int(number) => Value::Int64(number),
+            Number::Uint(number) => Value::Uint64(number),
+            Number::Float(number) => Value::Float64(number),
+        })
+    }
+
+    fn text(text: Cow<'_, str>) -> Self {
+        Self(Target::text(text))
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Self(Value::list(items.into_iter().map(|Self(item)| item).collect()))
+    }
+
+    fn map(entries: Self::Entries) -> Self {
+        Self(Target::map(entries))
+    }
+
+    fn insert(entries: &mut Self::Entries, key: String, Self(value): Self) {
+        Value::insert(entries, key, value);
     }
 }
 

@@ -14,17 +14,17 @@ pub(crate) enum RenderError {
     /// A template failed; the text is Helm's.
     #[error("{text}")]
     Execution { text: String },
-    /// A bound of `Limits` is met, by the name of its field.
-    #[error("rendering `{file}` meets the limit `{limit}`")]
-    Limit { file: String, limit: &'static str },
+    /// A bound of `Limits` is met, by the name of its field, at a place in a file.
+    #[error("rendering `{place}` meets the limit `{limit}`")]
+    Limit { place: String, limit: &'static str },
 }
 
 /// What stops the evaluator.
 pub(crate) enum Stop {
     /// A template's error.
     Fault(Box<Fault>),
-    /// A bound of `Limits`, by the name of its field.
-    Limit(&'static str),
+    /// A bound of `Limits`, by the name of its field, and where in a file it was met.
+    Limit { name: &'static str, place: Option<String> },
 }
 
 /// An error and what it wraps: Go's `%w`. Each part is what one level puts before the text of the level inside.
@@ -45,7 +45,7 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Said(text) => Self::said(text),
-            Failure::Limit(name) => Self::Limit(name),
+            Failure::Limit(name) => Self::limit(name),
         }
     }
 }
@@ -54,6 +54,19 @@ impl Stop {
     /// An error that wraps none.
     pub(crate) fn said(text: impl Into<String>) -> Self {
         Self::Fault(Box::new(Fault { parts: vec![text.into()] }))
+    }
+
+    /// A bound of `Limits`, by the name of its field.
+    pub(crate) fn limit(name: &'static str) -> Self {
+        Self::Limit { name, place: None }
+    }
+
+    /// The same with the place of a bound, if there is none yet: the innermost tells most.
+    pub(crate) fn placed(mut self, at: impl FnOnce() -> Option<String>) -> Self {
+        if let Self::Limit { place: place @ None, .. } = &mut self {
+            *place = at();
+        }
+        self
     }
 
     /// The same error with `prefix` before it.
@@ -68,7 +81,9 @@ impl Stop {
     pub(crate) fn report(self, file: &str) -> RenderError {
         match self {
             Self::Fault(fault) => RenderError::Execution { text: fault.report() },
-            Self::Limit(limit) => RenderError::Limit { file: file.to_owned(), limit },
+            Self::Limit { name, place } => {
+                RenderError::Limit { place: place.unwrap_or_else(|| file.to_owned()), limit: name }
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::gofmt;
 use crate::template::ast::{Command, Node, Operand, Pipeline, Tree};
 use crate::template::error::Stop;
 use crate::template::print::location;
-use crate::template::set::{Layer, Mode};
+use crate::template::set::{Layer, Mode, TPL};
 use crate::template::stack;
 use crate::value::Value;
 
@@ -95,7 +95,7 @@ impl<'a> Engine<'a> {
         self.enter()?;
         let variables = vec![(Rc::from("$"), dot.clone())];
         let mut frame = Frame { engine: self, layer, tree, at: At::Start, variables, out };
-        frame.walk(&tree.body, dot)?;
+        frame.walk(&tree.body, dot).map_err(|stop| stop.placed(|| frame.line()))?;
         self.leave();
         Ok(frame.out)
     }
@@ -104,7 +104,7 @@ impl<'a> Engine<'a> {
     fn enter(&self) -> Result<(), Stop> {
         let level = self.level.get() + 1;
         self.level.set(level);
-        if level > self.levels { Err(Stop::Limit("include_depth")) } else { Ok(()) }
+        if level > self.levels { Err(Stop::limit("include_depth")) } else { Ok(()) }
     }
 
     fn leave(&self) {
@@ -192,6 +192,19 @@ impl<'t> Frame<'t> {
     /// An error at the node looked at last: `errorf`.
     fn fault(&self, text: &str) -> Stop {
         Stop::said([&self.place(), text].concat())
+    }
+
+    /// The file and line of the node looked at last; none in what `tpl` is given, which is in no file.
+    fn line(&self) -> Option<String> {
+        let position = match self.at {
+            At::Start => 0,
+            At::Operand(operand) => operand.position,
+            At::Command(command) => command.position,
+            At::Pipeline(pipeline) => pipeline.position,
+            At::Template(Node::Template { position, .. }) => *position,
+            At::Template(_) => 0,
+        };
+        (*self.tree.file != *TPL).then(|| format!("{}:{}", self.tree.file, location(self.tree, position)))
     }
 
     /// What comes before the text of an error.

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::function::{Failure, Scope};
+use crate::function::Scope;
 use crate::limits::Limits;
 use crate::template::ast::Tree;
 use crate::template::error::{RenderError, syntax};
 use crate::template::exec::{Engine, Held, is_defined};
-use crate::template::parser::parse;
+use crate::template::parser::{SyntaxError, parse};
 use crate::value::Value;
 
 /// What Helm calls the template that a set starts from, and hence what `tpl` is given.
@@ -58,11 +58,10 @@ impl Set {
         let mut layer = Layer { templates: HashMap::new(), below: None, depth: 0, nodes: 0 };
         let mut order = Vec::with_capacity(files.len());
         for (path, source) in files {
-            let trees =
-                parse(path, source, &is_defined, limits).map_err(|error| match Failure::from(error) {
-                    Failure::Said(text) => syntax(path, &text),
-                    Failure::Limit(limit) => over(path, limit),
-                })?;
+            let trees = parse(path, source, &is_defined, limits).map_err(|error| match error {
+                SyntaxError::Malformed { .. } => syntax(path, &error.to_string()),
+                SyntaxError::Limit { file, line, bound } => over(&format!("{file}:{line}"), bound),
+            })?;
             layer.add(trees, limits).map_err(|limit| over(path, limit))?;
             let name = path.rsplit('/').next().unwrap_or(path);
             if !name.starts_with('_') {
@@ -94,8 +93,8 @@ impl Set {
     }
 }
 
-fn over(file: &str, limit: &'static str) -> RenderError {
-    RenderError::Limit { file: file.to_owned(), limit }
+fn over(place: &str, limit: &'static str) -> RenderError {
+    RenderError::Limit { place: place.to_owned(), limit }
 }
 
 impl<'a> Layer<'a> {

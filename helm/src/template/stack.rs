@@ -31,7 +31,8 @@ pub(crate) fn with_stack<T: Send>(
     limits: &Limits,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, std::io::Error> {
-    let evaluator = levels(limits).saturating_mul(LEVEL_BYTES);
+    // The deepest `tpl` may parse what is as deep as it may be.
+    let evaluator = levels(limits).saturating_add(limits.syntax_depth).saturating_mul(LEVEL_BYTES);
     let values = limits.value_depth.saturating_mul(VALUE_LEVEL_BYTES);
     let size = evaluator.saturating_add(values).saturating_add(4 << 20);
     std::thread::scope(|scope| {

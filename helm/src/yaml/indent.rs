@@ -1,7 +1,5 @@
-//! Indents what granit-parser wants indented and libyaml does not: the later lines of a quoted scalar. Spaces at
-//! the start of such a line are folded away, so the value is the same.
-
-use std::borrow::Cow;
+//! Repairs what granit-parser refuses and libyaml does not: the later lines of a quoted scalar without indentation, and
+//! `\'` in double quotes. Spaces at the start of such a line are folded away, so the value is the same.
 
 use super::error::{Error, Problem};
 
@@ -10,20 +8,63 @@ const MOST_READ: usize = 16 << 20;
 /// The deepest indentation that is given.
 const MOST_INDENT: usize = 1000;
 
+/// What the reader says of `\'` in double quotes, at the quote that begins them.
+const ESCAPE: Problem = Problem::Syntax("found unknown escape character");
+
 /// Calls `read` with the text, and again with it repaired for as long as that helps.
 pub(crate) fn repairing<T>(text: &str, read: impl Fn(&str) -> Result<T, Error>) -> Result<T, Error> {
     let first = read(text);
-    let Err(Error { problem: Problem::Unindented, mut line, .. }) = first else { return first };
-    let mut repaired = Cow::Borrowed(text);
+    let Err(error) = &first else { return first };
+    let mut unindented = 0;
+    let mut repaired = repair(text, error, &mut unindented);
     for _ in 0..MOST_READ / text.len().max(1) {
-        repaired = indented(&repaired, line).into();
-        match read(&repaired) {
-            Err(Error { problem: Problem::Unindented, line: next, .. }) if next > line => line = next,
-            Err(Error { problem: Problem::Unindented, .. }) => break,
+        let Some(text) = repaired else { break };
+        let error = match read(&text) {
+            Err(error) => error,
             result => return result,
+        };
+        repaired = repair(&text, &error, &mut unindented);
+        if repaired.is_none() && error.problem != Problem::Unindented {
+            return Err(error);
         }
     }
     first
+}
+
+/// The text without what `error` is about; none when that does not help. `line` is the last one that was indented.
+fn repair(text: &str, error: &Error, line: &mut usize) -> Option<String> {
+    if error.problem == Problem::Unindented && error.line > *line {
+        *line = error.line;
+        return Some(indented(text, error.line));
+    }
+    if error.problem == ESCAPE { unescaped(text, error.line, error.column) } else { None }
+}
+
+/// The text with `'` for each `\'` in the scalar whose double quote stands there, which libyaml takes as well.
+fn unescaped(text: &str, line: usize, column: usize) -> Option<String> {
+    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let start = text.get(before..)?.char_indices().nth(column.checked_sub(1)?).map(|(at, _)| before + at)?;
+    let (before, scalar) = text.split_at_checked(start)?;
+    let mut rest = scalar.strip_prefix('"')?;
+    let mut repaired = String::with_capacity(text.len());
+    repaired.push_str(before);
+    repaired.push('"');
+    while let Some((plain, after)) = rest.split_once(['"', '\\']) {
+        repaired.push_str(plain);
+        if rest.as_bytes().get(plain.len()) == Some(&b'"') {
+            repaired.push('"');
+            rest = after;
+            break;
+        }
+        let escape = after.chars().next()?;
+        if escape != '\'' {
+            repaired.push('\\');
+        }
+        repaired.push(escape);
+        rest = after.get(escape.len_utf8()..)?;
+    }
+    repaired.push_str(rest);
+    (repaired.len() < text.len()).then_some(repaired)
 }
 
 /// The text with the lines from `line` (from 1) to the next that has a quote indented past the node that
@@ -57,5 +98,15 @@ mod tests {
         let text = "a:\n  - b: 'one\ntwo\n\nthree'\n    c: \"x\n  y's\nz\"\n";
         let value = parse(text, &Limits::default()).unwrap();
         assert_eq!(value, serde_json::json!({"a": [{"b": "one two\nthree", "c": "x y's z"}]}));
+    }
+
+    #[test]
+    fn h10_an_escaped_apostrophe_in_double_quotes_is_an_apostrophe() {
+        let text = "a: \"it\\'s \\\\\\' \\\"\\'\"\nb: ['x', \"\\'\", 'y\\']\nc: \"\u{e9}\\'\n  d\"\n# \\'\n";
+        let value = parse(text, &Limits::default()).unwrap();
+        assert_eq!(value, serde_json::json!({"a": "it's \\' \"'", "b": ["x", "'", "y\\"], "c": "\u{e9}' d"}));
+        for text in ["a: \"\\'\\z\"", "a: \"\\z\\'\"", "a: \"\\'", "a: \"\\"] {
+            assert!(parse(text, &Limits::default()).is_err(), "{text}");
+        }
     }
 }

@@ -96,6 +96,7 @@ impl<'a> Reader<'a> {
     /// It holds a character that no YAML may hold.
     pub(crate) fn new(text: &'a str, limits: &'a Limits) -> Result<Self, Error> {
         refuse_control(text)?;
+        refuse_directive(text)?;
         let depth = limits.value_depth.min(MOST_DEPTH);
         let options = granit_parser::options! {
             emit_unresolved_aliases: true,
@@ -284,6 +285,22 @@ fn refuse_control(text: &str) -> Result<(), Error> {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     Err(Error { problem: Problem::Syntax("control characters are not allowed"), line, column })
+}
+
+/// libyaml knows two directives.
+fn refuse_directive(text: &str) -> Result<(), Error> {
+    for (index, line) in text.lines().enumerate() {
+        match line.strip_prefix('%').map(|rest| rest.split([' ', '\t']).next().unwrap_or_default()) {
+            Some("YAML" | "TAG") => {}
+            Some(name) if name.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
+                let problem = Problem::Syntax("found unknown directive name");
+                return Err(Error { problem, line: index + 1, column: 1 });
+            }
+            None if line.trim().is_empty() || line.starts_with('#') => {}
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// What libyaml has against the escapes of a double-quoted scalar that granit-parser takes.

@@ -15,7 +15,7 @@ use super::cluster::{Ask, Cluster, code};
 use super::object::{Owner, belongs};
 
 /// A chart that asks more often than this is not a chart's author's intent.
-const MOST: usize = 100;
+const MOST: usize = 10_000;
 
 /// Answers `lookup` from the cluster. A render runs on a thread of its own, so it may wait.
 pub(super) struct Asking {

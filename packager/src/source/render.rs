@@ -40,7 +40,7 @@ impl ChartImages {
         }
         let failed = |source| Error::Render { chart: name.to_owned(), source: Box::new(source) };
         let rendered = self.render(chart).map_err(failed)?;
-        discover(&rendered, &self.patterns)
+        discover(chart, &rendered, &self.patterns)
             .map_err(|source| Error::RenderedYaml { chart: name.to_owned(), source: Box::new(source) })
     }
 

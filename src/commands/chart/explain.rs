@@ -110,7 +110,7 @@ fn explain(
         objects,
         hooks: rendered.hooks.iter().map(hook).collect(),
         crds: rendered.crds.iter().map(|crd| crd.source.clone()).collect(),
-        images: discover(rendered, &[])?.images.into_iter().map(|image| image.reference).collect(),
+        images: discover(chart, rendered, &[])?.images.into_iter().map(|image| image.reference).collect(),
         lookups,
         changing: changing.map(|document| format!("{}/{}", document.kind, document.name)).collect(),
     })

@@ -24,14 +24,28 @@ struct Finding {
     message: String,
 }
 
+impl From<helm::lint::Finding> for Finding {
+    fn from(found: helm::lint::Finding) -> Self {
+        let severity = match found.severity {
+            helm::lint::Severity::Warning => Severity::Warning,
+            helm::lint::Severity::Error => Severity::Error,
+        };
+        finding(severity, found.place, found.message)
+    }
+}
+
 pub(super) fn run(settings: &ChartRender, strict: bool, printer: &Printer) -> anyhow::Result<Status> {
     let loaded = chart(&settings.chart)?;
     let mut findings = metadata(&loaded);
     let mut options = options(settings)?;
     options.mode = helm::Mode::Lint;
     match helm::render(&loaded, &options) {
-        Ok(rendered) => findings.extend(objects(&rendered)),
+        Ok(rendered) => {
+            findings.extend(helm::lint::lint(&loaded, Some(&rendered)).into_iter().map(Finding::from));
+            findings.extend(images(&loaded, &rendered));
+        }
         Err(error) => {
+            findings.extend(helm::lint::lint(&loaded, None).into_iter().map(Finding::from));
             let causes = anyhow::Error::from(error).chain().map(ToString::to_string).collect::<Vec<_>>();
             findings.push(finding(Severity::Error, "templates/", causes.join(": ")));
         }
@@ -82,21 +96,9 @@ fn metadata(chart: &Chart) -> Vec<Finding> {
     findings
 }
 
-fn objects(rendered: &Rendered) -> Vec<Finding> {
+fn images(chart: &Chart, rendered: &Rendered) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for manifest in &rendered.manifests {
-        let label = |text: &str| format!("{text} of a {}", manifest.kind);
-        if manifest.api_version.is_empty() || manifest.kind.is_empty() {
-            findings.push(finding(
-                Severity::Warning,
-                &manifest.source,
-                "a document has no apiVersion or kind",
-            ));
-        } else if manifest.name.is_empty() && !manifest.kind.ends_with("List") {
-            findings.push(finding(Severity::Error, &manifest.source, label("no metadata.name")));
-        }
-    }
-    let Ok(found) = discover(rendered, &[]) else { return findings };
+    let Ok(found) = discover(chart, rendered, &[]) else { return findings };
     for (place, text) in &found.unusable {
         let message = format!("{} {}: `{text}` is not an image reference", place.object, place.field);
         findings.push(finding(Severity::Warning, &place.template, message));

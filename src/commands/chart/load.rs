@@ -32,9 +32,10 @@ pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
     Chart::from_archive(file, &limits).with_context(context)
 }
 
-/// Loads a chart with all that it declares to depend on, as Helm demands before it renders one.
+/// Loads a chart that is no library, with all that it declares to depend on, as Helm demands before it renders one.
 pub(super) fn whole(argument: &ChartArg) -> anyhow::Result<Chart> {
     let chart = chart(argument)?;
+    chart.check_installable()?;
     chart.check_dependencies()?;
     Ok(chart)
 }

@@ -12,7 +12,7 @@ impl Metadata {
         let text = |text: &String| Value::from(text.as_str());
         let texts = |texts: &[String]| Value::list(texts.iter().map(text).collect());
         let annotations = self.annotations.iter().map(|(key, value)| (key.as_str(), text(value)));
-        let annotations = Map::of(Element::Str, annotations);
+        let annotations = if self.has_annotations { Map::of(Element::Str, annotations) } else { Map::nil() };
         let dependencies = self.dependencies.iter().flatten().map(Dependency::to_value).collect();
         Map::new([
             ("Name", text(&self.name)),

@@ -365,3 +365,13 @@ const DERIVED: &[(i64, &str, &str, &str)] = &[
     (1, "basic", "example.com", "pIS54PLs"),
     (9, "pin", "example.com", "4800"),
 ];
+
+#[test]
+fn h9_forty_of_the_dearest_keys_cost_less_than_a_render_may() {
+    let limits = Limits::default();
+    let scope = Scope::new(&limits, NOW, Random::new([0; 32]), &Deny);
+    for _ in 0..40 {
+        scope.step(cost::LARGE_KEY).unwrap();
+        scope.produce(4096).unwrap();
+    }
+}

@@ -80,7 +80,7 @@ impl<'t> Frame<'t> {
     fn failed(&mut self, node: At<'t>, name: &str, stop: Stop) -> Stop {
         self.at = node;
         match stop {
-            Stop::Limit(_) => stop,
+            Stop::Limit { .. } => stop.placed(|| self.line()),
             Stop::Fault(_) => stop.wrapped(format!("{}error calling {name}: ", self.place())),
         }
     }

@@ -93,7 +93,7 @@ impl<'t> Frame<'t> {
         }
         match object.member(name, &arguments) {
             Ok(found) => Ok(found.map(Held::result)),
-            Err(Failure::Limit(limit)) => Err(Stop::Limit(limit)),
+            Err(Failure::Limit(limit)) => Err(Stop::limit(limit)),
             // Only the object knows its methods' parameters, but such an error is the evaluator's in Go.
             Err(Failure::Said(text)) if is_evaluators(&text) => {
                 if !text.contains("expected") {

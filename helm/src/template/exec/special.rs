@@ -108,14 +108,14 @@ impl<'t> Frame<'t> {
         let trees = match parse(TPL, text, &is_defined, scope.limits) {
             Ok(trees) => trees,
             Err(error) => match Failure::from(error) {
-                Failure::Limit(limit) => return Err(Stop::Limit(limit)),
+                Failure::Limit(limit) => return Err(Stop::limit(limit)),
                 Failure::Said(said) => {
                     let quoted = gofmt::quote(source);
                     return Err(Stop::said(said).wrapped(format!("cannot parse template {quoted}: ")));
                 }
             },
         };
-        let layer = Layer::above(self.layer, trees, scope.limits).map_err(Stop::Limit)?;
+        let layer = Layer::above(self.layer, trees, scope.limits).map_err(Stop::limit)?;
         let out = self.engine.execute(&layer, TPL, &Held::data(data)).map_err(|stop| {
             let quoted = gofmt::quote(source);
             stop.wrapped(format!("error during tpl function execution for {quoted}: "))
@@ -135,8 +135,9 @@ impl<'t> Frame<'t> {
         let found = match self.engine.mode {
             Mode::Lint => None,
             Mode::Render => {
-                let lookup = self.engine.scope.lookup;
-                lookup.lookup(api_version, kind, namespace, name).map_err(Stop::said)?
+                let scope = self.engine.scope;
+                scope.ask()?;
+                scope.lookup.lookup(api_version, kind, namespace, name).map_err(Stop::said)?
             }
         };
         match found {

@@ -1,6 +1,7 @@
 //! What the parser makes of templates, and what it says of those it refuses.
 
 use super::*;
+use crate::template::stack::with_stack;
 
 mod charts;
 mod malformed;
@@ -67,6 +68,10 @@ fn nesting_is_bounded() {
 
 #[test]
 fn a_deep_file_meets_the_bound_and_not_the_end_of_the_stack() {
+    with_stack(&Limits::default(), parse_deep_files).unwrap();
+}
+
+fn parse_deep_files() {
     for open in ["{{(", "{{if .}}", "{{with .}}{{else with .}}", "{{block \"b\" .}}"] {
         let depth = Limits::default().syntax_depth;
         let within = if open == "{{(" {

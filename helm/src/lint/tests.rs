@@ -1,0 +1,132 @@
+//! Charts that Helm 4.3 finds fault with, and some that it does not.
+
+use std::time::Duration;
+
+use super::*;
+use crate::render::{Mode, Options, render};
+
+const ABOUT: &str = "apiVersion: v2\nname: c\nversion: 1.0.0\nicon: https://charts.example/c.png\n";
+
+fn errors(files: &[(&str, &str)]) -> Vec<String> {
+    let named = |name: &str| files.iter().any(|(other, _)| *other == name);
+    let about = (!named("Chart.yaml")).then_some(("Chart.yaml", ABOUT));
+    let files = files.iter().copied().chain(about);
+    let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+    let chart = Chart::from_files(files, &Limits::default()).unwrap();
+    let mut options = Options::new("r", "default", [0; 32], Duration::ZERO);
+    options.mode = Mode::Lint;
+    let rendered = render(&chart, &options).unwrap();
+    let findings = lint(&chart, Some(&rendered)).into_iter();
+    let errors = findings.filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| format!("{}: {}", finding.place, finding.message)).collect()
+}
+
+fn of_object(text: &str) -> Vec<String> {
+    errors(&[("templates/a.yaml", text)])
+}
+
+fn of_about(text: &str) -> Vec<String> {
+    errors(&[("Chart.yaml", text)])
+}
+
+#[test]
+fn h10_workloads_without_a_selector_are_errors_in_lint_as_in_helm() {
+    for (kind, is_checked) in [
+        ("Deployment", true),
+        ("StatefulSet", true),
+        ("DaemonSet", true),
+        ("ReplicaSet", true),
+        ("Job", false),
+        ("ReplicationController", false),
+    ] {
+        let of = |spec| {
+            of_object(&format!("apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n"))
+        };
+        let said = format!(
+            "c/templates/a.yaml: a {kind} must contain matchLabels or matchExpressions, and \"a\" does not"
+        );
+        let expected = if is_checked { vec![said] } else { Vec::new() };
+        assert_eq!(of("{template: {}}"), expected);
+        assert_eq!(of("{selector: {}}"), expected);
+        assert!(of("{selector: {matchLabels: {}}}").is_empty());
+        assert!(of("{selector: {matchExpressions: []}}").is_empty());
+    }
+}
+
+#[test]
+fn h10_objects_that_no_cluster_takes_are_errors_in_lint() {
+    let hook = "kind: Pod\nmetadata: {name: a, annotations: {helm.sh/hook: test}}\n";
+    assert_eq!(of_object(hook), ["c/templates/a.yaml: an object has no apiVersion"]);
+    assert_eq!(
+        of_object("apiVersion: v1\nmetadata: {name: a}\n"),
+        ["c/templates/a.yaml: an object has no kind"]
+    );
+    let two = "apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\nkind: A\nmetadata: {name: b}\n";
+    assert_eq!(of_object(two), ["c/templates/a.yaml: an object has no apiVersion"]);
+    assert!(of_object("---\n# nothing\n---\n").is_empty());
+    let kept =
+        "apiVersion: v1\nkind: List\nitems: [{metadata: {annotations: {helm.sh/resource-policy: keep}}}]\n";
+    let said = "annotation 'helm.sh/resource-policy' within List objects are ignored";
+    assert_eq!(of_object(kept), [format!("c/templates/a.yaml: {said}")]);
+}
+
+#[test]
+fn h10_files_that_helm_refuses_are_errors_in_lint() {
+    let said = "file extension '.foo' not valid. Valid extensions are .yaml, .yml, .tpl, or .txt";
+    assert_eq!(errors(&[("templates/b.foo", "")]), [format!("templates/b.foo: {said}")]);
+    assert_eq!(
+        errors(&[("crds/x.yaml", "kind: A\n")]),
+        [
+            "crds/x.yaml: apiVersion is not in 'apiextensions.k8s.io'",
+            "crds/x.yaml: object kind is not 'CustomResourceDefinition'"
+        ]
+    );
+    let definition =
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a.b.c}\n";
+    assert!(errors(&[("crds/x.yaml", definition), ("crds/README.md", "text")]).is_empty());
+}
+
+#[test]
+fn h10_what_helm_refuses_in_chart_yaml_is_an_error_in_lint() {
+    for (lines, said) in [
+        ("version: 1", "version should be of type string but it's of type float64"),
+        ("version: 1.0.0\nappVersion: 1.0", "appVersion should be of type string but it's of type float64"),
+        ("version: 1.0.0\nicon: x", "invalid icon URL 'x'"),
+        ("version: 1.0.0\nsources: [x]", "invalid source URL 'x'"),
+        ("version: 1.0.0\nmaintainers: [{email: x}]", "each maintainer requires a name"),
+        ("version: 1.0.0\nmaintainers: [{name: a, email: x}]", "invalid email 'x' for maintainer 'a'"),
+        (
+            "version: 1.0.0\nmaintainers: [{name: a, url: not url}]",
+            "invalid url 'not url' for maintainer 'a'",
+        ),
+    ] {
+        assert_eq!(of_about(&format!("apiVersion: v2\nname: c\n{lines}\n")), [format!("Chart.yaml: {said}")]);
+    }
+    assert_eq!(
+        of_about("name: c\nversion: 1.0.0\n"),
+        ["Chart.yaml: apiVersion is required. The value must be either \"v1\" or \"v2\""]
+    );
+    assert_eq!(
+        of_about("apiVersion: v1\nname: c\nversion: 1.0.0\ntype: application\n"),
+        ["Chart.yaml: chart type is not valid in apiVersion 'v1'. It is valid in apiVersion 'v2'"]
+    );
+    let good = "version: 1.0.0\nsources: ['https://a.example/b c']\nicon: 'data:image/png;base64,AA=='\n\
+                maintainers: [{name: a, email: a@b.example, url: 'https://a.example'}]\nappVersion: '1'\n";
+    assert!(of_about(&format!("apiVersion: v2\nname: c\n{good}")).is_empty());
+}
+
+#[test]
+fn names_are_fit_as_kubernetes_says() {
+    for (kind, name, fits) in [
+        ("ConfigMap", "a.b-c", true),
+        ("ConfigMap", "A_b", false),
+        ("ConfigMap", "", false),
+        ("Role", "A:b", true),
+        ("Namespace", "a.b", false),
+        ("Service", "1a", false),
+        ("Service", "a1", true),
+    ] {
+        assert_eq!(names::is_fit(kind, name), fits, "{kind} {name}");
+    }
+    assert!(!names::is_fit("ConfigMap", &"a".repeat(254)));
+}
