@@ -1,6 +1,6 @@
 airlock mirror --store store
 airlock keys generate release
-for _ in $(seq 20); do airlock sign registry.example/team/app:v1 --key release.key --store store; done
+for _ in $(seq 20); do airlock store check --store store; done
 airlock keys trust release.pub --log store/log/key.pub
 cp store/log/key.pub site.pub
 airlock audit checkpoint --store store >kept.txt
