@@ -133,7 +133,7 @@ fn policy(manifest: &Value) -> anyhow::Result<Option<TrustPolicy>> {
     }
     let policy = serde_json::from_value(manifest.clone()).map_err(|error| Usage {
         message: format!("a TrustPolicy cannot be read: {error}"),
-        hint: "docs/controller.md has one to begin with",
+        hint: "docs/admission.md has one to begin with",
     })?;
     Ok(Some(policy))
 }

@@ -21,7 +21,8 @@ fn the_commands_in_the_documentation_parse() {
                 _ => line.split("`airlock ").skip(1).filter_map(|rest| rest.split('`').next()).collect(),
             }
         });
-        for line in lines.filter(|line| !line.contains("...")) {
+        // A line with a variable of the shell is run by the tests in `documented`.
+        for line in lines.filter(|line| !line.contains("...") && !line.contains('$')) {
             let arguments: Vec<&str> = line.split_whitespace().take_while(|word| *word != ">").collect();
             // With `--help` everything before it is parsed, and nothing is done.
             let output = airlock(folder.path(), &[&arguments[..], &["--help"]].concat());

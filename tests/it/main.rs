@@ -15,6 +15,8 @@ mod config;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod drive_log;
 #[cfg(test)]
 mod evidence;

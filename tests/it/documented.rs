@@ -1,0 +1,245 @@
+//! Every block of commands in the documentation runs as it is written.
+//!
+//! A page is run from top to bottom, in a folder, a network and mounts of its own: `documented/sandbox` makes these,
+//! `documented/site.sh` the files that all pages presume, and `documented/PAGE.sh` those that one page does. What
+//! cannot be run is in [`EXEMPT`], with the reason. A new block is run.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../peers/programs.rs"]
+mod programs;
+
+const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
+/// What every page's folder is made by.
+const NEEDED: [&str; 6] = ["unshare", "ip", "curl", "openssl", "jq", "zstd"];
+/// So many blocks are run at least.
+const FLOOR: usize = 50;
+
+/// Why a block is not simply run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Exempt {
+    /// Its lines are run all the same, and end because no API server answers.
+    NeedsACluster,
+    /// It is run where the second program is installed, under the first name.
+    NeedsAProgram(&'static str, &'static str),
+    NeedsAToken,
+    BuildsFromSource,
+}
+
+use Exempt::{BuildsFromSource, NeedsACluster, NeedsAProgram, NeedsAToken};
+
+/// The page, what one of its blocks has and no other, and why that block is exempt.
+const EXEMPT: [(&str, &str, Exempt); 21] = [
+    ("README", "scripts/test", BuildsFromSource),
+    ("README", "airlock install controller", NeedsACluster),
+    ("README", "airlock install package", NeedsACluster),
+    ("admission", "kubectl annotate secret", NeedsACluster),
+    ("bundle-format", "skopeo copy", NeedsAProgram("skopeo", "skopeo")),
+    ("controller", "--bundle-key release.pub", NeedsACluster),
+    ("controller", "-f policy.yaml", NeedsACluster),
+    ("controller", "airlock package rights", NeedsACluster),
+    ("controller", "kubectl annotate pbc", NeedsACluster),
+    ("controller", "kubectl annotate package ", NeedsACluster),
+    ("controller", "kubectl delete validatingwebhookconfiguration", NeedsACluster),
+    ("controller", "airlock uninstall controller", NeedsACluster),
+    ("packages", "airlock list packages", NeedsACluster),
+    ("packages", "kubectl patch pbc", NeedsACluster),
+    ("packages", "airlock upgrade packages", NeedsACluster),
+    ("signing", "pkcs11:", NeedsAToken),
+    ("signing", "cargo build", BuildsFromSource),
+    ("signing", "--insecure-ignore-tlog \\", NeedsAProgram("cosign", "cosign3")),
+    ("signing", "--trusted-root", NeedsAProgram("cosign", "cosign2")),
+    ("signing", "cosign signing-config", NeedsAProgram("cosign", "cosign3")),
+    ("signing", "cosign sign-blob --key release.key --new-bundle-format", NeedsAProgram("cosign", "cosign2")),
+];
+
+/// What one page has to run.
+struct Page {
+    name: String,
+    /// Commands by the number of their first line.
+    blocks: BTreeMap<usize, String>,
+    yaml: Vec<String>,
+}
+
+impl Page {
+    /// Fenced blocks of commands, and commands in the second column of tables that have `command` above it.
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut page = Self { name, blocks: BTreeMap::new(), yaml: Vec::new() };
+        let mut lines = text.lines().enumerate();
+        let mut listed = false;
+        while let Some((number, line)) = lines.next() {
+            if let Some(language) = line.strip_prefix("```") {
+                let block = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
+                let block: String = block.map(|line| format!("{line}\n")).collect();
+                match language {
+                    "sh" | "bash" => drop(page.blocks.insert(number + 2, block)),
+                    "yaml" => page.yaml.push(block),
+                    "" | "json" => {}
+                    _ => panic!("{}:{}: a block in `{language}`", path.display(), number + 1),
+                }
+                continue;
+            }
+            let cells: Vec<_> = line.split('|').map(str::trim).collect();
+            listed = cells.len() > 2 && (listed || cells[2] == "command");
+            let command = cells.get(2).and_then(|cell| cell.strip_prefix('`')?.strip_suffix('`'));
+            if let Some(command) = command.filter(|_| listed) {
+                page.blocks.insert(number + 1, format!("{command}\n"));
+            }
+        }
+        page
+    }
+
+    fn exempt(&self, block: &str) -> Option<Exempt> {
+        let mut known = EXEMPT.iter().filter(|(page, text, _)| *page == self.name && block.contains(text));
+        known.next().map(|(_, _, why)| *why)
+    }
+
+    /// Puts into the folder what is to be run; gives each block's number with whether it is, and why not.
+    fn write(&self, folder: &Path) -> Vec<(bool, Option<Exempt>)> {
+        for name in ["blocks", "yaml"] {
+            std::fs::create_dir(folder.join(name)).unwrap();
+        }
+        for (number, yaml) in (1..).zip(&self.yaml) {
+            std::fs::write(folder.join(format!("yaml/{number}.yaml")), yaml).unwrap();
+        }
+        let write = |(number, block): (&usize, &String)| {
+            let exempt = self.exempt(block);
+            let (run, ending) = match exempt {
+                None => (true, "sh"),
+                Some(NeedsACluster) => (false, "cluster"),
+                Some(NeedsAToken | BuildsFromSource) => return (false, exempt),
+                Some(NeedsAProgram(called, program)) => {
+                    let Some(program) = installed(program) else { return (false, exempt) };
+                    let programs = folder.join(format!("blocks/{number}.bin"));
+                    std::fs::create_dir(&programs).unwrap();
+                    symlink(program, programs.join(called)).unwrap();
+                    (true, "sh")
+                }
+            };
+            std::fs::write(folder.join(format!("blocks/{number}.{ending}")), block).unwrap();
+            (run, exempt)
+        };
+        self.blocks.iter().map(write).collect()
+    }
+
+    /// Runs all blocks; the error is what the sandbox says of those that failed.
+    fn run(&self) -> Result<Vec<(bool, Option<Exempt>)>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = self.write(folder.path());
+        let sandbox = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/documented/sandbox");
+        let output = apart()
+            .arg(sandbox)
+            .arg(&self.name)
+            .arg(folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("AIRLOCK", AIRLOCK)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        if output.status.success() { Ok(blocks) } else { Err(said.into_owned()) }
+    }
+}
+
+/// A command in namespaces of its own, all of whose processes end with it.
+fn apart() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        command.arg("--map-root-user");
+    }
+    command
+}
+
+/// Where the program is; `None`, after saying so, where it is not.
+fn installed(name: &str) -> Option<PathBuf> {
+    let program = programs::program(name);
+    if program.is_absolute() {
+        return Some(program);
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.exists());
+    if found.is_none() {
+        programs::missing(name);
+    }
+    found
+}
+
+fn pages() -> Vec<Page> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let paths = docs.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    std::iter::once(root.join("README.md")).chain(paths).map(|path| Page::read(&path)).collect()
+}
+
+#[test]
+fn every_exemption_is_of_one_block_that_is_there() {
+    let pages = pages();
+    for (page, text, why) in &EXEMPT {
+        let blocks = pages.iter().filter(|known| known.name == *page).flat_map(|known| known.blocks.values());
+        assert_eq!(blocks.filter(|block| block.contains(text)).count(), 1, "{page}: {text}: {why:?}");
+    }
+    for page in &pages {
+        for (number, block) in &page.blocks {
+            let known = EXEMPT.iter().filter(|(name, text, _)| *name == page.name && block.contains(text));
+            assert!(known.count() < 2, "{}:{number} is exempt twice", page.name);
+        }
+    }
+}
+
+/// Runs these pages, a few at a time. `None`, after saying so, where that is not possible.
+fn run(pages: &[Page]) -> Option<Vec<(bool, Option<Exempt>)>> {
+    if !programs::require(&NEEDED) {
+        return None;
+    }
+    if !apart().arg("true").status().unwrap().success() {
+        programs::missing("the right to make namespaces of mounts and network");
+        return None;
+    }
+    let (mut blocks, mut failed) = (Vec::new(), String::new());
+    for some in pages.chunks(4) {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = some.iter().map(|page| scope.spawn(|| page.run())).collect();
+            for page in running {
+                match page.join().unwrap() {
+                    Ok(more) => blocks.extend(more),
+                    Err(said) => failed += &said,
+                }
+            }
+        });
+    }
+    assert!(failed.is_empty(), "{failed}");
+    Some(blocks)
+}
+
+/// `documented/controller.sh` serves the registry as `serve.md` says, and has the installation push there.
+#[test]
+fn o14_the_documented_installation_pushes_to_the_documented_registry() {
+    let pages: Vec<_> = pages().into_iter().filter(|page| page.name == "controller").collect();
+    assert_eq!(pages.len(), 1);
+    run(&pages);
+}
+
+#[test]
+fn o25_every_block_of_commands_in_the_documentation_runs_as_it_is_written() {
+    let pages: Vec<_> = pages().into_iter().filter(|page| page.name != "controller").collect();
+    let Some(blocks) = run(&pages) else { return };
+    let run = blocks.iter().filter(|(run, _)| *run).count();
+    let exempt = |why| blocks.iter().filter(|(run, exempt)| !run && *exempt == Some(why)).count();
+    let absent = blocks.iter().filter(|(run, why)| !run && matches!(why, Some(NeedsAProgram(..)))).count();
+    println!(
+        "{} blocks of {} pages: {run} run; {} need a cluster, {} a token, {absent} a program that is not here; {} build from source",
+        blocks.len(),
+        pages.len(),
+        exempt(NeedsACluster),
+        exempt(NeedsAToken),
+        exempt(BuildsFromSource)
+    );
+    assert!(run + absent >= FLOOR, "only {run} blocks were run");
+}

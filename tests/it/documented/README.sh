@@ -1,0 +1,3 @@
+before 'airlock verify' <<'END'
+airlock keys trust release.pub --log store/log/key.pub
+END
