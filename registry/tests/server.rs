@@ -164,7 +164,8 @@ async fn token(server: &Server, scope: &str, password: Option<&str>) -> Result<S
     if !answer.status().is_success() {
         return Err(answer.status().as_u16());
     }
-    let body: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("no body")).expect("no JSON");
+    let body: serde_json::Value =
+        serde_json::from_slice(&answer.bytes().await.expect("no body")).expect("no JSON");
     assert!(body["expires_in"].as_u64().expect("no number") >= 60);
     assert_eq!(body["token"], body["access_token"]);
     Ok(body["token"].as_str().expect("no token").to_owned())
@@ -633,7 +634,8 @@ async fn a_name_that_is_not_there_is_a_clean_404_however_it_is_asked_for() {
                 let answer = client.get(&url).send().await.expect("no answer");
                 assert_eq!(answer.status(), 404, "{url}");
                 assert_eq!(answer.headers()["content-type"], "application/json", "{url}");
-                let body: serde_json::Value = serde_json::from_slice(&answer.bytes().await.expect("no body")).expect("no JSON");
+                let body: serde_json::Value =
+                    serde_json::from_slice(&answer.bytes().await.expect("no body")).expect("no JSON");
                 let code = body["errors"][0]["code"].as_str().expect("no code");
                 assert!(known.contains(&code), "{url}: {code}");
             }
