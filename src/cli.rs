@@ -177,6 +177,7 @@ pub(crate) struct StoreArg {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: airlock mirror -f airlock.yaml --store store")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(crate) struct Mirror {
     /// The mirror file.
     #[arg(long, short, default_value = "airlock.yaml", value_name = "FILE")]

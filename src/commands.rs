@@ -65,7 +65,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Chart(settings) => chart::run(&settings, printer),
         Command::Audit(settings) => audit::run(&settings, logs, printer),
         Command::Store(settings) => store::run(&settings, logs, printer),
-        Command::Quickstart(settings) => quickstart::run(&settings, logs, printer).await,
+        Command::Quickstart(settings) => Box::pin(quickstart::run(&settings, logs, printer)).await,
         Command::Schema => {
             printer.data(&serde_json::to_string_pretty(&packager::config::json_schema())?)?;
             Ok(Status::Done)

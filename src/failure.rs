@@ -122,13 +122,8 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
         if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {
             return code;
         }
-        match cause.downcast_ref::<packager::mirror::Error>() {
-            Some(error) => {
-                if let Some(code) = mirror_code(error) {
-                    return code;
-                }
-            }
-            None => {}
+        if let Some(code) = cause.downcast_ref().and_then(mirror_code) {
+            return code;
         }
     }
     1

@@ -168,7 +168,7 @@ pub(crate) fn row(text: &str) -> String {
 /// A number of things, by their regular name for one: `1 key`, `2 keys`, `3 repositories`.
 pub(crate) fn count<N>(number: N, name: &str) -> String
 where
-    N: std::fmt::Display + PartialEq + From<u8>,
+    N: std::fmt::Display + PartialEq + From<u8> + Copy,
 {
     if number == N::from(1) {
         return format!("{number} {name}");
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a14_an_event_of_a_log_is_one_line() {
         let mut line = LogLines.make_writer();
-        write!(line, "a\n").unwrap();
+        line.write_all(b"a\n").unwrap();
         writeln!(line, "b\u{1b}[2J").unwrap();
         assert_eq!(text::line(line.0.trim_end_matches('\n')), "a\\u{a}b\\u{1b}[2J");
         line.0.clear();

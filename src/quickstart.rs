@@ -33,15 +33,8 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     let image = upstream::make(dir)?;
     let near = listen_near("127.0.0.1:0".parse()?).await?;
     let upstream = near.local_addr()?;
-    let config = ServerConfig {
-        store: store::Store::open(&dir.join("upstream"))?,
-        auth: Auth::Anonymous,
-        read_only: true,
-        limits: Limits::default(),
-        observer: None,
-        gate: None,
-        proxies: Proxies::default(),
-    };
+    let store = store::Store::open(&dir.join("upstream"))?;
+    let config = ServerConfig { read_only: true, ..open_to_all(store) };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
     // Each side logs into its own store; what needs no store is the near side's.
@@ -57,15 +50,8 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     let mut work =
         logs.begin(Kind::ServeStart, ("store", &site.display().to_string()), Some(&site), printer)?;
     work.evidence("url", &format!("http://{address}"));
-    let config = ServerConfig {
-        store: store::Store::open_existing(&site)?,
-        auth: Auth::Anonymous,
-        read_only: false,
-        limits: Limits::default(),
-        observer: observer(work.journals()?),
-        gate: None,
-        proxies: Proxies::default(),
-    };
+    let store = store::Store::open_existing(&site)?;
+    let config = ServerConfig { observer: observer(work.journals()?), ..open_to_all(store) };
     work.done()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let end = async {
@@ -88,6 +74,19 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     let result = server.await?;
     drop(stop);
     stopped.end(result.map(|()| Status::Done).map_err(anyhow::Error::from))
+}
+
+/// A server on loopback that asks nobody for a password.
+fn open_to_all(store: store::Store) -> ServerConfig {
+    ServerConfig {
+        store,
+        auth: Auth::Anonymous,
+        read_only: false,
+        limits: Limits::default(),
+        observer: None,
+        gate: None,
+        proxies: Proxies::default(),
+    }
 }
 
 /// Mirror, keys, pack, verify, import: the verbs as a person would type them.

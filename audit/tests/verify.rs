@@ -325,6 +325,9 @@ mod tests {
         assert!(matches!(gone, Err(audit::Error::Log(tlog::Error::Absent(_)))));
     }
 
+    /// What becomes of a file; none: it is gone.
+    type Spoil = fn(&[u8]) -> Option<Vec<u8>>;
+
     #[test]
     fn c1_what_a_power_cut_leaves_of_unflushed_files_is_a_notice_and_loses_nothing() {
         for count in [3, 255, 599] {
@@ -332,7 +335,7 @@ mod tests {
             let (bundle, width) = ((count + 1) / 256, (count + 1) % 256);
             let files =
                 [format!("tile/entries/{bundle:03}.p/{width}"), format!("tile/0/{bundle:03}.p/{width}")];
-            let spoil: [fn(&[u8]) -> Option<Vec<u8>>; 4] = [
+            let spoil: [Spoil; 4] = [
                 |_| None,
                 |_| Some(Vec::new()),
                 |bytes| Some(vec![0; bytes.len()]),

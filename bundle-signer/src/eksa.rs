@@ -92,7 +92,7 @@ impl Manifest {
 pub fn verify_package_bundle(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
-    least::held(verify(PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)?)
+    least::held(verify(&PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)?)
 }
 
 /// Verifies `Bundles`, as `eksctl anywhere` does. AWS's key: [`bundles_keys`].
@@ -102,7 +102,7 @@ pub fn verify_package_bundle(text: &[u8], trust: &TrustFile) -> Result<Manifest>
 pub fn verify_bundles(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, BUNDLES_SIGNATURE).unwrap_or_default().to_owned();
-    verify(BUNDLES, manifest, (BUNDLES_SIGNATURE, &signature), trust)
+    verify(&BUNDLES, manifest, (BUNDLES_SIGNATURE, &signature), trust)
 }
 
 /// Verifies a `Release` of EKS Distro by its signature, which stands in an annotation of `bundles`. That annotation
@@ -117,18 +117,18 @@ pub fn verify_release(text: &[u8], bundles: &[u8], trust: &TrustFile) -> Result<
     let name = format!("distro.eks.amazonaws.com/signature-{}", channel.unwrap_or_default());
     let bundles = BUNDLES.typed(&document::read(bundles)?)?.value;
     let signature = contract::annotation(&bundles, &name).unwrap_or_default();
-    verify(RELEASE, manifest, (&name, signature), trust)
+    verify(&RELEASE, manifest, (&name, signature), trust)
 }
 
 /// `signature`: the annotation's name and its text.
-fn verify(contract: Contract, whole: Value, signature: (&str, &str), trust: &TrustFile) -> Result<Manifest> {
+fn verify(contract: &Contract, whole: Value, signature: (&str, &str), trust: &TrustFile) -> Result<Manifest> {
     keys::refuse_test_key(trust)?;
     verify_by(contract, whole, signature, trust)
 }
 
 /// As [`verify`], by any key. Only tests may call it with the public test key.
 fn verify_by(
-    contract: Contract,
+    contract: &Contract,
     whole: Value,
     (annotation, signature): (&str, &str),
     trust: &TrustFile,

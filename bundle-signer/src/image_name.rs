@@ -18,14 +18,14 @@ pub struct ImageName {
 impl ImageName {
     /// A name of its two parts.
     #[must_use]
-    pub fn new(host: RegistryHost, repository: RepositoryName) -> Self {
+    pub fn new(host: &RegistryHost, repository: RepositoryName) -> Self {
         Self { host: host.without_default_port(), repository }
     }
 }
 
 impl From<&Reference> for ImageName {
     fn from(reference: &Reference) -> Self {
-        Self::new(reference.host().clone(), reference.repository().clone())
+        Self::new(reference.host(), reference.repository().clone())
     }
 }
 

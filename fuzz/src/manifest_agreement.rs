@@ -114,7 +114,9 @@ fn decode(json: &mut Json, members: Struct, into: &mut Value) {
                 if !slot.is_object() {
                     *slot = json!({});
                 }
-                entries.iter().for_each(|(name, value)| slot[name.as_str()] = value.plain());
+                for (name, value) in entries {
+                    slot[name.as_str()] = value.plain();
+                }
             }
             (_, value) => *slot = value.plain(),
         }

@@ -79,13 +79,12 @@ impl Draws {
         lines.resize_with(level, String::new);
         let Some(line) = lines.last_mut() else { return };
         line.clear();
-        match variable {
-            Some(variable) => line.push_str(variable),
-            None => {
-                let tail = written.get(written.len().saturating_sub(LINE)..).unwrap_or_default();
-                let tail = tail.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-                line.push_str(String::from_utf8_lossy(tail).trim());
-            }
+        if let Some(variable) = variable {
+            line.push_str(variable);
+        } else {
+            let tail = written.get(written.len().saturating_sub(LINE)..).unwrap_or_default();
+            let tail = tail.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+            line.push_str(String::from_utf8_lossy(tail).trim());
         }
     }
 

@@ -89,7 +89,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn new(
         limits: &'a Limits,
         now: Duration,
-        random: Random,
+        random: &Random,
         lookup: &'a dyn crate::lookup::Lookup,
     ) -> Self {
         Self {

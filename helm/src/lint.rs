@@ -124,7 +124,8 @@ fn object(source: &str, document: &Value, findings: &mut Vec<Finding>) {
         findings.push(Finding::error(source, message));
     }
     let is_generated = document.pointer("/metadata/generateName").is_some();
-    if !kind.is_empty() && !(name.is_empty() && is_generated) && !names::is_fit(kind, name) {
+    let is_nameless = kind.is_empty() || (name.is_empty() && is_generated);
+    if !is_nameless && !names::is_fit(kind, name) {
         let message = format!("object name does not conform to Kubernetes naming requirements: \"{name}\"");
         findings.push(Finding::warning(source, message));
     }

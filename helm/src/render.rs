@@ -96,7 +96,7 @@ fn execute(
 ) -> Result<BTreeMap<String, String>, Error> {
     let templates = scope::templates(root, values, options)?;
     let random = Random::new(options.seed);
-    let mut functions = Scope::new(&options.limits, options.now, random, options.lookup);
+    let mut functions = Scope::new(&options.limits, options.now, &random, options.lookup);
     functions.born = options.born;
     functions.draws.expect(templates.values().map(|template| template.text.as_str()));
     let keys = templates.values().map(|template| keys_in(&template.text)).sum();

@@ -110,7 +110,7 @@ impl Value {
             Self::Float64(value) => *value != 0.0,
             Self::Str(text) => !text.is_empty(),
             Self::Binary(bytes) | Self::Bytes(bytes) => !bytes.is_empty(),
-            Self::List(list) => list.items.len() > 0,
+            Self::List(list) => !list.items.is_empty(),
             Self::Map(map) => !map.entries.borrow().is_empty(),
             Self::Object(object) => object.truth(),
         }

@@ -85,9 +85,10 @@ pub fn discover(
     }
     if let Some(list) = chart.metadata().annotations.get(ANNOTATION) {
         let object = format!("Chart/{}", chart.name());
-        for document in helm::yaml::documents(list, &Limits::default())? {
+        // An annotation that is no YAML is none of the rendered objects.
+        for document in helm::yaml::documents(list, &Limits::default()).unwrap_or_default() {
             let mut here = Here {
-                template: "Chart.yaml",
+                template: CHART_FILE,
                 object: &object,
                 path: vec!["annotations".to_owned(), ANNOTATION.to_owned()],
             };
@@ -103,6 +104,9 @@ pub fn discover(
     });
     Ok(Discovery { images: images.collect(), unusable: walk.unusable, untaken })
 }
+
+/// What stands for a template where a chart's own annotations name an image.
+pub const CHART_FILE: &str = "Chart.yaml";
 
 /// Where charts list their images for Artifact Hub.
 const ANNOTATION: &str = "artifacthub.io/images";

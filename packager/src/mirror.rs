@@ -25,7 +25,7 @@ use serde::Serialize;
 use store::Store;
 
 pub use self::closure::stored_chart;
-pub use self::error::Error;
+pub use self::error::{Error, WrongContent};
 pub(crate) use self::fetch::write_durably;
 pub use self::plan::{Download, MirrorPlan, Origin};
 use crate::config::MirrorConfig;

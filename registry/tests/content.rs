@@ -194,7 +194,7 @@ async fn pages(server: &Server, path: &str) -> Vec<Vec<String>> {
         let digests = body["manifests"].as_array().expect("no list").iter();
         pages.push(digests.map(|entry| entry["digest"].as_str().expect("text").to_owned()).collect());
         let Some(link) = link else { return pages };
-        next = link.trim_start_matches('<').split('>').next().expect("no target").to_owned();
+        link.trim_start_matches('<').split('>').next().expect("no target").clone_into(&mut next);
     }
 }
 

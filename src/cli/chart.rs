@@ -51,6 +51,7 @@ pub(crate) enum Chart {
 
 /// What of a rendered chart is printed, and where.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(crate) struct ChartPrinted {
     /// Print only what these templates make, for example `templates/service.yaml` or `templates/*.yaml`; may be given
     /// several times, and is printed in that order.

@@ -43,15 +43,7 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
     let store = store::Store::open_existing(&settings.store.store)?;
     let shipment = Arc::new(Shipment::of(&lock, &store)?);
     told(shipment.added(), printer);
-    let Some(work) = work else {
-        ask(settings, &shipment, None, printer).await?;
-        let progress = Progress::new(printer);
-        let plan = plan(&shipment, settings.volume_size, None, &progress)?;
-        printer.result(&plan.volumes, |volumes| {
-            volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name)).collect()
-        })?;
-        return Ok(Status::Done);
-    };
+    let Some(work) = work else { return planned(settings, &shipment, printer).await };
     work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
     work.digests(contents(&shipment.lock().items));
     work.evidence("addedEvidence", &shipment.added().evidence);
@@ -102,6 +94,17 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
                 format!("log {}, {}{}\n", log.origin, count(log.size, "entry"), sites.collect::<String>())
             })
             + &format!("set {}\n{proof}: safe to unplug after unmounting\n", report.set)
+    })?;
+    Ok(Status::Done)
+}
+
+/// A dry run: what would be written.
+async fn planned(settings: &Pack, shipment: &Arc<Shipment>, printer: &Printer) -> anyhow::Result<Status> {
+    ask(settings, shipment, None, printer).await?;
+    let progress = Progress::new(printer);
+    let plan = plan(shipment, settings.volume_size, None, &progress)?;
+    printer.result(&plan.volumes, |volumes| {
+        volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name)).collect()
     })?;
     Ok(Status::Done)
 }

@@ -49,6 +49,7 @@ pub(crate) struct Recording {
 
 impl Recording {
     /// `before` is a copy of the folder as it was; `folder` is where the calls were made.
+    #[expect(clippy::too_many_lines, reason = "one arm for each call")]
     pub(crate) fn of(before: &Path, folder: &Path, calls: &[Call]) -> Self {
         let mut recording =
             Self { before: BTreeMap::new(), folders: Vec::new(), content: Vec::new(), ops: Vec::new() };
@@ -150,6 +151,7 @@ impl Recording {
     }
 
     /// Makes what is left when the power is cut after the first `cut` operations.
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation")]
     pub(crate) fn leave(&self, cut: usize, model: Model, to: &Path) {
         let ops = &self.ops[..cut];
         let file_flushed = |at: usize, node: usize| {

@@ -81,10 +81,10 @@ fn usual(found: Option<&(String, Vec<u8>)>, head: bool) -> Vec<u8> {
     reply
 }
 
-fn reply(head: &str, body: &[u8]) -> Option<Vec<u8>> {
+fn reply(head: &str, body: &[u8]) -> Vec<u8> {
     let mut reply = format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n").into_bytes();
     reply.extend_from_slice(body);
-    Some(reply)
+    reply
 }
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -173,10 +173,10 @@ fn d11_wrong_and_cut_bytes_are_fetched_again_and_the_run_succeeds() {
     let layer = b"the layer's content".to_vec();
     let path = format!("/v2/a/blobs/{}", digest_of(&layer));
     let faults: [fn() -> Option<Vec<u8>>; 4] = [
-        || reply("200 OK\r\nContent-Length: 19", b"other bytes, as long"),
-        || reply("200 OK", b"the layer's"),
-        || reply("200 OK\r\nContent-Length: 19", b"the layer's"),
-        || reply("503 Busy\r\nRetry-After: 0\r\nContent-Length: 0", b""),
+        || Some(reply("200 OK\r\nContent-Length: 19", b"other bytes, as long")),
+        || Some(reply("200 OK", b"the layer's")),
+        || Some(reply("200 OK\r\nContent-Length: 19", b"the layer's")),
+        || Some(reply("503 Busy\r\nRetry-After: 0\r\nContent-Length: 0", b"")),
     ];
     for (number, fault) in faults.into_iter().enumerate() {
         let mut content = Content::new();
@@ -205,7 +205,11 @@ fn d12_content_that_stays_wrong_is_told_with_image_digest_url_registry_and_rule(
     let upstream = Upstream::start(
         content,
         Box::new(move |asked, _, _| {
-            if asked == at { reply("200 OK\r\nContent-Length: 19", b"other bytes as long") } else { None }
+            if asked == at {
+                Some(reply("200 OK\r\nContent-Length: 19", b"other bytes as long"))
+            } else {
+                None
+            }
         }),
     );
     let folder = tempfile::tempdir().unwrap();
@@ -248,7 +252,7 @@ fn d11_keep_going_tells_all_failures_and_publishes_nothing_half() {
     let upstream = Upstream::start(
         content,
         Box::new(move |asked, _, _| {
-            if asked == wrong { reply("200 OK\r\nContent-Length: 14", b"LAYER OF WRONG") } else { None }
+            if asked == wrong { Some(reply("200 OK\r\nContent-Length: 14", b"LAYER OF WRONG")) } else { None }
         }),
     );
     let folder = tempfile::tempdir().unwrap();
@@ -286,7 +290,11 @@ fn d24_exit_codes_are_those_of_the_class() {
     let upstream = Upstream::start(
         content,
         Box::new(|asked, _, _| {
-            if asked.contains("/secret/") { reply("403 Forbidden\r\nContent-Length: 0", b"") } else { None }
+            if asked.contains("/secret/") {
+                Some(reply("403 Forbidden\r\nContent-Length: 0", b""))
+            } else {
+                None
+            }
         }),
     );
     let url = format!("http://{}/gone", upstream.address);
@@ -378,7 +386,11 @@ fn d9_a_platform_that_is_missing_or_a_registry_in_trouble_is_never_tolerated() {
     let upstream = Upstream::start(
         content,
         Box::new(move |asked, _, _| {
-            if asked.ends_with(&referrer) { reply("403 Forbidden\r\nContent-Length: 0", b"") } else { None }
+            if asked.ends_with(&referrer) {
+                Some(reply("403 Forbidden\r\nContent-Length: 0", b""))
+            } else {
+                None
+            }
         }),
     );
     let folder = tempfile::tempdir().unwrap();

@@ -229,9 +229,9 @@ impl Log {
             return Err(Error::RootDiffers { size: checkpoint.size });
         }
         if left_out.is_empty() {
-            self.mend(&state)?
+            self.mend(&state)?;
         } else {
-            self.grow(&mut state, left_out)?
+            self.grow(&mut state, left_out)?;
         }
         Ok(state)
     }

@@ -12,7 +12,7 @@ use crate::{Error, PrivateKey};
 const TEST_KEY_SAMPLE: &[u8] = include_bytes!("../../tests/data/test-key.yaml");
 
 /// Whatever stands in an annotation, by a key that only tests may trust.
-fn by_test_key(contract: Contract, text: &[u8]) -> Result<Manifest> {
+fn by_test_key(contract: &Contract, text: &[u8]) -> Result<Manifest> {
     let trust = TrustFile::from_public_key("test", keys::TEST).unwrap().limited_to(&[What::PackageBundle]);
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
@@ -42,7 +42,7 @@ fn refusal<T>(result: Result<T>) -> Refusal {
 
 #[test]
 fn the_upstream_samples_verify_by_the_test_key_and_by_no_other() {
-    let minimum = by_test_key(PACKAGE_BUNDLE, TEST_KEY_SAMPLE).unwrap();
+    let minimum = by_test_key(&PACKAGE_BUNDLE, TEST_KEY_SAMPLE).unwrap();
     assert_eq!(digest_of(&minimum), "7+j3ip532FE22DHAW1sZPCNskMRWOFx2Pi4Zl82uXWc=");
     let paths: Vec<_> = minimum.uncovered().iter().map(Uncovered::path).collect();
     assert_eq!(
@@ -60,7 +60,7 @@ fn the_upstream_samples_verify_by_the_test_key_and_by_no_other() {
         ("bundle_two.yaml.signed", "WLNiMXD6chUGfWrGY1Ytip5xbAB1OCcvK2q4uw/EyHc="),
     ] {
         let Some(text) = shared(name) else { continue };
-        assert_eq!(digest_of(&by_test_key(PACKAGE_BUNDLE, &text).unwrap()), digest, "{name}");
+        assert_eq!(digest_of(&by_test_key(&PACKAGE_BUNDLE, &text).unwrap()), digest, "{name}");
         let refused = refusal(verify_package_bundle(&text, &package_keys().unwrap()));
         assert!(matches!(refused, Refusal::TestKey), "{name}: {refused}");
     }
@@ -133,7 +133,7 @@ fn the_pod_sample_verifies_by_the_test_key() {
     ];
     let contract = Contract { api_version: "v1", kind: "Pod", fields: POD, ..PACKAGE_BUNDLE };
     let Some(text) = shared("pod_valid.yaml.signed") else { return };
-    let pod = by_test_key(contract, &text).unwrap();
+    let pod = by_test_key(&contract, &text).unwrap();
     assert_eq!(digest_of(&pod), "yRMDhKAwYcFr1C7+qRx/zmrs4ASV4l4sQ12Lrch6rUQ=");
 }
 
@@ -154,7 +154,7 @@ fn package_bundle(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 
 fn with_excludes(excludes: &str) -> Refusal {
     let text = package_bundle(|value| value["metadata"]["annotations"][EXCLUDES] = excludes.into());
-    refusal(by_test_key(PACKAGE_BUNDLE, &text))
+    refusal(by_test_key(&PACKAGE_BUNDLE, &text))
 }
 
 /// The controller would hash the constant `{}` and a line feed for each of these that jq fails at.
@@ -176,7 +176,7 @@ fn selectors_that_fail_are_refused() {
         assert!(matches!(with_excludes(text), Refusal::Excludes(EXCLUDES)), "{text}");
     }
     let text = package_bundle(|value| value["spec"]["packages"] = Value::Null);
-    assert!(matches!(refusal(by_test_key(PACKAGE_BUNDLE, &text)), Refusal::SelectorMismatch { .. }));
+    assert!(matches!(refusal(by_test_key(&PACKAGE_BUNDLE, &text)), Refusal::SelectorMismatch { .. }));
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_selector_that_takes_all_is_told() {
 #[test]
 fn each_defect_has_its_error() {
     let sample = std::str::from_utf8(TEST_KEY_SAMPLE).unwrap();
-    let of = |text: String| refusal(by_test_key(PACKAGE_BUNDLE, text.as_bytes()));
+    let of = |text: String| refusal(by_test_key(&PACKAGE_BUNDLE, text.as_bytes()));
     let replaced = |from: &str, to: &str| {
         assert!(sample.contains(from), "{from}");
         of(sample.replacen(from, to, 1))
@@ -265,7 +265,7 @@ fn each_defect_has_its_error() {
 
 #[test]
 fn huge_documents_are_refused_before_they_are_built() {
-    let of = |text: &str| refusal(by_test_key(PACKAGE_BUNDLE, text.as_bytes()));
+    let of = |text: &str| refusal(by_test_key(&PACKAGE_BUNDLE, text.as_bytes()));
     assert!(matches!(of(&" ".repeat(MAX_LEN + 1)), Refusal::TooLarge(_)));
     assert!(matches!(of(&"[".repeat(100_000)), Refusal::Bound(_) | Refusal::Yaml(_)));
     assert!(matches!(
@@ -285,5 +285,5 @@ fn selectors_to_too_many_places_are_refused() {
         value["metadata"]["annotations"][EXCLUDES] = STANDARD.encode(excludes).into();
         value["spec"]["packages"] = vec![json!({}); 1000].into();
     });
-    assert!(matches!(refusal(by_test_key(PACKAGE_BUNDLE, &text)), Refusal::Places(_)));
+    assert!(matches!(refusal(by_test_key(&PACKAGE_BUNDLE, &text)), Refusal::Places(_)));
 }

@@ -22,7 +22,7 @@ use crate::value::{Element, List, Map, Value};
 
 /// Calls the function `name` under `limits`.
 pub(crate) fn call_with(limits: &Limits, name: &str, arguments: &[Value]) -> Result<Value, Failure> {
-    let scope = Scope::new(limits, Duration::ZERO, Random::new([0; 32]), &Deny);
+    let scope = Scope::new(limits, Duration::ZERO, &Random::new([0; 32]), &Deny);
     let function = super::find(name).unwrap_or_else(|| panic!("no function {name}"));
     (function.body)(&scope, Arguments(arguments))
 }

@@ -130,7 +130,7 @@ mod tests {
     /// What the function of that name makes of one argument.
     fn call(name: &str, argument: Value) -> Result<Value, Failure> {
         let limits = Limits::default();
-        let scope = Scope::new(&limits, Duration::ZERO, Random::new([0; 32]), &Deny);
+        let scope = Scope::new(&limits, Duration::ZERO, &Random::new([0; 32]), &Deny);
         let function = FUNCTIONS.iter().find(|function| function.name == name).unwrap();
         (function.body)(&scope, Arguments(&[argument]))
     }

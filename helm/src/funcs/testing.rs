@@ -23,7 +23,7 @@ pub(crate) fn with_seed(
     arguments: &[Value],
 ) -> Result<Value, Failure> {
     let limits = Limits::default();
-    let scope = Scope::new(&limits, NOW, Random::new([seed; 32]), &Deny);
+    let scope = Scope::new(&limits, NOW, &Random::new([seed; 32]), &Deny);
     within(&scope, table, name, arguments)
 }
 

@@ -98,7 +98,7 @@ mod tests {
     /// What the function of that name makes of one argument: a string, or JSON.
     fn call(name: &str, argument: Value) -> Result<String, Failure> {
         let limits = Limits::default();
-        let scope = Scope::new(&limits, Duration::ZERO, Random::new([0; 32]), &Deny);
+        let scope = Scope::new(&limits, Duration::ZERO, &Random::new([0; 32]), &Deny);
         let function = FUNCTIONS.iter().find(|function| function.name == name).unwrap();
         match (function.body)(&scope, Arguments(&[argument]))? {
             Value::Str(text) => Ok(text.to_string()),

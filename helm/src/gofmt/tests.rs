@@ -9,7 +9,7 @@ use crate::lookup::Deny;
 use crate::template::stack::with_stack;
 
 fn scope(limits: &Limits) -> Scope<'_> {
-    Scope::new(limits, Duration::ZERO, Random::new([0; 32]), &Deny)
+    Scope::new(limits, Duration::ZERO, &Random::new([0; 32]), &Deny)
 }
 
 /// The value that `testdata/generate.go` wrote.

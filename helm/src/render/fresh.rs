@@ -75,7 +75,7 @@ mod tests {
             [("Chart.yaml", "apiVersion: v2\nname: a\nversion: 1.0.0\n"), ("templates/a.yaml", template)];
         let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
         let chart = Chart::from_files(files, &crate::Limits::default()).unwrap();
-        let mut options = Options::new("web", "shop", [seed; 32], Duration::from_secs(1_800_000_000));
+        let mut options = Options::new("web", "shop", [seed; 32], Duration::from_hours(500_000));
         options.fresh = Some([fresh; 32]);
         render(&chart, &options).unwrap().manifest_text()
     }

@@ -197,12 +197,11 @@ impl<'t> Frame<'t> {
     /// The file and line of the node looked at last; none in what `tpl` is given, which is in no file.
     fn line(&self) -> Option<String> {
         let position = match self.at {
-            At::Start => 0,
             At::Operand(operand) => operand.position,
             At::Command(command) => command.position,
             At::Pipeline(pipeline) => pipeline.position,
             At::Template(Node::Template { position, .. }) => *position,
-            At::Template(_) => 0,
+            At::Start | At::Template(_) => 0,
         };
         (*self.tree.file != *TPL).then(|| format!("{}:{}", self.tree.file, location(self.tree, position)))
     }

@@ -10,7 +10,7 @@ const CASES: &str = include_str!("../../tests/data/toml/cases.tsv");
 
 fn with_scope<T>(act: impl FnOnce(&Scope<'_>) -> T) -> T {
     let limits = Limits::default();
-    act(&Scope::new(&limits, Duration::ZERO, Random::new([0; 32]), &Deny))
+    act(&Scope::new(&limits, Duration::ZERO, &Random::new([0; 32]), &Deny))
 }
 
 /// The bytes of a Go string literal in ASCII.

@@ -53,7 +53,7 @@ impl Case {
 /// Runs `check` in a scope of default bounds.
 fn scoped<T>(check: impl FnOnce(&Scope<'_>) -> T) -> T {
     let limits = Limits::default();
-    check(&Scope::new(&limits, Duration::ZERO, Random::new([0; 32]), &Deny))
+    check(&Scope::new(&limits, Duration::ZERO, &Random::new([0; 32]), &Deny))
 }
 
 fn cases(text: &str) -> Vec<Case> {

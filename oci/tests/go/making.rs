@@ -98,7 +98,7 @@ impl Making {
             object.push(("mediaType".into(), text(&format!("application/vnd.oci.image.{kind}.v1+json"))));
         }
         let mut list = Vec::new();
-        for _ in 0..self.below(3) + 1 {
+        for _ in 0..=self.below(3) {
             list.push(Value::Object(self.descriptor()));
         }
         if index {
@@ -132,7 +132,7 @@ impl Making {
         ];
         match self.below(6) {
             0 => {
-                object.push(("urls".into(), Value::List(vec![Value::Raw("\"https://a.example/b\"".into())])))
+                object.push(("urls".into(), Value::List(vec![Value::Raw("\"https://a.example/b\"".into())])));
             }
             1 => object
                 .push(("annotations".into(), Value::Object(vec![("k".into(), Value::Raw("\"v\"".into()))]))),

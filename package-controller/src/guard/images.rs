@@ -110,6 +110,7 @@ impl Listed {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Fault {
     NoName,
     Unlisted,

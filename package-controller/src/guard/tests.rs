@@ -247,6 +247,7 @@ fn reaches(objects: &[Value]) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn a2d_what_values_add_to_a_chart_s_reach_is_refused_and_what_the_chart_has_is_not() {
     let with = |spec: Value| {
         let mut pod = object("v1", "Pod", "shop");

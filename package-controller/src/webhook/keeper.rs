@@ -135,7 +135,8 @@ impl Keeper {
         // The installation makes them empty.
         let validates = found_validating.as_ref().is_some_and(|found| !is_empty(found.webhooks.as_ref()));
         let mutates = found_mutating.as_ref().is_some_and(|found| !is_empty(found.webhooks.as_ref()));
-        if !(validates && mutates) && !self.is_behind_the_service().await? {
+        let is_whole = validates && mutates;
+        if !is_whole && !self.is_behind_the_service().await? {
             self.say("the webhook configurations wait until the service has this pod as a ready endpoint");
             // Which it has only when the pod is.
             self.part.is_ready(true);

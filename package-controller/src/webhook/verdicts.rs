@@ -26,12 +26,15 @@ pub(super) type Pending<V> = Shared<BoxFuture<'static, Result<V, Arc<str>>>>;
 /// Answers that are kept, and questions under way, so that of many who ask the same only the first really asks.
 pub(super) struct Known<K, V>(Arc<Mutex<Inner<K, V>>>);
 
+/// A question that is asked for as long as somebody waits.
+type Waited<V> = WeakShared<BoxFuture<'static, Result<V, Arc<str>>>>;
+
 struct Inner<K, V> {
     known: HashMap<K, (V, Option<Instant>)>,
     /// From the oldest to the newest.
     order: VecDeque<K>,
     /// Held by those who wait: when nobody does, the question is dropped.
-    pending: HashMap<K, WeakShared<BoxFuture<'static, Result<V, Arc<str>>>>>,
+    pending: HashMap<K, Waited<V>>,
 }
 
 impl<K, V> Clone for Known<K, V> {

@@ -153,6 +153,30 @@ mod tests {
 
     const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
+    const REFERENCES: &[&str] = &[
+        "a",
+        "a:b",
+        "a/b",
+        "MyOrg/app",
+        "docker://a",
+        "r.io/a:b",
+        "r.io:5000/a",
+        "r.io:99999/a",
+        "a b",
+        "",
+        "r_x.io/a",
+        "localhost/a",
+        "localhost:1/a",
+        "a.b",
+        "a.b:c",
+        "-a.io/b",
+        "a/B",
+        "a/b:-c",
+        "R.io/a",
+        "a//b",
+        "u:p@r.io/a",
+    ];
+
     /// Members of each part, each with what it may and may not be.
     fn sources() -> Vec<Value> {
         let file = |more: Value| {
@@ -160,31 +184,8 @@ mod tests {
             file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             json!({ "files": [file] })
         };
-        let references = [
-            "a",
-            "a:b",
-            "a/b",
-            "MyOrg/app",
-            "docker://a",
-            "r.io/a:b",
-            "r.io:5000/a",
-            "r.io:99999/a",
-            "a b",
-            "",
-            "r_x.io/a",
-            "localhost/a",
-            "localhost:1/a",
-            "a.b",
-            "a.b:c",
-            "-a.io/b",
-            "a/B",
-            "a/b:-c",
-            "R.io/a",
-            "a//b",
-            "u:p@r.io/a",
-        ];
         let mut all: Vec<Value> =
-            references.iter().map(|reference| json!({ "images": [reference] })).collect();
+            REFERENCES.iter().map(|reference| json!({ "images": [reference] })).collect();
         all.push(json!({ "images": [format!("r.io/a@sha256:{SHA256}")] }));
         all.push(json!({ "images": [format!("r.io/a:b@sha256:{}", &SHA256[1..])] }));
         for charts in [

@@ -131,7 +131,7 @@ pub fn names(repository: &RepositoryName, host: Option<&RegistryHost>) -> Vec<Im
             names.extend(format!("{name}:{port}/{path}").parse::<ImageName>());
         }
     }
-    names.extend(host.map(|host| ImageName::new(host.clone(), repository.clone())));
+    names.extend(host.map(|host| ImageName::new(host, repository.clone())));
     names
 }
 

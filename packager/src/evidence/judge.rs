@@ -160,7 +160,7 @@ impl<'a> Judging<'a> {
                 let (why, fault) = (error.to_string(), Fault::of(&error));
                 let told = self.refused.iter().any(|known| known.fault == fault && known.at == at);
                 if !told && self.refused.len() < MOST_TOLD {
-                    self.refused.push(Refused { format, why, fault, at });
+                    self.refused.push(Refused { format, at, why, fault });
                 }
             }
         }
@@ -215,7 +215,9 @@ pub async fn judged(
 ) -> Result<Vec<Verdict>, Error> {
     let mut judging: Vec<_> = questions.into_iter().map(|question| Judging::new(trust, question)).collect();
     let mut hear = |found: &Found| {
-        judging.iter_mut().for_each(|judging| judging.hear(found));
+        for judging in &mut judging {
+            judging.hear(found);
+        }
         if until == Until::Settled && is_settled(&judging) { Next::Enough } else { Next::More }
     };
     let Searched { skipped, trouble } = search(place, image, &Bounds::default(), &mut hear).await;

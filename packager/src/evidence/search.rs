@@ -105,6 +105,9 @@ struct Search<'a, 'b> {
     ended: bool,
 }
 
+/// What a layer is, by the signature beside it.
+type KindOf = fn(String) -> Kind;
+
 impl Search<'_, '_> {
     /// The manifests under cosign's tags. All their layers are read, in the order of their sizes.
     async fn tags(&mut self) {
@@ -125,7 +128,7 @@ impl Search<'_, '_> {
 
     fn layers(&mut self, at: &str, manifest: &Manifest) -> Vec<Piece> {
         let mut pieces = Vec::new();
-        let readers: [(_, fn(String) -> Kind); 2] = [
+        let readers: [(_, KindOf); 2] = [
             (attached::signatures(manifest, &self.limits), Kind::SimpleSigning),
             (attached::attestations(manifest, &self.limits), |_| Kind::Envelope),
         ];
@@ -247,7 +250,7 @@ impl Search<'_, '_> {
         for piece in pieces {
             let same =
                 |known: &&Descriptor| known.digest == piece.blob.digest && known.size == piece.blob.size;
-            if !blobs.iter().any(|known| same(&known)) {
+            if !blobs.iter().any(same) {
                 blobs.push(&piece.blob);
             }
         }

@@ -9,6 +9,7 @@ use futures::stream::StreamExt as _;
 use registry::client::Client;
 use store::{PartialBlob, Store};
 
+use super::error::WrongContent;
 use super::plan::{Download, Origin};
 use super::{Error, fetch};
 use crate::reporter::Reporter;
@@ -148,14 +149,14 @@ fn wrong(download: &Download, partial: &PartialBlob, sender: &Sender) -> Error {
             None => "the bytes must hash to their digest".to_owned(),
         },
     };
-    Error::Content {
+    Error::Content(Box::new(WrongContent {
         item: named(download),
         from: sender.name.clone(),
         size: partial.len(),
         found: partial.digest(),
         expected: download.blob.digest.clone(),
         rule,
-    }
+    }))
 }
 
 /// One try: from where the file ends to the end of the stream. What came stays, whatever happens.

@@ -4,6 +4,24 @@ use oci::Digest;
 
 use super::failures::list;
 
+/// What came is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("`{item}`: {from} sent {size} bytes with the digest `{found}`, expected `{expected}`: {rule}")]
+pub struct WrongContent {
+    /// The item, with the blob where it is about one.
+    pub item: String,
+    /// Who sent it.
+    pub from: String,
+    /// How many bytes came.
+    pub size: u64,
+    /// What they hash to.
+    pub found: Digest,
+    /// What was asked for.
+    pub expected: Digest,
+    /// The rule that they break.
+    pub rule: String,
+}
+
 /// Every way in which a mirror run can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,21 +39,8 @@ pub enum Error {
         source: registry::client::Error,
     },
     /// What came is not what was asked for.
-    #[error("`{item}`: {from} sent {size} bytes with the digest `{found}`, expected `{expected}`: {rule}")]
-    Content {
-        /// The item, with the blob where it is about one.
-        item: String,
-        /// Who sent it.
-        from: String,
-        /// How many bytes came.
-        size: u64,
-        /// What they hash to.
-        found: Digest,
-        /// What was asked for.
-        expected: Digest,
-        /// The rule that they break.
-        rule: String,
-    },
+    #[error(transparent)]
+    Content(Box<WrongContent>),
     /// More than one item failed.
     #[error("{} failures, and nothing was published:{}", .0.len(), list(.0))]
     Several(Vec<Error>),

@@ -360,9 +360,9 @@ impl<'a> Walk<'a> {
         for digest in chosen {
             let child = index.manifests.iter().find(|child| child.digest == digest);
             if child.is_some_and(is_about) {
-                self.add_about(&digest).await?
+                self.add_about(&digest).await?;
             } else {
-                self.add(&digest).await?
+                self.add(&digest).await?;
             }
         }
         Ok(())

@@ -68,16 +68,9 @@ pub(crate) fn title_of(url: &str) -> String {
     while let Some((first, more)) = rest.split_first() {
         let digits = more.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
         let byte = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &more[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = more;
-            }
-        }
+        let byte = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%');
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &more[2..] } else { more };
     }
     let is_name = |name: &String| {
         !name.contains(|c: char| c.is_control() || c == '/') && !matches!(name.as_str(), "" | "." | "..")

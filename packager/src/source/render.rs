@@ -6,7 +6,7 @@ use std::time::Duration;
 use helm::{Capabilities, Chart, KubeVersion, Limits, Options, Rendered, SchemaCheck, Values};
 use regex::Regex;
 
-use crate::discover::{Discovery, discover};
+use crate::discover::{CHART_FILE, Discovery, discover};
 use crate::mirror::Error;
 use crate::source::url::without_secrets;
 
@@ -40,8 +40,11 @@ impl ChartImages {
         }
         let failed = |source| Error::Render { chart: name.to_owned(), source: Box::new(source) };
         let rendered = self.render(chart).map_err(failed)?;
-        discover(chart, &rendered, &self.patterns)
-            .map_err(|source| Error::RenderedYaml { chart: name.to_owned(), source: Box::new(source) })
+        let mut found = discover(chart, &rendered, &self.patterns)
+            .map_err(|source| Error::RenderedYaml { chart: name.to_owned(), source: Box::new(source) })?;
+        // What a chart declares and does not render with these values is reported, not taken.
+        found.images.retain(|image| image.places.iter().any(|place| place.template != CHART_FILE));
+        Ok(found)
     }
 
     /// Time and randomness are fixed, so that a mirror file comes to the same images whenever it is read.
@@ -90,7 +93,7 @@ fn remote(schema: &serde_json::Value) -> Option<String> {
             .and_then(serde_json::Value::as_str)
             .filter(is_remote)
             .filter(|url| !url.contains("json-schema.org/"))
-            .map(|url| without_secrets(url))
+            .map(without_secrets)
             .or_else(|| members.values().find_map(remote)),
         serde_json::Value::Array(items) => items.iter().find_map(remote),
         _ => None,

@@ -150,7 +150,7 @@ impl DockerConfig {
     ///
     /// # Errors
     /// When it fails.
-    pub(super) async fn from_helper(&self, endpoint: &Endpoint<'_>) -> Result<Option<Credential>, Error> {
+    pub(super) async fn helped(&self, endpoint: &Endpoint<'_>) -> Result<Option<Credential>, Error> {
         let own = self.helpers.iter().find(|(key, _)| key.path.is_empty() && key.fits(endpoint));
         if let Some((key, helper)) = own {
             return ask(helper, &key.text).await;

@@ -170,7 +170,7 @@ impl Transport {
         {
             return Ok(Some(found.clone()));
         }
-        self.known.helper.get_or_try_init(|| self.docker.from_helper(&endpoint)).await.cloned()
+        self.known.helper.get_or_try_init(|| self.docker.helped(&endpoint)).await.cloned()
     }
 
     pub(super) fn protocol(&self, what: &'static str) -> Error {

@@ -157,7 +157,7 @@ fn more(counted: &mut Option<Refused>, attempt: Refused) {
     }
     let ip = |visitor: &Visitor| visitor.address.map(|address: SocketAddr| Network::of(address.ip()));
     if ip(&known.visitor) != ip(&attempt.visitor) && known.visitor.address.take().is_some() {
-        known.name = MANY.to_owned();
+        MANY.clone_into(&mut known.name);
     }
     let old = known.repeats.unwrap_or(new);
     let count = old.count.saturating_add(new.count);
@@ -192,7 +192,7 @@ mod tests {
                 counted += repeats.count;
             }
         }
-        let rest = refusals.due(begun + Duration::from_secs(3600), true);
+        let rest = refusals.due(begun + Duration::from_hours(1), true);
         counted += rest.iter().map(|told| told.repeats.unwrap().count).sum::<u64>();
         assert_eq!(counted + u64::from(EACH), 360_000, "each is told or counted");
         assert!(events <= 12, "{events} events for an hour of it");

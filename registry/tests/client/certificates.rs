@@ -68,7 +68,7 @@ async fn d10_a_servers_own_certificate_is_accepted_when_it_is_given() {
         (&["localhost"][..], IsCa::ExplicitNoCa),
         (&[][..], IsCa::NoCa),
     ] {
-        let (pem, der, key) = self_signed(names, is_ca.clone());
+        let (pem, der, key) = self_signed(names, is_ca);
         let port = serve(der, &key).await;
         let host: RegistryHost = format!("localhost:{port}").parse().unwrap();
         let (repository, tag) = place();

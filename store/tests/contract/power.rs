@@ -179,7 +179,7 @@ fn cut(calls: &[Call], start: &Tree, base: &Path, root: &Path, offset: usize) ->
     let mut disk = Disk::holding(start);
     let place = root.strip_prefix(base).unwrap();
     for point in 0..=points {
-        if (point + offset) % every == 0 || point == points {
+        if (point + offset).is_multiple_of(every) || point == points {
             let allowed = expected(calls, point);
             for model in &MODELS[..if long() { MODELS.len() } else { 9 }] {
                 let tree = disk.survivors(*model);

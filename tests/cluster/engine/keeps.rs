@@ -11,7 +11,7 @@ use super::{Chart, RECORDS, World};
 /// As the controller installs.
 fn limits() -> Limits {
     let mut limits = Limits::default();
-    limits.timeout = Duration::from_secs(60);
+    limits.timeout = Duration::from_mins(1);
     limits.conflicts = Conflicts::Take;
     limits
 }

@@ -267,9 +267,9 @@ fn certificates_of_far_years_are_written() {
 #[test]
 fn h6_a_certificate_stays_until_two_thirds_of_its_time_are_over() {
     let limits = Limits::default();
-    let day = std::time::Duration::from_secs(86_400);
+    let day = std::time::Duration::from_hours(24);
     let at = |days: u32| {
-        let mut scope = Scope::new(&limits, NOW + day * days, Random::new([3; 32]), &Deny);
+        let mut scope = Scope::new(&limits, NOW + day * days, &Random::new([3; 32]), &Deny);
         scope.born = NOW;
         let made = within(&scope, FUNCTIONS, "genCA", &["x".into(), Value::Int(30)]).unwrap();
         let (pem, _) = object(&made);
@@ -300,7 +300,7 @@ fn h6_a_certificate_is_due_in_the_last_third_of_its_time() {
 #[test]
 fn a_loop_over_keys_meets_the_bound() {
     let limits = Limits { steps: 300_000, ..Limits::default() };
-    let scope = Scope::new(&limits, NOW, Random::new([0; 32]), &Deny);
+    let scope = Scope::new(&limits, NOW, &Random::new([0; 32]), &Deny);
     let arguments = ["x".into(), Value::Int(1)];
     within(&scope, FUNCTIONS, "genCA", &arguments).unwrap();
     let refused = within(&scope, FUNCTIONS, "genCA", &arguments);
@@ -369,7 +369,7 @@ const DERIVED: &[(i64, &str, &str, &str)] = &[
 #[test]
 fn h9_forty_of_the_dearest_keys_cost_less_than_a_render_may() {
     let limits = Limits::default();
-    let scope = Scope::new(&limits, NOW, Random::new([0; 32]), &Deny);
+    let scope = Scope::new(&limits, NOW, &Random::new([0; 32]), &Deny);
     for _ in 0..40 {
         scope.step(cost::LARGE_KEY).unwrap();
         scope.produce(4096).unwrap();

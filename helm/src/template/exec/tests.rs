@@ -44,7 +44,7 @@ fn data() -> Value {
 
 fn render_within(limits: &Limits, files: &[(&str, &str)], name: &str) -> Result<String, RenderError> {
     let render = || {
-        let scope = Scope::new(limits, Duration::ZERO, Random::new([0; 32]), &Deny);
+        let scope = Scope::new(limits, Duration::ZERO, &Random::new([0; 32]), &Deny);
         let set = Set::new(files.iter().copied(), Mode::Render, limits)?;
         set.render(name, &data(), &scope)
     };
@@ -192,7 +192,7 @@ impl crate::lookup::Lookup for Cluster {
 
 fn render_in(mode: Mode, source: &str) -> Result<String, String> {
     let limits = Limits::default();
-    let scope = Scope::new(&limits, Duration::ZERO, Random::new([0; 32]), &Cluster);
+    let scope = Scope::new(&limits, Duration::ZERO, &Random::new([0; 32]), &Cluster);
     let set = Set::new([("a", source)], mode, &limits).map_err(|error| error.to_string())?;
     set.render("a", &data(), &scope).map_err(|error| error.to_string())
 }

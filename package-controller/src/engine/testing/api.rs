@@ -52,7 +52,7 @@ async fn handle(State(store): State<Shared>, request: Request<Body>) -> Response
     match method {
         "GET" if query.contains("watch=true") => watch(&store, &path, &query),
         "GET" => get(&store, &path, &query, live),
-        "PATCH" => apply(&mut store, &path, &query, &body, live),
+        "PATCH" => apply(&mut store, &path, &query, &body, live.as_ref()),
         "POST" => {
             let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
             if store.objects.contains_key(&path) {
@@ -127,8 +127,8 @@ fn watch(store: &Store, path: &str, query: &str) -> Response {
 }
 
 /// Objects are merged, and lists replaced.
-fn apply(store: &mut Store, path: &str, query: &str, body: &Value, live: Option<Value>) -> Response {
-    let mut after = live.clone().unwrap_or_else(|| json!({}));
+fn apply(store: &mut Store, path: &str, query: &str, body: &Value, live: Option<&Value>) -> Response {
+    let mut after = live.cloned().unwrap_or_else(|| json!({}));
     merge(&mut after, body);
     let manager = query.split('&').find_map(|part| part.strip_prefix("fieldManager=")).unwrap();
     after["metadata"]["managedFields"] = json!([{"manager": manager, "operation": "Apply"}]);
@@ -141,7 +141,9 @@ fn apply(store: &mut Store, path: &str, query: &str, body: &Value, live: Option<
     store.put(path, after.clone());
     let written = store.objects[path].clone();
     let react = std::mem::take(&mut store.react);
-    react.iter().for_each(|react| react(&written, store));
+    for react in &react {
+        react(&written, store);
+    }
     store.react.extend(react);
     answer(&written)
 }

@@ -141,8 +141,12 @@ impl Watched {
                 Some(Ok(WatchEvent::Deleted(live))) if uid(&live) == uid(last) => {
                     return Some(Seen::Gone(Some(live)));
                 }
-                Some(Ok(WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_))) => {}
-                Some(Ok(WatchEvent::Bookmark(_))) => {}
+                Some(Ok(
+                    WatchEvent::Added(_)
+                    | WatchEvent::Modified(_)
+                    | WatchEvent::Deleted(_)
+                    | WatchEvent::Bookmark(_),
+                )) => {}
                 // It is asked for again from the last version that was seen.
                 Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => self.events = None,
             }

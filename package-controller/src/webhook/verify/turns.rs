@@ -96,7 +96,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     Ok(())
                 };
-                (turns.wait(known.ask(image, |_| None, ask)).await, begun.elapsed())
+                (turns.wait(known.ask(image, |()| None, ask)).await, begun.elapsed())
             })
         };
         let flood: Vec<_> = (0..32_000).map(|at| judge("hostile", format!("image-{at}"))).collect();

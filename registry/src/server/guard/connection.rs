@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a10_half_a_head_ends_a_connection_and_idling_asks_it_to_end() {
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         let times_of = |headers, idle| times(headers, idle, long);
         let fresh = connection(times_of(long, long).pace);
         std::thread::sleep(MOMENT);
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a10_a_client_that_keeps_the_server_waiting_is_ended_and_a_server_that_works_is_not() {
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         let times = times(Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let working = connection(times.pace);
         let exchange = Exchange::begin(&working);

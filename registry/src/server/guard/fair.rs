@@ -122,10 +122,11 @@ mod tests {
         for task in tasks {
             task.await.unwrap();
         }
-        let done = done.lock().unwrap();
-        assert_eq!(done.len(), 52);
-        assert!(done[..4].contains(&'b') && done[..4].contains(&'c'), "{done:?}");
-        drop(done);
+        {
+            let done = done.lock().unwrap();
+            assert_eq!(done.len(), 52);
+            assert!(done[..4].contains(&'b') && done[..4].contains(&'c'), "{done:?}");
+        }
         assert!(fair.turn(&'d').await.is_some());
     }
 

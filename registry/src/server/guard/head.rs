@@ -6,6 +6,7 @@ const LONGEST: usize = 24;
 
 /// The head that is arriving.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact about the bytes so far")]
 pub(super) struct Heads {
     name: Vec<u8>,
     /// Past the colon, or in the request line.

@@ -279,7 +279,7 @@ pub(in crate::server) fn body(bytes: Bytes, held: Held) -> Body {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { patience: Duration::from_secs(60), bytes_per_second: 1 };
+    const PACE: Pace = Pace { patience: Duration::from_mins(1), bytes_per_second: 1 };
     const MIB: usize = 1024 * 1024;
 
     fn network(last: u8) -> Network {
@@ -330,7 +330,7 @@ mod tests {
             memory.hold(network(1)).collect(Body::from(vec![0; 11]), 10, PACE, Duration::from_secs(5)).await;
         assert_eq!(long, Err(Unread::TooLong));
         let pace = Pace { patience: Duration::from_millis(50), ..PACE };
-        let slow = memory.hold(network(1)).collect(stalled(10), MIB, pace, Duration::from_secs(60)).await;
+        let slow = memory.hold(network(1)).collect(stalled(10), MIB, pace, Duration::from_mins(1)).await;
         assert_eq!(slow, Err(Unread::Lost { received: 10 }));
     }
 

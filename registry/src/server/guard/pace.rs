@@ -45,7 +45,7 @@ impl Credit {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { patience: Duration::from_secs(60), bytes_per_second: 4096 };
+    const PACE: Pace = Pace { patience: Duration::from_mins(1), bytes_per_second: 4096 };
 
     #[test]
     fn a_byte_each_twenty_seconds_runs_out_of_patience() {

@@ -154,7 +154,7 @@ impl Disk {
         let chance = |what: &dyn std::fmt::Debug, seed: u64| {
             let mut hasher = DefaultHasher::new();
             (format!("{what:?}"), seed).hash(&mut hasher);
-            hasher.finish() % 2 == 0
+            hasher.finish().is_multiple_of(2)
         };
         let names = match model {
             Model::Strict | Model::DataOnly => self.flushed.clone(),
@@ -173,7 +173,6 @@ impl Disk {
                 return None;
             }
             Some(match model {
-                Model::Strict | Model::Journal | Model::NamesOnly => node.flushed.clone(),
                 Model::DataOnly | Model::Everything => node.now.clone(),
                 Model::Zeros => {
                     let mut bytes = node.flushed.clone();
@@ -182,7 +181,7 @@ impl Disk {
                 }
                 Model::Torn => torn(node),
                 Model::Chance(seed) if chance(number, seed) => node.now.clone(),
-                Model::Chance(_) => node.flushed.clone(),
+                Model::Strict | Model::Journal | Model::NamesOnly | Model::Chance(_) => node.flushed.clone(),
             })
         };
         names.iter().map(|(path, number)| (path.clone(), content(number))).collect()
@@ -196,8 +195,8 @@ fn torn(node: &Node) -> Vec<u8> {
     let changed: Vec<usize> = (0..node.now.len()).filter(differs).collect();
     let Some(middle) = changed.get(changed.len() / 2) else { return node.now.clone() };
     let mut bytes = node.now.clone();
-    for at in *middle..bytes.len() {
-        bytes[at] = before.get(at).copied().unwrap_or(0);
+    for (at, byte) in bytes.iter_mut().enumerate().skip(*middle) {
+        *byte = before.get(at).copied().unwrap_or(0);
     }
     bytes
 }

@@ -110,7 +110,7 @@ impl Reader<'_> {
                     |path| {
                         if path.is_dir() { Call::SyncFolder(path) } else { Call::SyncFile(path) }
                     },
-                )
+                );
             }
             // What the simulation does not know must not pass unseen.
             _ if self.is_known(number(words[0])) => panic!("not expected: {line}"),

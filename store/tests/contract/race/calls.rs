@@ -28,6 +28,7 @@ const CALLS: [&str; 12] = [
 
 /// A second process whose every system call of one kind is slow, first as the one that meddles, then as the honest one.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one run, told in order")]
 fn a5_uploads_with_delays_at_every_system_call_serve_no_wrong_byte() {
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(), "strace is missing");
