@@ -76,10 +76,8 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
         if let Some(error) = cause.downcast_ref::<registry::client::Error>() {
             return client_code(error);
         }
-        if let Some(code) = cause.downcast_ref().and_then(evidence_code) {
-            return code;
-        }
-        if let Some(code) = cause.downcast_ref().and_then(package_bundle_code) {
+        let bundled = || cause.downcast_ref().and_then(package_bundle_code);
+        if let Some(code) = cause.downcast_ref().and_then(evidence_code).or_else(bundled) {
             return code;
         }
         if cause.is::<crate::gates::Refused>()

@@ -6,7 +6,7 @@
 //! 3. `image.reference` of an image volume;
 //! 4. an argument `--...image...=REFERENCE`, or `--...image...` with the reference as the next argument;
 //! 5. an environment variable with `IMAGE` in its name, or whose whole value is a reference with a registry;
-//! 6. what [`known`] says of operators that name images in their own ways;
+//! 6. what `known.yaml` says of operators that name images in their own ways;
 //! 7. what a pattern of the user finds in any text: its first group, or all that it matches;
 //! 8. the list `artifacthub.io/images` in the annotations of the chart itself.
 //!
