@@ -3,10 +3,10 @@
 //! An absence is `None` and only ever a clean 404; everything else that is not an answer is an error, so that a
 //! registry in trouble never looks like one without signatures. Invariants:
 //!
-//! - Credentials go to the endpoint that they were given for, and nowhere else ([`wire`], [`credentials`]).
-//! - Every body is bounded in bytes and in time ([`body`]), every listing in entries and bytes ([`listing`]).
-//! - A fault that may pass is tried again alike for registries, token services and files ([`wire`]).
-//! - No error, log or event has a secret in it ([`shown`], [`error`]).
+//! - Credentials go to the endpoint that they were given for, and nowhere else (`wire`, `credentials`).
+//! - Every body is bounded in bytes and in time (`body`), every listing in entries and bytes (`listing`).
+//! - A fault that may pass is tried again alike for registries, token services and files (`wire`).
+//! - No error, log or event has a secret in it (`shown`, `error`).
 
 mod body;
 mod config;
