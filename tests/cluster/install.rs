@@ -49,6 +49,7 @@ impl Site {
             "--self-signed",
             "--tls-name",
             NODE,
+            "--anonymous-push",
         ];
         cluster.run_words("registry", AIRLOCK, &serve);
         let site = Self { cluster, folder };

@@ -73,7 +73,7 @@ mod tests {
         ] {
             let layout = folder.path().join(name);
             images::busybox(&layout, words);
-            cluster.push(&layout, &format!("127.0.0.1:5000/{name}:1"));
+            cluster.push(&layout, &format!("127.0.0.1:5000/registry.example/{name}:1"));
         }
         cluster.start_node(&certs, "registry.example/pause:1");
         for name in ["web", "dial"] {

@@ -2,6 +2,7 @@
 //! (packages.eks.amazonaws.com/v1alpha1) manifests. Members that are not needed are not looked at.
 
 use bundle_signer::TrustFile;
+use bundle_signer::trust::What;
 use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName, Selector};
 use serde::Deserialize;
 use serde_json::Value;
@@ -131,7 +132,9 @@ pub fn verified(
         Signed::ByKey(path) => {
             let read = std::fs::read_to_string(path);
             let pem = read.map_err(|source| Error::File { path: path.display().to_string(), source })?;
-            TrustFile::from_public_key(&path.display().to_string(), &pem)
+            // The mirror file names the key beside the manifest: it may sign that, and nothing else.
+            let trust = TrustFile::from_public_key(&path.display().to_string(), &pem);
+            trust.map(|trust| trust.limited_to(&[What::PackageBundle, What::Bundles, What::Release]))
         }
     };
     let manifest = verify(text.as_bytes(), &trust.map_err(refused)?).map_err(refused)?;
