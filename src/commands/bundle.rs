@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use audit::Kind;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle, verify_package_bundle};
+use bundle_signer::trust::What;
 use bundle_signer::{PublicKey, TrustFile};
 use oci::Digest;
 use package_api::BundleName;
@@ -80,7 +81,7 @@ fn publish_once(
     if !settings.replace
         && let Some((known, text)) = published(store, repository, name)?
     {
-        let trust = TrustFile::new(vec![("own".to_owned(), key.clone())])?;
+        let trust = TrustFile::new(vec![("own".to_owned(), key.clone())])?.limited_to(&[What::PackageBundle]);
         let spec = |text: &str| -> Option<serde_json::Value> {
             let verified = verify_package_bundle(text.as_bytes(), &trust).ok()?;
             Some(verified.whole()["spec"].clone())

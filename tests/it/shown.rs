@@ -49,7 +49,8 @@ fn a14_what_a_log_says_is_shown_and_obeyed_nowhere() {
     let path = folder.path();
     log(path);
     let search = ["audit", "log", "--audit-log", "log"];
-    assert_eq!(printed(path, &search).lines().count(), 2);
+    // The event, its reason, and the line about the log.
+    assert_eq!(printed(path, &search).lines().count(), 3);
     for format in ["json", "jsonl"] {
         let text = printed(path, &[&search[..], &["--output", format]].concat());
         let value: Value = serde_json::from_str(&text).unwrap();

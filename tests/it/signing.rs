@@ -229,7 +229,11 @@ fn a_mirror_names_nothing_that_upstream_did_not_sign() {
     write("name.yaml", "    verify: {key: release.pub, name: disk.example/other}\n");
     write("identity.yaml", "    verify: {identity: {subject: a@b.example, issuer: 'https://c.example'}}\n");
     write("none.yaml", "");
-    let mirror = |file: &'static str| ["mirror", "-f", file, "--store", "copy", "--lock", "copy.lock"];
+    // One mirror file that changes: a lock belongs to its file.
+    let mirror = |file: &str| {
+        std::fs::copy(path.join(file), path.join("changing.yaml")).unwrap();
+        ["mirror", "-f", "changing.yaml", "--store", "copy", "--lock", "copy.lock"]
+    };
     fails(path, &mirror("key.yaml"), 3, "it is not signed");
     assert_eq!(works(path, &["store", "list", "--store", "copy"]), "");
     assert!(!path.join("copy.lock").exists());

@@ -204,8 +204,8 @@ mod tests {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/signing.md")).unwrap();
         let page = page.replace("\\\n ", "");
         for words in [
-            "cosign verify-blob --key cosign.pub --insecure-ignore-tlog  --bundle airlock-manifest.json.sigstore.json",
-            "cosign verify-blob --key cosign.pub --insecure-ignore-tlog --new-bundle-format --trusted-root trusted_root.json  --bundle",
+            "cosign verify-blob --key release.pub --insecure-ignore-tlog  --bundle airlock-manifest.json.sigstore.json",
+            "cosign verify-blob --key release.pub --insecure-ignore-tlog --new-bundle-format --trusted-root",
         ] {
             assert!(page.contains(words), "{words}");
         }
