@@ -504,7 +504,7 @@ fn evidence_beyond_the_limits() {
     let mut bundle = rig.bundle();
     bundle["verificationMaterial"]["tlogEntries"] = json!(vec![json!({}); 33]);
     assert!(matches!(rig.refuse(&bundle), Error::TooManyLogEntries(33)));
-    bundle["verificationMaterial"]["tlogEntries"] = json!([{ "canonicalizedBody": "A".repeat(1 << 20) }]);
+    bundle["verificationMaterial"]["tlogEntries"] = json!([{ "canonicalizedBody": "A".repeat(8 << 20) }]);
     assert!(matches!(rig.refuse(&bundle), Error::EvidenceTooLarge(_)));
     let mut deep = rig.statement();
     deep["predicate"] = json!({});

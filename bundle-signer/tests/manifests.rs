@@ -124,7 +124,8 @@ mod tests {
         let rig = Rig::new();
         let (one, two) = (rig.bundle(&[0]), rig.bundle(&[0, 1]));
         let lines = |text: &str| -> Vec<String> {
-            let lines = text.lines().filter(|line| !line.contains("airlock.dev/signatures"));
+            // Each signature is random.
+            let lines = text.lines().filter(|line| !line.contains("/signature"));
             lines.map(str::to_owned).collect()
         };
         assert_eq!(lines(&one), lines(&two));

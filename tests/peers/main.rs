@@ -205,7 +205,7 @@ mod tests {
         let page = page.replace("\\\n ", "");
         for words in [
             "cosign verify-blob --key release.pub --insecure-ignore-tlog  --bundle airlock-manifest.json.sigstore.json",
-            "cosign verify-blob --key release.pub --insecure-ignore-tlog --new-bundle-format --trusted-root",
+            "cosign verify-blob --key release.pub --insecure-ignore-tlog --new-bundle-format  --trusted-root",
         ] {
             assert!(page.contains(words), "{words}");
         }

@@ -47,10 +47,12 @@ pub(super) fn check(text: &str, options: Options) -> Result<()> {
         let at = number.defined;
         let line = usize::try_from(at.line()).ok().and_then(|line| lines.get(line.checked_sub(1)?));
         let column = usize::try_from(at.column()).unwrap_or(usize::MAX).saturating_sub(1);
+        let before: String = line.into_iter().flat_map(|line| line.chars().take(column)).collect();
         let written: String = line.into_iter().flat_map(|line| line.chars().skip(column)).collect();
         let end = written.find(|c: char| c.is_whitespace() || matches!(c, ',' | '}' | ']' | '#'));
         let written = &written[..end.unwrap_or(written.len())];
-        if written != number.value.to_string() || number.value > MOST {
+        // Between the name and the number stands nothing, such as a YAML tag.
+        if !before.trim_end().ends_with(':') || written != number.value.to_string() || number.value > MOST {
             return Err(unknown("sequence", written, "a number in decimal, without quotes, below 2^63"));
         }
     }
