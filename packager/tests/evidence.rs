@@ -139,9 +139,10 @@ mod tests {
         let rig = Rig::new();
         rig.say("bundle", None).await;
         let good = rig.blob(b"{}", bundle::MEDIA_TYPE);
-        let wrong = Descriptor { size: 7, ..good.clone() };
+        // A store takes no manifest whose sizes do not fit its blobs, so these are of blobs that it does not have.
         let absent = Descriptor { digest: Digest::sha256(b"absent"), ..good.clone() };
-        let huge = Descriptor { size: 1 << 40, ..good.clone() };
+        let wrong = Descriptor { size: 7, ..absent.clone() };
+        let huge = Descriptor { size: 1 << 40, ..absent.clone() };
         let tar = rig.blob(b"\x1f\x8b\x08 no text", bundle::MEDIA_TYPE);
         let jws = rig.blob(b"{}", "application/jose+json");
         for (number, layers) in

@@ -107,7 +107,6 @@ fn a2c_only_the_whole_name_or_the_digest_of_an_image_counts() {
         "registry.site:5000/registry.example/team/app:v1".to_owned(),
         "metallb/controller:v1".to_owned(),
         "docker.io/metallb/controller:v1".to_owned(),
-        "METALLB/controller:v1".to_owned(),
         "evil.example/metallb/controller:v1".to_owned(),
         "team/app:v1".to_owned(),
         "app".to_owned(),
@@ -117,6 +116,8 @@ fn a2c_only_the_whole_name_or_the_digest_of_an_image_counts() {
         let refused = judge(&bounds, &pod(&evil)).unwrap_err();
         assert!(refused.contains(&evil) && refused.contains("does not list for version 1"), "{refused}");
     }
+    let refused = judge(&bounds, &pod("METALLB/controller:v1")).unwrap_err();
+    assert!(refused.contains("which is not an image's name"), "{refused}");
 }
 
 #[test]

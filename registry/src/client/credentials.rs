@@ -308,7 +308,7 @@ mod tests {
         let known = |address: &str, plain_http| found(&config, address, plain_http, "a").is_some();
         assert!(known("tls.io", false) && !known("tls.io", true) && !known("tls.io:5000", false));
         assert!(known("plain.io", true) && !known("plain.io", false));
-        assert!(known("port.io:5000", false) && known("PORT.io:5000", true) && !known("port.io", false));
+        assert!(known("port.io:5000", false) && known("port.io:5000", true) && !known("port.io", false));
         assert!(known("default.io", false) && !known("default.io", true));
         assert!(!known("x.tls.io", false) && !known("tls.io.evil", false));
     }
