@@ -6,6 +6,8 @@ package main
 
 import (
 	"bufio"
+	_ "crypto/sha256" // What digests may be: a hash that is not linked makes its digests invalid.
+	_ "crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
