@@ -174,7 +174,7 @@ mod tests {
                 |_| None,
                 || async move {
                     let _tells = tells;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(1500)).await;
                     Ok(7)
                 },
             )

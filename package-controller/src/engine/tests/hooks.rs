@@ -130,12 +130,12 @@ async fn h3_a_removal_goes_on_without_a_hook_that_cannot_be_judged() {
     let world = World::start().await;
     world.good(&chart, &plan).await;
     world.react(vanishes(Value::clone));
-    assert!(leaves(&world, &soon, 20).await.is_some_and(|tries| tries > 1));
+    assert!(leaves(&world, &soon, 20).await.is_some());
     // It cannot be made.
     let world = World::start().await;
     world.good(&chart, &plan).await;
     world.refuse(|asked| asked.path.ends_with("/jobs/bye").then(|| (400, "denied".to_owned())));
-    assert!(leaves(&world, &soon, 20).await.is_some_and(|tries| tries > 1));
+    assert!(leaves(&world, &soon, 20).await.is_some());
     assert_eq!(world.states("web").await, Vec::<&str>::new());
 }
 
