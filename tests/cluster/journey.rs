@@ -130,11 +130,15 @@ fn asks_for_packages(site: &Site) {
     .collect();
     std::fs::write(cluster.path("packages.yaml"), packages.join("\n---\n")).unwrap();
     cluster.kubectl(&["apply", "-f", "packages.yaml"]);
-    // A role that gathers others is a person's to make, and nothing is made before.
-    wait("Emissary's lack of rights", Duration::from_secs(30), || {
-        let detail = cluster.get(&["package", "emissary", "-n", NAMESPACE])?["status"]["detail"].take();
-        detail.as_str()?.contains("the controller has no right to ClusterRole emissary").then_some(())
-    });
+    // The controller has no permission for what nobody installed before, and makes nothing until it is granted.
+    let mut detail = Value::Null;
+    let begun = Instant::now();
+    while !detail.as_str().is_some_and(|detail| detail.contains("the controller has no right to ")) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{detail}");
+        std::thread::sleep(Duration::from_millis(200));
+        detail =
+            cluster.get(&["package", "emissary-crds", "-n", NAMESPACE]).unwrap()["status"]["detail"].take();
+    }
     let made = cluster.get(&["deployments", "-n", "emissary-system"]).unwrap();
     assert_eq!(made["items"], json!([]));
     works(cluster, &by_charts(&["rights", "--apply"]));
