@@ -318,9 +318,6 @@ fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(Repository
     let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(|source| {
         failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
     })?;
-    loaded.check_dependencies().map_err(|source| {
-        failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
-    })?;
     let images = images(offer, name, &loaded, site)?;
     let version = SourceVersion {
         name: tag.to_string(),
@@ -345,7 +342,8 @@ fn images(offer: &OfferText, name: &str, chart: &Chart, site: &Site<'_>) -> Resu
         ..ChartImages::default()
     };
     let found = render.find(chart, name);
-    let found = found.map_err(|source| Error::Chart { chart: name.to_owned(), source: Box::new(source) })?;
+    let (found, _) =
+        found.map_err(|source| Error::Chart { chart: name.to_owned(), source: Box::new(source) })?;
     for (place, text) in &found.unusable {
         let (object, field) = (&place.object, &place.field);
         site.reporter.warn(&format!(

@@ -16,7 +16,6 @@ pub use self::eks::{bundle_wants, release_wants, verified};
 pub use self::file::{FILE_TYPE, artifact, chart_artifact, named_after};
 pub(crate) use self::file::{tag_of, title_of};
 pub use self::render::ChartImages;
-pub(crate) use self::render::declared_images;
 pub use self::url::FileUrl;
 use crate::complete;
 use crate::config::Location;

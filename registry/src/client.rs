@@ -159,17 +159,7 @@ impl Client {
         selector: &Selector,
     ) -> Result<Option<Manifest>, Error> {
         let endpoint = self.endpoint(host)?;
-        let mut tries = 0;
-        loop {
-            let outcome = endpoint.manifest(repository, selector).await;
-            match outcome {
-                Err(error) if self.0.wire.asks_again(&error, tries) => {
-                    tries += 1;
-                    tokio::time::sleep(self.0.wire.backoff(tries)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.0.wire.whole(|| endpoint.manifest(repository, selector)).await
     }
 
     /// A blob from position `from` on. What comes is not hashed here, but never more than the descriptor's size, and
@@ -221,17 +211,7 @@ impl Client {
         blob: &Descriptor,
         most: u64,
     ) -> Result<Bytes, Error> {
-        let mut tries = 0;
-        loop {
-            let outcome = self.blob_once(host, repository, blob, most).await;
-            match outcome {
-                Err(error) if self.0.wire.asks_again(&error, tries) => {
-                    tries += 1;
-                    tokio::time::sleep(self.0.wire.backoff(tries)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.0.wire.whole(|| self.blob_once(host, repository, blob, most)).await
     }
 
     async fn blob_once(

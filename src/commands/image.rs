@@ -79,16 +79,13 @@ fn client(reference: &Reference, arg: &ImageArg) -> anyhow::Result<Client> {
         plain_http: arg.plain_http,
         ca_pem: arg.ca_file.as_ref().map(read).transpose()?,
     };
-    // A person waits: a registry that is silent for half a minute is not there.
+    impatient(vec![rule], docker_config())
+}
+
+/// A client for a person who waits: a registry that is silent for half a minute is not there.
+pub(crate) fn impatient(hosts: Vec<HostRule>, docker_config: Option<PathBuf>) -> anyhow::Result<Client> {
     let idle = std::time::Duration::from_secs(30);
-    let docker_config = docker_config();
-    let config = ClientConfig {
-        hosts: vec![rule],
-        docker_config,
-        idle,
-        proxies: proxies(),
-        ..ClientConfig::default()
-    };
+    let config = ClientConfig { hosts, docker_config, idle, proxies: proxies(), ..ClientConfig::default() };
     Ok(Client::new(config).map_err(evidence::Error::Client)?)
 }
 

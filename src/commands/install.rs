@@ -28,7 +28,7 @@ use kube::Client;
 use package_api::TrustPolicy;
 use packager::evidence::Place;
 use packager::evidence::signing::{Order, sign};
-use registry::client::{Client as Registry, ClientConfig, HostRule};
+use registry::client::HostRule;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -41,7 +41,7 @@ pub(super) use self::remove::run as remove;
 use self::steps::Line;
 use super::cluster::reach::{Answer, connect, version};
 use crate::cli::{InstallController, RegistryArg};
-use crate::commands::image::{docker_config, proxies};
+use crate::commands::image::{docker_config, impatient};
 use crate::commands::sign::private;
 use crate::commands::{authority, read};
 use crate::failure::{Status, Usage};
@@ -280,17 +280,7 @@ fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Place
     };
     let given = order.credentials.as_ref().map(|file| PathBuf::from(file.path()));
     let docker_config = given.or_else(docker_config);
-    // A person waits: a registry that is silent for half a minute is not there.
-    let idle = std::time::Duration::from_secs(30);
-    let config = ClientConfig {
-        hosts: vec![rule],
-        docker_config,
-        idle,
-        proxies: proxies(),
-        ..ClientConfig::default()
-    };
-    let client = Registry::new(config).map_err(packager::evidence::Error::Client)?;
-    Ok(Place::Registry(client, host, repository))
+    Ok(Place::Registry(impatient(vec![rule], docker_config)?, host, repository))
 }
 
 /// Signs the image in both of cosign's formats.

@@ -1,7 +1,8 @@
 //! The newest bundle and tile, which are not flushed: what a power cut leaves of them is told from an edit.
 //!
-//! `tail` has their entries, and they come to the signed root: nothing is lost, whatever these files hold. A cut leaves a
-//! file that is missing, ends early, or has sectors that were never written. What reads as entries is not by accident.
+//! `tail` has their entries, and their hashes give the signed root: nothing is lost, whatever these files hold. A cut
+//! leaves a file that is missing, ends early, or has sectors that were never written. Other entries that read well are an
+//! edit.
 
 use std::fs;
 use std::path::Path;

@@ -13,7 +13,7 @@ use crate::config::ChartLocation;
 use crate::discover::Discovery;
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
-use crate::source::{ChartImages, Wanted, declared_images};
+use crate::source::{ChartImages, Wanted};
 
 /// The layer of a chart's artifact that is the chart, now and as Helm 3.0 had it.
 const CHART_LAYERS: [&str; 2] =
@@ -54,8 +54,7 @@ impl Closure<'_> {
         let found = fetch::blocking(move || {
             let failed = |source| Error::Render { chart: chart.clone(), source: Box::new(source) };
             let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(failed)?;
-            loaded.check_dependencies().map_err(failed)?;
-            Ok((images.find(&loaded, &chart)?, declared_images(&loaded)))
+            images.find(&loaded, &chart)
         });
         let (found, declared) = found.await?;
         self.tell_declared(&name, &found, &declared);

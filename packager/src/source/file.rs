@@ -1,7 +1,10 @@
 //! Plain files and packaged charts as OCI artifacts (OCI image specification, `manifest.md`, "Guidelines for
 //! Artifact Usage"; Helm's `HIPs 0006`). The same file always gives the same manifest.
 
+use std::borrow::Cow;
+
 use oci::{Digest, Manifest, RepositoryName, Tag, media_type};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::Artifact;
@@ -63,19 +66,11 @@ pub(crate) fn tag_of(name: &str) -> Option<Tag> {
 /// The file's name at the end of a URL's path, as people read it: percent encoding undone where that gives a name.
 pub(crate) fn title_of(url: &str) -> String {
     let raw = url.rsplit('/').next().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        let digits = more.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let byte = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%');
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &more[2..] } else { more };
-    }
     let is_name = |name: &String| {
         !name.contains(|c: char| c.is_control() || c == '/') && !matches!(name.as_str(), "" | "." | "..")
     };
-    String::from_utf8(bytes).ok().filter(is_name).unwrap_or_else(|| raw.to_owned())
+    let decoded = percent_decode_str(raw).decode_utf8().ok().map(Cow::into_owned);
+    decoded.filter(is_name).unwrap_or_else(|| raw.to_owned())
 }
 
 /// The artifact of a plain file.

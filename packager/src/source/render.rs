@@ -28,23 +28,24 @@ pub struct ChartImages {
 }
 
 impl ChartImages {
-    /// The images that `chart`, named `name` in messages, comes to.
+    /// The images that `chart`, named `name` in messages, comes to, and the texts of those that it declares.
     ///
     /// # Errors
-    /// When values cannot be read, or the chart does not render with them.
-    pub fn find(&self, chart: &Chart, name: &str) -> Result<Discovery, Error> {
+    /// When values cannot be read, the chart does not render with them, or it lacks a chart that it depends on.
+    pub fn find(&self, chart: &Chart, name: &str) -> Result<(Discovery, Vec<String>), Error> {
         if !self.skip_schema
             && let Some(url) = remote_schema(chart)
         {
             return Err(Error::RemoteSchema { chart: name.to_owned(), url });
         }
         let failed = |source| Error::Render { chart: name.to_owned(), source: Box::new(source) };
+        chart.check_dependencies().map_err(failed)?;
         let rendered = self.render(chart).map_err(failed)?;
         let mut found = discover(chart, &rendered, &self.patterns)
             .map_err(|source| Error::RenderedYaml { chart: name.to_owned(), source: Box::new(source) })?;
         // What a chart declares and does not render with these values is reported, not taken.
         found.images.retain(|image| image.places.iter().any(|place| place.template != CHART_FILE));
-        Ok(found)
+        Ok((found, declared_images(chart)))
     }
 
     /// Time and randomness are fixed, so that a mirror file comes to the same images whenever it is read.
@@ -101,7 +102,7 @@ fn remote(schema: &serde_json::Value) -> Option<String> {
 }
 
 /// What a chart's annotation `artifacthub.io/images` declares, as far as it can be read.
-pub(crate) fn declared_images(chart: &Chart) -> Vec<String> {
+fn declared_images(chart: &Chart) -> Vec<String> {
     let Some(text) = chart.metadata().annotations.get("artifacthub.io/images") else { return Vec::new() };
     let list = helm::yaml::parse(text, &Limits::default()).unwrap_or_default();
     let images = list.as_array().into_iter().flatten().filter_map(|entry| entry["image"].as_str());

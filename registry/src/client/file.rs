@@ -55,20 +55,7 @@ impl Client {
     /// # Errors
     /// [`Error::TooLong`] when it is larger than `most`, or anything but an answer.
     pub async fn small_file(&self, url: &str, most: u64) -> Result<Bytes, Error> {
-        let mut tries = 0;
-        loop {
-            let outcome = match self.file_within(url, 0, Some(most)).await {
-                Ok(stream) => stream.whole().await,
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Err(error) if self.0.wire.asks_again(&error, tries) => {
-                    tries += 1;
-                    tokio::time::sleep(self.0.wire.backoff(tries)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.0.wire.whole(|| async { self.file_within(url, 0, Some(most)).await?.whole().await }).await
     }
 
     /// The size that a server announces for a URL, if it answers and tells one. Only for plans: content decides.

@@ -148,17 +148,7 @@ impl Client {
         repository: &RepositoryName,
         path: String,
     ) -> Result<Page, Error> {
-        let mut tries = 0;
-        loop {
-            let outcome = endpoint.referrers_page(repository, path.clone()).await;
-            match outcome {
-                Err(error) if self.0.wire.asks_again(&error, tries) => {
-                    tries += 1;
-                    tokio::time::sleep(self.0.wire.backoff(tries)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        self.0.wire.whole(|| endpoint.referrers_page(repository, path.clone())).await
     }
 
     async fn tagged_referrers(

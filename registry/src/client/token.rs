@@ -132,7 +132,7 @@ impl Wire {
                 let mut url = realm_url(realm, purpose)?;
                 if let Some(Credential::Identity(token)) = credential {
                     let call = exchange(url, service.as_deref(), &scopes, token, purpose);
-                    return self.token(&call).await.map(Some);
+                    return self.whole(|| self.token(&call)).await.map(Some);
                 }
                 if let Some(service) = service {
                     url.query_pairs_mut().append_pair("service", service);
@@ -146,26 +146,12 @@ impl Wire {
                     call.url.query_pairs_mut().append_pair("account", user);
                     call.authorization = basic(user, password);
                 }
-                self.token(&call).await.map(Some)
+                self.whole(|| self.token(&call)).await.map(Some)
             }
         }
     }
 
     async fn token(&self, call: &Call) -> Result<HeaderValue, Error> {
-        let mut tries = 0;
-        loop {
-            let outcome = self.token_once(call).await;
-            match outcome {
-                Err(error) if self.asks_again(&error, tries) => {
-                    tries += 1;
-                    tokio::time::sleep(self.backoff(tries)).await;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn token_once(&self, call: &Call) -> Result<HeaderValue, Error> {
         let Answer { response, at, .. } = self.send(call).await?;
         let refused = |at: &At, why: String| Error::Token { at: Box::new(at.clone()), why };
         let (status, html) = (response.status(), is_html(response.headers()));

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use reqwest::{Request, Response, Url};
 
 use super::config::ClientConfig;
@@ -79,19 +80,8 @@ fn basic_of(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    basic(&percent_decode(url.username()), &percent_decode(url.password().unwrap_or_default()))
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        let byte = pair.filter(|_| *first == b'%').and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    basic(&decoded(url.username()), &decoded(url.password().unwrap_or_default()))
 }
 
 /// The value of `Authorization` for a user and password; it is never printed.
@@ -165,15 +155,31 @@ impl Wire {
         }
     }
 
-    /// Whether a body that is read whole is asked for again: when it broke off, and a few times when it is not what was
-    /// asked for.
-    pub(super) fn asks_again(&self, error: &Error, tries: u32) -> bool {
+    /// Reads a body whole: again when it broke off, and a few times when it is not what was asked for.
+    pub(super) async fn whole<T, F>(&self, mut read: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut tries = 0;
+        loop {
+            let outcome = read().await;
+            match outcome {
+                Err(error) if self.reads_again(&error, tries) => {
+                    tries += 1;
+                    tokio::time::sleep(self.backoff(tries)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn reads_again(&self, error: &Error, tries: u32) -> bool {
         let most = if error.is_garbled() { self.tries.min(MOST_GARBLED) } else { self.tries };
         (error.is_passing() || error.is_garbled()) && tries < most
     }
 
     /// The wait before a try.
-    pub(super) fn backoff(&self, tries: u32) -> Duration {
+    fn backoff(&self, tries: u32) -> Duration {
         self.pause.saturating_mul(1 << tries.saturating_sub(1).min(6))
     }
 

@@ -15,14 +15,14 @@ use package_api::{Package, PackageBundle, PackageBundleController, PackageBundle
 use package_controller::engine::{Engine, Prepared};
 use package_controller::guard::{Bounds, Facts};
 use package_controller::package::{Install, Observed, Release as Found, planned};
-use registry::client::{Client as Registry, ClientConfig, HostRule};
+use registry::client::{Client as Registry, HostRule};
 use serde_json::{Value, json};
 
 use super::reach::{Answer, MANAGER, connect};
 use super::show::{active_bundle, listed, settings as settings_of};
 use super::target::Target;
 use crate::cli::{ChartsArg, OnePackage, PackageCommand};
-use crate::commands::image::{docker_config, proxies};
+use crate::commands::image::{docker_config, impatient};
 use crate::failure::Status;
 use crate::logged::Logs;
 use crate::printer::Printer;
@@ -124,17 +124,7 @@ fn registry(charts: &ChartsArg) -> anyhow::Result<Registry> {
         plain_http: charts.plain_http,
         ca_pem: ca_pem.map(String::into_bytes),
     });
-    // A person waits: a registry that is silent for half a minute is not there.
-    let idle = std::time::Duration::from_secs(30);
-    let hosts = rule.into_iter().collect();
-    let config = ClientConfig {
-        hosts,
-        docker_config: docker_config(),
-        idle,
-        proxies: proxies(),
-        ..ClientConfig::default()
-    };
-    Ok(Registry::new(config).map_err(packager::evidence::Error::Client)?)
+    impatient(rule.into_iter().collect(), docker_config())
 }
 
 async fn render(settings: &OnePackage, printer: &Printer) -> anyhow::Result<Status> {
