@@ -205,7 +205,7 @@ impl Work<'_> {
     }
 
     /// Where the command talks.
-    pub(crate) fn printer(&self) -> &'a Printer {
+    pub(crate) fn printer(&self) -> &Printer {
         self.printer
     }
 

@@ -205,7 +205,7 @@ fn a_trust_file_gets_keys_logs_and_witnesses_more() {
         path,
         &[&revoke[..], &["nope"]].concat(),
         2,
-        "is no key of `trust.yaml`, no hint and no file; its keys are `one`, `two`",
+        "is no key of `trust.yaml`, no hint and no file; it has `one`, `two`",
     );
     works(path, &[&revoke[..], &["log.example"]].concat());
     assert!(works(path, &["trust", "check", "trust.yaml"]).contains("is revoked"));

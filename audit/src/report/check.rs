@@ -75,7 +75,7 @@ checks! {
     TimeOrder = "time-order", "No event is dated before the one that is logged before it";
     Attributed = "attributed", "Every change was made by somebody whose name is known";
     ImportsVerified = "imports-verified", "Every import that was done names the key and the trust file that it was verified by, or comes after a verification of the same digests";
-    PushesJudged = "pushes-judged", "Every manifest that was pushed under a tag was verified before, and every other one before or after, by a key and a trust file that the log names; signatures and what else is only said of others aside";
+    PushesJudged = "pushes-judged", "Every manifest that was pushed was verified before it got a tag, by a key and a trust file that the log names; signatures and attestations need none";
     PolicyNamed = "policy-named", "Every verification that succeeded names the trust file that decided";
     PacksSigned = "packs-signed", "Every drive that was written names the key that signed it";
     DrivesIdentified = "drives-identified", "Every drive that was written or came in is told by its digest";

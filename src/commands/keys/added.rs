@@ -60,12 +60,7 @@ pub(super) fn additions(keys: &[PathBuf], added: &AddedArg) -> anyhow::Result<Ad
 
 /// The identity, if one was named; its root is read, so that the trust file stands by itself.
 fn identity(arg: &IdentityArg, sign: Vec<What>) -> anyhow::Result<Option<TrustedIdentity>> {
-    let wanted = |exact, pattern| match (exact, pattern) {
-        (Some(text), _) => Some(Wanted::Exact(text)),
-        (None, pattern) => pattern.map(Wanted::Pattern),
-    };
-    let subject =
-        wanted(arg.certificate_identity.as_deref(), arg.certificate_identity_regexp.as_deref());
+    let subject = wanted(arg.certificate_identity.as_deref(), arg.certificate_identity_regexp.as_deref());
     let issuer =
         wanted(arg.certificate_oidc_issuer.as_deref(), arg.certificate_oidc_issuer_regexp.as_deref());
     let (Some(subject), Some(issuer)) = (subject, issuer) else { return Ok(None) };
@@ -75,6 +70,10 @@ fn identity(arg: &IdentityArg, sign: Vec<What>) -> anyhow::Result<Option<Trusted
     };
     let name = arg.identity_name.as_deref().unwrap_or(subject.text());
     Ok(Some(TrustedIdentity::new(name, Identity::new(subject, issuer)?, &root, sign)?))
+}
+
+fn wanted<'a>(exact: Option<&'a str>, pattern: Option<&'a str>) -> Option<Wanted<'a>> {
+    exact.map(Wanted::Exact).or(pattern.map(Wanted::Pattern))
 }
 
 impl IdentityArg {
