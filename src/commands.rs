@@ -146,7 +146,8 @@ fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile
     work.policy(path, &text);
     let trust = parse_trust(path, &text, work.printer())?;
     // A root that the file names by its path is not in the file's digest.
-    let roots: BTreeSet<_> = trust.identities().iter().map(|known| known.root().digest().to_string()).collect();
+    let roots: BTreeSet<_> =
+        trust.identities().iter().map(|known| known.root().digest().to_string()).collect();
     if !roots.is_empty() {
         work.evidence("trustedRoots", &roots.into_iter().collect::<Vec<_>>().join(" "));
     }

@@ -25,10 +25,10 @@ mod text;
 
 use std::collections::BTreeSet;
 
+pub use self::change::Additions;
 pub use self::check::{Finding, Severity};
 pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
 use self::document::{Document, GroupText, RevocationText};
-pub use self::change::Additions;
 pub use self::holder::Holder;
 pub use self::identity::TrustedIdentity;
 pub use self::logs::TrustedLog;
@@ -102,7 +102,10 @@ impl TrustFile {
     /// # Errors
     /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
     pub fn new(keys: Vec<(String, PublicKey)>) -> Result<Self> {
-        Self::of(keys.into_iter().map(|(name, key)| TrustedKey::new(name, key, None, None)).collect(), Vec::new())
+        Self::of(
+            keys.into_iter().map(|(name, key)| TrustedKey::new(name, key, None, None)).collect(),
+            Vec::new(),
+        )
     }
 
     /// A trust file of these identities.
@@ -318,9 +321,11 @@ impl TrustFile {
     pub(crate) fn refuse_revoked(&self, holder: &Holder) -> Result<()> {
         match self.revocation(holder) {
             None => Ok(()),
-            Some(Revocation { reason, date, .. }) => {
-                Err(Error::RevokedKey { key: holder.name.clone(), reason: reason.clone(), date: date.clone() })
-            }
+            Some(Revocation { reason, date, .. }) => Err(Error::RevokedKey {
+                key: holder.name.clone(),
+                reason: reason.clone(),
+                date: date.clone(),
+            }),
         }
     }
 }

@@ -48,8 +48,7 @@ mod tests {
         let key =
             PolicyKey { name: "release".to_owned(), public_key: KEY.to_owned(), roles: Some(vec![role]) };
         let group = KeyGroup { name: "all".to_owned(), threshold: 1, keys: vec!["release".to_owned()] };
-        let trust =
-            PolicyTrust {
+        let trust = PolicyTrust {
             sequence: Some(3),
             keys: vec![key],
             groups: Some(vec![group]),

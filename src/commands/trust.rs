@@ -125,8 +125,9 @@ fn explain(trust: &TrustFile) -> Vec<String> {
             Mode::Enforce => "refuses",
             Mode::Warn => "warns",
         };
-        lines
-            .push(format!("gate {gate}: {rules}anything else by one signer that may sign it; {mode} otherwise"));
+        lines.push(format!(
+            "gate {gate}: {rules}anything else by one signer that may sign it; {mode} otherwise"
+        ));
     }
     lines
 }

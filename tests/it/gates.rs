@@ -368,9 +368,8 @@ fn cm14_what_is_pushed_is_told_and_an_image_signed_through_the_registry_satisfie
     assert_eq!(finding["status"], "satisfied", "{finding}");
     let log = ["audit", "log", "--store", "store", "--event", "push", "--output", "json"];
     let events: Value = serde_json::from_str(&works(path, &log)).unwrap();
-    let evidence = |event: &Value, name: &str| {
-        event["event"]["evidence"][name].as_str().unwrap_or_default().to_owned()
-    };
+    let evidence =
+        |event: &Value, name: &str| event["event"]["evidence"][name].as_str().unwrap_or_default().to_owned();
     let pushes = events.as_array().unwrap();
     let signatures: Vec<_> = pushes.iter().filter(|push| evidence(push, "holds") == "signature").collect();
     assert_eq!(signatures.len(), 2, "under the tag, and as a referrer: {events}");

@@ -25,7 +25,8 @@ fn sign(path: &Path, store: &str, key: &str) {
 fn mirrored(path: &Path, address: &str) {
     let registries =
         format!("registries: [{{host: disk.example, mirror: '{address}/disk.example', plainHTTP: true}}]\n");
-    std::fs::write(path.join("up.yaml"), mirror_file(&registries, &format!("  - images: ['{IMAGE}']\n"))).unwrap();
+    std::fs::write(path.join("up.yaml"), mirror_file(&registries, &format!("  - images: ['{IMAGE}']\n")))
+        .unwrap();
 }
 
 const MIRROR: [&str; 7] = ["mirror", "-f", "up.yaml", "--store", "copy", "--lock", "copy.lock"];

@@ -89,7 +89,11 @@ fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
     refer(&served, &found, "application/jose+json", b"{\"payload\":\"\"}");
     refer(&served, &found, "application/cose", &[0xd2, 0x84, 0x40]);
     for kind in ["JWS", "COSE"] {
-        refuses(path, &verify, &format!("it is a notation signature in {kind}, and only those of cosign and airlock"));
+        refuses(
+            path,
+            &verify,
+            &format!("it is a notation signature in {kind}, and only those of cosign and airlock"),
+        );
     }
     let (status, body) = served.get("v1");
     assert!(status == 403 && body.contains("`signature` by `build`"), "{body}");
@@ -103,7 +107,8 @@ fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
     let text = works(path, &verify);
     assert!(text.contains("good: build (") && text.contains("accepted at gate pull: build"), "{text}");
     assert!(text.contains(&format!("signed by `{WORKFLOW}`, for whom `{ISSUER}` vouched")), "{text}");
-    let json: Value = serde_json::from_str(&works(path, &[&verify[..], &["--output", "json"]].concat())).unwrap();
+    let json: Value =
+        serde_json::from_str(&works(path, &[&verify[..], &["--output", "json"]].concat())).unwrap();
     let by = &json["verdict"]["signatures"][0]["certified"];
     assert_eq!((by["subject"].as_str(), by["issuer"].as_str()), (Some(WORKFLOW), Some(ISSUER)));
     let event = ["audit", "log", "--store", "store", "--event", "verify", "--limit", "1", "--output", "json"];

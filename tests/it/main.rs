@@ -3,12 +3,12 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
-#[path = "../../bundle-signer/tests/keyless/authority.rs"]
-mod authority;
-#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod audit_report;
+#[cfg(test)]
+#[path = "../../bundle-signer/tests/keyless/authority.rs"]
+mod authority;
 #[cfg(test)]
 mod chart;
 #[cfg(test)]

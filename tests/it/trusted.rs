@@ -80,7 +80,9 @@ fn a3_an_old_file_that_says_anything_is_read_with_a_warning_that_names_the_line_
     // With roles for each key the line says nothing, and goes.
     let roles = format!("{old}    roles: [{{sign: [signature]}}]\n");
     std::fs::write(path.join("roles.yaml"), roles).unwrap();
-    assert!(works(path, &["trust", "check", "roles.yaml"]).contains("every key has roles, so remove the line"));
+    assert!(
+        works(path, &["trust", "check", "roles.yaml"]).contains("every key has roles, so remove the line")
+    );
     // Without the line, keys without roles sign no bundle, and nobody is warned.
     std::fs::write(path.join("bare.yaml"), bare).unwrap();
     let output = airlock(path, &["verify-manifest", "signed.yaml", "--trust", "bare.yaml"]);

@@ -278,7 +278,9 @@ impl Check {
                 let digests = &event.object.digests;
                 is_judged(event)
                     || !digests.is_empty()
-                        && digests.iter().all(|digest| facts.known.was_verified(digest, lets_in(index, event)))
+                        && digests
+                            .iter()
+                            .all(|digest| facts.known.was_verified(digest, lets_in(index, event)))
             }
             Self::PolicyNamed => names(event, POLICY),
             Self::PacksSigned => names(event, KEY),

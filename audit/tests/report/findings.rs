@@ -365,12 +365,12 @@ fn cm14_is_not_satisfied_by_signatures_alone_or_by_what_is_verified_too_late() {
     let found = signed_through_the_registry(|steps| {
         let at = verify(steps) - 1;
         let name = format!("apps/new@{}", digest('6'));
-        steps[at] = by(done(Kind::Push, "manifest", &name, &['6'], &[("subject", &digest('4'))]), Some("bob"));
+        steps[at] =
+            by(done(Kind::Push, "manifest", &name, &['6'], &[("subject", &digest('4'))]), Some("bob"));
     });
     assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
     // A day on which only signatures were pushed shows nothing of components.
-    let signature =
-        by(done(Kind::Push, "manifest", "a:1", &['5'], &[("holds", "signature")]), Some("bob"));
+    let signature = by(done(Kind::Push, "manifest", "a:1", &['5'], &[("holds", "signature")]), Some("bob"));
     let found = nist(vec![signature]);
     assert_eq!((check(&found, "pushes-judged").expected, status(&found, "CM-14")), (0, Status::NotAssessed));
 }

@@ -38,7 +38,8 @@ impl TrustFile {
             let alive = self.count(self.behind(&group.name).0.into_iter().filter(|key| self.lives(key)));
             if alive < group.threshold {
                 let (name, threshold) = (&group.name, group.threshold);
-                let text = format!("group `{name}` needs {threshold} signers, but only {alive} are not revoked");
+                let text =
+                    format!("group `{name}` needs {threshold} signers, but only {alive} are not revoked");
                 tell(Severity::Contradiction, text);
             }
             let used = self.gates.iter().flat_map(|(_, rules)| &rules.rules).any(|(_, by)| *by == group.name);
@@ -117,7 +118,8 @@ impl TrustFile {
         }
         if self.gates.is_empty() && !self.groups.is_empty() {
             let gates: Vec<_> = Gate::ALL.iter().map(Gate::to_string).collect();
-            let text = format!("groups without gates change nothing: {} take any one signer", gates.join(", "));
+            let text =
+                format!("groups without gates change nothing: {} take any one signer", gates.join(", "));
             tell(Severity::Contradiction, text);
         }
     }

@@ -136,10 +136,8 @@ pub(super) fn read_all(texts: Vec<IdentityText>, read: &ReadRoot<'_>) -> Result<
         let name = text.name.clone();
         let root = match text.trusted_root.trim_start().starts_with('{') {
             true => text.trusted_root.clone(),
-            false => read(&text.trusted_root).map_err(|source| Error::TrustRootFile {
-                path: text.trusted_root.clone(),
-                source,
-            })?,
+            false => read(&text.trusted_root)
+                .map_err(|source| Error::TrustRootFile { path: text.trusted_root.clone(), source })?,
         };
         let known = identities.iter().map(|known| &known.root).find(|known| *known.text == *root);
         let root = known.cloned().map_or_else(|| Root::parse(&root), Ok).map_err(refused(&name))?;

@@ -111,11 +111,8 @@ impl TrustFile {
                 return Err(Error::TrustTwice(name.clone()));
             }
         }
-        let signers: BTreeSet<_> = self
-            .holders()
-            .filter(|key| text.keys.contains(&key.name))
-            .map(|key| self.signer(key))
-            .collect();
+        let signers: BTreeSet<_> =
+            self.holders().filter(|key| text.keys.contains(&key.name)).map(|key| self.signer(key)).collect();
         if text.threshold == 0 || text.threshold > signers.len() {
             let expected = "a number from 1 to that of the group's signers";
             return Err(unknown("threshold", &text.threshold.to_string(), expected));

@@ -1,7 +1,10 @@
 //! The trust file written down, as people expect to read it.
 
 use super::document::{GateText, GatesText, RuleText};
-use super::{API_VERSION, Gate, Group, KIND, Revocation, Role, TrustFile, TrustedIdentity, TrustedKey, TrustedLog, What};
+use super::{
+    API_VERSION, Gate, Group, KIND, Revocation, Role, TrustFile, TrustedIdentity, TrustedKey, TrustedLog,
+    What,
+};
 
 impl TrustFile {
     /// The file's text.
@@ -107,7 +110,8 @@ fn block(text: &str) -> String {
         None => (text, "|-"),
     };
     let plain = |c: char| c == '\n' || c == ' ' || c.is_ascii_graphic();
-    let whole = lines.lines().all(|line| line.trim_end() == line && !line.is_empty()) && !lines.ends_with('\n');
+    let whole =
+        lines.lines().all(|line| line.trim_end() == line && !line.is_empty()) && !lines.ends_with('\n');
     if !lines.chars().all(plain) || !whole || !lines.starts_with('{') {
         return quoted(text);
     }

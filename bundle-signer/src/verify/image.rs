@@ -268,7 +268,8 @@ fn envelope<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> 
 }
 
 fn from_bundle<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> {
-    let Attestation { hint, envelope, log_entries } = match bundle::parse_attestation(bytes, &expected.limits) {
+    let Attestation { hint, envelope, log_entries } = match bundle::parse_attestation(bytes, &expected.limits)
+    {
         Err(Error::BundleCertificate) => {
             return certified(expected, |whose, root| {
                 keyless::verify_any(bytes, Artifact::Digest(expected.digest), whose, root)
@@ -302,9 +303,7 @@ fn from_layer<'a>(layer: &Descriptor, bytes: &[u8], expected: &Expectation<'a>) 
     if by_key.is_ok() {
         return by_key;
     }
-    certified(expected, |whose, root| {
-        keyless::verify_layer_any(layer, bytes, expected.digest, whose, root)
-    })
+    certified(expected, |whose, root| keyless::verify_layer_any(layer, bytes, expected.digest, whose, root))
 }
 
 /// What an identity signed, by the one verifier of such signatures.

@@ -80,7 +80,11 @@ fn r7_cosign_has_the_same_verdicts_under_a_root_of_the_tests_own() {
     let with = |bundle: &serde_json::Value, root: &Authority, subject: &str| {
         verdicts(&cosign, &bundle.to_string(), &root.root(), subject)
     };
-    assert_eq!(with(&good, &authority, workflow), (true, true), "the authority of the tests is as sigstore's");
+    assert_eq!(
+        with(&good, &authority, workflow),
+        (true, true),
+        "the authority of the tests is as sigstore's"
+    );
     let late = authority.sign(Signer { logged: THEN + 601, ..signer }, &said);
     let secret = authority.sign(Signer { public: false, ..signer }, &said);
     let elsewhere = statement(&Digest::sha256(b"other"), None, "https://slsa.dev/provenance/v1");

@@ -3,8 +3,8 @@
 use bundle_signer::keyless::{Error as Keyless, TrustedRoot};
 use bundle_signer::statement::{COSIGN_SIGN, SLSA_PROVENANCE};
 use bundle_signer::{
-    Attested, Claims, Decision, Error, Evidence, Expectation, Format, Gate, ImageName, Limits, LogRule, NameRule,
-    PrivateKey, Result, TrustFile, Verified, verify_image,
+    Attested, Claims, Decision, Error, Evidence, Expectation, Format, Gate, ImageName, Limits, LogRule,
+    NameRule, PrivateKey, Result, TrustFile, Verified, verify_image,
 };
 use oci::{Descriptor, Digest};
 use serde_json::{Value, json};
@@ -39,7 +39,8 @@ impl Rig {
                 identity
             })
             .collect();
-        let mut file = json!({ "apiVersion": "airlock.dev/v1alpha1", "kind": "Trust", "identities": identities });
+        let mut file =
+            json!({ "apiVersion": "airlock.dev/v1alpha1", "kind": "Trust", "identities": identities });
         for (member, value) in more.as_object().unwrap() {
             file[member] = value.clone();
         }
@@ -68,7 +69,12 @@ impl Rig {
         self.verify_as(trust, &Evidence::Bundle(bundle.to_string().as_bytes()), COSIGN_SIGN)
     }
 
-    fn verify_as(&self, trust: &TrustFile, evidence: &Evidence<'_>, kind: &str) -> Result<Verified<Attested>> {
+    fn verify_as(
+        &self,
+        trust: &TrustFile,
+        evidence: &Evidence<'_>,
+        kind: &str,
+    ) -> Result<Verified<Attested>> {
         let name: ImageName = NAME.parse().unwrap();
         let expected = Expectation {
             digest: &self.image,
@@ -141,7 +147,8 @@ fn r7_an_identity_counts_by_bundle_and_by_layer_and_is_told_with_what_proves_it(
 fn r7_no_other_subject_and_no_other_issuer_is_the_identity() {
     let rig = Rig::new();
     let trust = rig.own();
-    let patterns = rig.trust(&[("release", pattern(r"https://github\.com/team/[^/]+/\.github/.*"))], json!({}));
+    let patterns =
+        rig.trust(&[("release", pattern(r"https://github\.com/team/[^/]+/\.github/.*"))], json!({}));
     let patterns = patterns.unwrap();
     for subject in [
         "https://evil.example/https://github.com/team/app/.github/workflows/release.yml@refs/tags/v1",
@@ -169,7 +176,9 @@ fn r7_no_other_subject_and_no_other_issuer_is_the_identity() {
     }
     // With several identities, the refusal says who signed.
     let two = rig.trust(&[("a", exact("a@example.com")), ("b", exact("b@example.com"))], json!({})).unwrap();
-    assert!(matches!(rig.refusal(&two, &rig.bundle()), Keyless::Stranger { subject, .. } if subject == WORKFLOW));
+    assert!(
+        matches!(rig.refusal(&two, &rig.bundle()), Keyless::Stranger { subject, .. } if subject == WORKFLOW)
+    );
 }
 
 #[test]
@@ -215,9 +224,13 @@ fn r7_a_bundle_without_its_proof_its_log_or_its_certificate_log_does_not_count()
         change(&mut bundle["verificationMaterial"]["tlogEntries"][0]);
     };
     let refused = [
-        changed(&|bundle| entry(bundle, &|entry| drop(entry.as_object_mut().unwrap().remove("inclusionProof")))),
+        changed(&|bundle| {
+            entry(bundle, &|entry| drop(entry.as_object_mut().unwrap().remove("inclusionProof")))
+        }),
         changed(&|bundle| entry(bundle, &|entry| entry["inclusionProof"]["checkpoint"] = json!({}))),
-        changed(&|bundle| entry(bundle, &|entry| entry["inclusionProof"]["rootHash"] = json!(THEN.to_string()))),
+        changed(&|bundle| {
+            entry(bundle, &|entry| entry["inclusionProof"]["rootHash"] = json!(THEN.to_string()))
+        }),
         changed(&|bundle| entry(bundle, &|entry| entry["canonicalizedBody"] = json!("e30="))),
         changed(&|bundle| bundle["verificationMaterial"]["tlogEntries"] = json!([])),
         changed(&|bundle| bundle["dsseEnvelope"]["signatures"][0]["sig"] = json!("MAA=")),
@@ -272,7 +285,8 @@ fn r7_a_statement_counts_for_its_subject_its_name_and_its_kind_alone() {
     let refused = rig.verify_as(&trust, &Evidence::Bundle(text.as_bytes()), SLSA_PROVENANCE);
     assert!(matches!(refused, Err(Error::PredicateType { .. })));
     // What is no statement at all.
-    let refused = rig.verify(&trust, &of(&json!({ "subject": [{ "digest": { "sha256": rig.image.hex() } }] })));
+    let refused =
+        rig.verify(&trust, &of(&json!({ "subject": [{ "digest": { "sha256": rig.image.hex() } }] })));
     assert!(refused.is_err());
 }
 
@@ -292,7 +306,10 @@ fn r7_real_signatures_count_under_the_root_that_is_built_in() {
     let kind = "https://schemas.conda.org/attestations-publish-1.schema.json";
     let trust = file(STATEMENT_V1.subject, STATEMENT_V1.issuer, kind);
     let outcome = rig.verify_as(&trust, &Evidence::Bundle(text.as_bytes()), kind);
-    assert!(matches!(&outcome, Err(Error::OtherName { found, .. }) if found.ends_with(".conda")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Err(Error::OtherName { found, .. }) if found.ends_with(".conda")),
+        "{outcome:?}"
+    );
     let stranger = file("https://github.com/mallory/x", STATEMENT_V1.issuer, kind);
     let refused = rig.verify_as(&stranger, &Evidence::Bundle(text.as_bytes()), kind);
     assert!(matches!(refused, Err(Error::Keyless(error)) if error.is_of_another()));
@@ -321,7 +338,8 @@ fn r7_real_signatures_count_under_the_root_that_is_built_in() {
     let verified = verify_image(&Evidence::Certified(&layer, &payload), &expected).unwrap();
     assert!(verified.get().certified().is_some());
     let logs = LogRule::Required(&[]);
-    let refused = verify_image(&Evidence::Certified(&layer, &payload), &Expectation { log: logs, ..expected });
+    let refused =
+        verify_image(&Evidence::Certified(&layer, &payload), &Expectation { log: logs, ..expected });
     assert!(matches!(refused, Err(Error::NotLogged)));
 }
 
@@ -335,7 +353,8 @@ fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
     assert!(rig.decide(&trust, &[rig.by(alice), rig.by(bob)]).satisfied);
     assert!(!rig.decide(&trust, &[rig.by(alice), rig.by(alice)]).satisfied);
     // One person is one signer, also where two entries fit.
-    let team = json!({ "certificateIdentityRegexp": r".*@example\.com", "certificateOidcIssuer": GITHUB_ACTIONS });
+    let team =
+        json!({ "certificateIdentityRegexp": r".*@example\.com", "certificateOidcIssuer": GITHUB_ACTIONS });
     let both = rig.trust(&[("bob", team.clone()), ("alice", exact(alice))], pair.clone()).unwrap();
     assert!(!rig.decide(&both, &[rig.by(alice), rig.by(alice)]).satisfied);
     assert!(rig.decide(&both, &[rig.by(alice), rig.by(bob)]).satisfied);
@@ -353,7 +372,9 @@ fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
     let hint = trust.identities()[0].hint().to_owned();
     let revoked = trust.revoked(&hint, "account stolen", "2026-01-02").unwrap();
     assert_eq!(TrustFile::parse(&revoked.to_yaml()).unwrap(), revoked);
-    assert!(matches!(rig.verify(&revoked, &rig.by(alice)), Err(Error::RevokedKey { key, .. }) if key == "alice"));
+    assert!(
+        matches!(rig.verify(&revoked, &rig.by(alice)), Err(Error::RevokedKey { key, .. }) if key == "alice")
+    );
     rig.verify(&revoked, &rig.by(bob)).unwrap();
     assert!(revoked.findings().iter().any(|found| found.text.contains("only 1 are not revoked")));
 
@@ -420,7 +441,8 @@ fn r7_a_root_may_be_named_by_its_path_beside_the_file() {
     identity["name"] = json!("release");
     identity["trustedRoot"] = json!("root.json");
     identity["roles"] = json!([{ "sign": ["signature"] }]);
-    let text = json!({ "apiVersion": "airlock.dev/v1alpha1", "kind": "Trust", "identities": [identity] }).to_string();
+    let text = json!({ "apiVersion": "airlock.dev/v1alpha1", "kind": "Trust", "identities": [identity] })
+        .to_string();
     let trust = TrustFile::parse_in(&text, folder.path()).unwrap();
     rig.verify(&trust, &rig.bundle()).unwrap();
     assert!(matches!(TrustFile::parse(&text), Err(Error::TrustRootFile { .. })));
@@ -457,6 +479,7 @@ fn r7_a_certificate_without_an_identity_for_it_is_named_and_a_drive_wants_a_key(
     let layer: Descriptor = serde_json::from_value(layer).unwrap();
     let refused = rig.verify_as(&keys, &Evidence::Certified(&layer, &payload), COSIGN_SIGN);
     assert!(matches!(refused, Err(Error::BundleCertificate)));
-    let drive = bundle_signer::verify_blob(&rig.own(), b"manifest".to_vec(), rig.bundle().to_string().as_bytes());
+    let drive =
+        bundle_signer::verify_blob(&rig.own(), b"manifest".to_vec(), rig.bundle().to_string().as_bytes());
     assert!(matches!(drive, Err(Error::DriveCertificate)));
 }

@@ -34,8 +34,10 @@ pub(crate) fn gather(
         (_, Ok(0)) | (Err(_), _) => Ok(Gathered::Taken),
         (Ok(0), _) => Ok(Gathered::Kept),
         // What is full stays as it is.
-        _ => Ok(attached::join(&present, incoming, &Limits::default())
-            .map_or(Gathered::Kept, Gathered::Joined)),
+        _ => {
+            Ok(attached::join(&present, incoming, &Limits::default())
+                .map_or(Gathered::Kept, Gathered::Joined))
+        }
     }
 }
 
@@ -61,8 +63,7 @@ pub(crate) fn changes(
     repository: &RepositoryName,
     (tag, digest, incoming): (&Tag, &Digest, &Manifest),
 ) -> Result<Vec<Change>, Error> {
-    let set =
-        |digest: Digest| Change::SetTag { repository: repository.clone(), tag: tag.clone(), digest };
+    let set = |digest: Digest| Change::SetTag { repository: repository.clone(), tag: tag.clone(), digest };
     match gather(store, repository, (tag, digest, incoming))? {
         Gathered::Taken => Ok(vec![set(digest.clone())]),
         Gathered::Kept => Ok(Vec::new()),

@@ -13,9 +13,7 @@ use super::{Error, ItemReport, MirrorReport, Totals, local};
 use crate::complete;
 use crate::config::{Location, MirrorConfig, Missing};
 use crate::import::MovedTag;
-use crate::lock::{
-    Absence, ItemKind, Lock, LockedBlob, LockedItem, Unavailable, VERSION,
-};
+use crate::lock::{Absence, ItemKind, Lock, LockedBlob, LockedItem, Unavailable, VERSION};
 use crate::reporter::State;
 use crate::source::archive::Slice;
 use crate::source::{FileUrl, Wanted, artifact};

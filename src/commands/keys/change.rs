@@ -12,8 +12,8 @@ use oci::Digest;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::password::{Secret, ask};
 use super::added::additions;
+use super::password::{Secret, ask};
 use super::{files, write_new, write_pair};
 use crate::cli::{AddKeys as Add, ChangeArg, Revoke, Rotate};
 use crate::commands::{read, trust};
@@ -118,7 +118,9 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
     let named: Vec<String> = logged.cloned().chain(known).collect();
     if named.is_empty() {
         let message = "nothing was named that could be added".to_owned();
-        return Err(Usage { message, hint: "give public keys, an identity, --log KEY or --witness KEY" }.into());
+        return Err(
+            Usage { message, hint: "give public keys, an identity, --log KEY or --witness KEY" }.into()
+        );
     }
     let changed = file.extended(additions)?;
     let written = write(&settings.change, &path, &file, &changed)?;
