@@ -134,10 +134,11 @@ pub(super) fn read_all(texts: Vec<IdentityText>, read: &ReadRoot<'_>) -> Result<
     let mut identities: Vec<TrustedIdentity> = Vec::new();
     for text in texts {
         let name = text.name.clone();
-        let root = match text.trusted_root.trim_start().starts_with('{') {
-            true => text.trusted_root.clone(),
-            false => read(&text.trusted_root)
-                .map_err(|source| Error::TrustRootFile { path: text.trusted_root.clone(), source })?,
+        let root = if text.trusted_root.trim_start().starts_with('{') {
+            text.trusted_root.clone()
+        } else {
+            let path = &text.trusted_root;
+            read(path).map_err(|source| Error::TrustRootFile { path: path.clone(), source })?
         };
         let known = identities.iter().map(|known| &known.root).find(|known| *known.text == *root);
         let root = known.cloned().map_or_else(|| Root::parse(&root), Ok).map_err(refused(&name))?;

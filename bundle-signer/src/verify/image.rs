@@ -61,10 +61,9 @@ impl<'a> Evidence<'a> {
     #[must_use]
     pub fn format(&self) -> Format {
         match self {
-            Self::SimpleSigning { .. } => Format::SimpleSigning,
             Self::Envelope(_) => Format::Envelope,
             Self::Certified(layer, _) if layer.media_type == dsse::MEDIA_TYPE => Format::Envelope,
-            Self::Certified(..) => Format::SimpleSigning,
+            Self::SimpleSigning { .. } | Self::Certified(..) => Format::SimpleSigning,
             Self::Bundle(_) => Format::Bundle,
         }
     }

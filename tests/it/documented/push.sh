@@ -1,8 +1,9 @@
 # A registry with the gate `push`, in the background beside the one that the page starts.
+airlock keys generate release
 airlock keys trust release.pub --to gate.yaml
 printf 'gates: {push: {require: [{sign: signature, by: release}]}}\n' >>gate.yaml
 "$AIRLOCK" serve --create --store gate --listen 127.0.0.1:443 --self-signed --tls-name registry.example \
-  --trust gate.yaml >"$FOLDER/gate.out" 2>&1 </dev/null &
+  --trust gate.yaml --registry-name registry.example >"$FOLDER/gate.out" 2>&1 </dev/null &
 for _ in $(seq 600); do
   ! (exec 3<>/dev/tcp/127.0.0.1/443) 2>/dev/null || break
   sleep 0.1
@@ -30,10 +31,9 @@ podman save --quiet --format docker-archive --output app.tar team/app:v1
 END
 before 'helm push' <<'END'
 there registry.example/team/app:v3
-mkdir pulled
 END
 before 'cosign sign --key release.key --tlog-upload=false' <<'END'
-test -s pulled/hello-0.1.0.tgz
+there registry.example/charts/hello:0.1.0
 refused oci:layout registry.example/team/two:v1
 END
 before '--new-bundle-format=false' <<'END'
