@@ -31,7 +31,8 @@ pub(crate) use self::config::{Client, Config};
 pub(crate) use self::controller::{Controller, Part};
 pub(crate) use self::drive::{Acknowledge, Quarantine, Return};
 pub(crate) use self::keys::{
-    Add as AddKeys, ChangeArg, Import as ImportKey, KeyArg, KeyType, Keys, PasswordArg, Revoke, Rotate, Show,
+    Add as AddKeys, AddedArg, ChangeArg, IdentityArg, Import as ImportKey, KeyArg, KeyType, Keys,
+    PasswordArg, Revoke, Rotate, Show, TrustKeys,
 };
 pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
 pub(crate) use self::serve::{Quickstart, Serve, Tls};

@@ -25,6 +25,7 @@ pub(crate) mod verify;
 mod verify_image;
 mod verify_manifest;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(crate) use self::cluster::reach::Answer;
@@ -143,11 +144,24 @@ fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile
     let Some(path) = &arg.trust else { return Ok(None) };
     let text = read(path)?;
     work.policy(path, &text);
-    Ok(Some(parse_trust(path, &text)?))
+    let trust = parse_trust(path, &text, work.printer())?;
+    // A root that the file names by its path is not in the file's digest.
+    let roots: BTreeSet<_> =
+        trust.identities().iter().map(|known| known.root().digest().to_string()).collect();
+    if !roots.is_empty() {
+        work.evidence("trustedRoots", &roots.into_iter().collect::<Vec<_>>().join(" "));
+    }
+    Ok(Some(trust))
 }
 
-fn parse_trust(path: &Path, text: &str) -> anyhow::Result<TrustFile> {
-    TrustFile::parse(text).with_context(|| format!("`{}` cannot be used", path.display()))
+/// Reads a trust file, and warns of what an older version wrote that says more than its reader thinks.
+fn parse_trust(path: &Path, text: &str, printer: &Printer) -> anyhow::Result<TrustFile> {
+    let trust = TrustFile::parse_in(text, path.parent().unwrap_or(Path::new("")));
+    let trust = trust.with_context(|| format!("`{}` cannot be used", path.display()))?;
+    if let Some(warning) = trust.warning(text) {
+        printer.complain(&format!("warning: {}, {warning}", path.display()));
+    }
+    Ok(trust)
 }
 
 /// A folder that goes when it is dropped.

@@ -70,6 +70,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
             || cause.is::<packager::config::Error>()
             || cause.is::<packager::lock::Error>()
             || cause.downcast_ref().is_some_and(is_usage)
+            || cause.downcast_ref().is_some_and(is_no_identity)
         {
             return 2;
         }
@@ -136,6 +137,9 @@ fn is_usage(error: &bundle_signer::Error) -> bool {
             | E::TrustKind { .. }
             | E::TrustEmpty
             | E::TrustMember { .. }
+            | E::TrustName(_)
+            | E::TrustIdentity { .. }
+            | E::TrustIdentityText { .. }
             | E::TrustTwice(_)
             | E::ImageName(_)
             | E::Password
@@ -146,6 +150,22 @@ fn is_usage(error: &bundle_signer::Error) -> bool {
             | E::Pin
             | E::TokenCount(_)
             | E::TokenKeyCount { .. }
+    )
+}
+
+/// Whether an identity, or the root that it is verified under, cannot be one.
+fn is_no_identity(error: &bundle_signer::keyless::Error) -> bool {
+    use bundle_signer::keyless::Error as E;
+    matches!(
+        error,
+        E::IdentityEmpty
+            | E::IdentityTooLarge(_)
+            | E::Pattern(_)
+            | E::Root(_)
+            | E::RootLacks(_)
+            | E::RootMaterial(_)
+            | E::RootTooLarge(_)
+            | E::RootVersion(_)
     )
 }
 

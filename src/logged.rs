@@ -204,6 +204,11 @@ impl Work<'_> {
         self.policies.push((path.display().to_string(), digest));
     }
 
+    /// Where the command talks.
+    pub(crate) fn printer(&self) -> &Printer {
+        self.printer
+    }
+
     /// The digest of the trust file that decides.
     pub(crate) fn newest_policy(&self) -> Option<String> {
         self.policies.last().map(|(_, digest)| digest.clone())

@@ -51,7 +51,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         logs.begin(Kind::ServeStart, ("store", &site.display().to_string()), Some(&site), printer)?;
     work.evidence("url", &format!("http://{address}"));
     let store = store::Store::open_existing(&site)?;
-    let config = ServerConfig { observer: observer(work.journals()?), ..open_to_all(store) };
+    let config = ServerConfig { observer: observer(work.journals()?, &store), ..open_to_all(store) };
     work.done()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let end = async {

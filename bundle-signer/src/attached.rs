@@ -11,7 +11,7 @@ use oci::{Content, Descriptor, Digest, ImageManifest, Manifest, MediaType, media
 use crate::{Error, Limits, Result, dsse, simple_signing};
 
 /// The annotation that holds the signature. Others of cosign's begin with `dev.sigstore.cosign/`.
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+pub(crate) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// For searching; what counts is in the envelope.
 const PREDICATE_TYPE: &str = "predicateType";
 
@@ -90,7 +90,7 @@ pub fn sign(
     let mut layer =
         Descriptor::new(kind(simple_signing::MEDIA_TYPE)?, Digest::sha256(payload), payload.len() as u64);
     layer.annotations.insert(SIGNATURE.to_owned(), STANDARD.encode(signature));
-    add(present, layer, limits)
+    add(present, vec![layer], limits)
 }
 
 /// Adds an attestation, an envelope, to what is under the tag, as [`sign`] does.
@@ -106,16 +106,36 @@ pub fn attest(
     let mut layer = Descriptor::new(kind(dsse::MEDIA_TYPE)?, Digest::sha256(envelope), envelope.len() as u64);
     layer.annotations.insert(SIGNATURE.to_owned(), String::new());
     layer.annotations.insert(PREDICATE_TYPE.to_owned(), predicate_type.to_owned());
-    add(present, layer, limits)
+    add(present, vec![layer], limits)
 }
 
-fn add(present: Option<&Manifest>, layer: Descriptor, limits: &Limits) -> Result<Attachment> {
+/// The layers of one such manifest that another one lacks.
+///
+/// # Errors
+/// [`Error::NotAttached`] for an index.
+pub fn lacking<'a>(manifest: &Manifest, other: &'a Manifest) -> Result<Vec<&'a Descriptor>> {
+    let known = &image(manifest)?.layers;
+    Ok(image(other)?.layers.iter().filter(|layer| !known.contains(layer)).collect())
+}
+
+/// Two such manifests as one: every layer of the first stays as it is, and those of the other follow that it lacks.
+///
+/// # Errors
+/// [`Error::NotAttached`] for an index, [`Error::TooManyLayers`] when it would be too full.
+pub fn join(manifest: &Manifest, other: &Manifest, limits: &Limits) -> Result<Attachment> {
+    let more = lacking(manifest, other)?.into_iter().cloned().collect();
+    add(Some(manifest), more, limits)
+}
+
+fn add(present: Option<&Manifest>, more: Vec<Descriptor>, limits: &Limits) -> Result<Attachment> {
     let mut layers = match present {
         Some(manifest) => image(manifest)?.layers.clone(),
         None => Vec::new(),
     };
-    if !layers.contains(&layer) {
-        layers.push(layer);
+    for layer in more {
+        if !layers.contains(&layer) {
+            layers.push(layer);
+        }
     }
     if layers.len() > limits.layers {
         return Err(Error::TooManyLayers(layers.len()));
@@ -183,6 +203,27 @@ mod tests {
         assert!(matches!(full, Err(Error::TooManyLayers(4))));
         let fewer = Limits { layers: 2, ..limits };
         assert_eq!(signatures(&attachment.manifest, &fewer).unwrap().found.len(), 3);
+    }
+
+    #[test]
+    fn two_manifests_of_signatures_become_one_that_has_them_all() {
+        let limits = Limits { layers: 3, ..Limits::default() };
+        let of = |signatures: &[&[u8]]| {
+            let mut manifest = None;
+            for signature in signatures {
+                manifest = Some(sign(manifest.as_ref(), b"payload", signature, &limits).unwrap().manifest);
+            }
+            manifest.unwrap()
+        };
+        let (local, upstream) = (of(&[b"ours", b"both"]), of(&[b"both", b"new"]));
+        let joined = join(&local, &upstream, &limits).unwrap();
+        assert_eq!(joined.manifest.blobs().count(), 4, "a configuration and three layers");
+        for part in [&local, &upstream] {
+            assert!(lacking(&joined.manifest, part).unwrap().is_empty());
+        }
+        assert_eq!(join(&joined.manifest, &upstream, &limits).unwrap(), joined);
+        let full = join(&joined.manifest, &of(&[b"more"]), &limits);
+        assert!(matches!(full, Err(Error::TooManyLayers(4))));
     }
 
     #[test]

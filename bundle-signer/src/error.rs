@@ -129,8 +129,8 @@ pub enum Error {
         /// What it should say.
         expected: &'static str,
     },
-    /// The trust file names no key.
-    #[error("the trust file names no key")]
+    /// The trust file names no key and no identity.
+    #[error("the trust file names no key and no identity")]
     TrustEmpty,
     /// A key's name is empty, long, or would not show as it is.
     #[error("`{}` is not a name for a key: 1 to 128 printable characters", .0.escape_debug())]
@@ -143,6 +143,34 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<Error>,
+    },
+    /// One of the trust file's identities, or the root that it is verified under, cannot be used.
+    #[error("the trust file's identity `{name}` is refused")]
+    TrustIdentity {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<crate::keyless::Error>,
+    },
+    /// One of the trust file's identities does not say who it is, or says it twice.
+    #[error("the trust file's identity `{name}` needs exactly one of `{one}` and `{other}`")]
+    TrustIdentityText {
+        /// Its name.
+        name: String,
+        /// The one member.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// The file of a trusted root that an identity names cannot be read.
+    #[error("the trusted root `{}` that the trust file names cannot be read", path.escape_debug())]
+    TrustRootFile {
+        /// The path, as the trust file has it.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// A member of the trust file has a value that it cannot have.
     #[error("the trust file's {member} `{}` is not {expected}", value.escape_debug())]
@@ -179,9 +207,15 @@ pub enum Error {
     /// The bundle is of another version.
     #[error("the signature has media type `{}`, expected a sigstore bundle v0.3", .0.escape_debug())]
     BundleVersion(String),
-    /// The bundle has a certificate, which takes an authority and a clock to judge.
-    #[error("the signature is by a certificate, only public keys are supported")]
+    /// The bundle has a certificate, and what is asked knows keys alone.
+    #[error("the signature is by a certificate, and the trust file has no identity for it")]
     BundleCertificate,
+    /// A drive's manifest is signed by certificate.
+    #[error("the signature is by a certificate, and drives are signed by keys")]
+    DriveCertificate,
+    /// A signature by certificate does not count.
+    #[error(transparent)]
+    Keyless(Box<crate::keyless::Error>),
     /// The bundle does not say which key signed.
     #[error("the signature does not name the key that made it")]
     BundleWithoutKey,
@@ -213,9 +247,9 @@ pub enum Error {
     #[error("no trusted key made the signature")]
     NoKeyFits,
     /// A trusted key said what it may not say.
-    #[error("the key `{key}` may not sign `{}`", predicate_type.escape_debug())]
+    #[error("`{key}` may not sign `{}`", predicate_type.escape_debug())]
     RoleRefused {
-        /// The key's name.
+        /// The name of the key or identity.
         key: String,
         /// What it said.
         predicate_type: String,

@@ -1,6 +1,6 @@
 //! Keyless signatures of upstream images: made with a key that lived for minutes, by a certificate that says whose
-//! it was, and entered in a public log that says when. Verified on the connected side, where our own signature then
-//! takes over; nothing here uses a network.
+//! it was, and entered in a public log that says when. `mirror` asks for them, and trust files name them
+//! (`identities`); both verify here, and nothing here uses a network.
 //!
 //! Checked, in every case: the certificate leads to the trusted root's authority and was valid at every signing
 //! time; it is in a certificate log; the log entry is this signature's, and in the log that it names; the time is
@@ -33,13 +33,13 @@ pub use error::{Error, Result};
 pub use evidence::{
     Certificate, Evidence, Inclusion, LogEntry, Rekor, Signed, SigningTime, SubjectKind, Time, TimeSource,
 };
-pub use identity::Identity;
-pub use legacy::{is_keyless, verify_layer};
+pub use identity::{Identity, Wanted};
+pub use legacy::{is_keyless, verify_layer, verify_layer_any};
 pub use root::{Authority, MAX_LEN as MAX_ROOT, Role, TrustedRoot};
 
-/// The largest bundle that is read. Attestations carry bills of materials of megabytes; registries take manifests
-/// up to this size.
-pub const MAX_BUNDLE: usize = 4 * 1024 * 1024;
+/// The largest bundle that is read: as much as is read of any other evidence. Attestations carry bills of materials of
+/// megabytes.
+pub const MAX_BUNDLE: usize = 8 * 1024 * 1024;
 
 /// What is to have been signed.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,19 @@ pub fn verify(
     identity: &Identity,
     root: &TrustedRoot,
 ) -> Result<Evidence> {
+    verify_any(bundle, artifact, &[identity], root).map(|(_, evidence)| evidence)
+}
+
+/// The same for several identities: also says which of them signed, the first that fits.
+///
+/// # Errors
+/// As [`verify`] does; [`Error::Stranger`] when it is none of them.
+pub fn verify_any(
+    bundle: &[u8],
+    artifact: Artifact<'_>,
+    identities: &[&Identity],
+    root: &TrustedRoot,
+) -> Result<(usize, Evidence)> {
     shape::check(bundle)?;
     let bundle: Bundle = serde_json::from_slice(bundle).map_err(Error::Malformed)?;
     // The identity is compared afterwards, by `Evidence::collect`: the library knows no patterns.
@@ -69,7 +82,7 @@ pub fn verify(
         Artifact::Bytes(bytes) => root.verifier().verify(bytes, &bundle, &policy),
         Artifact::Digest(digest) => root.verifier().verify(library_digest(digest)?, &bundle, &policy),
     };
-    Evidence::collect(&bundle, &found.map_err(Error::of_library)?, identity, root)
+    Evidence::collect(&bundle, &found.map_err(Error::of_library)?, identities, root)
 }
 
 fn library_digest(digest: &Digest) -> Result<ArtifactDigest> {

@@ -13,7 +13,7 @@
 //! - [`statement`]: what is said of an image, in [`dsse`] envelopes, in [`bundle`]s, under [`referrer`] manifests
 //! - [`simple_signing`]: cosign's first format; [`attached`]: the manifests under its tags; [`image_name`]
 //! - [`log_entry`]: what a transparency log says of a signature; [`trusted_root`]: our logs for stock verifiers
-//! - [`trust`]: the file that names accepted keys, and the decision by its rules; [`verify`]: the check of a file, [`verify::image`] of an image
+//! - [`trust`]: the file that names accepted keys and identities, and the decision by its rules; [`verify`]: the check of a file, [`verify::image`] of an image
 //! - [`keyless`]: signatures by certificate, as upstream makes them
 //! - [`eksa`]: manifests of EKS Anywhere, signed within themselves
 //!
@@ -51,7 +51,7 @@ pub use limits::Limits;
 pub use log_entry::{LogEntry, Logged};
 pub use pkcs11_uri::Pkcs11Uri;
 pub use statement::{Statement, Subject};
-pub use trust::{Claims, Decision, Gate, Mode, TrustFile, TrustedKey};
+pub use trust::{Claims, Decision, Gate, Mode, TrustFile, TrustedIdentity, TrustedKey};
 pub use verify::image::{Attested, Claim, Evidence, Expectation, Format, LogRule, NameRule, verify_image};
 pub use verify::{Signer, Verified, verify_blob};
 

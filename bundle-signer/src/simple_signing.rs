@@ -95,7 +95,9 @@ impl Payload {
 
     /// The same as a statement, so that one check serves all formats.
     pub(crate) fn into_statement(self) -> Statement {
-        let subject = Subject::new(Some(self.name), &self.digest, self.optional);
+        // An empty name says none.
+        let name = Some(self.name).filter(|name| !name.is_empty());
+        let subject = Subject::new(name, &self.digest, self.optional);
         Statement::new(vec![subject], COSIGN_SIGN, None)
     }
 }

@@ -1,9 +1,11 @@
-//! The trust file: which keys are accepted, by name, and what each may sign; how many must; which are revoked.
+//! The trust file: which keys and identities are accepted, by name, and what each may sign; how many must; which are
+//! revoked.
 //!
 //! A key without roles may sign drives and statements about images. Manifests of EKS Anywhere need a role that names
 //! them, or a file that says `keysWithoutRoles: anything`. Groups and gates only narrow that. Everything is closed: an unknown member, name or kind is refused.
 //!
-//! - `document`: as written; `role`: what a key may sign; `logs`: keys of logs and witnesses; `decide`: what signatures
+//! - `document`: as written; `holder`: what keys and identities have in common; `identity`: signers for whom an authority
+//!   vouches; `role`: what one may sign; `logs`: keys of logs and witnesses; `decide`: what signatures
 //!   come to; `check`: contradictions
 //! - `manifest`: manifests of EKS Anywhere
 //! - `read`, `numbers`: taken from its text; `change`: a key replaced or revoked; `text`: written down
@@ -12,6 +14,8 @@ mod change;
 mod check;
 mod decide;
 mod document;
+mod holder;
+mod identity;
 mod logs;
 mod manifest;
 mod numbers;
@@ -21,11 +25,13 @@ mod text;
 
 use std::collections::BTreeSet;
 
+pub use self::change::Additions;
 pub use self::check::{Finding, Severity};
 pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
 use self::document::{Document, GroupText, RevocationText};
+pub use self::holder::Holder;
+pub use self::identity::TrustedIdentity;
 pub use self::logs::TrustedLog;
-use self::role::Deed;
 pub use self::role::{Pattern, Role, What};
 use crate::statement::COSIGN_SIGN;
 use crate::{Error, PublicKey, Result};
@@ -40,13 +46,14 @@ const MAX_REASON: usize = 512;
 /// More than the format has, so that a stray member is told as one and not as too deep.
 const MAX_DEPTH: usize = 16;
 
-/// The keys that are accepted; at least one. And what is asked of them.
+/// The keys and identities that are accepted; at least one. And what is asked of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustFile {
     sequence: Option<u64>,
     /// Whether keys without roles may sign manifests of EKS Anywhere, too.
     open: bool,
     keys: Vec<TrustedKey>,
+    identities: Vec<TrustedIdentity>,
     logs: Vec<TrustedLog>,
     witnesses: Vec<TrustedLog>,
     groups: Vec<Group>,
@@ -57,13 +64,11 @@ pub struct TrustFile {
 /// A key with the name by which people know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedKey {
-    name: String,
+    holder: Holder,
     key: PublicKey,
-    replaces: Option<String>,
-    roles: Option<Vec<Role>>,
 }
 
-/// Keys of which several must sign.
+/// Keys and identities of which several must sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     name: String,
@@ -71,7 +76,7 @@ pub struct Group {
     keys: Vec<String>,
 }
 
-/// A key whose signatures no longer count.
+/// A key or an identity whose signatures no longer count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     hint: String,
@@ -97,11 +102,28 @@ impl TrustFile {
     /// # Errors
     /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
     pub fn new(keys: Vec<(String, PublicKey)>) -> Result<Self> {
-        let keys = keys
-            .into_iter()
-            .map(|(name, key)| TrustedKey { name, key, replaces: None, roles: None })
-            .collect();
-        Self::of_keys(keys)
+        Self::of(
+            keys.into_iter().map(|(name, key)| TrustedKey::new(name, key, None, None)).collect(),
+            Vec::new(),
+        )
+    }
+
+    /// A trust file of these identities.
+    ///
+    /// # Errors
+    /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or an identity comes twice.
+    pub fn of_identities(identities: Vec<TrustedIdentity>) -> Result<Self> {
+        Self::of(Vec::new(), identities)
+    }
+
+    /// The same file with more identities.
+    ///
+    /// # Errors
+    /// [`Error::TrustTwice`] when a name or an identity is in the file.
+    pub fn with_identities(mut self, identities: Vec<TrustedIdentity>) -> Result<Self> {
+        self.identities.extend(identities);
+        self.check_holders()?;
+        Ok(self)
     }
 
     /// The same file, in which keys without roles may sign anything.
@@ -121,45 +143,56 @@ impl TrustFile {
     #[must_use]
     pub fn limited_to(mut self, what: &[What]) -> Self {
         for key in &mut self.keys {
-            key.roles = Some(vec![Role::of(what.to_vec())]);
+            key.holder.roles = Some(vec![Role::of(what.to_vec())]);
         }
         self
     }
 
-    fn of_keys(keys: Vec<TrustedKey>) -> Result<Self> {
-        if keys.is_empty() {
-            return Err(Error::TrustEmpty);
-        }
-        let (mut names, mut hints, mut replaced) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for trusted in &keys {
-            check_name(&trusted.name)?;
-            if let Some(old) = &trusted.replaces {
-                // Only one that stands before it: so nobody replaces himself, by however many steps.
-                if !names.contains(old.as_str()) {
-                    return Err(unknown("replaces", old, "the name of a key before it in this file"));
-                }
-                if !replaced.insert(old.as_str()) {
-                    return Err(Error::TrustTwice(old.clone()));
-                }
-            }
-            if !names.insert(trusted.name.as_str()) || !hints.insert(trusted.key.hint()) {
-                return Err(Error::TrustTwice(trusted.name.clone()));
-            }
-        }
-        Ok(Self {
+    fn of(keys: Vec<TrustedKey>, identities: Vec<TrustedIdentity>) -> Result<Self> {
+        let file = Self {
             sequence: None,
             open: false,
             keys,
+            identities,
             logs: Vec::new(),
             witnesses: Vec::new(),
             groups: Vec::new(),
             revocations: Vec::new(),
             gates: Vec::new(),
-        })
+        };
+        file.check_holders()?;
+        Ok(file)
+    }
+
+    fn check_holders(&self) -> Result<()> {
+        let (mut names, mut hints, mut replaced) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for holder in self.holders() {
+            check_name(&holder.name)?;
+            if let Some(old) = &holder.replaces {
+                // Only one that stands before it: so nobody replaces himself, by however many steps.
+                if !names.contains(old.as_str()) {
+                    let expected = "the name of a key or an identity before it in this file";
+                    return Err(unknown("replaces", old, expected));
+                }
+                if !replaced.insert(old.as_str()) {
+                    return Err(Error::TrustTwice(old.clone()));
+                }
+            }
+            if !names.insert(holder.name.as_str()) || !hints.insert(holder.hint.as_str()) {
+                return Err(Error::TrustTwice(holder.name.clone()));
+            }
+        }
+        if names.is_empty() { Err(Error::TrustEmpty) } else { Ok(()) }
+    }
+
+    /// Everybody whose word may count: the keys, then the identities, revoked ones among them.
+    pub fn holders(&self) -> impl Iterator<Item = &Holder> {
+        let keys = self.keys.iter().map(TrustedKey::holder);
+        keys.chain(self.identities.iter().map(TrustedIdentity::holder))
     }
 
     fn knows(&self, name: &str) -> bool {
-        self.keys.iter().any(|key| key.name == name) || self.groups.iter().any(|group| group.name == name)
+        self.holders().any(|holder| holder.name == name) || self.groups.iter().any(|group| group.name == name)
     }
 
     /// A trust file of one key, from the text of its public key file.
@@ -237,25 +270,25 @@ impl TrustFile {
         rules.iter().find(|(known, _)| known == what).map(|(_, by)| by.as_str())
     }
 
-    /// The names that a key goes by: its own, and those of the keys that it replaces, back to the first.
-    fn names<'a>(&'a self, key: &'a TrustedKey) -> impl Iterator<Item = &'a str> {
-        std::iter::successors(Some(key), |key| {
-            let old = key.replaces.as_ref()?;
-            self.keys.iter().find(|known| known.name == *old)
+    /// The names that somebody goes by: the own one, and those of all that it replaces, back to the first.
+    fn names<'a>(&'a self, holder: &'a Holder) -> impl Iterator<Item = &'a str> {
+        std::iter::successors(Some(holder), |holder| {
+            let old = holder.replaces.as_ref()?;
+            self.holders().find(|known| known.name == *old)
         })
-        .map(TrustedKey::name)
+        .map(Holder::name)
     }
 
-    /// Who signs with a key: its first predecessor's name, however often it was replaced.
-    fn signer<'a>(&'a self, key: &'a TrustedKey) -> &'a str {
-        self.names(key).last().unwrap_or(&key.name)
+    /// Who signs: the first predecessor's name, however often it was replaced.
+    fn signer<'a>(&'a self, holder: &'a Holder) -> &'a str {
+        self.names(holder).last().unwrap_or(&holder.name)
     }
 
-    /// Whether a key's word is that of the key or the group of this name.
-    fn speaks_for(&self, key: &TrustedKey, by: &str) -> bool {
+    /// Whether somebody's word is that of the key, the identity or the group of this name.
+    fn speaks_for(&self, holder: &Holder, by: &str) -> bool {
         match self.group(by) {
-            Some(group) => self.names(key).any(|name| group.keys.iter().any(|member| member == name)),
-            None => self.names(key).any(|name| name == by),
+            Some(group) => self.names(holder).any(|name| group.keys.iter().any(|member| member == name)),
+            None => self.names(holder).any(|name| name == by),
         }
     }
 
@@ -266,38 +299,52 @@ impl TrustFile {
     /// The key that a hint names, if the file has it. It may be revoked.
     #[must_use]
     pub fn find(&self, hint: &str) -> Option<&TrustedKey> {
-        self.keys.iter().find(|trusted| trusted.key.hint() == hint)
+        self.keys.iter().find(|trusted| trusted.holder.hint == hint)
     }
 
-    /// The revocation of a key, if there is one.
+    /// The key or the identity with a hint, if the file has it. It may be revoked.
     #[must_use]
-    pub fn revocation(&self, key: &PublicKey) -> Option<&Revocation> {
-        if self.revocations.is_empty() {
-            return None;
-        }
-        let hint = key.hint();
-        self.revocations.iter().find(|revocation| revocation.hint == hint)
+    pub fn holder(&self, hint: &str) -> Option<&Holder> {
+        self.holders().find(|holder| holder.hint == hint)
     }
 
-    /// Refuses a key that was revoked.
+    /// The revocation of a key or an identity, if there is one.
+    #[must_use]
+    pub fn revocation(&self, holder: &Holder) -> Option<&Revocation> {
+        self.revocations.iter().find(|revocation| revocation.hint == holder.hint)
+    }
+
+    /// Refuses who was revoked.
     ///
     /// # Errors
     /// [`Error::RevokedKey`].
-    pub(crate) fn refuse_revoked(&self, key: &TrustedKey) -> Result<()> {
-        match self.revocation(&key.key) {
+    pub(crate) fn refuse_revoked(&self, holder: &Holder) -> Result<()> {
+        match self.revocation(holder) {
             None => Ok(()),
-            Some(Revocation { reason, date, .. }) => {
-                Err(Error::RevokedKey { key: key.name.clone(), reason: reason.clone(), date: date.clone() })
-            }
+            Some(Revocation { reason, date, .. }) => Err(Error::RevokedKey {
+                key: holder.name.clone(),
+                reason: reason.clone(),
+                date: date.clone(),
+            }),
         }
     }
 }
 
 impl TrustedKey {
+    fn new(name: String, key: PublicKey, replaces: Option<String>, roles: Option<Vec<Role>>) -> Self {
+        Self { holder: Holder { name, hint: key.hint(), replaces, roles }, key }
+    }
+
+    /// What it has in common with identities.
+    #[must_use]
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
     /// The name in the trust file.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.holder.name
     }
 
     /// The key.
@@ -309,28 +356,13 @@ impl TrustedKey {
     /// The name of the key that it replaces, if any.
     #[must_use]
     pub fn replaces(&self) -> Option<&str> {
-        self.replaces.as_deref()
+        self.holder.replaces()
     }
 
     /// What it may sign; when there is none, drives and statements about images, or anything by an open file.
     #[must_use]
     pub fn roles(&self) -> Option<&[Role]> {
-        self.roles.as_deref()
-    }
-
-    fn may(&self, deed: &Deed<'_>, open: bool) -> bool {
-        match &self.roles {
-            None => open || !deed.what.is_manifest(),
-            Some(roles) => roles.iter().any(|role| role.allows(deed)),
-        }
-    }
-
-    /// Whether some role is for this, whatever else it asks.
-    fn may_ever(&self, what: &What, open: bool) -> bool {
-        match &self.roles {
-            None => open || !what.is_manifest(),
-            Some(roles) => roles.iter().any(|role| role.is_for(what)),
-        }
+        self.holder.roles()
     }
 }
 
@@ -341,13 +373,13 @@ impl Group {
         &self.name
     }
 
-    /// How many of its keys must sign.
+    /// How many of them must sign.
     #[must_use]
     pub fn threshold(&self) -> usize {
         self.threshold
     }
 
-    /// The names of its keys.
+    /// The names of its keys and identities.
     #[must_use]
     pub fn keys(&self) -> &[String] {
         &self.keys

@@ -5,7 +5,8 @@ mod manifest;
 
 use ring::digest::{SHA256, digest};
 
-use crate::{Error, Result, TrustFile, TrustedKey, bundle};
+use crate::trust::Holder;
+use crate::{Error, Result, TrustFile, bundle};
 pub(crate) use manifest::{Insufficient, verify_manifest};
 
 /// A value whose bytes carry a trusted signature. Nothing outside this module can make one:
@@ -41,17 +42,17 @@ pub struct Signer {
 }
 
 impl Signer {
-    fn of(trusted: &TrustedKey) -> Self {
-        Self { name: trusted.name().to_owned(), hint: trusted.key().hint() }
+    fn of(trusted: &Holder) -> Self {
+        Self { name: trusted.name().to_owned(), hint: trusted.hint().to_owned() }
     }
 
-    /// The key's name in the trust file.
+    /// The name of the key or identity in the trust file.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The key's hint: base64 of SHA-256 of its SubjectPublicKeyInfo.
+    /// The key's hint, base64 of SHA-256 of its SubjectPublicKeyInfo; or the identity's.
     #[must_use]
     pub fn hint(&self) -> &str {
         &self.hint
@@ -91,16 +92,19 @@ impl<T> Verified<T> {
 /// # Errors
 /// When the bundle is malformed, its key not trusted, or the signature not over these bytes.
 pub fn verify_blob(trust: &TrustFile, bytes: Vec<u8>, signature: &[u8]) -> Result<Verified<Vec<u8>>> {
-    let claims = bundle::parse(signature)?;
+    let claims = bundle::parse(signature).map_err(|error| match error {
+        Error::BundleCertificate => Error::DriveCertificate,
+        error => error,
+    })?;
     let trusted = trust.find(&claims.hint).ok_or_else(|| Error::UntrustedKey(claims.hint.clone()))?;
-    trust.refuse_revoked(trusted)?;
+    trust.refuse_revoked(trusted.holder())?;
     if digest(&SHA256, &bytes).as_ref() != claims.digest {
         return Err(Error::OtherBytes);
     }
     if !trusted.key().verifies(&bytes, &claims.signature) {
         return Err(Error::BadSignature(trusted.name().to_owned()));
     }
-    Ok(Verified { value: bytes, signer: Signer::of(trusted) })
+    Ok(Verified { value: bytes, signer: Signer::of(trusted.holder()) })
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ fn a_key_beyond_its_role() {
             .unwrap();
     let bundle = bundle::attestation(&rig.other.public_key().unwrap(), &envelope, &[]);
     let role = |claim: &Claim<'_>| {
-        claim.key.name() == "release" || claim.statement.predicate_type() == SLSA_PROVENANCE
+        claim.signer.name() == "release" || claim.statement.predicate_type() == SLSA_PROVENANCE
     };
     let want = Want { role: &role, ..Want::default() };
     let error = rig.verify(&Evidence::Bundle(&bundle), &want).unwrap_err();

@@ -108,15 +108,15 @@ fn bundles_of_other_kinds_get_their_own_error() {
     let rig = Rig::new();
     let key = r#""publicKey":{"hint""#;
     let certificate = format!(r#""certificate":{{"rawBytes":"MIIB"}},{key}"#);
-    assert!(matches!(rig.replaced(key, &certificate), Error::BundleCertificate));
+    assert!(matches!(rig.replaced(key, &certificate), Error::DriveCertificate));
     let chain = format!(r#""x509CertificateChain":{{"certificates":[]}},{key}"#);
-    assert!(matches!(rig.replaced(key, &chain), Error::BundleCertificate));
+    assert!(matches!(rig.replaced(key, &chain), Error::DriveCertificate));
     let envelope = r#"{"dsseEnvelope":{"payload":"e30="},"mediaType""#;
     assert!(matches!(rig.replaced(r#"{"mediaType""#, envelope), Error::BundleContent));
     let (before, _) = rig.bundle.split_once(r#","messageSignature""#).unwrap();
     assert!(matches!(rig.refusal(&format!("{before}}}")), Error::BundleContent));
     let keyless = rig.bundle.replace("publicKey", "certificate").replace("hint", "rawBytes");
-    assert!(matches!(rig.refusal(&keyless), Error::BundleCertificate));
+    assert!(matches!(rig.refusal(&keyless), Error::DriveCertificate));
     let anonymous = r#"{"tlogEntries":[]},"messageSignature""#;
     let (_, after) = rig.bundle.split_once(r#","messageSignature""#).unwrap();
     let (before, _) = rig.bundle.split_once(r#"{"publicKey""#).unwrap();

@@ -36,9 +36,15 @@ impl Tag {
     /// Whether cosign would keep under it what belongs to some digest.
     #[must_use]
     pub fn is_attachment(&self) -> bool {
-        let Some((subject, suffix)) = self.0.split_once('.') else { return false };
-        let digest = subject.replacen('-', ":", 1).parse::<Digest>();
-        digest.is_ok_and(|digest| Self::of_attachment(&digest, suffix).is_ok_and(|tag| tag == *self))
+        self.attached_to().is_some()
+    }
+
+    /// The digest to which belongs what cosign keeps under it.
+    #[must_use]
+    pub fn attached_to(&self) -> Option<Digest> {
+        let (subject, suffix) = self.0.split_once('.')?;
+        let digest = subject.replacen('-', ":", 1).parse::<Digest>().ok()?;
+        Self::of_attachment(&digest, suffix).is_ok_and(|tag| tag == *self).then_some(digest)
     }
 
     /// The tag as text.

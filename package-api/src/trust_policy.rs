@@ -104,9 +104,15 @@ pub struct PolicyTrust {
     /// A number that only grows: a policy with a smaller one than was in force is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The keys.
-    #[schemars(length(min = 1, max = 64))]
+    /// The keys. A policy has a key or an identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub keys: Vec<PolicyKey>,
+    /// Signers without a key of their own, for whom an authority vouches: sigstore's keyless signatures, and GitHub's
+    /// artifact attestations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub identities: Option<Vec<PolicyIdentity>>,
     /// Keys of which several must sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<KeyGroup>>,
@@ -123,12 +129,37 @@ pub struct PolicyKey {
     pub name: String,
     /// PEM, `PUBLIC KEY`.
     pub public_key: String,
-    /// What it may sign: one of these. Anything when absent.
+    /// What it may sign: one of these. Anything about images when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<KeyRole>>,
 }
 
-/// One thing that a key may sign.
+/// A signer for whom an authority vouches, named as cosign names it: by one member for the subject, and one for the issuer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyIdentity {
+    /// Its name.
+    pub name: String,
+    /// The certificate's subject: an email address, or the URI of a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_identity: Option<String>,
+    /// Or a regular expression, which must match the whole of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_identity_regexp: Option<String>,
+    /// Who vouched for the subject: the issuer of the OIDC token, as the certificate has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// Or a regular expression, which must match the whole of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_oidc_issuer_regexp: Option<String>,
+    /// Whose certificates, logs and timestamps count: the text of a `trusted_root.json`.
+    pub trusted_root: String,
+    /// What it may sign of images: one of these.
+    #[schemars(length(min = 1))]
+    pub roles: Vec<KeyRole>,
+}
+
+/// One thing that a key or an identity may sign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyRole {
@@ -151,7 +182,7 @@ pub struct KeyGroup {
     /// How many.
     #[schemars(range(min = 1))]
     pub threshold: u32,
-    /// Names of keys.
+    /// Names of keys and identities.
     pub keys: Vec<String>,
 }
 
@@ -159,7 +190,7 @@ pub struct KeyGroup {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revocation {
-    /// The key's hint, as refusals print it.
+    /// The hint of the key or identity, as refusals print it.
     pub hint: String,
     /// Why.
     pub reason: String,
@@ -173,7 +204,7 @@ pub struct Revocation {
 pub struct Rule {
     /// As in a role.
     pub sign: String,
-    /// A group or a key.
+    /// A group, a key or an identity.
     pub by: String,
 }
 

@@ -42,7 +42,12 @@ impl BundleKeys {
             KeySource::File(path) => {
                 let read = |source| Error::BundleTrust { path: path.clone(), source };
                 let text = std::fs::read_to_string(path).map_err(read)?;
-                TrustFile::parse(&text).map_err(unusable(Some(path)))?
+                let trust = TrustFile::parse_in(&text, path.parent().unwrap_or(Path::new("")));
+                let trust = trust.map_err(unusable(Some(path)))?;
+                if let Some(warning) = trust.warning(&text) {
+                    tracing::warn!(path = %path.display(), "the trust file says more than it seems to: {warning}");
+                }
+                trust
             }
         };
         let told: Vec<_> = trust.keys().iter().map(|key| base64_of(&key.key().to_pem())).collect();

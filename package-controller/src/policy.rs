@@ -48,8 +48,12 @@ mod tests {
         let key =
             PolicyKey { name: "release".to_owned(), public_key: KEY.to_owned(), roles: Some(vec![role]) };
         let group = KeyGroup { name: "all".to_owned(), threshold: 1, keys: vec!["release".to_owned()] };
-        let trust =
-            PolicyTrust { sequence: Some(3), keys: vec![key], groups: Some(vec![group]), revocations: None };
+        let trust = PolicyTrust {
+            sequence: Some(3),
+            keys: vec![key],
+            groups: Some(vec![group]),
+            ..PolicyTrust::default()
+        };
         let required = Rule { sign: "signature".to_owned(), by: "all".to_owned() };
         TrustPolicySpec { trust, require: Some(vec![required]), ..TrustPolicySpec::default() }
     }

@@ -3,9 +3,10 @@
 //! The same for a store and for a registry. What cannot be asked is an error, never "unsigned".
 //!
 //! - `search`: finds; `judge`: decides; `shape`: what is evidence at all
-//! - `gate`, `upstream`: questions; `signing`: writes
+//! - `gate`, `upstream`: questions; `signing`: writes; `gathered`: what becomes of signatures when others come in
 
 pub mod gate;
+pub(crate) mod gathered;
 mod judge;
 mod place;
 mod search;
@@ -13,7 +14,7 @@ pub mod shape;
 pub mod signing;
 pub mod upstream;
 
-use bundle_signer::{Error as Signer, Evidence};
+use bundle_signer::{Error as Signer, Evidence, keyless};
 use oci::{Descriptor, Digest, Manifest, Selector};
 use serde::Serialize;
 
@@ -92,6 +93,9 @@ impl Found {
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
         match &self.kind {
+            Kind::SimpleSigning(_) | Kind::Envelope if keyless::is_keyless(&self.layer) => {
+                Evidence::Certified(&self.layer, &self.bytes)
+            }
             Kind::SimpleSigning(signature) => Evidence::SimpleSigning { payload: &self.bytes, signature },
             Kind::Envelope => Evidence::Envelope(&self.bytes),
             Kind::Bundle => Evidence::Bundle(&self.bytes),
@@ -126,4 +130,25 @@ pub async fn resolve(place: &Place, selector: &Selector) -> Result<(Digest, Mani
         Selector::Tag(_) => manifest.digest(),
     };
     Ok((digest, manifest))
+}
+
+/// The error of a store that cannot be read, as those of drives and packing have it.
+pub(crate) fn of_store(error: Error, store: &store::Store) -> crate::bundle::Error {
+    use crate::bundle::Error as Failed;
+    match error {
+        Error::Store(error) => Failed::Store(error),
+        Error::Read { source, .. } => Failed::io("read", store.root())(source),
+        _ => Failed::Inconsistent("a manifest in the store cannot be looked at"),
+    }
+}
+
+/// An error and its causes.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    text
 }

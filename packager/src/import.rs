@@ -6,7 +6,7 @@
 
 pub(crate) mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use oci::{Digest, Hasher, Manifest, RepositoryName, Selector, Tag};
@@ -16,6 +16,7 @@ use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 use self::walk::{Chunk, Sink, walk};
 use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
 use crate::complete::SetCheck;
+use crate::evidence::{gathered, of_store};
 use crate::media::Media;
 use crate::reporter::Reporter;
 use crate::witness::{Admitted, LogVerdict};
@@ -115,6 +116,10 @@ pub fn plan(admitted: &Admitted, media: &Media, store: &Store) -> Result<ImportR
         report.tags += repository.tags.len() as u64;
         for tag in &repository.tags {
             let before = store.resolve(&repository.name, &Selector::Tag(tag.tag.clone()))?;
+            let stays = gathered::stays(store, &repository.name, &tag.tag, &tag.digest);
+            if stays.map_err(|error| of_store(error, store))? {
+                continue;
+            }
             if let Some(before) = before.filter(|before| before.digest != tag.digest) {
                 let (repository, name, to) = (repository.name.clone(), tag.tag.clone(), tag.digest.clone());
                 report.moved.push(MovedTag { repository, tag: name, from: before.digest, to });
@@ -309,17 +314,26 @@ pub(crate) fn check(set: &BundleManifest, store: &Store) -> Result<(), Error> {
 fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     for repository in &manifest.repositories {
+        let mut gathering = BTreeMap::new();
         for bundled in &repository.manifests {
             let bytes = read_blob(store, &bundled.digest)?;
-            changes.push(Change::PutManifest {
-                repository: repository.name.clone(),
-                digest: bundled.digest.clone(),
-                manifest: Manifest::parse(bytes.into(), Some(&bundled.media_type))?,
-            });
+            let (repository, digest) = (repository.name.clone(), bundled.digest.clone());
+            let manifest = Manifest::parse(bytes.into(), Some(&bundled.media_type))?;
+            gathering.insert(digest.clone(), manifest.clone());
+            changes.push(Change::PutManifest { repository, digest, manifest });
         }
         for tag in &repository.tags {
-            let (repository, tag, digest) = (repository.name.clone(), tag.tag.clone(), tag.digest.clone());
-            changes.push(Change::SetTag { repository, tag, digest });
+            let (name, digest) = (&repository.name, &tag.digest);
+            // What was signed here stays beside what the drive brings.
+            let set = match gathering.get(digest) {
+                Some(manifest) => gathered::changes(store, name, (&tag.tag, digest, manifest))
+                    .map_err(|error| of_store(error, store))?,
+                None => {
+                    let (repository, tag, digest) = (name.clone(), tag.tag.clone(), digest.clone());
+                    vec![Change::SetTag { repository, tag, digest }]
+                }
+            };
+            changes.extend(set);
         }
     }
     Ok(changes)

@@ -11,6 +11,7 @@ mod failures;
 mod fetch;
 mod local;
 mod make;
+mod named;
 mod names;
 pub mod plan;
 mod resolve;

@@ -58,26 +58,68 @@ pub(crate) enum Keys {
     Rotate(Rotate),
     /// Write into a trust file that a key's signatures no longer count.
     Revoke(Revoke),
-    /// Add keys, logs or witnesses to a trust file.
+    /// Add keys, an identity, logs or witnesses to a trust file.
     Add(Add),
     /// Write a trust file that accepts these public keys, each named after its file.
-    Trust {
-        /// Public keys, PEM.
-        #[arg(required = true, value_name = "PUBLIC_KEY")]
-        keys: Vec<PathBuf>,
-        /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
-        #[arg(long, value_name = "KEY")]
-        log: Vec<String>,
-        /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
-        #[arg(long, value_name = "KEY")]
-        witness: Vec<String>,
-        /// What the keys may sign: `signature`, `driveManifest`, `packageBundle`, ...; anything unless given.
-        #[arg(long, value_name = "KIND", value_delimiter = ',')]
-        sign: Vec<String>,
-        /// The trust file.
-        #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
-        to: PathBuf,
-    },
+    Trust(TrustKeys),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    airlock keys trust release.pub --to trust.yaml\n  \
+    airlock keys trust release.pub --sign signature,driveManifest,packageBundle --to trust.yaml\n  \
+    airlock keys trust --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com \
+    --trusted-root trusted_root.json --to trust.yaml")]
+pub(crate) struct TrustKeys {
+    /// Public keys, PEM.
+    #[arg(required_unless_present = "someone", value_name = "PUBLIC_KEY")]
+    pub(crate) keys: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) added: AddedArg,
+    /// The trust file.
+    #[arg(long, default_value = "trust.yaml", value_name = "FILE")]
+    pub(crate) to: PathBuf,
+}
+
+/// What goes into a trust file beside keys, and what the keys may sign.
+#[derive(Debug, Args)]
+pub(crate) struct AddedArg {
+    /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log: Vec<String>,
+    /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) witness: Vec<String>,
+    /// What the keys, or the identity, may sign: `signature`, `driveManifest`, `packageBundle`, ... Unless given, keys may sign
+    /// images and drives (`signature,driveManifest`), and an identity images.
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(crate) sign: Vec<String>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArg,
+}
+
+/// A signer without a key of its own, for whom an authority vouches.
+#[derive(Debug, Args)]
+pub(crate) struct IdentityArg {
+    /// A signer without a key of its own: the subject of its certificates, an email address or the URI of a workflow.
+    #[arg(long, value_name = "SUBJECT", group = "someone", requires = "voucher")]
+    pub(crate) certificate_identity: Option<String>,
+    /// Or a regular expression, which must match the whole subject.
+    #[arg(long, value_name = "PATTERN", group = "someone", requires = "voucher")]
+    pub(crate) certificate_identity_regexp: Option<String>,
+    /// Who vouches for it: the issuer in its certificates.
+    #[arg(long, value_name = "URL", group = "voucher", requires = "someone")]
+    pub(crate) certificate_oidc_issuer: Option<String>,
+    /// Or a regular expression, which must match the whole issuer.
+    #[arg(long, value_name = "PATTERN", group = "voucher", requires = "someone")]
+    pub(crate) certificate_oidc_issuer_regexp: Option<String>,
+    /// Whose certificates, logs and timestamps count for it, `trusted_root.json`; sigstore's public ones unless given. It is
+    /// copied into the trust file.
+    #[arg(long, value_name = "FILE", requires = "someone")]
+    pub(crate) trusted_root: Option<PathBuf>,
+    /// Its name in the trust file; the subject unless given.
+    #[arg(long, value_name = "NAME", requires = "someone")]
+    pub(crate) identity_name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -138,7 +180,7 @@ pub(crate) struct Rotate {
 #[command(after_help = "All of the key's signatures are refused, old ones too.\n\
     Example: airlock keys revoke release-2026 --reason 'laptop stolen' --trust trust.yaml")]
 pub(crate) struct Revoke {
-    /// The key: its name in the trust file, its hint, or its public key file.
+    /// The key or identity: its name in the trust file, its hint, or its public key file.
     #[arg(value_name = "KEY")]
     pub(crate) revoked: String,
     /// Why; refusals show it.
@@ -160,15 +202,11 @@ pub(crate) struct Revoke {
     airlock keys add second.pub --witness site-0123456789abcdef.airlock.local+5e6f7a8b+BL... --trust trust.yaml"
 )]
 pub(crate) struct Add {
-    /// Public keys, PEM, each named after its file; each may sign anything until the file gives it roles.
+    /// Public keys, PEM, each named after its file.
     #[arg(value_name = "PUBLIC_KEY")]
     pub(crate) keys: Vec<PathBuf>,
-    /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) log: Vec<String>,
-    /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) witness: Vec<String>,
+    #[command(flatten)]
+    pub(crate) added: AddedArg,
     #[command(flatten)]
     pub(crate) change: ChangeArg,
 }

@@ -1,7 +1,8 @@
 //! `airlock keys`, and the keys that other commands sign with.
 //!
-//! - `password`: where passwords and PINs come from; `change`: keys that change a trust file
+//! - `password`: where passwords and PINs come from; `change`: keys that change a trust file; `added`: what goes into one
 
+mod added;
 mod change;
 mod password;
 
@@ -12,9 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::Kind;
-use bundle_signer::trust::What;
-use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile, TrustFile};
-use oci::Digest;
+use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile};
 use serde_json::json;
 use tlog::VerifierKey;
 use tlog::note::KeyKind;
@@ -25,7 +24,7 @@ use crate::commands::{read, warn_of_readable};
 use crate::env;
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
-use crate::printer::{Printer, count};
+use crate::printer::Printer;
 
 pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (revoked, changed);
@@ -43,7 +42,7 @@ pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Re
             changed = change.to.clone().or_else(|| change.trust.trust.clone()).unwrap_or_default();
             (Kind::PolicyWrite, "policy", &changed)
         }
-        Keys::Trust { to, .. } => (Kind::PolicyWrite, "policy", to),
+        Keys::Trust(settings) => (Kind::PolicyWrite, "policy", &settings.to),
     };
     let mut work = logs.begin(kind, (object, &name.display().to_string()), None, printer)?;
     let result = act(settings, &mut work, printer);
@@ -65,15 +64,7 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
         Keys::Rotate(settings) => change::rotate(settings, work, printer),
         Keys::Revoke(settings) => change::revoke(settings, work, printer),
         Keys::Add(settings) => change::add(settings, work, printer),
-        Keys::Trust { keys, log, witness, sign, to } => {
-            let keys_in = trust(keys, (log, witness), sign, to)?;
-            work.digests([Digest::sha256(read(to)?.as_bytes()).to_string()]);
-            work.done()?;
-            printer.result(&json!({ "trustFile": to, "keys": keys_in }), |_| {
-                format!("wrote {}, which accepts {}\n", to.display(), count(keys_in, "key"))
-            })?;
-            Ok(Status::Done)
-        }
+        Keys::Trust(settings) => added::trust(settings, work, printer),
     }
 }
 
@@ -193,21 +184,6 @@ fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
         return Err(error);
     }
     Ok(())
-}
-
-/// Writes a trust file that accepts the keys.
-fn trust(
-    keys: &[std::path::PathBuf],
-    (logs, witnesses): (&[String], &[String]),
-    sign: &[String],
-    to: &Path,
-) -> anyhow::Result<usize> {
-    let sign = sign.iter().map(|kind| What::parse(kind)).collect::<Result<Vec<_>, _>>()?;
-    let trust = TrustFile::new(named_keys(keys)?)?;
-    let trust = if sign.is_empty() { trust.opened() } else { trust.limited_to(&sign) };
-    let trust = trust.with_logs(log_keys(logs)?, log_keys(witnesses)?)?;
-    write_new(to, trust.to_yaml().as_bytes(), 0o644)?;
-    Ok(keys.len())
 }
 
 /// Public keys, each named after its file.

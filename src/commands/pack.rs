@@ -125,7 +125,7 @@ async fn ask(
             heed_policy
         }
     };
-    let trust = parse_trust(path, &text)?;
+    let trust = parse_trust(path, &text, printer)?;
     heed(shipment.store(), Purpose::Content, trust.sequence())?;
     gates::pack(shipment, (&trust, &settings.gate), work, printer).await
 }

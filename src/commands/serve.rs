@@ -77,7 +77,7 @@ async fn open(
         printer.say("warning: everybody who reaches this registry may push and delete without a password");
     }
     write_address(settings.address_file.as_deref(), &url)?;
-    let observer = observer(journals);
+    let observer = observer(journals, &store);
     let read_only = settings.read_only;
     let limits = Limits { per_client: settings.connections_per_client, ..Limits::default() };
     let proxies: Proxies = settings.trusted_proxy.iter().copied().collect();
@@ -104,8 +104,9 @@ fn gates(
 }
 
 /// What logs the changes of clients, where there is a log.
-pub(crate) fn observer(journals: Journals) -> Option<Arc<dyn Observer>> {
-    (!journals.is_empty()).then(|| Arc::new(Witness(journals)) as Arc<dyn Observer>)
+pub(crate) fn observer(journals: Journals, store: &store::Store) -> Option<Arc<dyn Observer>> {
+    let store = store.clone();
+    (!journals.is_empty()).then(|| Arc::new(Witness { journals, store }) as Arc<dyn Observer>)
 }
 
 /// Whether others than this machine's users may push without a password; that has to be said. A proxy brings others

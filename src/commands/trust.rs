@@ -1,11 +1,12 @@
 //! `airlock trust`: trust files explained and checked.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
 use audit::Kind;
-use bundle_signer::trust::{Severity, TrustedLog, json_schema};
-use bundle_signer::{Gate, Mode, TrustFile, TrustedKey};
+use bundle_signer::trust::{Finding, Holder, Severity, TrustedLog, json_schema};
+use bundle_signer::{Gate, Mode, TrustFile, TrustedIdentity};
 use oci::Digest;
 use packager::witness::notes::{Purpose, accept_policy};
 use serde_json::json;
@@ -48,7 +49,7 @@ fn accept(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let text = read(file)?;
-    let trust = parse_trust(file, &text)?;
+    let trust = parse_trust(file, &text, printer)?;
     let store = Store::open_existing(&store.store)?;
     let name = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     work.name(&name.display().to_string());
@@ -69,8 +70,10 @@ fn accept(
 fn check(file: &Path, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let text = read(file)?;
     work.digests([Digest::sha256(text.as_bytes()).to_string()]);
-    let trust = TrustFile::parse(&text).with_context(|| format!("`{}` cannot be used", file.display()))?;
-    let findings = trust.findings();
+    let trust = TrustFile::parse_in(&text, file.parent().unwrap_or(Path::new("")));
+    let trust = trust.with_context(|| format!("`{}` cannot be used", file.display()))?;
+    let mut findings = trust.findings();
+    findings.extend(trust.warning(&text).map(|text| Finding { severity: Severity::Warning, text }));
     let explained = explain(&trust);
     let contradictions = || findings.iter().filter(|finding| finding.severity == Severity::Contradiction);
     work.evidence("sequence", &trust.sequence());
@@ -100,7 +103,8 @@ fn explain(trust: &TrustFile) -> Vec<String> {
     if trust.sequence() > 0 {
         lines.push(format!("trust file number {}", trust.sequence()));
     }
-    lines.extend(trust.keys().iter().map(|key| explain_key(trust, key)));
+    lines.extend(trust.keys().iter().map(|key| format!("key {}", explain_holder(trust, key.holder()))));
+    lines.extend(trust.identities().iter().map(|identity| explain_identity(trust, identity)));
     let log_line = |kind: &str, log: &TrustedLog, what: &str| {
         let (name, origin, hint) = (log.name(), log.key().name(), log.hint());
         format!("{kind} `{name}` ({origin}, hint {hint}): {what}")
@@ -121,14 +125,24 @@ fn explain(trust: &TrustFile) -> Vec<String> {
             Mode::Enforce => "refuses",
             Mode::Warn => "warns",
         };
-        lines
-            .push(format!("gate {gate}: {rules}anything else by one key that may sign it; {mode} otherwise"));
+        lines.push(format!(
+            "gate {gate}: {rules}anything else by one signer that may sign it; {mode} otherwise"
+        ));
     }
     lines
 }
 
-fn explain_key(trust: &TrustFile, key: &TrustedKey) -> String {
-    let may = match key.roles() {
+fn explain_identity(trust: &TrustFile, known: &TrustedIdentity) -> String {
+    let root = known.root();
+    let places: Vec<_> = root.authorities().into_iter().map(|authority| authority.address).collect();
+    let places = places.into_iter().filter(|place| !place.is_empty()).collect::<BTreeSet<_>>();
+    let places = places.into_iter().collect::<Vec<_>>().join(", ");
+    let (who, holder) = (known.identity(), explain_holder(trust, known.holder()));
+    format!("identity {holder}; it is {who}, under the trusted root {} ({places})", root.digest())
+}
+
+fn explain_holder(trust: &TrustFile, holder: &Holder) -> String {
+    let may = match holder.roles() {
         None if trust.is_open() => "may sign anything".to_owned(),
         None => "may sign drives and anything about images".to_owned(),
         Some([]) => "may sign nothing".to_owned(),
@@ -137,12 +151,12 @@ fn explain_key(trust: &TrustFile, key: &TrustedKey) -> String {
             format!("may sign {}", roles.join("; or "))
         }
     };
-    let (name, hint) = (key.name(), key.key().hint());
-    match trust.revocation(key.key()) {
-        None => format!("key `{name}` ({hint}): {may}"),
+    let (name, hint) = (holder.name(), holder.hint());
+    match trust.revocation(holder) {
+        None => format!("`{name}` ({hint}): {may}"),
         Some(revocation) => {
             let (date, reason) = (revocation.date(), revocation.reason());
-            format!("key `{name}` ({hint}): revoked on {date}: {reason}")
+            format!("`{name}` ({hint}): revoked on {date}: {reason}")
         }
     }
 }

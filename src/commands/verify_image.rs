@@ -31,8 +31,10 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
     if let Place::Store(store, _) = &image.place {
         refuse_stale_policy(store, Purpose::Content, trust.sequence())?;
     }
-    let (digest, _) = resolve(&image.place, &image.selector).await?;
-    work.digests([digest.to_string()]);
+    let (digest, manifest) = resolve(&image.place, &image.selector).await?;
+    // Who signs an index signs what it lists.
+    let listed = manifest.children().iter().map(|child| child.digest.to_string());
+    work.digests(std::iter::once(digest.to_string()).chain(listed));
     work.evidence("name", &image.name);
     work.evidence("predicateType", &settings.kind);
     work.evidence("gate", &gate(settings.gate));
@@ -82,7 +84,8 @@ fn text(verdict: &Verdict) -> String {
     let decision = &verdict.decision;
     let good = verdict.signatures.iter().map(|signature| {
         let (key, hint) = (&signature.key, &signature.hint);
-        row(&format!("good: {key} ({hint}), {} at {}", signature.format, signature.at))
+        let certified = signature.certified.as_ref().map_or_else(String::new, |by| format!(", {by}"));
+        row(&format!("good: {key} ({hint}), {} at {}{certified}", signature.format, signature.at))
     });
     let refused = verdict
         .refused

@@ -138,12 +138,12 @@ impl Gates {
     fn log(
         &self,
         gate: Gate,
-        (repository, digest): (&RepositoryName, &Digest),
+        (repository, digest, manifest): (&RepositoryName, &Digest, Option<&Manifest>),
         answer: &Answer,
         visitor: &Visitor,
     ) -> Result<(), Stop> {
         let mut draft = Draft::new(Kind::Verify, "image", &format!("{repository}@{digest}"));
-        draft.digests([digest.to_string()]);
+        draft.digests(self.covered(repository, digest, manifest)?.iter().map(Digest::to_string));
         draft.evidence("gate", &gate);
         draft.evidence("signer", &answer.by.join(" "));
         if let Some(policy) = &self.policy {
@@ -160,6 +160,34 @@ impl Gates {
             (false, false) => Outcome::because(Ending::Refused, "policy", &answer.unmet.join("; ")),
         };
         self.journals.record(&draft, &outcome).map_err(|error| Stop::Failed(Box::new(error)))
+    }
+
+    /// What a decision is about: the manifest, and all that it lists by digest.
+    fn covered(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        manifest: Option<&Manifest>,
+    ) -> Result<BTreeSet<Digest>, Stop> {
+        let children = |manifest: &Manifest| -> Vec<Digest> {
+            manifest.children().iter().map(|child| child.digest.clone()).collect()
+        };
+        let mut level = manifest.map_or_else(|| vec![digest.clone()], children);
+        let mut covered = BTreeSet::from([digest.clone()]);
+        for _ in 0..=MOST_DEPTH {
+            covered.extend(level.iter().cloned());
+            let mut below = Vec::new();
+            for parent in &level {
+                match self.store.manifest(repository, parent) {
+                    Ok(found) => below.extend(found.iter().flat_map(children)),
+                    Err(store::Error::Invalid(_)) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            below.retain(|child| !covered.contains(child));
+            level = below;
+        }
+        Ok(covered)
     }
 
     fn is_let_out(&self, which: &Which) -> bool {
@@ -215,7 +243,7 @@ impl registry::server::Gate for Gates {
         }
         let answer = self.may_go(repository, digest)?;
         if self.is_news(&which, answer.is_satisfied()) {
-            self.log(Gate::Pull, (repository, digest), &answer, visitor)?;
+            self.log(Gate::Pull, (repository, digest, None), &answer, visitor)?;
         }
         if answer.is_allowed() {
             self.let_out(which);
@@ -235,7 +263,7 @@ impl registry::server::Gate for Gates {
         }
         let answer = self.ask(Gate::Push, (repository, digest))?;
         if answer.is_allowed() {
-            return self.log(Gate::Push, (repository, digest), &answer, visitor);
+            return self.log(Gate::Push, (repository, digest, Some(manifest)), &answer, visitor);
         }
         let hint = "push the image by its digest and its signatures after it, then push the tag";
         Err(denied(Gate::Push, (repository, digest), &answer, hint))

@@ -4,19 +4,27 @@ use std::error::Error;
 use std::time::SystemTime;
 
 use audit::{Draft, Ending, Kind, Outcome};
+use oci::{Manifest, Tag};
+use packager::evidence;
+use packager::evidence::shape::{is_evidence, label};
 use registry::server::{Changed, Deed, Observer, Refused, Repeats, Visitor};
+use store::Store;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Journals;
 
 /// Logs what clients of the registry do.
-pub(crate) struct Witness(pub(crate) Journals);
+pub(crate) struct Witness {
+    pub(crate) journals: Journals,
+    /// Where what came in is.
+    pub(crate) store: Store,
+}
 
 impl Observer for Witness {
     fn changed(&self, change: &Changed) -> Result<(), Box<dyn Error + Send + Sync>> {
         let (kind, object) = kind(change.deed);
-        let tags: Vec<&str> = change.tags.iter().map(oci::Tag::as_str).collect();
+        let tags: Vec<&str> = change.tags.iter().map(Tag::as_str).collect();
         let name = if tags.is_empty() {
             format!("{}@{}", change.repository, change.digest)
         } else {
@@ -25,7 +33,10 @@ impl Observer for Witness {
         let mut draft = Draft::new(kind, object, &name);
         draft.digests([change.digest.to_string()]);
         by(&mut draft, &change.visitor);
-        self.0.record(&draft, &Outcome::success())?;
+        if let Some(manifest) = &change.manifest {
+            self.tell(change, manifest, &mut draft)?;
+        }
+        self.journals.record(&draft, &Outcome::success())?;
         Ok(())
     }
 
@@ -41,7 +52,22 @@ impl Observer for Witness {
         }
         let ending = if attempt.status >= 500 { Ending::Failed } else { Ending::Refused };
         let reason = format!("http-{}", attempt.status);
-        self.0.record(&draft, &Outcome::because(ending, &reason, &attempt.message))?;
+        self.journals.record(&draft, &Outcome::because(ending, &reason, &attempt.message))?;
+        Ok(())
+    }
+}
+
+impl Witness {
+    /// What is said of something else is told as that, with what it is said of: it needs no signature of its own. By the
+    /// same rule the gates let it pass: content decides, and a tag that is not cosign's makes it something to be pulled.
+    fn tell(&self, change: &Changed, manifest: &Manifest, draft: &mut Draft) -> Result<(), evidence::Error> {
+        let referred = manifest.subject().map(|subject| subject.digest.clone());
+        if let Some(subject) = referred.or_else(|| change.tags.iter().find_map(Tag::attached_to)) {
+            draft.evidence("subject", &subject);
+        }
+        if change.tags.iter().all(Tag::is_attachment) && is_evidence(&self.store, manifest)? {
+            draft.evidence("holds", label(manifest));
+        }
         Ok(())
     }
 }

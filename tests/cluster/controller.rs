@@ -351,7 +351,10 @@ fn store(path: &Path) {
     fs::write(path.join("airlock.yaml"), file).unwrap();
     airlock(path, &["mirror", "--store", "store"]);
     airlock(path, &["keys", "generate", "release"]);
-    airlock(path, &["keys", "trust", "release.pub", "--to", "release.yaml"]);
+    airlock(
+        path,
+        &["keys", "trust", "release.pub", "--sign", "packageBundle,signature", "--to", "release.yaml"],
+    );
     let offer = |name: &str, versions: &str, more: &str| {
         let charts: Vec<_> =
             versions.split(' ').map(|version| format!("'charts/{name}:{version}'")).collect();

@@ -258,7 +258,10 @@ fn one_bundle_offers_all_curated_charts_with_every_image_by_its_digest() {
     if !images::possible() || !publish(folder) {
         return;
     }
-    airlock(folder, &["keys", "trust", "release.pub", "--to", "release.yaml"]);
+    airlock(
+        folder,
+        &["keys", "trust", "release.pub", "--sign", "packageBundle,signature", "--to", "release.yaml"],
+    );
     airlock(folder, &["verify-manifest", "bundle.yaml", "--trust", "release.yaml"]);
     let text = fs::read_to_string(folder.join("bundle.yaml")).unwrap();
     let bundle = helm::yaml::parse(&text, &helm::Limits::default()).unwrap();

@@ -27,13 +27,15 @@ enum Exempt {
     /// It is run where the second program is installed, under the first name.
     NeedsAProgram(&'static str, &'static str),
     NeedsAToken,
+    /// What it makes is made otherwise.
+    NeedsADaemon,
     BuildsFromSource,
 }
 
-use Exempt::{BuildsFromSource, NeedsACluster, NeedsAProgram, NeedsAToken};
+use Exempt::{BuildsFromSource, NeedsACluster, NeedsADaemon, NeedsAProgram, NeedsAToken};
 
 /// The page, what one of its blocks has and no other, and why that block is exempt.
-const EXEMPT: [(&str, &str, Exempt); 21] = [
+const EXEMPT: [(&str, &str, Exempt); 28] = [
     ("README", "scripts/test", BuildsFromSource),
     ("README", "airlock install controller", NeedsACluster),
     ("README", "airlock install package", NeedsACluster),
@@ -49,6 +51,13 @@ const EXEMPT: [(&str, &str, Exempt); 21] = [
     ("packages", "airlock list packages", NeedsACluster),
     ("packages", "kubectl patch pbc", NeedsACluster),
     ("packages", "airlock upgrade packages", NeedsACluster),
+    ("push", "oci:layout docker://registry.example/team/app@", NeedsAProgram("skopeo", "skopeo")),
+    ("push", "podman push", NeedsAProgram("podman", "podman")),
+    ("push", "docker save", NeedsADaemon),
+    ("push", "docker-archive", NeedsAProgram("skopeo", "skopeo")),
+    ("push", "helm push", NeedsAProgram("helm", "helm")),
+    ("push", "cosign sign --key release.key --tlog-upload=false", NeedsAProgram("cosign", "cosign2")),
+    ("push", "--new-bundle-format=false", NeedsAProgram("cosign", "cosign3")),
     ("signing", "pkcs11:", NeedsAToken),
     ("signing", "cargo build", BuildsFromSource),
     ("signing", "--insecure-ignore-tlog \\", NeedsAProgram("cosign", "cosign3")),
@@ -113,7 +122,7 @@ impl Page {
             let (run, ending) = match exempt {
                 None => (true, "sh"),
                 Some(NeedsACluster) => (false, "cluster"),
-                Some(NeedsAToken | BuildsFromSource) => return (false, exempt),
+                Some(NeedsAToken | NeedsADaemon | BuildsFromSource) => return (false, exempt),
                 Some(NeedsAProgram(called, program)) => {
                     let Some(program) = installed(program) else { return (false, exempt) };
                     let programs = folder.join(format!("blocks/{number}.bin"));
@@ -226,9 +235,21 @@ fn o14_the_documented_installation_pushes_to_the_documented_registry() {
     run(&pages);
 }
 
+/// A step that comes before a block needs the block that it comes after, so all of the page's programs must be there.
+#[test]
+fn r8_the_documented_way_of_each_tool_through_the_push_gate_runs_as_it_is_written() {
+    if !programs::require(&["skopeo", "podman", "helm", "cosign2", "cosign3"]) {
+        return;
+    }
+    let pages: Vec<_> = pages().into_iter().filter(|page| page.name == "push").collect();
+    let Some(blocks) = run(&pages) else { return };
+    assert_eq!(blocks.iter().filter(|(run, _)| *run).count(), 6);
+}
+
 #[test]
 fn o25_every_block_of_commands_in_the_documentation_runs_as_it_is_written() {
-    let pages: Vec<_> = pages().into_iter().filter(|page| page.name != "controller").collect();
+    let apart = ["controller", "push"];
+    let pages: Vec<_> = pages().into_iter().filter(|page| !apart.contains(&page.name.as_str())).collect();
     let Some(blocks) = run(&pages) else { return };
     let run = blocks.iter().filter(|(run, _)| *run).count();
     let exempt = |why| blocks.iter().filter(|(run, exempt)| !run && *exempt == Some(why)).count();

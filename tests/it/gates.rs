@@ -326,3 +326,54 @@ fn a_trust_file_that_is_older_than_one_that_decided_is_refused() {
     assert!(works(path, &log).contains("four was a mistake"));
     refuses(path, &["verify", "drive", "--store", "far", "--trust", "other.yaml"], "not trusted");
 }
+
+/// Pushes, by digest and then by tag, an index of an image that `release` signs through the registry between the two.
+fn push_signed(path: &Path, served: &Served, sign: bool) -> String {
+    let layout = std::fs::read_to_string(path.join("layout/index.json")).unwrap();
+    let index = layout.replacen('{', r#"{"mediaType":"application/vnd.oci.image.index.v1+json","#, 1);
+    let digest = oci::Digest::sha256(index.as_bytes()).to_string();
+    let child: Value = serde_json::from_str(&layout).unwrap();
+    let child = child["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    let image = std::fs::read_to_string(path.join("layout/blobs/sha256").join(&child[7..])).unwrap();
+    assert_eq!(served.put(REPOSITORY, &child, (KIND, &image)).0, 201);
+    let kind = "application/vnd.oci.image.index.v1+json";
+    assert_eq!(served.put(REPOSITORY, &digest, (kind, &index)).0, 201);
+    if sign {
+        let reference = format!("{}/{REPOSITORY}@{digest}", served.1);
+        let name = ["--name", REPOSITORY];
+        let sign = ["sign", &reference, "--plain-http", "--key", "release.key"];
+        works(path, &[&sign[..], &name].concat());
+        assert_eq!(served.put(REPOSITORY, "many", (kind, &index)).0, 201);
+    }
+    digest
+}
+
+fn finding(path: &Path, control: &str) -> Value {
+    let report = ["audit", "report", "--store", "store", "--framework", "nist-800-53r5", "--format", "json"];
+    let report: Value = serde_json::from_str(&works(path, &report)).unwrap();
+    let controls = report["controls"].as_array().unwrap();
+    controls.iter().find(|finding| finding["id"] == control).unwrap().clone()
+}
+
+#[test]
+fn cm14_what_is_pushed_is_told_and_an_image_signed_through_the_registry_satisfies_the_control() {
+    let folder = site();
+    let path = folder.path();
+    trust(path, "gate.yaml", "gates: {push: {require: [{sign: signature, by: release}]}}");
+    let served = Served::of(path, "gate.yaml");
+    let digest = push_signed(path, &served, false);
+    assert_eq!(finding(path, "CM-14")["status"], "not-satisfied");
+    push_signed(path, &served, true);
+    let finding = finding(path, "CM-14");
+    assert_eq!(finding["status"], "satisfied", "{finding}");
+    let log = ["audit", "log", "--store", "store", "--event", "push", "--output", "json"];
+    let events: Value = serde_json::from_str(&works(path, &log)).unwrap();
+    let evidence =
+        |event: &Value, name: &str| event["event"]["evidence"][name].as_str().unwrap_or_default().to_owned();
+    let pushes = events.as_array().unwrap();
+    let signatures: Vec<_> = pushes.iter().filter(|push| evidence(push, "holds") == "signature").collect();
+    assert_eq!(signatures.len(), 2, "under the tag, and as a referrer: {events}");
+    assert!(signatures.iter().all(|push| evidence(push, "subject") == digest), "{signatures:?}");
+    let others = pushes.iter().filter(|push| push["event"]["object"]["kind"] == "manifest");
+    assert_eq!(others.filter(|push| evidence(push, "holds").is_empty()).count(), 5);
+}

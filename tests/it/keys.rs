@@ -142,7 +142,7 @@ fn a_key_is_replaced_and_later_revoked() {
     assert!(!works(path, &["trust", "check", "trust.yaml"]).contains("revoked"));
     // By its file, or its hint; and what leaves a rule that nobody can meet is told, and done.
     let told = works(path, &["keys", "revoke", "new.pub", "--reason", "lost", "--trust", "next.yaml"]);
-    assert!(told.contains("now: every key is revoked"), "{told}");
+    assert!(told.contains("now: every key and identity is revoked"), "{told}");
     let hint = rotated["keyHint"].as_str().unwrap();
     fails(path, &["keys", "revoke", hint, "--reason", "lost", "--trust", "next.yaml"], 2, "was revoked on");
     fails(path, &["keys", "revoke", "nobody", "--reason", "lost", "--trust", "next.yaml"], 2, "hint");
@@ -205,7 +205,7 @@ fn a_trust_file_gets_keys_logs_and_witnesses_more() {
         path,
         &[&revoke[..], &["nope"]].concat(),
         2,
-        "is no key of `trust.yaml`, no hint and no file; its keys are `one`, `two`",
+        "is no key or identity of `trust.yaml`, no hint and no file; it has `one`, `two`",
     );
     works(path, &[&revoke[..], &["log.example"]].concat());
     assert!(works(path, &["trust", "check", "trust.yaml"]).contains("is revoked"));

@@ -7,6 +7,9 @@ mod audit;
 #[cfg(test)]
 mod audit_report;
 #[cfg(test)]
+#[path = "../../bundle-signer/tests/keyless/authority.rs"]
+mod authority;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cli;
@@ -23,6 +26,10 @@ mod evidence;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod gathered;
+#[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod lying;
@@ -38,5 +45,7 @@ mod shown;
 mod signing;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod trusted;
 #[cfg(test)]
 mod upstream;

@@ -17,9 +17,11 @@ fn site() -> Site {
     std::fs::write(site.path("root.json"), root).unwrap();
     accepted(&site, "cosign3", "generate-key-pair");
     accepted(&site, "cosign3", "signing-config create --out config.json");
-    site.airlock(&["keys", "trust", "release.pub", "--to", "release.yaml"]);
-    site.airlock(&["keys", "trust", "cosign.pub", "--to", "cosign.yaml"]);
-    let both = site.airlock(&["keys", "trust", "release.pub", "cosign.pub", "--to", "both.yaml"]);
+    let sign = ["--sign", "signature,slsaprovenance1,cyclonedx", "--to"];
+    let trust = |keys: &[&str], to: &str| site.airlock(&[&["keys", "trust"], keys, &sign, &[to]].concat());
+    trust(&["release.pub"], "release.yaml");
+    trust(&["cosign.pub"], "cosign.yaml");
+    let both = trust(&["release.pub", "cosign.pub"], "both.yaml");
     assert!(both.contains('2'));
     let mut text = std::fs::read_to_string(site.path("both.yaml")).unwrap();
     text.push_str("groups: [{name: pair, threshold: 2, keys: [release, cosign]}]\n");

@@ -28,6 +28,9 @@ const BYPASSES: [&str; 2] = ["without", "alarm-released"];
 /// The name in a verification's evidence for what was not good enough, where the trust file only warns.
 const WARNED: &str = "warned";
 
+/// The name in a push's evidence for what came in that only says something of others, such as a signature.
+const HOLDS: &str = "holds";
+
 /// Names in an event's evidence for what fixes where content came from.
 pub(crate) const SOURCE: &[&str] = &["lock"];
 
@@ -72,7 +75,7 @@ checks! {
     TimeOrder = "time-order", "No event is dated before the one that is logged before it";
     Attributed = "attributed", "Every change was made by somebody whose name is known";
     ImportsVerified = "imports-verified", "Every import that was done names the key and the trust file that it was verified by, or comes after a verification of the same digests";
-    PushesJudged = "pushes-judged", "Every manifest that was pushed was verified before, by a key and a trust file that the log names";
+    PushesJudged = "pushes-judged", "Every manifest that was pushed was verified before it got a tag, by a key and a trust file that the log names; signatures and attestations need none";
     PolicyNamed = "policy-named", "Every verification that succeeded names the trust file that decided";
     PacksSigned = "packs-signed", "Every drive that was written names the key that signed it";
     DrivesIdentified = "drives-identified", "Every drive that was written or came in is told by its digest";
@@ -235,7 +238,11 @@ impl Check {
             // What was refused changed nothing.
             Self::Attributed => done && changes(event.event),
             Self::ImportsVerified => done && event.event == Kind::Import,
-            Self::PushesJudged => done && event.event == Kind::Push && event.object.kind != "blob",
+            // A signature needs none, and is no proof that something was signed: who signed says the verification.
+            Self::PushesJudged => {
+                let kept = event.object.kind != "blob" && !names(event, &[HOLDS]);
+                done && event.event == Kind::Push && kept
+            }
             Self::PolicyNamed => done && event.event == Kind::Verify,
             Self::PacksSigned | Self::PacksTraced => done && event.event == Kind::Pack,
             Self::DrivesIdentified => done && matches!(event.event, Kind::Pack | Kind::Import),
@@ -271,7 +278,9 @@ impl Check {
                 let digests = &event.object.digests;
                 is_judged(event)
                     || !digests.is_empty()
-                        && digests.iter().all(|digest| facts.known.was_verified(digest, index))
+                        && digests
+                            .iter()
+                            .all(|digest| facts.known.was_verified(digest, lets_in(index, event)))
             }
             Self::PolicyNamed => names(event, POLICY),
             Self::PacksSigned => names(event, KEY),
@@ -320,6 +329,12 @@ fn of_bad(facts: &Facts<'_>, bad: &[u64]) -> (u64, u64, Vec<u64>) {
 /// Whether an event says that its digests are what somebody who is trusted signed: by a key, and by a trust file.
 pub(crate) fn is_good(event: &Event) -> bool {
     event.event == Kind::Verify && event.outcome.result == Ending::Success && is_judged(event)
+}
+
+/// Before which leaf a manifest that was pushed has to be verified. One without a tag is not let in by that yet: it comes
+/// before its signatures, and nobody finds it who does not know its digest.
+fn lets_in(index: u64, push: &Event) -> u64 {
+    if push.object.name.contains('@') { u64::MAX } else { index }
 }
 
 /// Whether an event's own evidence says who signed, and by which trust file that was good enough.

@@ -318,3 +318,59 @@ fn a6_a_push_that_was_refused_changed_nothing_and_needs_no_name() {
     assert_eq!(check(&found, "attributed").exceptions, Vec::<u64>::new());
     assert_ne!(status(&found, "CM-5"), Status::NotSatisfied);
 }
+
+/// An image that is signed through the registry: by digest first, then its signatures, then its tag.
+fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> Report {
+    let push = |name: &str, digit, evidence: &[(&str, &str)]| {
+        by(done(Kind::Push, "manifest", name, &[digit], evidence), Some("bob"))
+    };
+    let image = digest('4');
+    let said = [("holds", "signature"), ("subject", image.as_str())];
+    let mut steps = day_with(7, None);
+    steps.extend([
+        push(&format!("apps/new@{image}"), '4', &[]),
+        push(&format!("apps/new:{}.sig", image.replace(':', "-")), '5', &said),
+        push(&format!("apps/new@{}", digest('6')), '6', &said),
+        done(Kind::Verify, "image", "apps/new", &['4'], &[("trust", "sha256:f"), ("signer", "site-key")]),
+        push("apps/new:1", '4', &[]),
+    ]);
+    change(&mut steps);
+    nist(steps)
+}
+
+#[test]
+fn cm14_an_image_that_is_signed_through_the_registry_is_a_signed_component() {
+    let found = signed_through_the_registry(|_| {});
+    let pushes = check(&found, "pushes-judged");
+    assert_eq!((pushes.expected, pushes.found), (2, 2), "the image, by its digest and by its tag");
+    assert_eq!(status(&found, "CM-14"), Status::Satisfied);
+}
+
+#[test]
+fn cm14_is_not_satisfied_by_signatures_alone_or_by_what_is_verified_too_late() {
+    let verify = |steps: &[Step]| steps.len() - 2;
+    // Nobody verified it: the signature beside it shows nothing.
+    let found = signed_through_the_registry(|steps| drop(steps.remove(verify(steps))));
+    let pushes = check(&found, "pushes-judged");
+    assert_eq!((pushes.expected, pushes.found), (2, 0));
+    assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
+    // The tag came before the verification.
+    let found = signed_through_the_registry(|steps| {
+        let at = verify(steps);
+        steps.swap(at, at + 1);
+    });
+    assert_eq!(check(&found, "pushes-judged").found, 1);
+    assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
+    // What holds something else than it says of others is an image.
+    let found = signed_through_the_registry(|steps| {
+        let at = verify(steps) - 1;
+        let name = format!("apps/new@{}", digest('6'));
+        steps[at] =
+            by(done(Kind::Push, "manifest", &name, &['6'], &[("subject", &digest('4'))]), Some("bob"));
+    });
+    assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
+    // A day on which only signatures were pushed shows nothing of components.
+    let signature = by(done(Kind::Push, "manifest", "a:1", &['5'], &[("holds", "signature")]), Some("bob"));
+    let found = nist(vec![signature]);
+    assert_eq!((check(&found, "pushes-judged").expected, status(&found, "CM-14")), (0, Status::NotAssessed));
+}

@@ -18,9 +18,17 @@ impl Error {
             ),
             Self::NotAllowed(_) => Some("`airlock trust check FILE` tells what a trust file asks for"),
             Self::TrustMember { .. } => Some("`airlock trust schema` prints what a trust file can say"),
-            Self::BundleCertificate | Self::BundleWithoutKey => {
+            Self::DriveCertificate | Self::BundleWithoutKey => {
                 Some("sign with a key: `cosign sign-blob --key cosign.key`")
             }
+            Self::BundleCertificate => Some(
+                "if you trust the signer, name it under `identities` of the trust file: `airlock keys add --certificate-identity ...`",
+            ),
+            Self::Keyless(error) => error.hint(),
+            Self::TrustIdentity { source, .. } => source.hint(),
+            Self::TrustRootFile { .. } => Some(
+                "give the path beside the trust file, or put the text of `trusted_root.json` in its place",
+            ),
             Self::BundleContent => Some("sign with `cosign sign-blob`, not `cosign attest-blob`"),
             Self::Bundle(_) | Self::BundleVersion(_) => {
                 Some("cosign 2 writes this format with `--new-bundle-format`, cosign 3 by itself")

@@ -122,6 +122,14 @@ pub enum Error {
         /// By whom it was to be.
         expected: String,
     },
+    /// Somebody signed who is none of those that are trusted.
+    #[error("the signature is by `{}`, for whom `{}` vouched, and no trusted identity is that", subject.escape_debug(), issuer.escape_debug())]
+    Stranger {
+        /// Who did.
+        subject: String,
+        /// Who vouched.
+        issuer: String,
+    },
     /// Something that this version cannot verify.
     #[error("the sigstore bundle uses something that is not supported")]
     Unsupported(#[source] Box<sigstore::Error>),
@@ -156,13 +164,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the signature is good, but somebody else's.
+    #[must_use]
+    pub fn is_of_another(&self) -> bool {
+        matches!(self, Self::Subject { .. } | Self::Issuer { .. } | Self::Stranger { .. })
+    }
+
     /// What to do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::ByKey => Some("name its public key in the trust file"),
-            Self::Subject { .. } | Self::Issuer { .. } => {
-                Some("if this signer is the right one, name it in the trust policy")
+            Self::Subject { .. } | Self::Issuer { .. } | Self::Stranger { .. } => {
+                Some("if this signer is the right one, name it in the trust file: `identities`")
             }
             Self::UnknownLog(_) | Self::LogNotInUse { .. } | Self::Certificate(_) | Self::Timestamp(_) => {
                 Some("if the signature is newer than the trusted root, give a newer `trusted_root.json`")

@@ -10,7 +10,7 @@ use sigstore::crypto::{CertificateInfo, Checkpoint, SubjectAltName, Verification
 use sigstore::trust_root::TransparencyLog;
 use sigstore::types::{Bundle, KindVersion, SignatureContent, TransparencyLogEntry};
 
-use super::{Error, Identity, Result, TrustedRoot};
+use super::{Error, Identity, Result, TrustedRoot, identity};
 
 /// A point in time that a trusted authority signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -250,9 +250,9 @@ impl Evidence {
     pub(super) fn collect(
         bundle: &Bundle,
         found: &VerificationResult,
-        identity: &Identity,
+        identities: &[&Identity],
         root: &TrustedRoot,
-    ) -> Result<Self> {
+    ) -> Result<(usize, Self)> {
         let all = found.certificate_verified() && found.sct_verified() && found.tlog_verified();
         let (true, Some(info), Some(der)) = (all, found.certificate(), bundle.signing_certificate()) else {
             return Err(Error::Unchecked);
@@ -263,7 +263,7 @@ impl Evidence {
             _ => return Err(Error::NoSubject),
         };
         let issuer = found.issuer().ok_or(Error::NoIssuer)?;
-        identity.admit(subject, issuer)?;
+        let which = identity::whose(subject, issuer, identities)?;
         let times = signing_times(bundle, found)?;
         let entries = &bundle.verification_material.tlog_entries;
         let entries =
@@ -275,7 +275,7 @@ impl Evidence {
             SignatureContent::MessageSignature(_) => (Signed::Artifact, None),
             _ => return Err(Error::Content),
         };
-        Ok(Self {
+        let evidence = Self {
             subject: subject.clone(),
             subject_kind,
             issuer: issuer.to_owned(),
@@ -285,7 +285,8 @@ impl Evidence {
             times,
             trusted_root: root.digest().clone(),
             payload,
-        })
+        };
+        Ok((which, evidence))
     }
 }
 

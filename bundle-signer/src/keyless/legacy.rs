@@ -13,7 +13,7 @@ use oci::{Descriptor, Digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Artifact, Error, Evidence, Identity, MAX_BUNDLE, Result, TrustedRoot, verify};
+use super::{Artifact, Error, Evidence, Identity, MAX_BUNDLE, Result, TrustedRoot, verify_any};
 use crate::pem_text;
 
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -38,7 +38,7 @@ pub fn is_keyless(layer: &Descriptor) -> bool {
 /// the signed text gives the image is still for the caller to judge.
 ///
 /// # Errors
-/// When the layer lacks something, and as [`verify`] does.
+/// When the layer lacks something, and as [`verify`](super::verify) does.
 pub fn verify_layer(
     layer: &Descriptor,
     payload: &[u8],
@@ -46,13 +46,27 @@ pub fn verify_layer(
     identity: &Identity,
     root: &TrustedRoot,
 ) -> Result<Evidence> {
+    verify_layer_any(layer, payload, artifact, &[identity], root).map(|(_, evidence)| evidence)
+}
+
+/// The same for several identities: also says which of them signed, the first that fits.
+///
+/// # Errors
+/// When the layer lacks something, and as [`verify_any`] does.
+pub fn verify_layer_any(
+    layer: &Descriptor,
+    payload: &[u8],
+    artifact: &Digest,
+    identities: &[&Identity],
+    root: &TrustedRoot,
+) -> Result<(usize, Evidence)> {
     let bundle = to_bundle(layer, payload)?;
     if layer.media_type.as_str() == ENVELOPE {
-        return verify(&bundle, Artifact::Digest(artifact), identity, root);
+        return verify_any(&bundle, Artifact::Digest(artifact), identities, root);
     }
-    let evidence = verify(&bundle, Artifact::Bytes(payload), identity, root)?;
+    let (which, evidence) = verify_any(&bundle, Artifact::Bytes(payload), identities, root)?;
     check_text(payload, artifact)?;
-    Ok(evidence.of_image_text(payload.to_vec()))
+    Ok((which, evidence.of_image_text(payload.to_vec())))
 }
 
 #[derive(Deserialize)]

@@ -4,8 +4,23 @@
 use tlog::VerifierKey;
 
 use super::document::RevocationText;
-use super::{Revocation, TrustFile, TrustedKey, TrustedLog, unknown};
+use super::{Revocation, Role, TrustFile, TrustedIdentity, TrustedKey, TrustedLog, What, unknown};
 use crate::{Error, PublicKey, Result};
+
+/// What is added to a trust file.
+#[derive(Clone, Debug, Default)]
+pub struct Additions {
+    /// Keys under their names, each of which may sign what `sign` says.
+    pub keys: Vec<(String, PublicKey)>,
+    /// What the keys may sign; nothing when empty.
+    pub sign: Vec<What>,
+    /// Identities.
+    pub identities: Vec<TrustedIdentity>,
+    /// Logs under their names.
+    pub logs: Vec<(String, VerifierKey)>,
+    /// Witnesses under their names.
+    pub witnesses: Vec<(String, VerifierKey)>,
+}
 
 impl TrustFile {
     /// The file with one key more, which takes over from `old`: it has its roles, and stands for it in groups and
@@ -15,19 +30,19 @@ impl TrustFile {
     /// [`Error::TrustMember`] when there is no such key, [`Error::RevokedKey`] when it was revoked,
     /// [`Error::TrustTwice`] when it was replaced before, or the name or the key is in the file.
     pub fn rotated(&self, old: &str, name: &str, key: PublicKey) -> Result<Self> {
-        let known = self.keys.iter().find(|key| key.name == old);
+        let known = self.keys.iter().find(|key| key.name() == old);
         let known = known.ok_or_else(|| unknown("key", old, "the name of a key of this file"))?;
         // Whoever has a stolen key could name its successor.
-        self.refuse_revoked(known)?;
+        self.refuse_revoked(known.holder())?;
         if self.knows(name) {
             return Err(Error::TrustTwice(name.to_owned()));
         }
-        let replaces = Some(known.name.clone());
-        let new = TrustedKey { name: name.to_owned(), key, replaces, roles: known.roles.clone() };
-        let mut keys = self.keys.clone();
-        keys.push(new);
-        let keys = Self::of_keys(keys)?.keys;
-        Ok(Self { sequence: self.next()?, keys, ..self.clone() })
+        let (replaces, roles) = (Some(old.to_owned()), known.roles().map(<[Role]>::to_vec));
+        let new = TrustedKey::new(name.to_owned(), key, replaces, roles);
+        let mut file = Self { sequence: self.next()?, ..self.clone() };
+        file.keys.push(new);
+        file.check_holders()?;
+        Ok(file)
     }
 
     /// The file with a revocation more. `date` is `YYYY-MM-DD`. All signatures of the key are refused, those made
@@ -47,26 +62,29 @@ impl TrustFile {
         Ok(file)
     }
 
-    /// The file with keys, logs and witnesses more, each under its name.
+    /// The file with more keys, identities, logs and witnesses. Each key gets roles: what none has would be the file's to
+    /// say.
     ///
     /// # Errors
     /// [`Error::TrustTwice`] when a name or a key is in the file, [`Error::TrustMember`] for a key of the wrong kind.
-    pub fn extended(
-        &self,
-        keys: Vec<(String, PublicKey)>,
-        logs: Vec<(String, VerifierKey)>,
-        witnesses: Vec<(String, VerifierKey)>,
-    ) -> Result<Self> {
-        if let Some((name, _)) = keys.iter().find(|(name, _)| self.knows(name)) {
-            return Err(Error::TrustTwice(name.clone()));
+    pub fn extended(&self, additions: Additions) -> Result<Self> {
+        let Additions { keys, sign, identities, logs, witnesses } = additions;
+        let names = keys.iter().map(|(name, _)| name.as_str());
+        let mut names = names.chain(identities.iter().map(TrustedIdentity::name));
+        if let Some(name) = names.find(|name| self.knows(name)) {
+            return Err(Error::TrustTwice(name.to_owned()));
         }
-        let new = keys.into_iter().map(|(name, key)| TrustedKey { name, key, replaces: None, roles: None });
-        let keys = Self::of_keys(self.keys.iter().cloned().chain(new).collect())?.keys;
+        let mut file = Self { sequence: self.next()?, ..self.clone() };
+        let roles = if sign.is_empty() { Vec::new() } else { vec![Role::of(sign)] };
+        let keyed = |(name, key)| TrustedKey::new(name, key, None, Some(roles.clone()));
+        file.keys.extend(keys.into_iter().map(keyed));
+        file.identities.extend(identities);
+        file.check_holders()?;
         let with = |known: &[TrustedLog], new: Vec<(String, VerifierKey)>| {
             known.iter().map(|log| (log.name().to_owned(), log.key().clone())).chain(new).collect()
         };
         let (logs, witnesses) = (with(&self.logs, logs), with(&self.witnesses, witnesses));
-        Self { sequence: self.next()?, keys, ..self.clone() }.with_logs(logs, witnesses)
+        file.with_logs(logs, witnesses)
     }
 
     /// The next number; a file without one has 0.

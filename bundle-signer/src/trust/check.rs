@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Gate, Mode, TrustFile, TrustedKey};
+use super::{Gate, Holder, Mode, TrustFile, TrustedIdentity};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -31,14 +31,15 @@ impl TrustFile {
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut tell = |severity, text| findings.push(Finding { severity, text });
-        if !self.keys.iter().any(|key| self.lives(key)) {
-            tell(Severity::Contradiction, "every key is revoked".to_owned());
+        if !self.holders().any(|key| self.lives(key)) {
+            tell(Severity::Contradiction, "every key and identity is revoked".to_owned());
         }
         for group in &self.groups {
             let alive = self.count(self.behind(&group.name).0.into_iter().filter(|key| self.lives(key)));
             if alive < group.threshold {
                 let (name, threshold) = (&group.name, group.threshold);
-                let text = format!("group `{name}` needs {threshold} keys, but only {alive} are not revoked");
+                let text =
+                    format!("group `{name}` needs {threshold} signers, but only {alive} are not revoked");
                 tell(Severity::Contradiction, text);
             }
             let used = self.gates.iter().flat_map(|(_, rules)| &rules.rules).any(|(_, by)| *by == group.name);
@@ -53,7 +54,7 @@ impl TrustFile {
                     .count(keys.into_iter().filter(|key| self.lives(key) && key.may_ever(what, self.open)));
                 if able < threshold {
                     let text = format!(
-                        "gate `{gate}` asks `{by}` for `{what}`: {able} of its keys may sign that, {threshold} must"
+                        "gate `{gate}` asks `{by}` for `{what}`: {able} of its signers may sign that, {threshold} must"
                     );
                     tell(Severity::Contradiction, text);
                 }
@@ -72,15 +73,16 @@ impl TrustFile {
             }
         }
         self.check_keys(&mut tell);
+        self.check_identities(&mut tell);
         findings
     }
 
     fn check_keys(&self, tell: &mut impl FnMut(Severity, String)) {
-        let scoped = self.keys.iter().any(|key| key.roles.is_some());
-        for key in &self.keys {
+        let scoped = self.holders().any(|key| key.roles.is_some());
+        for key in self.holders() {
             match &key.roles {
                 Some(roles) if roles.is_empty() => {
-                    tell(Severity::Warning, format!("key `{}` may sign nothing", key.name));
+                    tell(Severity::Warning, format!("`{}` may sign nothing", key.name));
                 }
                 None if scoped || !self.groups.is_empty() => {
                     let name = &key.name;
@@ -95,20 +97,20 @@ impl TrustFile {
         for log in logs().filter(|log| self.log_revocation(log).is_some()) {
             tell(Severity::Warning, format!("the key of log or witness `{}` is revoked", log.name()));
         }
-        for key in &self.keys {
-            let old = key.replaces.as_ref().and_then(|old| self.keys.iter().find(|key| key.name == *old));
+        for key in self.holders() {
+            let old = key.replaces.as_ref().and_then(|old| self.holders().find(|key| key.name == *old));
             if let Some(old) = old.filter(|old| self.lives(old)) {
                 let text = format!(
-                    "key `{}` replaces `{}`, which is still accepted: revoke it once nothing rests on it",
+                    "`{}` replaces `{}`, which is still accepted: revoke it once nothing rests on it",
                     key.name, old.name
                 );
                 tell(Severity::Warning, text);
             }
         }
         for revocation in &self.revocations {
-            if self.find(&revocation.hint).is_none() && !logs().any(|log| log.hint() == revocation.hint) {
+            if self.holder(&revocation.hint).is_none() && !logs().any(|log| log.hint() == revocation.hint) {
                 let text = format!(
-                    "no key, log or witness of this file has the hint {}: the revocation refuses nothing",
+                    "no key, identity, log or witness of this file has the hint {}: the revocation refuses nothing",
                     revocation.hint
                 );
                 tell(Severity::Contradiction, text);
@@ -116,23 +118,53 @@ impl TrustFile {
         }
         if self.gates.is_empty() && !self.groups.is_empty() {
             let gates: Vec<_> = Gate::ALL.iter().map(Gate::to_string).collect();
-            let text = format!("groups without gates change nothing: {} take any one key", gates.join(", "));
+            let text =
+                format!("groups without gates change nothing: {} take any one signer", gates.join(", "));
             tell(Severity::Contradiction, text);
         }
     }
 
-    fn lives(&self, key: &TrustedKey) -> bool {
-        self.revocation(&key.key).is_none()
+    /// Patterns say more than their writers think, and one person is one signer.
+    fn check_identities(&self, tell: &mut impl FnMut(Severity, String)) {
+        for known in &self.identities {
+            let (name, identity) = (known.name(), known.identity());
+            for (wanted, what) in [(identity.subject(), "subject"), (identity.issuer(), "issuer")] {
+                if identity.is_wide(wanted) {
+                    let text = format!("identity `{name}` accepts any {what}: {wanted} matches anything");
+                    tell(Severity::Warning, text);
+                } else if let Some(part) = wanted.loose_dot() {
+                    let text = format!(
+                        "identity `{name}`: in the {what} {wanted} a `.` stands for any character at `{part}`; write `\\.`"
+                    );
+                    tell(Severity::Warning, text);
+                }
+            }
+            let person = (identity.subject().text(), identity.issuer().text());
+            let covers = |other: &&TrustedIdentity| {
+                identity.is_exact() && other.name() != name && other.identity().fits(person.0, person.1)
+            };
+            for other in self.identities.iter().filter(covers) {
+                let text = format!(
+                    "identity `{}` fits `{name}`, too: what that one signs counts as `{name}`'s alone",
+                    other.name()
+                );
+                tell(Severity::Warning, text);
+            }
+        }
     }
 
-    /// The keys that speak for a group, or for the key, of this name; and how many must sign.
-    fn behind(&self, name: &str) -> (Vec<&TrustedKey>, usize) {
-        let keys = self.keys.iter().filter(|key| self.speaks_for(key, name)).collect();
+    fn lives(&self, key: &Holder) -> bool {
+        self.revocation(key).is_none()
+    }
+
+    /// Those that speak for a group, or for the key or identity, of this name; and how many must sign.
+    fn behind(&self, name: &str) -> (Vec<&Holder>, usize) {
+        let keys = self.holders().filter(|key| self.speaks_for(key, name)).collect();
         (keys, self.group(name).map_or(1, |group| group.threshold))
     }
 
-    /// How many signers these keys are.
-    fn count<'a>(&'a self, keys: impl Iterator<Item = &'a TrustedKey>) -> usize {
+    /// How many signers these are.
+    fn count<'a>(&'a self, keys: impl Iterator<Item = &'a Holder>) -> usize {
         keys.map(|key| self.signer(key)).collect::<BTreeSet<_>>().len()
     }
 }

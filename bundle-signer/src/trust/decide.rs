@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::role::{Deed, What};
-use super::{TrustFile, TrustedKey};
+use super::{Holder, TrustFile};
 use crate::{Attested, Format, ImageName, Signer, Verified};
 
 /// Where a decision is taken.
@@ -67,6 +67,8 @@ pub struct Claims {
 #[derive(Clone, Debug)]
 struct Word {
     signer: Signer,
+    /// The certificate's subject and issuer, where one signed.
+    person: Option<(String, String)>,
     what: What,
     format: Option<Format>,
     sequence: Option<u64>,
@@ -86,7 +88,7 @@ impl Claims {
     #[must_use]
     pub fn drive<T>(manifest: &Verified<T>, sequence: Option<u64>) -> Self {
         let signer = manifest.signer().clone();
-        let word = Word { signer, what: What::Drive, format: None, sequence, fits: true };
+        let word = Word { signer, person: None, what: What::Drive, format: None, sequence, fits: true };
         Self { what: What::Drive, image: None, newest_policy: 0, words: vec![word] }
     }
 
@@ -103,6 +105,7 @@ impl Claims {
         let image = self.image.as_ref();
         self.words.push(Word {
             signer: verified.signer().clone(),
+            person: found.certified().map(|by| (by.subject().to_owned(), by.issuer().to_owned())),
             what: What::Statement(found.statement().predicate_type().to_owned()),
             format: Some(found.format()),
             sequence: found.subject().sequence().unwrap_or_default(),
@@ -123,7 +126,7 @@ pub struct Decision {
     pub allowed: bool,
     /// Whether the rules are met; with [`Mode::Warn`] it goes on without.
     pub satisfied: bool,
-    /// The keys whose word counted, by their names in the trust file.
+    /// Whose word counted: keys and identities by their names in the trust file.
     pub by: Vec<String>,
     /// What did not count, and what is missing.
     pub why_not: Vec<Reason>,
@@ -144,6 +147,13 @@ pub enum Reason {
     Unsigned,
     /// The trust file does not have the key.
     UnknownKey(String),
+    /// Whose certificate it is counts already, as another identity.
+    CountsAlready {
+        /// As whom it would count.
+        key: String,
+        /// As whom it counts.
+        counted: String,
+    },
     /// The key was revoked.
     Revoked {
         /// Its name.
@@ -193,6 +203,9 @@ impl fmt::Display for Reason {
             }
             Self::Unsigned => f.write_str("nothing that counts was signed"),
             Self::UnknownKey(hint) => write!(f, "the key with hint {hint} is not trusted"),
+            Self::CountsAlready { key, counted } => {
+                write!(f, "who signed as `{key}` counts already, as `{counted}`")
+            }
             Self::Revoked { key, reason, date } => write!(f, "`{key}` was revoked on {date}: {reason}"),
             Self::AboutOther { key, found } => write!(f, "`{key}` signed something else: {found}"),
             Self::NoRole { key, what } => write!(f, "`{key}` may not sign this: {what}"),
@@ -216,11 +229,16 @@ impl TrustFile {
     pub fn decide(&self, gate: Gate, claims: &Claims) -> Decision {
         let mut why_not = Vec::new();
         // By hint, so that nobody counts twice.
-        let mut counted: BTreeMap<&str, &TrustedKey> = BTreeMap::new();
+        let mut counted: BTreeMap<&str, &Holder> = BTreeMap::new();
+        let mut persons: BTreeMap<&(String, String), &Holder> = BTreeMap::new();
         for word in &claims.words {
-            match self.hear(word, claims) {
-                Ok(key) => {
-                    counted.insert(word.signer.hint(), key);
+            let heard = self.hear(word, claims).and_then(|holder| match &word.person {
+                Some(person) => once(persons.entry(person).or_insert(holder), holder),
+                None => Ok(holder),
+            });
+            match heard {
+                Ok(holder) => {
+                    counted.insert(word.signer.hint(), holder);
                 }
                 Err(reason) if why_not.contains(&reason) => {}
                 Err(reason) => why_not.push(reason),
@@ -239,11 +257,11 @@ impl TrustFile {
     }
 
     /// Whether one signature counts, and whose it is.
-    fn hear(&self, word: &Word, claims: &Claims) -> Result<&TrustedKey, Reason> {
+    fn hear(&self, word: &Word, claims: &Claims) -> Result<&Holder, Reason> {
         let hint = word.signer.hint();
-        let key = self.find(hint).ok_or_else(|| Reason::UnknownKey(hint.to_owned()))?;
+        let key = self.holder(hint).ok_or_else(|| Reason::UnknownKey(hint.to_owned()))?;
         let name = || key.name().to_owned();
-        if let Some(revocation) = self.revocation(key.key()) {
+        if let Some(revocation) = self.revocation(key) {
             let (reason, date) = (revocation.reason().to_owned(), revocation.date().to_owned());
             return Err(Reason::Revoked { key: name(), reason, date });
         }
@@ -267,10 +285,10 @@ impl TrustFile {
         &self,
         gate: Gate,
         claims: &Claims,
-        counted: Vec<&TrustedKey>,
+        counted: Vec<&Holder>,
         why_not: &mut Vec<Reason>,
     ) -> Option<Vec<String>> {
-        let names = |keys: &[&TrustedKey]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
+        let names = |keys: &[&Holder]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
         if claims.words.is_empty() {
             why_not.push(Reason::Unsigned);
         }
@@ -280,7 +298,7 @@ impl TrustFile {
         let group = self.group(by);
         let (wanted, others): (Vec<_>, Vec<_>) =
             counted.into_iter().partition(|key| self.speaks_for(key, by));
-        let other = |key: &TrustedKey| Reason::NotWanted { key: key.name().to_owned(), by: by.to_owned() };
+        let other = |key: &Holder| Reason::NotWanted { key: key.name().to_owned(), by: by.to_owned() };
         why_not.extend(others.into_iter().map(other));
         let threshold = group.map_or(1, super::Group::threshold);
         let found = wanted.iter().map(|key| self.signer(key)).collect::<BTreeSet<_>>().len();
@@ -293,4 +311,12 @@ impl TrustFile {
         }
         None
     }
+}
+
+/// One person is one signer, even where authorities of several roots vouch for the same.
+fn once<'a>(counted: &Holder, holder: &'a Holder) -> Result<&'a Holder, Reason> {
+    if counted == holder {
+        return Ok(holder);
+    }
+    Err(Reason::CountsAlready { key: holder.name().to_owned(), counted: counted.name().to_owned() })
 }

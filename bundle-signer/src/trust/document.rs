@@ -18,8 +18,13 @@ pub(super) struct Document {
     /// What keys without roles may sign.
     #[serde(default)]
     pub(super) keys_without_roles: Unscoped,
-    /// The keys that are known; at least one.
+    /// The keys that are known; at least one, or one identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) keys: Vec<KeyText>,
+    /// Signers without a key of their own, for whom an authority vouches: sigstore's keyless signatures, and GitHub's
+    /// artifact attestations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) identities: Vec<IdentityText>,
     /// The logs of those who send drives. With some, each drive must carry the log of its sender; without, no log is
     /// looked at, and an older drive cannot be told from a newer one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -27,10 +32,10 @@ pub(super) struct Document {
     /// Witnesses: sites that say what they saw of a log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) witnesses: Vec<LogText>,
-    /// Keys of which several must sign.
+    /// Keys and identities of which several must sign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) groups: Vec<GroupText>,
-    /// Keys whose signatures no longer count.
+    /// Keys and identities whose signatures no longer count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) revocations: Vec<RevocationText>,
     /// What is asked for at each gate; a gate that is not here takes one key that has the role.
@@ -63,6 +68,33 @@ pub(super) struct KeyText {
     /// What it may sign: one of these. What `keysWithoutRoles` says when absent; nothing when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) roles: Option<Vec<RoleText>>,
+}
+
+/// Who it is stands in one member for the subject and one for the issuer, named as cosign's flags are.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct IdentityText {
+    /// Its name: 1 to 128 printable characters.
+    pub(super) name: String,
+    /// The certificate's subject: an email address, or the URI of a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) certificate_identity: Option<String>,
+    /// Or a regular expression, which must match the whole of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) certificate_identity_regexp: Option<String>,
+    /// Who vouched for the subject: the issuer of the OIDC token, as the certificate has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) certificate_oidc_issuer: Option<String>,
+    /// Or a regular expression, which must match the whole of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) certificate_oidc_issuer_regexp: Option<String>,
+    /// Whose certificates, logs and timestamps count: the text of a `trusted_root.json`, or its path beside this file.
+    pub(super) trusted_root: String,
+    /// The name of a key or an identity before it that this one takes over from, as for keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaces: Option<String>,
+    /// What it may sign of images: one of these.
+    pub(super) roles: Vec<RoleText>,
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -117,18 +149,19 @@ pub(super) struct RangeText {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct GroupText {
-    /// Its name, which no key has.
+    /// Its name, which no key or identity has.
     pub(super) name: String,
-    /// How many of the keys must sign.
+    /// How many of them must sign.
     pub(super) threshold: usize,
-    /// Names of keys.
+    /// Names of keys and identities.
     pub(super) keys: Vec<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RevocationText {
-    /// The key's hint, as `airlock keys generate` and refusals print it.
+    /// The hint of the key, as `airlock keys generate` and refusals print it, or of the identity, as `airlock trust check`
+    /// does.
     pub(super) hint: String,
     /// Why.
     pub(super) reason: String,
@@ -179,6 +212,6 @@ pub(super) struct GateText {
 pub(super) struct RuleText {
     /// As in a role.
     pub(super) sign: String,
-    /// A group or a key.
+    /// A group, a key or an identity.
     pub(super) by: String,
 }

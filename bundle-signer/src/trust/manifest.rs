@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::decide::Reason;
 use super::role::{Deed, What};
-use super::{Gate, TrustFile, TrustedKey};
+use super::{Gate, Holder, TrustFile, TrustedKey};
 
 impl TrustFile {
     /// The names of those whose signatures count, when they suffice.
@@ -14,9 +14,9 @@ impl TrustFile {
     /// Why they do not.
     pub(crate) fn accept(&self, what: &What, signed: &[&TrustedKey]) -> Result<Vec<String>, Vec<Reason>> {
         let (mut counted, mut why_not) = (Vec::new(), Vec::new());
-        for key in signed {
+        for key in signed.iter().map(|key| key.holder()) {
             match self.may_sign(key, what) {
-                Ok(()) => counted.push(*key),
+                Ok(()) => counted.push(key),
                 Err(reason) => why_not.push(reason),
             }
         }
@@ -39,9 +39,9 @@ impl TrustFile {
         }
     }
 
-    fn may_sign(&self, key: &TrustedKey, what: &What) -> Result<(), Reason> {
+    fn may_sign(&self, key: &Holder, what: &What) -> Result<(), Reason> {
         let name = key.name().to_owned();
-        if let Some(revocation) = self.revocation(key.key()) {
+        if let Some(revocation) = self.revocation(key) {
             let (reason, date) = (revocation.reason().to_owned(), revocation.date().to_owned());
             return Err(Reason::Revoked { key: name, reason, date });
         }

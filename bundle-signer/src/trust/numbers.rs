@@ -14,11 +14,13 @@ const MOST: u64 = i64::MAX.unsigned_abs();
 struct File {
     sequence: Option<Spanned<u64>>,
     #[serde(default)]
-    keys: Vec<Key>,
+    keys: Vec<Holder>,
+    #[serde(default)]
+    identities: Vec<Holder>,
 }
 
 #[derive(Deserialize)]
-struct Key {
+struct Holder {
     roles: Option<Vec<Role>>,
 }
 
@@ -33,6 +35,18 @@ struct Range {
     to: Option<Spanned<u64>>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Opening {
+    keys_without_roles: Option<Spanned<String>>,
+}
+
+/// The line of `keysWithoutRoles`, where a file has it.
+pub(super) fn opening_line(text: &str, options: Options) -> Option<u64> {
+    let opening: Opening = serde_saphyr::from_str_with_options(text, options).ok()?;
+    opening.keys_without_roles.map(|opening| opening.defined.line())
+}
+
 /// Checks each number of a trust file.
 ///
 /// # Errors
@@ -40,7 +54,8 @@ struct Range {
 pub(super) fn check(text: &str, options: Options) -> Result<()> {
     let file: File =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| Error::Trust(Box::new(error)))?;
-    let ranges = file.keys.into_iter().flat_map(|key| key.roles.unwrap_or_default());
+    let holders = file.keys.into_iter().chain(file.identities);
+    let ranges = holders.flat_map(|holder| holder.roles.unwrap_or_default());
     let ranges = ranges.filter_map(|role| role.sequence).flat_map(|range| [range.from, range.to]);
     let lines: Vec<_> = text.lines().collect();
     for number in std::iter::once(file.sequence).chain(ranges).flatten() {

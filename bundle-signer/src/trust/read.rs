@@ -1,22 +1,62 @@
 //! The trust file read: what contradicts itself or names what is not there is refused.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
 
 use super::document::{
     Document, GateText, GatesText, GroupText, KeyText, RevocationText, RuleText, Unscoped,
 };
+use super::identity::{self, ReadRoot};
 use super::{
     API_VERSION, Gate, GateRules, Group, KIND, MAX_DEPTH, MAX_LEN, MAX_REASON, Revocation, Role, TrustFile,
     TrustedKey, TrustedLog, What, check_name, numbers, unknown,
 };
-use crate::{Error, PublicKey, Result, json};
+use crate::{Error, PublicKey, Result, json, keyless};
 
 impl TrustFile {
-    /// Reads a trust file, YAML or JSON.
+    /// Reads a trust file, YAML or JSON, that stands by itself: trusted roots have their text in it.
     ///
     /// # Errors
-    /// When it is malformed, of another kind, names no key, names one twice, or names what it does not have.
+    /// When it is malformed, of another kind, names no key and no identity, names one twice, or names what it does not
+    /// have.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::parse_with(text, &|_| Err(std::io::Error::other("here a trusted root is given by its text")))
+    }
+
+    /// The same of a file in a folder, from which trusted roots that are named by their paths are read.
+    ///
+    /// # Errors
+    /// As [`TrustFile::parse`], and when such a file cannot be read.
+    pub fn parse_in(text: &str, folder: &Path) -> Result<Self> {
+        Self::parse_with(text, &|path| {
+            let mut content = String::new();
+            let most = keyless::MAX_ROOT as u64 + 1;
+            std::fs::File::open(folder.join(path))?.take(most).read_to_string(&mut content)?;
+            Ok(content)
+        })
+    }
+
+    /// What the writer of this file's text should change: `keysWithoutRoles: anything` lets a key sign what nobody meant it to
+    /// sign. Older versions wrote it by themselves.
+    #[must_use]
+    pub fn warning(&self, text: &str) -> Option<String> {
+        let line = Some(numbers::opening_line(text, limits())?).filter(|_| self.open)?;
+        let bare = self.keys.iter().filter(|key| key.roles().is_none());
+        let bare: Vec<_> = bare.map(|key| format!("`{}`", key.name())).collect();
+        let fix = if bare.is_empty() {
+            "every key has roles, so remove the line".to_owned()
+        } else {
+            format!(
+                "{} may sign everything, package bundles too; give each of them what it may sign, such as `roles: [{{sign: \
+                 [signature, driveManifest]}}]`, and remove the line",
+                bare.join(", ")
+            )
+        };
+        Some(format!("line {line}: `keysWithoutRoles: anything`: {fix}"))
+    }
+
+    fn parse_with(text: &str, read: &ReadRoot<'_>) -> Result<Self> {
         if text.len() > MAX_LEN {
             return Err(Error::TrustTooLarge(text.len()));
         }
@@ -30,8 +70,8 @@ impl TrustFile {
             }
         }
         numbers::check(text, limits())?;
-        let mut trust =
-            Self::of_keys(document.keys.into_iter().map(TrustedKey::read).collect::<Result<_>>()?)?;
+        let keys = document.keys.into_iter().map(TrustedKey::read).collect::<Result<_>>()?;
+        let mut trust = Self::of(keys, identity::read_all(document.identities, read)?)?;
         trust.sequence = document.sequence;
         trust.open = document.keys_without_roles == Unscoped::Anything;
         trust.logs = TrustedLog::read_all(document.logs, false)?;
@@ -64,19 +104,15 @@ impl TrustFile {
         }
         let mut seen = BTreeSet::new();
         for name in &text.keys {
-            if !self.keys.iter().any(|key| key.name == *name) {
-                return Err(unknown("group's key", name, "the name of a key of this file"));
+            if !self.holders().any(|key| key.name == *name) {
+                return Err(unknown("group's key", name, "the name of a key or an identity of this file"));
             }
             if !seen.insert(name) {
                 return Err(Error::TrustTwice(name.clone()));
             }
         }
-        let signers: BTreeSet<_> = self
-            .keys
-            .iter()
-            .filter(|key| text.keys.contains(&key.name))
-            .map(|key| self.signer(key))
-            .collect();
+        let signers: BTreeSet<_> =
+            self.holders().filter(|key| text.keys.contains(&key.name)).map(|key| self.signer(key)).collect();
         if text.threshold == 0 || text.threshold > signers.len() {
             let expected = "a number from 1 to that of the group's signers";
             return Err(unknown("threshold", &text.threshold.to_string(), expected));
@@ -92,7 +128,7 @@ impl TrustFile {
                 return Err(unknown("sign", &sign, "one kind of thing; `anything` is for roles"));
             }
             if !self.knows(&by) {
-                return Err(unknown("by", &by, "the name of a group or a key of this file"));
+                return Err(unknown("by", &by, "the name of a group, a key or an identity of this file"));
             }
             if rules.iter().any(|(known, _)| *known == what) {
                 return Err(Error::TrustTwice(sign));
@@ -109,7 +145,7 @@ impl TrustedKey {
         match PublicKey::from_pem(&text.public_key) {
             Ok(key) => {
                 let roles = text.roles.map(roles).transpose()?;
-                Ok(Self { name: text.name, key, replaces: text.replaces, roles })
+                Ok(Self::new(text.name, key, text.replaces, roles))
             }
             Err(source) => Err(Error::TrustKey { name: text.name, source: Box::new(source) }),
         }
@@ -122,7 +158,7 @@ impl Revocation {
             return Err(unknown(
                 "hint",
                 &text.hint,
-                "base64 of a SHA-256, as `airlock keys generate` prints it",
+                "base64 of a SHA-256, as `airlock keys generate` and `airlock trust check` print it",
             ));
         }
         let reason = text.reason.trim() == text.reason && !text.reason.chars().any(char::is_control);

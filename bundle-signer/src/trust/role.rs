@@ -131,6 +131,11 @@ impl Role {
         }
     }
 
+    /// What may be signed.
+    pub(super) fn what(&self) -> &[What] {
+        &self.what
+    }
+
     /// Whether this may be signed, whatever else is asked.
     pub(super) fn is_for(&self, what: &What) -> bool {
         self.what.contains(what) || self.what.contains(&What::Anything)

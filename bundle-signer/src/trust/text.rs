@@ -1,14 +1,15 @@
 //! The trust file written down, as people expect to read it.
 
 use super::document::{GateText, GatesText, RuleText};
-use super::{API_VERSION, Gate, Group, KIND, Revocation, Role, TrustFile, TrustedLog, What};
+use super::{
+    API_VERSION, Gate, Group, KIND, Revocation, Role, TrustFile, TrustedIdentity, TrustedKey, TrustedLog,
+    What,
+};
 
 impl TrustFile {
     /// The file's text.
     #[must_use]
     pub fn to_yaml(&self) -> String {
-        // JSON is YAML; only keys are written as people expect them.
-        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
         let mut text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\n");
         if let Some(sequence) = self.sequence {
             text.push_str(&format!("sequence: {sequence}\n"));
@@ -16,20 +17,13 @@ impl TrustFile {
         if self.open {
             text.push_str("keysWithoutRoles: anything\n");
         }
-        text.push_str("keys:\n");
-        for trusted in &self.keys {
-            let name = serde_json::Value::from(trusted.name.as_str());
-            text.push_str(&format!("  - name: {name}\n    publicKey: |\n"));
-            for line in trusted.key.to_pem().lines() {
-                text.push_str(&format!("      {line}\n"));
-            }
-            if let Some(old) = &trusted.replaces {
-                text.push_str(&format!("    replaces: {}\n", serde_json::Value::from(old.as_str())));
-            }
-            if let Some(roles) = &trusted.roles {
-                let roles: Vec<_> = roles.iter().map(Role::text).collect();
-                text.push_str(&format!("    roles: {}\n", json(serde_json::to_string(&roles))));
-            }
+        if !self.keys.is_empty() {
+            text.push_str("keys:\n");
+            text.extend(self.keys.iter().map(TrustedKey::to_yaml));
+        }
+        if !self.identities.is_empty() {
+            text.push_str("identities:\n");
+            text.extend(self.identities.iter().map(TrustedIdentity::to_yaml));
         }
         for (list, logs) in [("logs", &self.logs), ("witnesses", &self.witnesses)] {
             if !logs.is_empty() {
@@ -60,4 +54,67 @@ impl TrustFile {
         let [mirror, pack, import, push, pull] = Gate::ALL.map(text);
         GatesText { mirror, pack, import, push, pull }
     }
+}
+
+impl TrustedKey {
+    fn to_yaml(&self) -> String {
+        let mut text = format!("  - name: {}\n    publicKey: |\n", quoted(self.name()));
+        for line in self.key.to_pem().lines() {
+            text.push_str(&format!("      {line}\n"));
+        }
+        if let Some(old) = self.replaces() {
+            text.push_str(&format!("    replaces: {}\n", quoted(old)));
+        }
+        if let Some(roles) = self.roles() {
+            let roles: Vec<_> = roles.iter().map(Role::text).collect();
+            text.push_str(&format!("    roles: {}\n", json(serde_json::to_string(&roles))));
+        }
+        text
+    }
+}
+
+impl TrustedIdentity {
+    fn to_yaml(&self) -> String {
+        let document = self.text();
+        let mut text = format!("  - name: {}\n", quoted(&document.name));
+        for (member, value) in [
+            ("certificateIdentity", &document.certificate_identity),
+            ("certificateIdentityRegexp", &document.certificate_identity_regexp),
+            ("certificateOidcIssuer", &document.certificate_oidc_issuer),
+            ("certificateOidcIssuerRegexp", &document.certificate_oidc_issuer_regexp),
+            ("replaces", &document.replaces),
+        ] {
+            if let Some(value) = value {
+                text.push_str(&format!("    {member}: {}\n", quoted(value)));
+            }
+        }
+        text.push_str(&format!("    roles: {}\n", json(serde_json::to_string(&document.roles))));
+        text.push_str(&format!("    trustedRoot: {}\n", block(&document.trusted_root)));
+        text
+    }
+}
+
+/// JSON is YAML; only what people read line by line is written as they expect it.
+fn json(value: serde_json::Result<String>) -> String {
+    value.unwrap_or_default()
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The same text in lines, where a block gives it back byte for byte.
+fn block(text: &str) -> String {
+    let (lines, mark) = match text.strip_suffix('\n') {
+        Some(lines) => (lines, "|"),
+        None => (text, "|-"),
+    };
+    let plain = |c: char| c == '\n' || c == ' ' || c.is_ascii_graphic();
+    let whole =
+        lines.lines().all(|line| line.trim_end() == line && !line.is_empty()) && !lines.ends_with('\n');
+    if !lines.chars().all(plain) || !whole || !lines.starts_with('{') {
+        return quoted(text);
+    }
+    let indented = lines.lines().map(|line| format!("\n      {line}")).collect::<String>();
+    format!("{mark}{indented}")
 }

@@ -3,16 +3,18 @@
 
 use std::fmt;
 
-use oci::Digest;
+use oci::{Descriptor, Digest};
 use serde_json::Value;
 use tlog::VerifierKey;
 
 use super::{Signer, Verified};
 use crate::bundle::{self, Attestation};
+use crate::keyless::{self, Artifact};
 use crate::simple_signing::Payload;
+use crate::trust::Holder;
 use crate::{
     Envelope, Error, ImageName, Limits, LogEntry, Logged, Result, Statement, Subject, TrustFile, TrustedKey,
-    json, log_entry,
+    attached, dsse, json, log_entry,
 };
 
 /// How a signature is written down.
@@ -48,6 +50,8 @@ pub enum Evidence<'a> {
     },
     /// A layer of an `.att` manifest.
     Envelope(&'a [u8]),
+    /// A layer of either that has a certificate and a log's promise in its annotations, and its blob.
+    Certified(&'a Descriptor, &'a [u8]),
     /// A bundle.
     Bundle(&'a [u8]),
 }
@@ -57,8 +61,9 @@ impl<'a> Evidence<'a> {
     #[must_use]
     pub fn format(&self) -> Format {
         match self {
-            Self::SimpleSigning { .. } => Format::SimpleSigning,
             Self::Envelope(_) => Format::Envelope,
+            Self::Certified(layer, _) if layer.media_type == dsse::MEDIA_TYPE => Format::Envelope,
+            Self::SimpleSigning { .. } | Self::Certified(..) => Format::SimpleSigning,
             Self::Bundle(_) => Format::Bundle,
         }
     }
@@ -66,7 +71,7 @@ impl<'a> Evidence<'a> {
     fn bytes(&self) -> &'a [u8] {
         match self {
             Self::SimpleSigning { payload, .. } => payload,
-            Self::Envelope(bytes) | Self::Bundle(bytes) => bytes,
+            Self::Envelope(bytes) | Self::Certified(_, bytes) | Self::Bundle(bytes) => bytes,
         }
     }
 }
@@ -103,9 +108,9 @@ pub struct Expectation<'a> {
     pub predicate_type: &'a str,
     /// Formats that are taken.
     pub formats: &'a [Format],
-    /// Keys that are trusted.
+    /// Keys and identities that are trusted.
     pub keys: &'a TrustFile,
-    /// Whether the key may say this. It is asked last, of what is proven to be the key's word.
+    /// Whether the signer may say this. It is asked last, of what is proven to be the signer's word.
     pub role: &'a dyn Fn(&Claim<'_>) -> bool,
     /// Logs that are asked.
     pub log: LogRule<'a>,
@@ -113,11 +118,11 @@ pub struct Expectation<'a> {
     pub limits: Limits,
 }
 
-/// A key's proven word about an image, for deciding whether it is the key's to give.
+/// Somebody's proven word about an image, for deciding whether it is theirs to give.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// The key.
-    pub key: &'a TrustedKey,
+    /// Whose key or identity it is.
+    pub signer: &'a Holder,
     /// How it was written down.
     pub format: Format,
     /// What is said.
@@ -140,6 +145,7 @@ pub struct Attested {
     format: Format,
     evidence: Digest,
     logged: Option<Logged>,
+    certified: Option<Box<keyless::Evidence>>,
 }
 
 impl Attested {
@@ -172,13 +178,26 @@ impl Attested {
     pub fn logged(&self) -> Option<&Logged> {
         self.logged.as_ref()
     }
+
+    /// Who signed and when, where it was by certificate.
+    #[must_use]
+    pub fn certified(&self) -> Option<&keyless::Evidence> {
+        self.certified.as_deref()
+    }
 }
 
-/// Bytes that a trusted key has signed.
+/// Bytes that somebody who is trusted has signed.
 struct Proven<'a> {
-    key: &'a TrustedKey,
+    signer: &'a Holder,
     payload: Vec<u8>,
     logged: Option<Logged>,
+    certified: Option<Box<keyless::Evidence>>,
+}
+
+impl<'a> Proven<'a> {
+    fn by_key(key: &'a TrustedKey, payload: Vec<u8>) -> Self {
+        Self { signer: key.holder(), payload, logged: None, certified: None }
+    }
 }
 
 /// Checks one signature about an image. Bytes are parsed as a statement only after their signature was checked.
@@ -198,16 +217,17 @@ pub fn verify_image(evidence: &Evidence<'_>, expected: &Expectation<'_>) -> Resu
     let proven = match evidence {
         Evidence::SimpleSigning { payload, signature } => simple_signing(payload, signature, expected)?,
         Evidence::Envelope(bytes) => envelope(bytes, expected)?,
+        Evidence::Certified(layer, bytes) => from_layer(layer, bytes, expected)?,
         Evidence::Bundle(bytes) => from_bundle(bytes, expected)?,
     };
-    expected.keys.refuse_revoked(proven.key)?;
+    expected.keys.refuse_revoked(proven.signer)?;
     let statement = match format {
         Format::SimpleSigning => Payload::parse(&proven.payload)?.into_statement(),
         Format::Envelope | Format::Bundle => Statement::parse(&proven.payload)?,
     };
     let subject = bind(&statement, expected)?.clone();
     let claim = Claim {
-        key: proven.key,
+        signer: proven.signer,
         format,
         statement: &statement,
         subject: &subject,
@@ -217,11 +237,12 @@ pub fn verify_image(evidence: &Evidence<'_>, expected: &Expectation<'_>) -> Resu
     };
     if !(expected.role)(&claim) {
         let predicate_type = statement.predicate_type().to_owned();
-        return Err(Error::RoleRefused { key: proven.key.name().to_owned(), predicate_type });
+        return Err(Error::RoleRefused { key: proven.signer.name().to_owned(), predicate_type });
     }
     let evidence = Digest::sha256(bytes);
-    let value = Attested { statement, subject, format, evidence, logged: proven.logged };
-    Ok(Verified { value, signer: Signer::of(proven.key) })
+    let Proven { signer, logged, certified, .. } = proven;
+    let value = Attested { statement, subject, format, evidence, logged, certified };
+    Ok(Verified { value, signer: Signer::of(signer) })
 }
 
 fn simple_signing<'a>(payload: &[u8], signature: &str, expected: &Expectation<'a>) -> Result<Proven<'a>> {
@@ -231,7 +252,7 @@ fn simple_signing<'a>(payload: &[u8], signature: &str, expected: &Expectation<'a
     let signature = json::base64("signature", &signature)?;
     let mut keys = expected.keys.keys().iter();
     let key = keys.find(|key| key.key().verifies(payload, &signature)).ok_or(Error::NoKeyFits)?;
-    Ok(Proven { key, payload: payload.to_vec(), logged: None })
+    Ok(Proven::by_key(key, payload.to_vec()))
 }
 
 fn envelope<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> {
@@ -242,11 +263,19 @@ fn envelope<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> 
     let fits = |key: &&TrustedKey| key.key().verifies(&signed, envelope.signature());
     let key = keys.find(fits).ok_or(Error::NoKeyFits)?;
     check_key_id(&envelope, &key.key().hint())?;
-    Ok(Proven { key, payload: envelope.into_payload(), logged: None })
+    Ok(Proven::by_key(key, envelope.into_payload()))
 }
 
 fn from_bundle<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> {
-    let Attestation { hint, envelope, log_entries } = bundle::parse_attestation(bytes, &expected.limits)?;
+    let Attestation { hint, envelope, log_entries } = match bundle::parse_attestation(bytes, &expected.limits)
+    {
+        Err(Error::BundleCertificate) => {
+            return certified(expected, |whose, root| {
+                keyless::verify_any(bytes, Artifact::Digest(expected.digest), whose, root)
+            });
+        }
+        read => read?,
+    };
     let key = expected.keys.find(&hint).ok_or_else(|| Error::UntrustedKey(hint.clone()))?;
     check_key_id(&envelope, &hint)?;
     let signed = envelope.signed_bytes();
@@ -260,7 +289,32 @@ fn from_bundle<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a
             Some(find_logged(log_entries, logs, &body)?)
         }
     };
-    Ok(Proven { key, payload: envelope.into_payload(), logged })
+    Ok(Proven { logged, ..Proven::by_key(key, envelope.into_payload()) })
+}
+
+/// A layer with a certificate. `cosign sign --key K --certificate C` makes such by a key, so keys are asked first.
+fn from_layer<'a>(layer: &Descriptor, bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> {
+    let by_key = match layer.annotations.get(attached::SIGNATURE) {
+        _ if layer.media_type == dsse::MEDIA_TYPE => envelope(bytes, expected),
+        Some(signature) => simple_signing(bytes, signature, expected),
+        None => Err(Error::NoKeyFits),
+    };
+    if by_key.is_ok() {
+        return by_key;
+    }
+    certified(expected, |whose, root| keyless::verify_layer_any(layer, bytes, expected.digest, whose, root))
+}
+
+/// What an identity signed, by the one verifier of such signatures.
+fn certified<'a>(
+    expected: &Expectation<'a>,
+    verify: impl Fn(&[&keyless::Identity], &keyless::TrustedRoot) -> keyless::Result<(usize, keyless::Evidence)>,
+) -> Result<Proven<'a>> {
+    // Such a signature is in its own root's logs, not in those of ours.
+    not_logged(expected)?;
+    let (identity, evidence) = expected.keys.identify(verify)?;
+    let payload = evidence.payload().ok_or(Error::BundleWithoutStatement)?.to_vec();
+    Ok(Proven { signer: identity.holder(), payload, logged: None, certified: Some(Box::new(evidence)) })
 }
 
 /// Every entry that claims to be of an accepted log must hold; those of others may be of any form.

@@ -26,7 +26,7 @@ pub(crate) fn verify_manifest(
         Ok(names) => {
             let first = signed.iter().find(|key| names.first().is_some_and(|name| name == key.name()));
             match first {
-                Some(key) => Ok((Verified { signer: Signer::of(key), value: covered }, names)),
+                Some(key) => Ok((Verified { signer: Signer::of(key.holder()), value: covered }, names)),
                 None => Err(Insufficient { covered, why: Vec::new() }),
             }
         }

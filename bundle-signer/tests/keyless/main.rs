@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod accepted;
+mod authority;
 mod fixtures;
 mod layers;
 mod malformed;
@@ -14,3 +15,4 @@ mod peers;
 mod programs;
 mod refused;
 mod roots;
+mod trusted;

@@ -236,9 +236,11 @@ fn status(policy: &TrustPolicy, compiled: &Compiled) -> TrustPolicyStatus {
         }
         Ok(rules) => {
             let asked = compiled.asks_for();
-            let keys = match rules.trust.keys().len() {
-                1 => "1 key is known".to_owned(),
-                count => format!("{count} keys are known"),
+            let keys = match (rules.trust.keys().len(), rules.trust.identities().len()) {
+                (1, 0) => "1 key is known".to_owned(),
+                (count, 0) => format!("{count} keys are known"),
+                (0, 1) => "1 identity is known".to_owned(),
+                (keys, identities) => format!("{keys} keys and {identities} identities are known"),
             };
             let glass = policy.spec.break_glass.as_ref();
             let glass = glass.map(|glass| format!("; break-glass until {}: {}", glass.until, glass.reason));

@@ -253,10 +253,10 @@ pub(super) fn target(names: &[ImageName], digest: &Digest, mirror: Option<&Regis
     }
 }
 
-/// The keys that count, for people.
+/// The keys and identities that count, for people.
 pub(super) fn keys(trust: &TrustFile) -> Vec<String> {
-    let alive = trust.keys().iter().filter(|key| trust.revocation(key.key()).is_none());
-    alive.map(|key| format!("`{}` ({})", key.name(), key.key().hint())).collect()
+    let alive = trust.holders().filter(|holder| trust.revocation(holder).is_none());
+    alive.map(|holder| format!("`{}` ({})", holder.name(), holder.hint())).collect()
 }
 
 /// A predicate type by its short name, where it has one.

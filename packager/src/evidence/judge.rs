@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use bundle_signer::{
     Attested, Claims, Decision, Error as Signer, Expectation, Format, Gate, ImageName, Limits, LogRule,
-    NameRule, TrustFile, Verified, verify_image,
+    NameRule, TrustFile, Verified, keyless, verify_image,
 };
 use oci::Digest;
 use serde::Serialize;
 
-use super::{Bounds, Error, Found, Next, Place, Searched, Skipped, search};
+use super::{Bounds, Error, Found, Next, Place, Searched, Skipped, in_words, search};
 
 const ALL: [Format; 3] = [Format::SimpleSigning, Format::Envelope, Format::Bundle];
 
@@ -30,13 +30,13 @@ pub struct Question<'a> {
     pub newest_policy: u64,
 }
 
-/// A signature by a trusted key, about this image, that says what was asked.
+/// A signature by a trusted key or identity, about this image, that says what was asked.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counted {
-    /// The key's name in the trust file.
+    /// The name of the key or identity in the trust file.
     pub key: String,
-    /// The key's hint.
+    /// Its hint.
     pub hint: String,
     /// How it is written down.
     pub format: &'static str,
@@ -46,6 +46,9 @@ pub struct Counted {
     pub evidence: Digest,
     /// What was signed beside it.
     pub annotations: serde_json::Value,
+    /// Where it is by certificate: who signed, when, and what proves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certified: Option<keyless::Evidence>,
 }
 
 /// A signature that does not count.
@@ -83,7 +86,7 @@ impl Fault {
             Signer::UntrustedKey(hint) => Self::UnknownKey(Some(hint.clone())),
             Signer::OtherName { found, .. } => Self::OtherName(found.clone()),
             Signer::NameMissing => Self::Unnamed,
-            other => Self::Other(other.to_string()),
+            other => Self::Other(in_words(other)),
         }
     }
 }
@@ -157,7 +160,7 @@ impl<'a> Judging<'a> {
             Ok(verified) => self.count(&verified, format, at),
             Err(Signer::PredicateType { .. }) => self.others += 1,
             Err(error) => {
-                let (why, fault) = (error.to_string(), Fault::of(&error));
+                let (why, fault) = (in_words(&error), Fault::of(&error));
                 let told = self.refused.iter().any(|known| known.fault == fault && known.at == at);
                 if !told && self.refused.len() < MOST_TOLD {
                     self.refused.push(Refused { format, at, why, fault });
@@ -180,6 +183,7 @@ impl<'a> Judging<'a> {
                 format,
                 evidence: attested.evidence().clone(),
                 annotations: serde_json::json!(attested.subject().annotations()),
+                certified: attested.certified().cloned(),
                 at,
             });
         }

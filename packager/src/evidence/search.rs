@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::place::is_likely;
 use super::shape::says_something;
-use super::{Error, Found, Kind, Place, Skipped};
+use super::{Error, Found, Kind, Place, Skipped, in_words};
 
 /// Things that are asked for at once.
 const AT_ONCE: usize = 16;
@@ -330,13 +330,7 @@ impl Search<'_, '_> {
         if is_trouble(&error, listed) {
             self.found.trouble.get_or_insert(error);
         } else {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(source) = cause {
-                text.push_str(&format!(": {source}"));
-                cause = source.source();
-            }
-            self.skip(at, &text);
+            self.skip(at, &in_words(&error));
         }
     }
 

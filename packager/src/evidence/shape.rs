@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read as _;
 
+use bundle_signer::statement::COSIGN_SIGN;
+use bundle_signer::{bundle, dsse, simple_signing};
 use oci::manifest::is_read_as;
 use oci::{Content, Descriptor, Digest, Manifest};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -61,6 +63,20 @@ pub fn is_evidence(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
         left -= said.len() as u64;
     }
     Ok(true)
+}
+
+/// What a manifest of evidence holds, in a word for people and records: what its layers and annotations call themselves.
+#[must_use]
+pub fn label(manifest: &Manifest) -> &'static str {
+    let Content::Image(image) = manifest.content() else { return "statement" };
+    let signature = image.annotations.get("dev.sigstore.bundle.predicateType");
+    let of = |layer: &Descriptor| match layer.media_type.as_str() {
+        simple_signing::MEDIA_TYPE | "application/jose+json" | "application/cose" => "signature",
+        bundle::MEDIA_TYPE if signature.is_some_and(|kind| kind == COSIGN_SIGN) => "signature",
+        bundle::MEDIA_TYPE | dsse::MEDIA_TYPE | "application/vnd.in-toto+json" => "attestation",
+        _ => "statement",
+    };
+    image.layers.first().map_or("statement", of)
 }
 
 /// A blob that is there in the size that the manifest tells, and is not too large.

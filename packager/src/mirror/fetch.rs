@@ -10,8 +10,9 @@ use store::Store;
 
 use super::failures::all_of;
 use super::make::{Local, make};
+use super::named::moved;
 use super::names::Names;
-use super::plan::{Download, MirrorPlan, PlannedItem, carried, moved};
+use super::plan::{Download, MirrorPlan, PlannedItem, carried};
 use super::{Error, MirrorReport, download};
 use crate::lock::{Absence, ItemKind, Lock, LockedItem};
 use crate::reporter::{Reporter, State};

@@ -7,6 +7,7 @@ use store::{Change, Store};
 
 use super::Error;
 use crate::complete::{self, Carried, Gap};
+use crate::evidence::{self, gathered};
 use crate::lock::{
     Absence, Absent, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag, VERSION,
 };
@@ -74,14 +75,22 @@ impl Names {
     /// declared absent.
     pub(super) fn finish(self, settings: Settings, store: &Store) -> Result<(Lock, Vec<Change>), Error> {
         let (mut changes, mut repositories, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sets = Vec::new();
         for (repository, named) in self.repositories {
             let locked = named.lock(&repository, &self.blobs, store, &mut gaps)?;
+            for LockedTag { tag, digest } in locked.tags.iter().cloned() {
+                // What was signed here since stays; the lock keeps what upstream has.
+                let set = match named.manifests.get(&digest) {
+                    Some(manifest) => gathered::changes(store, &repository, (&tag, &digest, manifest))
+                        .map_err(|source| unread(&repository, source))?,
+                    None => vec![Change::SetTag { repository: repository.clone(), tag, digest }],
+                };
+                sets.extend(set);
+            }
             for (digest, manifest) in named.manifests {
                 changes.push(Change::PutManifest { repository: repository.clone(), digest, manifest });
             }
-            for LockedTag { tag, digest } in locked.tags.iter().cloned() {
-                changes.push(Change::SetTag { repository: repository.clone(), tag, digest });
-            }
+            changes.append(&mut sets);
             repositories.push(locked);
         }
         if !gaps.is_empty() {
@@ -93,6 +102,11 @@ impl Names {
             Lock { version: VERSION, name, follow, unverified, file, made, unavailable, items, repositories };
         Ok((lock, changes))
     }
+}
+
+/// What the store has of a repository's signatures cannot be read.
+pub(super) fn unread(repository: &RepositoryName, source: evidence::Error) -> Error {
+    Error::Evidence { reference: repository.to_string(), source: Box::new(source) }
 }
 
 impl Named {

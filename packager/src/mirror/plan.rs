@@ -6,6 +6,7 @@ use oci::{Descriptor, Digest, RegistryHost, RepositoryName, Selector, Tag};
 use serde::Serialize;
 use store::Store;
 
+use super::named::{is_gathered, is_named, moved};
 use super::names::Settings;
 use super::resolve::{Resolved, ResolvedImage};
 use super::{Error, ItemReport, MirrorReport, Totals, local};
@@ -187,7 +188,8 @@ pub(super) fn satisfied(
         }
         for tag in &repository.tags {
             let found = store.resolve(&repository.name, &Selector::Tag(tag.tag.clone()))?;
-            if found.is_none_or(|row| row.digest != tag.digest) {
+            let moved = found.is_none_or(|row| row.digest != tag.digest);
+            if moved && !is_gathered((&repository.name, tag), repository, store)? {
                 return Ok(None);
             }
         }
@@ -317,22 +319,6 @@ pub(super) fn plan(
     })
 }
 
-/// Those tags that point at something else in the store.
-pub(super) fn moved<'a>(
-    tags: impl Iterator<Item = (&'a RepositoryName, &'a Tag, &'a Digest)>,
-    store: &Store,
-) -> Result<Vec<MovedTag>, Error> {
-    let mut moved = Vec::new();
-    for (repository, tag, to) in tags {
-        let before = store.resolve(repository, &Selector::Tag(tag.clone()))?;
-        if let Some(before) = before.filter(|before| before.digest != *to) {
-            let (repository, tag, to) = (repository.clone(), tag.clone(), to.clone());
-            moved.push(MovedTag { repository, tag, from: before.digest, to });
-        }
-    }
-    Ok(moved)
-}
-
 /// An image with the layers that the mirror file declares absent.
 fn declare(config: &MirrorConfig, mut image: ResolvedImage) -> ResolvedImage {
     let layers = image.manifests.values().flat_map(complete::blobs);
@@ -376,22 +362,6 @@ fn plan_file(
         downloads.insert(digest.clone(), download);
     }
     Ok(())
-}
-
-/// Whether the store has the image already under all its names.
-fn is_named(image: &ResolvedImage, store: &Store) -> Result<bool, Error> {
-    for digest in image.manifests.keys() {
-        if store.resolve(&image.repository, &Selector::Digest(digest.clone()))?.is_none() {
-            return Ok(false);
-        }
-    }
-    for (tag, digest) in &image.tags {
-        let found = store.resolve(&image.repository, &Selector::Tag(tag.clone()))?;
-        if found.is_none_or(|row| row.digest != *digest) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// The blobs of an image to be carried, once each.

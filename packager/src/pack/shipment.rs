@@ -294,11 +294,7 @@ fn read(store: &Store, digest: &Digest, media_type: &MediaType) -> Result<Manife
 
 /// Whether a manifest is evidence, and nothing that a runtime unpacks.
 fn says_only(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
-    is_evidence(store, manifest).map_err(|error| match error {
-        evidence::Error::Store(error) => Error::Store(error),
-        evidence::Error::Read { source, .. } => Error::io("read", store.root())(source),
-        _ => Error::Inconsistent("a manifest in the store cannot be looked at"),
-    })
+    is_evidence(store, manifest).map_err(|error| evidence::of_store(error, store))
 }
 
 /// A manifest all of whose blobs go along.

@@ -175,7 +175,7 @@ pub(super) async fn delete(
             ));
         }
         store.commit(vec![Change::UnlinkBlob { repository: repository.clone(), digest: digest.clone() }])?;
-        Ok(Changed { deed: Deed::DeleteBlob, repository, digest, tags: Vec::new(), visitor })
+        Ok(Changed { deed: Deed::DeleteBlob, repository, digest, tags: Vec::new(), manifest: None, visitor })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

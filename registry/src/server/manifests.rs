@@ -125,8 +125,9 @@ pub(super) async fn push(
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            let digest = put(store, &name, &by, named.clone(), manifest)?;
-            Ok(Changed { deed: Deed::PushManifest, repository: name, digest, tags: named, visitor })
+            let digest = put(store, &name, &by, named.clone(), manifest.clone())?;
+            let (deed, manifest) = (Deed::PushManifest, Some(manifest));
+            Ok(Changed { deed, repository: name, digest, tags: named, manifest, visitor })
         })
         .await?;
     let digest = changed.digest;
@@ -245,7 +246,7 @@ pub(super) async fn delete(
             }
         };
         store.commit(vec![change])?;
-        Ok(Changed { deed, repository, digest: row.digest, tags, visitor })
+        Ok(Changed { deed, repository, digest: row.digest, tags, manifest: None, visitor })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

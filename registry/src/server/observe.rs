@@ -4,7 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use oci::{Digest, RepositoryName, Tag};
+use oci::{Digest, Manifest, RepositoryName, Tag};
 
 /// What a request did to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,8 @@ pub struct Changed {
     pub digest: Digest,
     /// The tags that were set, or the one that went.
     pub tags: Vec<Tag>,
+    /// What came in, where a manifest did.
+    pub manifest: Option<Manifest>,
     /// By whom.
     pub visitor: Visitor,
 }

@@ -67,7 +67,14 @@ fn can_mount(store: &Store, from: Option<&str>, digest: &Digest) -> Result<bool,
 
 /// What a blob that comes in changes.
 fn incoming(call: &Call, repository: RepositoryName, digest: Digest) -> Changed {
-    Changed { deed: Deed::PushBlob, repository, digest, tags: Vec::new(), visitor: call.visitor() }
+    Changed {
+        deed: Deed::PushBlob,
+        repository,
+        digest,
+        tags: Vec::new(),
+        manifest: None,
+        visitor: call.visitor(),
+    }
 }
 
 /// Makes a blob of the store one of the repository's.

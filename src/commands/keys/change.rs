@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
+use bundle_signer::trust::Additions;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
 use oci::Digest;
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::added::additions;
 use super::password::{Secret, ask};
-use super::{files, log_keys, named_keys, write_new, write_pair};
+use super::{files, write_new, write_pair};
 use crate::cli::{AddKeys as Add, ChangeArg, Revoke, Rotate};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
@@ -89,7 +91,7 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     // Told, and not refused: a stolen key cannot wait until the rules fit again.
     let news: Vec<_> =
         changed.findings().into_iter().filter(|found| !file.findings().contains(found)).collect();
-    let name = file.find(&hint).map(|key| key.name().to_owned());
+    let name = file.holder(&hint).map(|holder| holder.name().to_owned());
     work.evidence("key", &hint);
     work.evidence("reason", &settings.reason);
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
@@ -109,15 +111,18 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
 
 pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let (path, file) = open(&settings.change, work)?;
-    let (keys, logs) = (named_keys(&settings.keys)?, log_keys(&settings.log)?);
-    let witnesses = log_keys(&settings.witness)?;
-    let named = keys.iter().map(|(name, _)| name).chain(logs.iter().chain(&witnesses).map(|(name, _)| name));
-    let named: Vec<String> = named.cloned().collect();
+    let additions = additions(&settings.keys, &settings.added)?;
+    let Additions { keys, identities, logs, witnesses, .. } = &additions;
+    let logged = keys.iter().map(|(name, _)| name).chain(logs.iter().chain(witnesses).map(|(name, _)| name));
+    let known = identities.iter().map(|identity| identity.name().to_owned());
+    let named: Vec<String> = logged.cloned().chain(known).collect();
     if named.is_empty() {
         let message = "nothing was named that could be added".to_owned();
-        return Err(Usage { message, hint: "give public keys, --log KEY or --witness KEY" }.into());
+        return Err(
+            Usage { message, hint: "give public keys, an identity, --log KEY or --witness KEY" }.into()
+        );
     }
-    let changed = file.extended(keys, logs, witnesses)?;
+    let changed = file.extended(additions)?;
     let written = write(&settings.change, &path, &file, &changed)?;
     work.evidence("added", &named.join(" "));
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
@@ -134,11 +139,8 @@ fn hint_of(key: &str, file: &TrustFile, trust: &Path) -> anyhow::Result<String> 
     if let Some(log) = file.logs().iter().chain(file.witnesses()).find(|log| log.name() == key) {
         return Ok(log.hint());
     }
-    if let Some(known) = file.keys().iter().find(|known| known.name() == key) {
-        return Ok(known.key().hint());
-    }
-    if file.find(key).is_some() {
-        return Ok(key.to_owned());
+    if let Some(known) = file.holders().find(|known| known.name() == key || known.hint() == key) {
+        return Ok(known.hint().to_owned());
     }
     let path = Path::new(key);
     if path.exists() {
@@ -149,9 +151,9 @@ fn hint_of(key: &str, file: &TrustFile, trust: &Path) -> anyhow::Result<String> 
     if STANDARD.decode(key).is_ok_and(|hash| hash.len() == 32) {
         return Ok(key.to_owned());
     }
-    let names: Vec<_> = file.keys().iter().map(|key| format!("`{}`", key.name())).collect();
-    let message = format!("`{key}` is no key of `{}`, no hint and no file", trust.display());
-    let message = format!("{message}; its keys are {}", names.join(", "));
+    let names: Vec<_> = file.holders().map(|holder| format!("`{}`", holder.name())).collect();
+    let message = format!("`{key}` is no key or identity of `{}`, no hint and no file", trust.display());
+    let message = format!("{message}; it has {}", names.join(", "));
     Err(Usage { message, hint: "name a key as the trust file does, by its hint, or by its public key file" }
         .into())
 }

@@ -45,7 +45,10 @@ impl Site {
         if !publish(path) {
             return None;
         }
-        airlock(path, &["keys", "trust", "release.pub", "--to", "release.yaml"]);
+        airlock(
+            path,
+            &["keys", "trust", "release.pub", "--sign", "packageBundle,signature", "--to", "release.yaml"],
+        );
         let begun = Instant::now();
         sign(&folder, OFFERS.iter().flat_map(|offer| offer.images).copied());
         println!("signed in {:.1} s", begun.elapsed().as_secs_f32());

@@ -10,7 +10,6 @@ printf 'replicas: 2\n' >site.yaml
 printf '{"type": "object"}' >schema.json
 airlock mirror --store store
 airlock keys generate release
-airlock keys trust release.pub
 before 'airlock list packages' <<'END'
 airlock generate package metallb --cluster mgmt --bundle bundle.yaml >metallb.yaml
 END

@@ -1,0 +1,91 @@
+//! Trust files that airlock writes are closed: each key has roles, and none signs what nobody named.
+
+use std::path::Path;
+
+use crate::cli::{airlock, fails};
+use crate::signing::{IMAGE, refuses, site, without_roles, works};
+
+/// A package bundle signed by the site's key.
+fn bundle(path: &Path) {
+    let text = format!(
+        "apiVersion: packages.eks.amazonaws.com/v1alpha1\nkind: PackageBundle\nmetadata:\n  name: v1-31-1\n  \
+         namespace: eksa-packages\nspec:\n  packages:\n  - name: app\n    source:\n      registry: registry.example\n      \
+         repository: team/app\n      versions:\n      - name: 0.1.0\n        digest: sha256:{}\n",
+        "a".repeat(64)
+    );
+    std::fs::write(path.join("bundle.yaml"), text).unwrap();
+    works(path, &["sign", "bundle", "bundle.yaml", "--key", "release.key", "--to", "signed.yaml"]);
+}
+
+#[test]
+fn a3_a_new_trust_file_gives_each_key_roles_for_images_and_drives_and_nothing_else() {
+    let folder = site();
+    let path = folder.path();
+    bundle(path);
+    let said = works(path, &["keys", "trust", "release.pub", "--to", "new.yaml"]);
+    assert!(said.contains("accepts 1 key for: signature, driveManifest"), "{said}");
+    let text = std::fs::read_to_string(path.join("new.yaml")).unwrap();
+    assert!(text.contains("roles: [{\"sign\":[\"signature\",\"driveManifest\"]}]"), "{text}");
+    assert!(!text.contains("keysWithoutRoles"), "{text}");
+    let manifest = ["verify-manifest", "signed.yaml", "--trust"];
+    fails(path, &[&manifest[..], &["new.yaml"]].concat(), 3, "may not sign this: packageBundle");
+    works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
+    works(path, &["verify-image", IMAGE, "--store", "store", "--trust", "new.yaml"]);
+    let of_kind = ["verify-image", IMAGE, "--store", "store", "--trust", "new.yaml", "--type", "spdxjson"];
+    std::fs::write(path.join("sbom.json"), r#"{"spdxVersion":"SPDX-2.3"}"#).unwrap();
+    let attest = ["attest", IMAGE, "--store", "store", "--key", "release.key", "--predicate", "sbom.json"];
+    works(path, &[&attest[..], &["--type", "spdxjson"]].concat());
+    refuses(path, &of_kind, "may not sign this: spdx");
+    works(path, &["pack", "--store", "store", "--to", "drive", "--key", "release.key"]);
+    works(path, &["verify", "drive", "--trust", "new.yaml"]);
+
+    // A key that is added later is no other: also in a file whose keys without roles may sign anything.
+    works(path, &["keys", "trust", "other.pub", "--to", "added.yaml"]);
+    works(path, &["keys", "add", "release.pub", "--trust", "added.yaml"]);
+    fails(path, &[&manifest[..], &["added.yaml"]].concat(), 3, "may not sign this: packageBundle");
+    let old = without_roles(path, "other.yaml").replace("keys:", "keysWithoutRoles: anything\nkeys:");
+    std::fs::write(path.join("old.yaml"), old).unwrap();
+    works(path, &["keys", "add", "release.pub", "--trust", "old.yaml"]);
+    fails(path, &[&manifest[..], &["old.yaml"]].concat(), 3, "may not sign this: packageBundle");
+    let named = ["keys", "trust", "release.pub", "--sign", "packageBundle", "--to", "named.yaml"];
+    works(path, &named);
+    works(path, &[&manifest[..], &["named.yaml"]].concat());
+}
+
+#[test]
+fn a3_an_old_file_that_says_anything_is_read_with_a_warning_that_names_the_line_and_the_fix() {
+    let folder = site();
+    let path = folder.path();
+    bundle(path);
+    let bare = without_roles(path, "release.yaml");
+    let old = bare.replace("kind: Trust\n", "kind: Trust\nsequence: 2\nkeysWithoutRoles: anything\n");
+    std::fs::write(path.join("old.yaml"), &old).unwrap();
+    let told = "line 4: `keysWithoutRoles: anything`: `release` may sign everything, package bundles too";
+    works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
+    works(path, &["pack", "--store", "store", "--to", "drive", "--key", "release.key"]);
+    for command in [
+        &["verify-manifest", "signed.yaml"][..],
+        &["verify-image", IMAGE, "--store", "store"],
+        &["verify", "drive"],
+        &["import", "drive", "--store", "far"],
+        &["pack", "--store", "store", "--to", "drive", "--key", "release.key", "--dry-run"],
+        &["keys", "revoke", "release", "--reason", "lost", "--to", "next.yaml"],
+    ] {
+        let output = airlock(path, &[command, &["--trust", "old.yaml"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains(told), "{command:?}: {said}");
+        assert!(said.contains("roles: [{sign: [signature, driveManifest]}]"), "{said}");
+    }
+    assert!(works(path, &["trust", "check", "old.yaml"]).contains(told));
+    // With roles for each key the line says nothing, and goes.
+    let roles = format!("{old}    roles: [{{sign: [signature]}}]\n");
+    std::fs::write(path.join("roles.yaml"), roles).unwrap();
+    assert!(
+        works(path, &["trust", "check", "roles.yaml"]).contains("every key has roles, so remove the line")
+    );
+    // Without the line, keys without roles sign no bundle, and nobody is warned.
+    std::fs::write(path.join("bare.yaml"), bare).unwrap();
+    let output = airlock(path, &["verify-manifest", "signed.yaml", "--trust", "bare.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && !said.contains("keysWithoutRoles"), "{said}");
+}
