@@ -211,9 +211,14 @@ pub(crate) struct Pack {
     pub(crate) lock: PathBuf,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// The folder on the medium.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: PathBuf,
+    /// The folder on the medium. Give it several times for several media: volumes fill them in order, or, where there is one for
+    /// each volume, go one into each.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) to: Vec<PathBuf>,
+    /// Write each volume to a medium of its own at the same place, and ask for the next one. A run that ended goes on with
+    /// the volume that is missing.
+    #[arg(long)]
+    pub(crate) one_by_one: bool,
     #[command(flatten)]
     pub(crate) key: KeyArg,
     #[command(flatten)]
@@ -272,6 +277,9 @@ pub(crate) struct Inspect {
 pub(crate) struct Import {
     #[command(flatten)]
     pub(crate) media: MediaArg,
+    /// Read the volumes one after the other at the same place, and ask for each. Signature and log are checked first.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) one_by_one: bool,
     #[command(flatten)]
     pub(crate) trust: TrustArg,
     #[command(flatten)]

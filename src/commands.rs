@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 mod bundle;
+mod change;
 mod chart;
 mod cluster;
 mod config;

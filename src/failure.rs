@@ -228,8 +228,8 @@ fn audit_code(error: &audit::Error) -> u8 {
         | E::Kind(_)
         | E::Framework(_)
         | E::Digest(_)
-        | E::Ambiguous { .. }
-        | E::TooMuch(_) => 2,
+        | E::Ambiguous { .. } => 2,
+        E::Log(tlog::Error::Locked(_)) => 1,
         E::Log(_) | E::NoEvent { .. } | E::Missing { .. } => 3,
         _ => 1,
     }
@@ -256,7 +256,14 @@ fn media_code(error: &bundle::Error) -> u8 {
             | Refusal::MemoryBack { .. }
             | Refusal::KeyGone(_),
         ) => 7,
-        E::Log(Refusal::Record(_)) | E::Unlogged(_) | E::Store(_) | E::Sign(_) | E::TargetBusy(_) => 1,
+        E::Log(Refusal::Record(_))
+        | E::Locked(_)
+        | E::NotInserted { .. }
+        | E::ReadBack(_)
+        | E::Unlogged(_)
+        | E::Store(_)
+        | E::Sign(_)
+        | E::TargetBusy(_) => 1,
         _ => 3,
     }
 }
@@ -272,6 +279,11 @@ fn io_code(error: &std::io::Error) -> Option<u8> {
 }
 
 fn hint(error: &anyhow::Error) -> Option<&str> {
+    // Whatever could not be done for it: that process is in the way.
+    let locked = error.chain().find_map(|cause| cause.downcast_ref::<private::Locked>());
+    if let Some(locked) = locked {
+        return Some(locked.hint());
+    }
     error.chain().map(unboxed).find_map(|cause| {
         let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
         usage

@@ -11,7 +11,6 @@
 mod observer;
 pub(crate) mod outcome;
 
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,7 +87,7 @@ impl Logs {
         if let Some(operator) = self.operator.as_ref().filter(|log| self.of_clusters(store).contains(log))
             && let Some(parent) = operator.parent()
         {
-            private_folder(parent).with_context(|| unwritable(operator))?;
+            private::create_folders(parent).with_context(|| unwritable(operator))?;
         }
         let mut work = Work { in_cluster: true, ..Work::new(self, (event, object), store, printer) };
         work.open()?;
@@ -313,11 +312,6 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-/// A folder for nobody but its owner, with those above it.
-pub(crate) fn private_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn unwritable(folder: &Path) -> String {

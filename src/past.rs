@@ -11,8 +11,6 @@ use std::path::PathBuf;
 use oci::Digest;
 use tlog::{Note, VerifierKey};
 
-use crate::logged::private_folder;
-
 /// A longer file is none of ours.
 const MOST: u64 = tlog::note::MAX_LEN as u64;
 
@@ -38,7 +36,7 @@ impl Past {
         let kept = || {
             let path = self.file(key)?;
             let folder = path.parent()?;
-            private_folder(folder).ok()?;
+            private::create_folders(folder).ok()?;
             let mut file = tempfile::NamedTempFile::new_in(folder).ok()?;
             file.write_all(note.to_string().as_bytes()).ok()?;
             file.as_file().sync_all().ok()?;

@@ -3,12 +3,15 @@
 //! Drives, registries and logs give names and messages. What of them does not show itself must not reach a terminal, a file
 //! or another program, where it could hide or forge text: every way out of here goes through `tlog::text`.
 
+mod listing;
+
 use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 use tlog::text;
 use tracing_subscriber::fmt::MakeWriter;
 
+pub(crate) use self::listing::Listing;
 use crate::cli::{Format, Global};
 
 /// Where results and talk go.
@@ -58,14 +61,9 @@ impl Printer {
         if self.quiet && self.format == Format::Text { Ok(()) } else { self.result(value, words) }
     }
 
-    /// Prints values one by one, each a line of JSON.
-    pub(crate) fn lines<T: Serialize>(&self, values: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
-        let mut text = String::new();
-        for value in values {
-            text += &text::json(&serde_json::to_string(&value)?);
-            text.push('\n');
-        }
-        self.data(&text)
+    /// Prints values one by one.
+    pub(crate) fn listing(&self) -> Listing {
+        Listing::new(self.format)
     }
 
     /// Prints text of several lines, as that of a result.

@@ -8,10 +8,11 @@ mod tests {
     /// A member, the members it may use, and third-party crates that it must not.
     const EDGES: &[(&str, &[&str], &[&str])] = &[
         ("oci", &[], &["tokio", "reqwest", "rusqlite"]),
-        ("store", &["oci"], &["tokio", "reqwest", "axum"]),
+        ("private", &[], &["tokio", "reqwest", "rusqlite", "ring"]),
+        ("store", &["oci", "private"], &["tokio", "reqwest", "axum"]),
         ("helm", &[], &["tokio", "reqwest", "rusqlite"]),
-        ("tlog", &[], &["tokio", "reqwest", "rusqlite"]),
-        ("audit", &["tlog"], &["tokio", "reqwest", "clap", "anyhow", "ring"]),
+        ("tlog", &["private"], &["tokio", "reqwest", "rusqlite"]),
+        ("audit", &["private", "tlog"], &["tokio", "reqwest", "clap", "anyhow", "ring"]),
         ("bundle-signer", &["oci", "helm", "tlog"], &["tokio", "reqwest", "rusqlite"]),
         ("package-api", &[], &["tokio", "reqwest", "rusqlite"]),
         (
@@ -24,13 +25,14 @@ mod tests {
         (
             "packager",
             // The log on the drive is files of `tlog`; `audit`, which writes them, is not needed to carry or to check them.
-            &["oci", "store", "helm", "tlog", "package-api", "bundle-signer", "registry"],
+            &["oci", "private", "store", "helm", "tlog", "package-api", "bundle-signer", "registry"],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
         (
             "airlock",
             &[
                 "oci",
+                "private",
                 "store",
                 "helm",
                 "tlog",

@@ -70,6 +70,12 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    /// Another process worked with the index for too long.
+    #[error("the index of the log is in use")]
+    Locked(#[source] private::Locked),
+    /// Whoever was given events wanted no more of them.
+    #[error("the events were not read to their end")]
+    Stopped,
     /// There is no such kind of event.
     #[error("`{0}` is not a kind of event")]
     Kind(String),
@@ -98,9 +104,9 @@ pub enum Error {
         /// How many entries were looked at.
         size: u64,
     },
-    /// A period with more events than one report can have.
-    #[error("there are more than {0} events in this period, too many for one report")]
-    TooMuch(usize),
+    /// What was seen of a long log did not fit into memory, and could not be put elsewhere.
+    #[error("no temporary file can be used for what the log says")]
+    Scratch(#[source] rusqlite::Error),
     /// A report was to be made of a part of a log only.
     #[error("{found} of the log's {size} entries were read, and a report tells of all")]
     Missing {
@@ -125,7 +131,7 @@ impl Error {
                 "`airlock audit log` lists what there is; content that came in is logged under its manifest's digest, \
                  and what another side did is in that side's log",
             ),
-            Self::TooMuch(_) => Some("make the period smaller with `--since` and `--until`"),
+            Self::Scratch(_) => Some("name a folder with free space by TMPDIR"),
             _ => None,
         }
     }

@@ -5,23 +5,32 @@
 //! manifest that an event about the digest says it came in. Carriers of carriers count, contents of carriers do not.
 //! The log does not say which layers an image has: whoever has the store tells ([`Beside`]).
 //!
-//! - `find`: from what somebody typed to a digest
+//! The log is read as often as there are carriers of carriers, and never held in memory. Of many events the first and the last
+//! are told, and how many are left out.
+//!
+//! - `find`: from what somebody typed to a digest; `pass`: what one reading of the log gives
 
 mod find;
+mod pass;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
-use self::find::parse;
-use crate::report::check::{POLICY, names};
-use crate::{Ending, Error, Event, Kind, Reader, Result};
+use self::pass::Policies;
+use crate::{Error, Event, Reader, Result};
 
 /// Names in an event's evidence for what carried its objects.
 const CARRIERS: &[&str] = &["set", "lock", "index", "manifest", "bundle", "drive", "subject"];
 
 /// Carriers that are followed; an artifact that came on more drives than this is told of the first ones.
 const MAX_CARRIERS: usize = 1000;
+
+/// Carriers of carriers that are followed: each level is a reading of the log.
+const MAX_LEVELS: usize = 32;
+
+/// Events that are told from the beginning, and as many from the end.
+const TOLD: usize = 500;
 
 /// What the log tells of a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +44,9 @@ pub struct Story {
     /// What the name meant at other times, in the log's order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Meaning>,
+    /// How many older meanings it had.
+    #[serde(skip_serializing_if = "is_default")]
+    pub others_left_out: u64,
     /// The log's name.
     pub origin: String,
     /// How many leaves it has.
@@ -45,8 +57,14 @@ pub struct Story {
     pub own_key: bool,
     /// What carried it, and how that is known.
     pub carriers: Vec<Carrier>,
-    /// What took place, in order.
+    /// Whether there are more carriers than are followed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub carriers_left_out: bool,
+    /// What took place, in order: of many events the first and the last.
     pub events: Vec<Chapter>,
+    /// How many events are left out in the middle.
+    #[serde(skip_serializing_if = "is_default")]
+    pub events_left_out: u64,
 }
 
 /// What a name meant.
@@ -162,122 +180,100 @@ pub enum Proofs {
 /// [`Error::Digest`] when it is neither, [`Error::Ambiguous`] when several digests begin so, [`Error::Unknown`] when no
 /// event is about it, or what is wrong with the log or beside it.
 pub fn explain(reader: &Reader, what: &str, proofs: Proofs, beside: &dyn Beside) -> Result<Story> {
-    let events = Mentions::read(reader)?;
-    let found = events.find(what, beside, reader.size())?;
+    let found = find::find(reader, what, beside)?;
     let digest = found.digest;
-    let (carriers, about) = events.carriers(&digest, beside)?;
-    if about.is_empty() {
+    let (carriers, carriers_left_out) = carriers(reader, &digest, beside)?;
+    let (events, events_left_out) = chapters(reader, &digest, &carriers, proofs)?;
+    if events.is_empty() {
         return Err(Error::Unknown { digest, size: reader.size() });
     }
-    let mut story = Story {
+    Ok(Story {
         name: found.name,
         others: found.others,
+        others_left_out: found.others_left_out,
         origin: reader.checkpoint().origin.clone(),
         size: reader.size(),
         root: reader.checkpoint().root.to_string(),
         own_key: reader.belief().is_own(),
         carriers,
-        events: Vec::new(),
+        carriers_left_out,
+        events,
+        events_left_out,
         digest,
-    };
-    for (index, through) in about {
-        let proof = match proofs {
-            Proofs::With => Some(reader.proof(index)?.to_string()),
-            Proofs::Without => None,
-        };
-        let event = reader.event(index)?;
-        let policy = events.policy(index, &event);
-        story.events.push(Chapter { index, through, policy, event, proof });
-    }
-    Ok(story)
+    })
 }
 
-/// What carried a digest, and the leaves about it and them, each with the carrier that it is about.
-type Carried = (Vec<Carrier>, BTreeMap<u64, Option<String>>);
-
-/// Which leaf names which digest.
-#[derive(Default)]
-struct Mentions {
-    /// Leaves that name a digest, as their object or in their evidence.
-    leaves: BTreeMap<String, Vec<u64>>,
-    /// What each leaf says carried its objects.
-    carriers: BTreeMap<u64, Vec<(String, String)>>,
-    /// What a leaf with carriers is about.
-    objects: BTreeMap<u64, BTreeSet<String>>,
-    /// The leaves that tell of a new trust file.
-    policies: BTreeMap<u64, String>,
-    /// What names meant: each meaning with the last leaf that says so.
-    names: BTreeMap<String, Vec<Meaning>>,
-}
-
-impl Mentions {
-    fn read(reader: &Reader) -> Result<Self> {
-        let mut mentions = Self::default();
-        reader.all(&mut |leaf, event, _| mentions.take(leaf, &event))?;
-        Ok(mentions)
-    }
-
-    fn take(&mut self, leaf: u64, event: &Event) {
-        let named = event.evidence.values().filter_map(|value| parse(value));
-        let all: BTreeSet<String> = event.object.digests.iter().cloned().chain(named).collect();
-        for digest in all {
-            self.leaves.entry(digest).or_default().push(leaf);
+/// What carried a digest, level by level, and whether some are left out.
+fn carriers(reader: &Reader, digest: &str, beside: &dyn Beside) -> Result<(Vec<Carrier>, bool)> {
+    let mut carriers: Vec<Carrier> = Vec::new();
+    let mut known = BTreeSet::from([digest.to_owned()]);
+    let mut level = vec![digest.to_owned()];
+    for _ in 0..MAX_LEVELS {
+        if level.is_empty() {
+            return Ok((carriers, false));
         }
-        let carriers: Vec<(String, String)> = CARRIERS
+        let logged = pass::carriers(reader, &level.iter().cloned().collect(), MAX_CARRIERS + 1)?;
+        let mut next = Vec::new();
+        for of in level {
+            let held = beside.holders(&of).map_err(Error::Beside)?.into_iter();
+            let held = held.map(|(kind, digest)| Carrier { digest, kind, of: of.clone(), index: None });
+            for carrier in logged.iter().filter(|carrier| carrier.of == of).cloned().chain(held) {
+                if !known.contains(&carrier.digest) {
+                    if carriers.len() >= MAX_CARRIERS {
+                        return Ok((carriers, true));
+                    }
+                    known.insert(carrier.digest.clone());
+                    next.push(carrier.digest.clone());
+                    carriers.push(carrier);
+                }
+            }
+        }
+        level = next;
+    }
+    Ok((carriers, !level.is_empty()))
+}
+
+/// The events about a digest and its carriers, the first and the last, and how many are left out between.
+fn chapters(
+    reader: &Reader,
+    digest: &str,
+    carriers: &[Carrier],
+    proofs: Proofs,
+) -> Result<(Vec<Chapter>, u64)> {
+    // What comes first was found first, and is what an event is said to be about.
+    let all = std::iter::once(digest).chain(carriers.iter().map(|carrier| carrier.digest.as_str()));
+    let ranks: BTreeMap<&str, usize> = all.zip(0..).collect();
+    let (mut first, mut last, mut left_out) = (Vec::new(), VecDeque::new(), 0);
+    let mut policies = Policies::default();
+    reader.all(&mut |index, event, _| {
+        let policy = policies.take(index, &event);
+        let about = pass::named(&event)
             .iter()
-            .filter_map(|kind| {
-                let digest = parse(event.evidence.get(*kind)?)?;
-                Some(((*kind).to_owned(), digest))
-            })
-            .collect();
-        if !carriers.is_empty() {
-            self.carriers.insert(leaf, carriers);
-            self.objects.insert(leaf, event.object.digests.iter().cloned().collect());
+            .filter_map(|name| ranks.get_key_value(name.as_str()))
+            .min_by_key(|(_, rank)| **rank)
+            .map(|(name, _)| *name);
+        let Some(about) = about else { return };
+        let through = (about != digest).then(|| about.to_owned());
+        let chapter = Chapter { index, through, policy, event, proof: None };
+        if first.len() < TOLD {
+            first.push(chapter);
+            return;
         }
-        self.take_name(leaf, event);
-        let sets = matches!(event.event, Kind::PolicyFirstUse | Kind::PolicyChange);
-        if sets && event.outcome.result == Ending::Success {
-            let named = POLICY.iter().find_map(|name| event.evidence.get(*name));
-            if let Some(policy) = event.object.digests.first().or(named) {
-                self.policies.insert(leaf, policy.clone());
-            }
+        last.push_back(chapter);
+        if last.len() > TOLD {
+            last.pop_front();
+            left_out += 1;
+        }
+    })?;
+    first.extend(last);
+    if proofs == Proofs::With {
+        for chapter in &mut first {
+            chapter.proof = Some(reader.proof(chapter.index)?.to_string());
         }
     }
+    Ok((first, left_out))
+}
 
-    fn carriers(&self, digest: &str, beside: &dyn Beside) -> Result<Carried> {
-        let (mut carriers, mut about) = (Vec::new(), BTreeMap::new());
-        let mut known = BTreeSet::from([digest.to_owned()]);
-        let mut open = VecDeque::from([digest.to_owned()]);
-        while let Some(of) = open.pop_front() {
-            let through = (of != digest).then(|| of.clone());
-            let mut found = Vec::new();
-            for leaf in self.leaves.get(&of).into_iter().flatten() {
-                about.entry(*leaf).or_insert_with(|| through.clone());
-                // Only what an event did something with came in its carriers; what it rests on did not.
-                if self.objects.get(leaf).is_some_and(|objects| objects.contains(&of)) {
-                    let carriers = self.carriers.get(leaf).into_iter().flatten();
-                    found
-                        .extend(carriers.map(|(kind, carrier)| (kind.clone(), carrier.clone(), Some(*leaf))));
-                }
-            }
-            let holders = beside.holders(&of).map_err(Error::Beside)?;
-            found.extend(holders.into_iter().map(|(kind, holder)| (kind, holder, None)));
-            for (kind, digest, index) in found {
-                if carriers.len() < MAX_CARRIERS && known.insert(digest.clone()) {
-                    open.push_back(digest.clone());
-                    carriers.push(Carrier { digest, kind, of: of.clone(), index });
-                }
-            }
-        }
-        Ok((carriers, about))
-    }
-
-    fn policy(&self, leaf: u64, event: &Event) -> Option<InForce> {
-        if names(event, POLICY) {
-            let policy = POLICY.iter().find_map(|name| event.evidence.get(*name))?;
-            return Some(InForce { policy: policy.clone(), index: leaf });
-        }
-        let (leaf, policy) = self.policies.range(..=leaf).next_back()?;
-        Some(InForce { policy: policy.clone(), index: *leaf })
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -10,6 +10,7 @@ mod seal;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use private::{Holders, Locked, PATIENCE};
 use rusqlite::types::Value;
 use rusqlite::{
     Connection, OptionalExtension as _, Transaction, TransactionBehavior, params, params_from_iter,
@@ -35,12 +36,17 @@ const SCHEMA: &str = "
     CREATE INDEX events_object ON events (object);
     PRAGMA user_version = 1;";
 
-/// How long another process may hold the index.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+const CANDIDATES: &str = "
+    CREATE TEMP TABLE IF NOT EXISTS candidates (idx INTEGER PRIMARY KEY);
+    DELETE FROM candidates;";
+
+/// Candidates that are looked at together.
+const PAGE: i64 = 1000;
 
 /// An index that is as far as its reader's checkpoint.
 pub struct Index {
-    connection: Connection,
+    /// None where nothing can be written: then the log is looked through.
+    connection: Option<Connection>,
     /// Why it was made anew, if an older one did not fit.
     refused: Option<&'static str>,
     /// Whether it was made anew because the last update was interrupted.
@@ -54,36 +60,36 @@ impl Index {
         log.join(NAME)
     }
 
-    /// Opens the index and adds what is new in the log. Where it cannot be written it is made in memory.
+    /// Opens the index and adds what is new in the log. Where it cannot be written there is none, and searches read the log.
     ///
     /// # Errors
     /// [`Error::Index`], or what is wrong with the log.
     pub fn open(reader: &Reader) -> Result<Self> {
         let path = Self::path(reader.path());
         // Two processes must not take each other's changes for a stranger's.
-        let held = seal::lock(reader.path());
+        let held = seal::lock(reader.path())?;
         let writable = held.is_some() && seal::can_write(reader);
         let interrupted = seal::is_interrupted(reader.path());
         if interrupted {
             if !writable {
-                return Self::in_memory(reader);
+                return Ok(Self::none());
             }
             Self::remove(&path)?;
         }
         let is_there = path.exists();
         let fits = is_there && seal::fits(reader, &path);
         if !fits && !writable {
-            return Self::in_memory(reader);
+            return Ok(Self::none());
         }
         if is_there && !fits {
             return Self::anew(reader, "its seal is not there or does not fit: something else wrote to it");
         }
         match Self::connected(reader, writable) {
             Ok(Connected::Index(index)) => Ok(Self { interrupted, ..index }),
-            Ok(Connected::Unwritable) => Self::in_memory(reader),
+            Ok(Connected::Unwritable) => Ok(Self::none()),
             Ok(Connected::Other(why)) => Self::anew(reader, why),
             Err(Error::Index { source, .. }) if is_damage(&source) => Self::anew(reader, "it is damaged"),
-            Err(Error::Index { source, .. }) if is_unwritable(&source) => Self::in_memory(reader),
+            Err(Error::Index { source, .. }) if is_unwritable(&source) => Ok(Self::none()),
             Err(error) => Err(error),
         }
     }
@@ -91,24 +97,24 @@ impl Index {
     /// Opens the file and brings it up to date, if it is behind.
     fn connected(reader: &Reader, writable: bool) -> Result<Connected> {
         let path = Self::path(reader.path());
-        let failed = |source| Error::Index { path: path.clone(), source };
+        let failed = |source| failure(&path, source);
         let may_begin = || writable && seal::begin(reader.path()).is_ok();
         let is_new = !path.exists();
         if is_new && !may_begin() {
             return Ok(Connected::Unwritable);
         }
-        let connection = Self::connect(&path).map_err(failed)?;
+        let mut connection = Self::connect(&path).map_err(failed)?;
         let known = known(&connection).map_err(failed)?;
         let is_behind = known.is_none_or(|known| known.size < reader.size());
         if is_behind && !is_new && !may_begin() {
             return Ok(Connected::Unwritable);
         }
-        let mut index = Self { connection, refused: None, interrupted: false };
-        match index.catch_up(reader)? {
-            Caught::More => Ok(Connected::Index(index.sealed(reader)?)),
-            Caught::Up => Ok(Connected::Index(index)),
-            Caught::Other(why) => Ok(Connected::Other(why)),
+        match catch_up(&mut connection, reader)? {
+            Caught::More => seal_up(&connection, reader)?,
+            Caught::Up => {}
+            Caught::Other(why) => return Ok(Connected::Other(why)),
         }
+        Ok(Connected::Index(Self { connection: Some(connection), refused: None, interrupted: false }))
     }
 
     /// Puts the index aside and makes another one.
@@ -118,7 +124,7 @@ impl Index {
         Self::remove(&path)?;
         match Self::connected(reader, true)? {
             Connected::Index(index) => Ok(Self { refused: Some(why), ..index }),
-            Connected::Unwritable | Connected::Other(_) => Self::in_memory(reader),
+            Connected::Unwritable | Connected::Other(_) => Ok(Self { refused: Some(why), ..Self::none() }),
         }
     }
 
@@ -142,17 +148,6 @@ impl Index {
         seal::is_interrupted(log)
     }
 
-    /// Has the log's key say that the file is as it was left.
-    fn sealed(self, reader: &Reader) -> Result<Self> {
-        let path = Self::path(reader.path());
-        let known = known(&self.connection).map_err(|source| Error::Index { path: path.clone(), source })?;
-        match known {
-            Some(known) => seal::write(reader, &path, (known.size, known.root)),
-            None => seal::remove(reader.path()),
-        }
-        Ok(self)
-    }
-
     /// Makes the index anew, whatever is there.
     ///
     /// # Errors
@@ -174,29 +169,29 @@ impl Index {
         self.interrupted
     }
 
-    /// The indexes of the newest events that may fit a filter, in the order of the log. Whether they fit is told by
-    /// the events themselves.
-    pub(crate) fn candidates(&self, filter: &Filter, below: u64) -> Result<Vec<u64>> {
+    /// The newest events that may fit a filter, in the order of the log; none where there is no index. Whether they fit
+    /// is told by the events themselves.
+    pub(crate) fn candidates(&self, filter: &Filter, below: u64) -> Result<Option<Candidates<'_>>> {
+        let Some(connection) = &self.connection else { return Ok(None) };
         let (sql, values) = filter.sql(below);
-        let query = || {
-            let mut statement = self.connection.prepare(&sql)?;
-            let rows = statement.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
-            rows.collect::<rusqlite::Result<Vec<i64>>>()
+        let fill = || {
+            connection.execute_batch(CANDIDATES)?;
+            connection.execute(&format!("INSERT INTO candidates {sql}"), params_from_iter(values))
         };
-        let found = query().map_err(|source| Error::Index { path: PathBuf::from(NAME), source })?;
-        Ok(found.into_iter().rev().filter_map(|index| u64::try_from(index).ok()).collect())
+        fill().map_err(|source| failure(Path::new(NAME), source))?;
+        Ok(Some(Candidates(connection)))
     }
 
-    fn in_memory(reader: &Reader) -> Result<Self> {
-        let failed = |source| Error::Index { path: PathBuf::from(":memory:"), source };
-        let connection = Connection::open_in_memory().map_err(failed)?;
-        connection.execute_batch(SCHEMA).map_err(failed)?;
-        let mut index = Self { connection, refused: None, interrupted: false };
-        index.catch_up(reader)?;
-        Ok(index)
+    fn none() -> Self {
+        Self { connection: None, refused: None, interrupted: false }
     }
 
     fn connect(path: &Path) -> rusqlite::Result<Connection> {
+        if !path.exists() {
+            // SQLite would make it with the rights that the process's umask leaves. What it makes beside it is like it. Where
+            // this fails, so does SQLite, and says why.
+            let _ = private::create(path);
+        }
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(PATIENCE)?;
         let version = |connection: &Connection| {
@@ -212,63 +207,96 @@ impl Index {
         }
         Ok(connection)
     }
+}
 
-    /// Adds what is new. Says why not, if the index is not of this log's history.
-    fn catch_up(&mut self, reader: &Reader) -> Result<Caught> {
-        let failed = |source| Error::Index { path: Self::path(reader.path()), source };
-        let known = known(&self.connection).map_err(failed)?;
-        let of_log = |known: &&Known| known.origin == reader.checkpoint().origin;
-        if let Some(known) = known.as_ref().filter(of_log).filter(|known| known.size >= reader.size()) {
-            return Ok(Self::is_ahead(known, reader));
+/// Found entries, in a temporary table that SQLite keeps in a file when it grows: the index itself is free for others while
+/// somebody reads on.
+pub(crate) struct Candidates<'a>(&'a Connection);
+
+impl Candidates<'_> {
+    /// Gives one after the other.
+    pub(crate) fn each(&self, take: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        let mut next = i64::MIN;
+        loop {
+            let page = self.page(next).map_err(|source| failure(Path::new(NAME), source))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            next = last.saturating_add(1);
+            for index in page.into_iter().filter_map(|index| u64::try_from(index).ok()) {
+                take(index)?;
+            }
         }
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(behavior).map_err(failed)?;
-        let begin = match self::known(&transaction).map_err(failed)? {
-            None => 0,
-            Some(known) if known.origin != reader.checkpoint().origin => {
-                return Ok(Caught::Other("it is of another log"));
-            }
-            Some(known) if known.size >= reader.size() => return Ok(Self::is_ahead(&known, reader)),
-            Some(known) if reader.root(known.size)? != known.root => {
-                return Ok(Caught::Other("it is of another history of this log"));
-            }
-            Some(known) => known.size,
-        };
-        let mut outcome = Ok(());
-        reader.entries(begin, &mut |index, entry| {
-            if outcome.is_ok()
-                && let Ok(event) = Event::parse(entry)
-            {
-                outcome = add(&transaction, index, &event);
-            }
-        })?;
-        outcome.map_err(failed)?;
-        let checkpoint = reader.checkpoint();
-        let noted = || {
-            transaction.execute("DELETE FROM meta", [])?;
-            let size = i64::try_from(checkpoint.size).unwrap_or(i64::MAX);
-            let values = params![checkpoint.origin, size, checkpoint.root.as_bytes()];
-            transaction.execute("INSERT INTO meta (origin, size, root) VALUES (?1, ?2, ?3)", values)
-        };
-        noted().map_err(failed)?;
-        transaction.commit().map_err(failed)?;
-        Ok(Caught::More)
+    }
+
+    fn page(&self, next: i64) -> rusqlite::Result<Vec<i64>> {
+        let mut statement =
+            self.0.prepare_cached("SELECT idx FROM candidates WHERE idx >= ?1 ORDER BY idx LIMIT ?2")?;
+        statement.query_map(params![next, PAGE], |row| row.get(0))?.collect()
     }
 }
 
-impl Index {
-    /// An index that is as far as its reader, or further: others may have logged since the reader looked.
-    fn is_ahead(known: &Known, reader: &Reader) -> Caught {
-        let checkpoint = reader.checkpoint();
-        if known.size == checkpoint.size && known.root != checkpoint.root {
-            return Caught::Other("it is of another history of this log");
-        }
-        let now = || Checkpoint::read(&Folder::checkpoint(reader.path()).ok()?).ok();
-        if known.size > checkpoint.size && now().is_none_or(|now| now.size < known.size) {
-            return Caught::Other("it knows more than the log has, which was cut back");
-        }
-        Caught::Up
+/// Has the log's key say that the file is as it was left.
+fn seal_up(connection: &Connection, reader: &Reader) -> Result<()> {
+    let path = Index::path(reader.path());
+    match known(connection).map_err(|source| failure(&path, source))? {
+        Some(known) => seal::write(reader, &path, (known.size, known.root)),
+        None => seal::remove(reader.path()),
     }
+    Ok(())
+}
+
+/// Adds what is new. Says why not, if the index is not of this log's history.
+fn catch_up(connection: &mut Connection, reader: &Reader) -> Result<Caught> {
+    let failed = |source| failure(&Index::path(reader.path()), source);
+    let known = known(connection).map_err(failed)?;
+    let of_log = |known: &&Known| known.origin == reader.checkpoint().origin;
+    if let Some(known) = known.as_ref().filter(of_log).filter(|known| known.size >= reader.size()) {
+        return Ok(is_ahead(known, reader));
+    }
+    let behavior = TransactionBehavior::Immediate;
+    let transaction = connection.transaction_with_behavior(behavior).map_err(failed)?;
+    let begin = match self::known(&transaction).map_err(failed)? {
+        None => 0,
+        Some(known) if known.origin != reader.checkpoint().origin => {
+            return Ok(Caught::Other("it is of another log"));
+        }
+        Some(known) if known.size >= reader.size() => return Ok(is_ahead(&known, reader)),
+        Some(known) if reader.root(known.size)? != known.root => {
+            return Ok(Caught::Other("it is of another history of this log"));
+        }
+        Some(known) => known.size,
+    };
+    let mut outcome = Ok(());
+    reader.entries(begin, &mut |index, entry| {
+        if outcome.is_ok()
+            && let Ok(event) = Event::parse(entry)
+        {
+            outcome = add(&transaction, index, &event);
+        }
+    })?;
+    outcome.map_err(failed)?;
+    let checkpoint = reader.checkpoint();
+    let noted = || {
+        transaction.execute("DELETE FROM meta", [])?;
+        let size = i64::try_from(checkpoint.size).unwrap_or(i64::MAX);
+        let values = params![checkpoint.origin, size, checkpoint.root.as_bytes()];
+        transaction.execute("INSERT INTO meta (origin, size, root) VALUES (?1, ?2, ?3)", values)
+    };
+    noted().map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    Ok(Caught::More)
+}
+
+/// An index that is as far as its reader, or further: others may have logged since the reader looked.
+fn is_ahead(known: &Known, reader: &Reader) -> Caught {
+    let checkpoint = reader.checkpoint();
+    if known.size == checkpoint.size && known.root != checkpoint.root {
+        return Caught::Other("it is of another history of this log");
+    }
+    let now = || Checkpoint::read(&Folder::checkpoint(reader.path()).ok()?).ok();
+    if known.size > checkpoint.size && now().is_none_or(|now| now.size < known.size) {
+        return Caught::Other("it knows more than the log has, which was cut back");
+    }
+    Caught::Up
 }
 
 /// What became of opening the file.
@@ -320,6 +348,15 @@ fn add(transaction: &Transaction<'_>, index: u64, event: &Event) -> rusqlite::Re
         digest.execute(params![name, index])?;
     }
     Ok(())
+}
+
+/// What the database said; who keeps it locked, if somebody does.
+pub(crate) fn failure(path: &Path, source: rusqlite::Error) -> Error {
+    if source.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) {
+        return Error::Index { path: path.to_owned(), source };
+    }
+    let holders = Holders::of(&[path]);
+    Error::Locked(Locked { path: path.to_owned(), seconds: PATIENCE.as_secs(), holders })
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {

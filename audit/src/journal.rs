@@ -5,7 +5,6 @@
 
 use std::fs::{self, File};
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,9 +93,7 @@ fn make(folder: &Path, station: &Station) -> Result<()> {
         .tempdir_in(above)
         .map_err(Error::io("make a log in", above))?;
     let path = temporary.path();
-    // Only the private key is secret.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-        .map_err(Error::io("open to readers", path))?;
+    private::restrict(path).map_err(Error::io("protect", path))?;
     let journal = Journal { log: Log::create(path, key::make(path)?)?, station: station.clone() };
     let mut draft = Draft::new(Kind::LogStart, "log", &journal.log.origin());
     draft.evidence("key", &journal.verifier());

@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -23,8 +22,8 @@ pub(super) fn make(log: &Path) -> Result<SigningKey> {
     let key = named(&pkcs8)?;
     let encoded = BASE64_STANDARD.encode(&pkcs8);
     let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
-    write(&log.join(PRIVATE), &format!("{BEGIN}{}{END}", lines.collect::<String>()), 0o600)?;
-    write(&log.join(PUBLIC), &format!("{}\n", key.verifier()), 0o644)?;
+    write(&log.join(PRIVATE), &format!("{BEGIN}{}{END}", lines.collect::<String>()))?;
+    write(&log.join(PUBLIC), &format!("{}\n", key.verifier()))?;
     Ok(key)
 }
 
@@ -59,8 +58,8 @@ fn named(pkcs8: &[u8]) -> tlog::Result<SigningKey> {
     SigningKey::new(&format!("log-{hex}.airlock.local"), KeyKind::Ed25519, pkcs8)
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+fn write(path: &Path, text: &str) -> Result<()> {
+    let file = private::open(OpenOptions::new().write(true).create_new(true), path);
     file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
         .map_err(Error::io("write", path))
 }

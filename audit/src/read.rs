@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use tlog::tile::WIDTH;
 use tlog::{Checkpoint, Folder, Hash, Note, Policy, Proof, VerifierKey, merkle};
 
 use crate::{Error, Event, Result, key};
@@ -62,6 +64,9 @@ impl Belief {
     }
 }
 
+/// The entries of a bundle.
+type Entries = Arc<Vec<Vec<u8>>>;
+
 /// A log at its signed checkpoint. What is appended later is not seen.
 pub struct Reader {
     path: PathBuf,
@@ -69,6 +74,8 @@ pub struct Reader {
     note: Note,
     checkpoint: Checkpoint,
     folder: Folder,
+    /// The bundle that was proved last: who reads an entry often reads its neighbours.
+    bundle: Mutex<Option<(u64, Entries)>>,
 }
 
 impl Reader {
@@ -80,7 +87,7 @@ impl Reader {
         let note = Folder::checkpoint(path)?;
         let checkpoint = belief.policy().verify(&note)?;
         let folder = Folder::signed(path, &checkpoint);
-        Ok(Self { path: path.to_owned(), belief, note, checkpoint, folder })
+        Ok(Self { path: path.to_owned(), belief, note, checkpoint, folder, bundle: Mutex::default() })
     }
 
     /// The log's folder.
@@ -126,6 +133,13 @@ impl Reader {
     /// # Errors
     /// [`Error::Log`] when there is no such entry, or it is not what was logged.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
+        if index < self.size()
+            && let Ok(entries) = self.bundle(index / WIDTH)
+            && let Some(entry) = usize::try_from(index % WIDTH).ok().and_then(|place| entries.get(place))
+        {
+            return Ok(entry.clone());
+        }
+        // A neighbour may be damaged, and this entry not.
         let entry = self.folder.entry(index)?;
         let proof = merkle::prove_inclusion(&self.folder, index, self.size())?;
         let leaf = Hash::leaf(&entry);
@@ -174,22 +188,33 @@ impl Reader {
     /// # Errors
     /// [`Error::Log`].
     pub fn entries(&self, begin: u64, each: &mut dyn FnMut(u64, &[u8])) -> Result<()> {
-        let width = tlog::tile::WIDTH;
-        for bundle in begin / width..self.size().div_ceil(width) {
-            let entries = self.folder.bundle(bundle)?;
-            let first = bundle * width;
-            self.check_bundle(first, &entries)?;
-            for (index, entry) in (first..).zip(&entries).filter(|(index, _)| *index >= begin) {
+        for bundle in begin / WIDTH..self.size().div_ceil(WIDTH) {
+            let entries = self.bundle(bundle)?;
+            for (index, entry) in (bundle * WIDTH..).zip(&*entries).filter(|(index, _)| *index >= begin) {
                 each(index, entry);
             }
         }
         Ok(())
     }
 
+    /// The entries of a bundle, proved.
+    pub(crate) fn bundle(&self, bundle: u64) -> Result<Entries> {
+        let mut last = self.bundle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, entries)) = last.as_ref()
+            && *known == bundle
+        {
+            return Ok(Arc::clone(entries));
+        }
+        let entries = Arc::new(self.folder.bundle(bundle)?);
+        self.check_bundle(bundle * WIDTH, &entries)?;
+        *last = Some((bundle, Arc::clone(&entries)));
+        Ok(entries)
+    }
+
     /// That a bundle's entries are those under the root: full ones by the one hash over them all.
     fn check_bundle(&self, first: u64, entries: &[Vec<u8>]) -> Result<()> {
         let hashes: Vec<Hash> = entries.iter().map(|entry| Hash::leaf(entry)).collect();
-        let tile = self.folder.tile(0, first / tlog::tile::WIDTH)?;
+        let tile = self.folder.tile(0, first / WIDTH)?;
         if let Some(entry) = (first..).zip(hashes.iter().zip(tile.iter())).find(|(_, (a, b))| a != b) {
             return Err(tlog::Error::EntryDiffers { entry: entry.0 }.into());
         }

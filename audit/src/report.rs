@@ -1,17 +1,20 @@
 //! A report for assessors: which controls of a framework the log has evidence for, what the evidence comes to, and
 //! what is not in it.
 //!
-//! A report is a function of the log's checkpoint, the framework and the period, and of nothing else: the same log
-//! gives the same bytes. Each leaf stands in it once, with its proof, and each control names its leaves. A status
-//! speaks only of what [`Control::evidences`] says; what no log can show is in [`Control::leaves_out`].
+//! A report is a function of the log's checkpoint, the framework, the period and the number of leaves to list, and of nothing
+//! else: the same log gives the same bytes. Counts, checks and statuses are over all leaves. Of each event and outcome the
+//! first and the last leaves are listed, and of each check the first and the last exceptions, each with its proof; how many
+//! are left out is told. So memory and a report's length are bounded, however long the log is. A status speaks only of what
+//! [`Control::evidences`] says; what no log can show is in [`Control::leaves_out`].
 //!
-//! - [`framework`]: the controls, as data; `check`: what is counted; `collect`: from events to a report
+//! - [`framework`]: the controls, as data; `check`: what is counted; `collect`: from events to a report; `evidence`: its leaves
 //! - [`html`], [`csv`], [`json`], [`oscal`]: writers
 
 pub(crate) mod check;
 mod cmmc;
 mod collect;
 pub mod csv;
+mod evidence;
 pub mod framework;
 pub mod html;
 pub mod json;
@@ -19,23 +22,24 @@ mod nist;
 pub mod oscal;
 mod srg;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::io;
 
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tlog::merkle::{self, Nodes};
-use tlog::{Folder, Hash, Proof};
+use tlog::{Hash, Proof};
 
-pub use self::check::Checked;
-pub use self::collect::{Collector, Source};
+pub use self::check::{Checked, Vouched};
+pub use self::collect::Collector;
+pub use self::evidence::Evidence;
 pub use self::framework::{Control, Framework, Status};
 use crate::{Event, Reader, Result};
 
-/// Leaves that one report may have, each with its proof: about 4 kB of HTML and 300 bytes of memory more than the
-/// event itself.
-pub const MAX_LEAVES: usize = 100_000;
+/// How many leaves of each event and outcome a report lists, where nobody says otherwise: a page stays readable.
+pub const LEAVES: usize = 100;
+
+/// The most that anybody may ask for.
+pub const MOST_LEAVES: usize = 100_000;
 
 /// The time between two moments; open where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +51,7 @@ pub struct Period {
 }
 
 /// What a log shows of a framework's controls.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Report {
     /// Which controls.
     pub framework: Framework,
@@ -61,8 +65,13 @@ pub struct Report {
     pub checks: Vec<Checked>,
     /// What it comes to.
     pub controls: Vec<Finding>,
-    /// The evidence: all leaves that a control names, in order.
-    pub leaves: Vec<Leaf>,
+    /// The evidence: indexes of leaves that a control names, in order.
+    pub leaves: Vec<u64>,
+    /// How many leaves more a control names.
+    pub leaves_left_out: u64,
+    /// When the first and the last leaf was logged that a control names, listed or not.
+    span: (Option<OffsetDateTime>, Option<OffsetDateTime>),
+    evidence: Evidence,
 }
 
 /// The log that a report is about.
@@ -122,7 +131,9 @@ pub struct Finding {
     pub status: Status,
     /// Why, in one sentence.
     pub reason: String,
-    /// The indexes of its leaves.
+    /// How many leaves it names.
+    pub count: u64,
+    /// The indexes of those that are listed.
     pub leaves: Vec<u64>,
 }
 
@@ -138,32 +149,44 @@ pub struct Leaf {
 }
 
 impl Report {
-    /// Reads a whole log, and proves what it takes from it.
+    /// Reads a whole log, proved, and lists at most so many `leaves` of each event and outcome.
     ///
     /// # Errors
-    /// What is wrong with the log, or [`crate::Error::TooMuch`] when the period has more leaves than [`MAX_LEAVES`].
-    pub fn of(reader: &Reader, framework: Framework, period: Period) -> Result<Self> {
-        let mut collector = Collector::new(framework, period);
-        let others = reader.all(&mut |index, event, _| collector.take(index, event))?;
+    /// What is wrong with the log, or [`crate::Error::Scratch`].
+    pub fn of(reader: &Reader, framework: Framework, period: Period, leaves: usize) -> Result<Self> {
+        let mut collector = Collector::new(framework, period, leaves);
+        let others = reader.all(&mut |index, event, _| collector.take(index, &event))?;
         collector.no_events(others);
-        let nodes = Known::new(reader);
-        collector.end(&Source {
-            checkpoint: reader.checkpoint(),
-            note: reader.note(),
-            own_key: reader.belief().is_own(),
-            witnessed: reader.belief().policy().has_quorum(),
-            proof: &|index| Ok(merkle::prove_inclusion(&nodes, index, reader.size())?),
-        })
+        collector.end(reader, Vouched::by(reader))
     }
 
     /// The first and last moment of the evidence: of the period where it has ends, else of the leaves.
     #[must_use]
     pub fn moments(&self) -> (String, String) {
-        let of = |leaf: Option<&Leaf>| leaf.and_then(|leaf| moment(&leaf.event.time));
-        let first = self.period.since.or_else(|| of(self.leaves.first()));
-        let last = self.period.until.or_else(|| of(self.leaves.last()));
+        let (first, last) = (self.period.since.or(self.span.0), self.period.until.or(self.span.1));
         let first = first.or(last).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         (text(first), text(last.unwrap_or(first).max(first)))
+    }
+
+    /// A leaf, read from the log and proved.
+    ///
+    /// # Errors
+    /// As [`Evidence::leaf`].
+    pub fn leaf(&self, index: u64) -> Result<Leaf> {
+        self.evidence.leaf(index)
+    }
+
+    /// For writers: the leaves that are listed, one after the other.
+    fn listed(&self) -> impl Iterator<Item = io::Result<Leaf>> {
+        self.leaves.iter().map(|index| self.leaf(*index).map_err(io::Error::other))
+    }
+}
+
+impl Finding {
+    /// How many leaves it names that are not listed.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.count - self.leaves.len() as u64
     }
 }
 
@@ -212,32 +235,6 @@ pub(crate) fn text(time: OffsetDateTime) -> String {
     let whole = time.replace_nanosecond(0).unwrap_or(time);
     // A year beyond 9999 has no such form.
     whole.format(&Rfc3339).unwrap_or_default()
-}
-
-/// Hashes of a log's subtrees, each made once: the proofs of neighbours have most of them in common.
-struct Known {
-    folder: Folder,
-    nodes: RefCell<HashMap<(u8, u64), Hash>>,
-}
-
-impl Known {
-    fn new(reader: &Reader) -> Self {
-        Self { folder: Folder::signed(reader.path(), reader.checkpoint()), nodes: RefCell::default() }
-    }
-}
-
-impl Nodes for Known {
-    fn node(&self, level: u8, index: u64) -> tlog::Result<Hash> {
-        if let Some(hash) = self.nodes.borrow().get(&(level, index)) {
-            return Ok(*hash);
-        }
-        let hash = self.folder.node(level, index)?;
-        // Leaves' hashes are in the tiles as they are.
-        if level > 0 {
-            self.nodes.borrow_mut().insert((level, index), hash);
-        }
-        Ok(hash)
-    }
 }
 
 /// A hash as people compare it.

@@ -1,7 +1,9 @@
-//! Finding events: the index says where to look, the log says what is there.
+//! Finding events: the index says where to look, the log says what is there. Where no index can be kept, all of the log is
+//! looked through.
 
 use rusqlite::types::Value;
 use time::OffsetDateTime;
+use tlog::tile::WIDTH;
 
 use crate::index::number;
 use crate::journal::text;
@@ -45,7 +47,7 @@ impl Filter {
                 .is_none_or(|digest| event.object.digests.iter().any(|known| known.starts_with(digest)))
     }
 
-    /// The newest first.
+    /// Finds the newest so many, in any order.
     pub(crate) fn sql(&self, below: u64) -> (String, Vec<Value>) {
         let (mut terms, mut values) = (vec!["idx < ?".to_owned()], vec![number(below)]);
         let mut term = |sql: &str, value: Value| {
@@ -83,10 +85,10 @@ impl Filter {
     }
 }
 
-/// Gives the wanted events in the order of the log, each proved.
+/// Gives the wanted events in the order of the log, each proved. Neither the events nor their indexes are held in memory.
 ///
 /// # Errors
-/// What is wrong with the index or the log.
+/// What is wrong with the index or the log, or what `each` says.
 pub fn search(
     reader: &Reader,
     index: &Index,
@@ -94,12 +96,46 @@ pub fn search(
     each: &mut dyn FnMut(u64, Event) -> Result<()>,
 ) -> Result<u64> {
     let mut found = 0;
-    for index in index.candidates(filter, reader.size())? {
-        let event = reader.event(index)?;
-        if filter.wants(&event) {
-            found += 1;
-            each(index, event)?;
+    let mut wanted = |number: u64, event: Event| {
+        if !filter.wants(&event) {
+            return Ok(());
         }
+        found += 1;
+        each(number, event)
+    };
+    match index.candidates(filter, reader.size())? {
+        Some(candidates) => {
+            candidates.each(&mut |number| wanted(number, reader.event(number)?))?;
+        }
+        None => scan(reader, begin(reader, filter)?, &mut wanted)?,
     }
     Ok(found)
+}
+
+/// Reads all events from an entry on.
+fn scan(reader: &Reader, begin: u64, each: &mut dyn FnMut(u64, Event) -> Result<()>) -> Result<()> {
+    for bundle in begin / WIDTH..reader.size().div_ceil(WIDTH) {
+        let entries = reader.bundle(bundle)?;
+        for (number, entry) in (bundle * WIDTH..).zip(&*entries).filter(|(number, _)| *number >= begin) {
+            if let Ok(event) = Event::parse(entry) {
+                each(number, event)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first of the newest events that are wanted, found from the end of the log.
+fn begin(reader: &Reader, filter: &Filter) -> Result<u64> {
+    let Some(mut left) = filter.limit else { return Ok(0) };
+    for bundle in (0..reader.size().div_ceil(WIDTH)).rev() {
+        let entries = reader.bundle(bundle)?;
+        for (place, entry) in entries.iter().enumerate().rev() {
+            if left == 0 {
+                return Ok(bundle * WIDTH + place as u64 + 1);
+            }
+            left -= u64::from(Event::parse(entry).is_ok_and(|event| filter.wants(&event)));
+        }
+    }
+    Ok(0)
 }

@@ -180,7 +180,7 @@ pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
     if folder.is_by_tail() {
         newest::judge(log, &folder, &mut report);
     }
-    tree.judge(&folder, &checkpoint, &mut report);
+    tree.judge(&checkpoint, &mut report);
     rows.end(&checkpoint, &tree, &mut report);
     judge_tail(tail, &tree, &mut report);
     for path in kept {
@@ -190,8 +190,8 @@ pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
 }
 
 /// Reads all entries once: their hashes, what they say, and whether the index says the same.
-fn walk(log: &Path, folder: &Folder, report: &mut Report) -> Result<(Tree, Rows)> {
-    let mut tree = Tree::new(folder.size());
+fn walk<'a>(log: &Path, folder: &'a Folder, report: &mut Report) -> Result<(Tree<'a>, Rows)> {
+    let mut tree = Tree::new(folder);
     let mut rows = Rows::open(log, report);
     for bundle in 0..folder.size().div_ceil(tlog::tile::WIDTH) {
         let entries = entries::read(folder, bundle)?;
@@ -226,7 +226,7 @@ fn signatures(note: &Note, belief: &Belief) -> Vec<Signed> {
 }
 
 /// The writer's copy of the newest entries: it must have those that the tree has, and may have more after a crash.
-fn judge_tail(tail: tlog::Result<(u64, Vec<Vec<u8>>)>, tree: &Tree, report: &mut Report) {
+fn judge_tail(tail: tlog::Result<(u64, Vec<Vec<u8>>)>, tree: &Tree<'_>, report: &mut Report) {
     let (base, entries) = match tail {
         Ok(tail) => tail,
         Err(error) => return report.fault(Part::Tail, None, chain(&error)),

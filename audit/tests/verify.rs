@@ -564,6 +564,6 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let rig = Rig::new(1);
         let mode = |file: &str| fs::metadata(rig.log().join(file)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("key.pem"), mode("key.pub")), (0o600, 0o644));
+        assert_eq!((mode("key.pem"), mode("key.pub")), (0o600, 0o600));
     }
 }

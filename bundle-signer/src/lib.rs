@@ -16,6 +16,7 @@
 //! - [`trust`]: the file that names accepted keys and identities, and the decision by its rules; [`verify`]: the check of a file, [`verify::image`] of an image
 //! - [`keyless`]: signatures by certificate, as upstream makes them
 //! - [`eksa`]: manifests of EKS Anywhere, signed within themselves
+//! - [`provenance`]: of Helm charts, signed by [`openpgp`]
 //!
 //! `bytes + bundle + TrustFile -> Verified<bytes>`; `Evidence + Expectation -> Verified<Attested>`
 
@@ -32,8 +33,10 @@ pub mod key;
 pub mod keyless;
 mod limits;
 pub mod log_entry;
+pub mod openpgp;
 mod pem_text;
 mod pkcs11_uri;
+pub mod provenance;
 pub mod referrer;
 pub mod sealed;
 pub mod simple_signing;

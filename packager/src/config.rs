@@ -6,6 +6,7 @@ pub(crate) mod fault;
 mod schema;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci::{Descriptor, Digest, Platform, Reference, RegistryHost, RepositoryName};
@@ -92,8 +93,8 @@ pub enum Source {
     PackageBundle(BundleSource),
     /// An image.
     Image(Reference),
-    /// A Helm chart, and how its images are found; `None` leaves them out.
-    Chart(ChartLocation, Option<ChartImages>),
+    /// A Helm chart.
+    Chart(ChartSource),
     /// A file.
     File(FileSource),
     /// An image on disk: its format, where it is, which of several, and the name to give it; all, under their own names,
@@ -152,6 +153,28 @@ pub enum BundleLocation {
     Path(PathBuf),
     /// An artifact in a registry.
     Reference(Reference),
+}
+
+/// A Helm chart.
+#[derive(Clone, Debug)]
+pub struct ChartSource {
+    /// Where it is.
+    pub location: ChartLocation,
+    /// How its images are found; `None` leaves them out.
+    pub images: Option<ChartImages>,
+    /// The OpenPGP keys of which one must have signed it.
+    pub keyring: Option<PathBuf>,
+}
+
+impl ChartSource {
+    /// What a lock calls it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.location {
+            ChartLocation::Path(path) => path.display().to_string(),
+            ChartLocation::Reference(reference) => reference.to_string(),
+        }
+    }
 }
 
 /// Where a chart is.
@@ -243,7 +266,8 @@ impl MirrorConfig {
             let demand = source.value.validate(base, &mut sources);
             let Some(demand) = demand.map_err(at(line))? else { continue };
             let named = sources[before..].iter().filter_map(|source| match source {
-                Source::Image(reference) | Source::Chart(ChartLocation::Reference(reference), _) => {
+                Source::Image(reference)
+                | Source::Chart(ChartSource { location: ChartLocation::Reference(reference), .. }) => {
                     Some(reference)
                 }
                 _ => None,
@@ -279,6 +303,16 @@ impl MirrorConfig {
             .iter()
             .find_map(|(prefix, mirror)| Some((whole.strip_prefix(prefix.as_str())?, mirror)));
         rule.map_or_else(|| Ok(url.clone()), |(rest, mirror)| FileUrl::parse(&format!("{mirror}{rest}")))
+    }
+
+    /// The keyrings that charts must be signed by, by the names that a lock has for them.
+    #[must_use]
+    pub fn keyrings(&self) -> BTreeMap<String, PathBuf> {
+        let keyring = |source: &Source| match source {
+            Source::Chart(chart) => Some((chart.name(), chart.keyring.clone()?)),
+            _ => None,
+        };
+        self.sources.iter().filter_map(keyring).collect()
     }
 
     /// The manifests of EKS that are taken without a check of their signatures, by name.

@@ -4,6 +4,7 @@
 //! Write order: each blob durable under its digest, then repositories, manifests and tags together. That last
 //! commit is the only one: a crash before it leaves blobs that nothing names, which the next run finds there.
 
+mod in_turn;
 pub(crate) mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,8 @@ use oci::{Digest, Hasher, Manifest, RepositoryName, Selector, Tag};
 use serde::Serialize;
 use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 
-use self::walk::{Chunk, Sink, walk};
+pub use self::in_turn::{Turns, import_in_turn};
+use self::walk::{Chunk, Payloads, Sink, Volumes, walk_volumes};
 use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
 use crate::complete::SetCheck;
 use crate::evidence::{gathered, of_store};
@@ -145,7 +147,8 @@ pub fn import(
     let manifest = admitted.manifest().get();
     media.with_copies(manifest, || {
         reporter.begin("import", manifest.content_size());
-        report.healed = load(media, manifest, store, reporter)?;
+        let volumes = Volumes::all(manifest, media);
+        report.healed = load(manifest, (&volumes, &mut |number| media.payload(number)), store, reporter)?;
         Ok(())
     })?;
     for warning in media.warnings() {
@@ -160,8 +163,8 @@ pub fn import(
 /// Streams the volumes into the store: this thread reads and writes, a second one hashes, a third one makes
 /// finished blobs durable.
 fn load(
-    media: &Media,
     manifest: &BundleManifest,
+    source: (&Volumes, &mut Payloads<'_>),
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<Count, Error> {
@@ -171,7 +174,7 @@ fn load(
         let hashing = scope.spawn(move || hash_all(&steps, &whole));
         let publishing = scope.spawn(move || publish_all(&finished, reporter));
         let mut loader = Loader { store, queue, reporter, current: Current::None };
-        let walked = walk(media, manifest, &mut loader);
+        let walked = walk_volumes(manifest, source, &mut loader);
         drop(loader);
         let hashed = hashing.join().unwrap_or(Err(DIED));
         let published = publishing.join().unwrap_or(Err(DIED));

@@ -60,6 +60,15 @@ pub struct Completion {
     pub created_by: String,
 }
 
+/// Has media changed, where not all are there at once.
+pub trait Changer {
+    /// Returns when the medium for this volume should be there; `name` is the volume's file.
+    ///
+    /// # Errors
+    /// [`Error::NotInserted`] when nobody is there to do it.
+    fn change(&self, volume: u32, of: u32, name: &str) -> Result<(), Error>;
+}
+
 impl Media {
     /// Finds the volumes among files and folders (not their subfolders) and reads their heads.
     ///
@@ -184,6 +193,16 @@ impl Media {
     /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`], also where the trust file's rules for the gate
     /// `import` are not met; then what is wrong with the volumes.
     pub fn verify(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
+        let manifest = self.verify_head(trust)?;
+        self.check_volumes(manifest.get())?;
+        Ok(manifest)
+    }
+
+    /// The same without the volumes, which may come one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::verify`] says of the signature.
+    pub fn verify_head(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
         if self.copies.signatures().all(<[u8]>::is_empty) {
             return Err(Error::Unsigned);
         }
@@ -199,9 +218,21 @@ impl Media {
         if !decision.satisfied {
             tracing::warn!("the trust file's rules are not met by this drive: {}", why.join("; "));
         }
-        let manifest = verified.try_map(|bytes| BundleManifest::parse(&bytes, &self.limits))?;
-        self.check_volumes(manifest.get())?;
-        Ok(manifest)
+        verified.try_map(|bytes| BundleManifest::parse(&bytes, &self.limits))
+    }
+
+    /// Whether the sender's log lies beside the volumes.
+    #[must_use]
+    pub fn has_log(&self) -> bool {
+        let checkpoint = Path::new(crate::drive_log::FOLDER).join(tlog::folder::CHECKPOINT);
+        self.folders
+            .iter()
+            .any(|folder| Beneath::open(folder).is_ok_and(|medium| medium.file(&checkpoint).is_ok()))
+    }
+
+    /// Whether a volume is there, with exactly the size that the manifest implies.
+    pub(crate) fn has_volume(&self, manifest: &BundleManifest, number: u32) -> Result<bool, Error> {
+        self.copies.choose_one(manifest, number, self.head_len() + layout::payload_len(manifest, number))
     }
 
     /// That all volumes are there, with exactly the size that the manifest implies.

@@ -14,6 +14,7 @@ mod make;
 mod named;
 mod names;
 pub mod plan;
+mod provenance;
 mod resolve;
 mod upstream;
 
@@ -25,10 +26,11 @@ use registry::client::{Client, ClientConfig, HostRule, ProxySettings, check_cert
 use serde::Serialize;
 use store::Store;
 
-pub use self::closure::stored_chart;
+pub use self::closure::{StoredChart, stored_chart};
 pub use self::error::{Error, WrongContent};
 pub(crate) use self::fetch::write_durably;
 pub use self::plan::{Download, MirrorPlan, Origin};
+pub use self::provenance::verify_chart;
 use crate::config::MirrorConfig;
 use crate::import::MovedTag;
 use crate::lock::{Lock, Unavailable};

@@ -5,10 +5,13 @@
 //! Write order: each volume under a name ending in `.partial`, fsync, rename; when all are there, they are read
 //! back from the medium, logged, and the log put beside them; then the completion mark. The mark is the commit point: without it, pack again.
 
+mod in_turn;
 pub mod plan;
 pub mod shipment;
+mod targets;
 pub mod write;
 
+pub use in_turn::write_in_turn;
 pub use plan::{PackPlan, PlannedVolume, plan};
 pub use shipment::Shipment;
 pub use write::{PackReport, WriteOptions, write};

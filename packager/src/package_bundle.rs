@@ -313,8 +313,10 @@ fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(Repository
     let row = store.resolve(&repository, &Selector::Tag(tag.clone()))?;
     let row = row.ok_or_else(|| Error::NoChart(name.to_owned()))?;
     let pinned = format!("{repository}@{}", row.digest);
-    let archive =
-        stored_chart(store, &pinned).map_err(failed)?.ok_or_else(|| Error::NoChart(name.to_owned()))?;
+    let archive = stored_chart(store, &pinned)
+        .map_err(failed)?
+        .map(|chart| chart.archive)
+        .ok_or_else(|| Error::NoChart(name.to_owned()))?;
     let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(|source| {
         failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
     })?;

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use private::{Hold, PATIENCE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::Store;
@@ -85,9 +86,8 @@ impl Witness {
         // Durable before the database notes that it is there: else a power cut in between looks like a loss.
         create_folder(&self.root)?;
         let path = self.root.join("lock");
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(Error::io("open", &path))?;
-        file.lock().map_err(Error::io("lock", &path))?;
+        let file = private::open(fs::OpenOptions::new().write(true).create(true).truncate(false), &path);
+        let file = private::hold(file.map_err(Error::io("open", &path))?, &path, Hold::Alone, PATIENCE)?;
         self.note_folder()?;
         Ok(file)
     }
@@ -190,6 +190,6 @@ impl Witness {
     fn write(&self, path: &Path, record: &impl Serialize) -> Result<(), Error> {
         let mut bytes = serde_json::to_vec_pretty(record).unwrap_or_default();
         bytes.push(b'\n');
-        publish(path, &bytes, 0o644)
+        publish(path, &bytes)
     }
 }

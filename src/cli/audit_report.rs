@@ -45,6 +45,15 @@ pub(crate) struct AuditReport {
     /// Events before this.
     #[arg(long, value_name = "TIME", value_parser = time_of)]
     pub(crate) until: Option<OffsetDateTime>,
+    /// How many events of each kind and outcome to list with their proofs. All are counted and checked.
+    #[arg(long, value_name = "COUNT", default_value_t = audit::report::LEAVES, value_parser = leaves)]
+    pub(crate) leaves: usize,
+}
+
+fn leaves(text: &str) -> Result<usize, String> {
+    let most = audit::report::MOST_LEAVES;
+    let count = text.parse().ok().filter(|count| (2..=most).contains(count));
+    count.ok_or_else(|| format!("give a number from 2 to {most}"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

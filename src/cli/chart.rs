@@ -42,6 +42,20 @@ pub(crate) enum Chart {
         #[command(flatten)]
         chart: ChartArg,
     },
+    /// Check that a packaged chart is signed by a key of a keyring, and was not changed since, as `helm verify` does.
+    #[command(after_help = "Example: airlock chart verify hello-0.1.0.tgz --keyring keyring.gpg\n\n\
+        The provenance file, CHART.prov, lies beside the chart; with --store it is the one that the store has.")]
+    Verify {
+        /// A chart's archive, or with `--store` its reference.
+        #[arg(value_name = "CHART")]
+        chart: String,
+        /// OpenPGP public keys, as `gpg --export` writes them.
+        #[arg(long, value_name = "FILE")]
+        keyring: PathBuf,
+        /// Take the chart out of this store.
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
+    },
     /// Tell what a chart does: sub-charts, objects, hooks, look-ups, and what changes with each render.
     Explain {
         #[command(flatten)]
@@ -121,6 +135,12 @@ pub(crate) struct ChartArg {
     /// Take the chart out of this store.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
+    /// Use the chart only if a key of the keyring signed its provenance file.
+    #[arg(long, requires = "keyring")]
+    pub(crate) verify: bool,
+    /// OpenPGP public keys, as `gpg --export` writes them.
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    pub(crate) keyring: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

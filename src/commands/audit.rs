@@ -11,10 +11,13 @@ use audit::{Belief, Ending, Event, Filter, Index, Reader, search};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::cli::{Audit, AuditSearch, Format, LogArg, OutcomeArg};
+use crate::cli::{Audit, AuditSearch, LogArg, OutcomeArg};
 use crate::failure::{Status, Usage};
 use crate::logged::Logs;
 use crate::printer::{Printer, count, row};
+
+/// Events about a digest that are named beside the newest.
+const NAMED: usize = 20;
 
 pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -130,17 +133,23 @@ fn log(settings: &AuditSearch, logs: &Logs, printer: &Printer) -> anyhow::Result
         object: None,
         limit: settings.limit,
     };
-    let mut found = Vec::new();
-    search::search(&reader, &index, &filter, &mut |index, event| {
-        found.push((index, event));
-        Ok(())
-    })?;
-    if printer.format() == Format::Jsonl {
-        printer.lines(found.iter().map(|(index, event)| numbered(*index, event)))?;
-        return Ok(Status::Done);
-    }
-    let values: Vec<Value> = found.iter().map(|(index, event)| numbered(*index, event)).collect();
-    printer.result(&values, |_| table(&found))?;
+    let mut listing = printer.listing();
+    // What ends the search: the log, or whoever reads.
+    let mut unread = None;
+    let each = &mut |index, event: Event| {
+        let printed = listing.item(&numbered(index, &event), |_| line(index, &event));
+        printed.map_err(|error| {
+            unread = Some(error);
+            audit::Error::Stopped
+        })
+    };
+    match search::search(&reader, &index, &filter, each) {
+        Err(audit::Error::Stopped) if unread.is_some() => {
+            return Err(unread.unwrap_or_else(|| audit::Error::Stopped.into()));
+        }
+        found => found?,
+    };
+    listing.end()?;
     Ok(Status::Done)
 }
 
@@ -149,26 +158,23 @@ fn numbered(index: u64, event: &Event) -> Value {
     json!({ "index": index, "event": event })
 }
 
-fn table(found: &[(u64, Event)]) -> String {
-    let mut text = String::new();
-    for (index, event) in found {
-        let actor = event.actor.user.as_deref().unwrap_or("-");
-        let (result, name) = (event.outcome.result.name(), &event.object.name);
-        let reason =
-            event.outcome.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
-        let part = event.part.map_or_else(String::new, |part| format!(" [{} of {}]", part.number, part.of));
-        text += &row(&format!(
-            "{index:>7}  {}  {actor:10} {:16} {result}{reason}  {} {name}{part}",
-            event.time, event.event, event.object.kind
-        ));
-        if let Some(detail) = &event.outcome.detail {
-            text += &row(&format!("{:9}{detail}", ""));
-        }
-        let digests = event.object.digests.len();
-        for digest in event.object.digests.iter().take(1) {
-            let more = if digests > 1 { format!(" and {} more", digests - 1) } else { String::new() };
-            text += &row(&format!("{:9}{digest}{more}", ""));
-        }
+/// An event for people.
+fn line(index: u64, event: &Event) -> String {
+    let actor = event.actor.user.as_deref().unwrap_or("-");
+    let (result, name) = (event.outcome.result.name(), &event.object.name);
+    let reason = event.outcome.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let part = event.part.map_or_else(String::new, |part| format!(" [{} of {}]", part.number, part.of));
+    let mut text = row(&format!(
+        "{index:>7}  {}  {actor:10} {:16} {result}{reason}  {} {name}{part}",
+        event.time, event.event, event.object.kind
+    ));
+    if let Some(detail) = &event.outcome.detail {
+        text += &row(&format!("{:9}{detail}", ""));
+    }
+    let digests = event.object.digests.len();
+    for digest in event.object.digests.iter().take(1) {
+        let more = if digests > 1 { format!(" and {} more", digests - 1) } else { String::new() };
+        text += &row(&format!("{:9}{digest}{more}", ""));
     }
     text
 }
@@ -193,16 +199,21 @@ fn newest(digest: &str, reader: &Reader, printer: &Printer) -> anyhow::Result<u6
         hint: "an index is a number, as `airlock audit log` prints it; a digest is ALGORITHM:HEX",
     })?;
     let filter = Filter { digest: Some(digest.to_string()), ..Filter::default() };
-    let mut found = Vec::new();
-    search::search(reader, &index(reader, printer)?, &filter, &mut |index, _| {
-        found.push(index);
+    // The newest of many events, which are told up to a number that can be read.
+    let (mut last, mut named) = (None, Vec::new());
+    let found = search::search(reader, &index(reader, printer)?, &filter, &mut |index, _| {
+        last = Some(index);
+        if named.len() < NAMED {
+            named.push(index.to_string());
+        }
         Ok(())
     })?;
-    if found.len() > 1 {
-        let all: Vec<_> = found.iter().map(ToString::to_string).collect();
-        printer.say(&format!("events about it: {}; this is the newest", all.join(", ")));
+    if found > 1 {
+        let more = found - named.len() as u64;
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        printer.say(&format!("events about it: {}{more}; this is the newest", named.join(", ")));
     }
-    found.last().copied().ok_or_else(|| NoEvent(digest).into())
+    last.ok_or_else(|| NoEvent(digest).into())
 }
 
 /// No event is about a digest.

@@ -6,6 +6,8 @@ mod lint;
 mod load;
 mod template;
 
+use std::path::Path;
+
 use helm::{Chart as Loaded, HookEvent, Rendered, render};
 use packager::discover::{Discovery, discover};
 use regex::Regex;
@@ -14,7 +16,7 @@ use serde_json::json;
 use self::load::{chart, options, whole};
 use crate::cli::{Chart, ChartPart, ChartRender};
 use crate::failure::{Status, Usage};
-use crate::printer::Printer;
+use crate::printer::{Printer, row};
 
 pub(crate) fn run(settings: &Chart, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -23,8 +25,21 @@ pub(crate) fn run(settings: &Chart, printer: &Printer) -> anyhow::Result<Status>
         Chart::Lint { render, strict } => lint::run(render, *strict, printer),
         Chart::Images { render, pattern } => images(render, pattern, printer),
         Chart::Show { part, chart } => show(*part, &self::chart(chart)?, printer),
+        Chart::Verify { chart, keyring, store } => verify(chart, keyring, store.as_deref(), printer),
         Chart::Explain { render } => explain::run(render, printer),
     }
+}
+
+/// Tells who signed a chart, as `helm verify` does.
+fn verify(chart: &str, keyring: &Path, store: Option<&Path>, printer: &Printer) -> anyhow::Result<Status> {
+    let (signed_by, digest) = load::signed(chart, &load::packed(chart, store)?, keyring)?;
+    let value = json!({ "signedBy": signed_by.user, "key": signed_by.fingerprint, "digest": digest });
+    printer.result(&value, |_| {
+        row(&format!("signed by {}", signed_by.user))
+            + &row(&format!("using key with fingerprint {}", signed_by.fingerprint))
+            + &format!("chart hash verified: {digest}\n")
+    })?;
+    Ok(Status::Done)
 }
 
 /// A rendered document, with the template it is from.

@@ -128,7 +128,6 @@ fn write(folder: &Path, file: &NodeFile) -> anyhow::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).with_context(context)?;
     }
-    let mode = if file.secret { 0o600 } else { 0o644 };
     let temporary = path.with_file_name(format!(
         ".{}.new",
         path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
@@ -136,8 +135,13 @@ fn write(folder: &Path, file: &NodeFile) -> anyhow::Result<()> {
     // A left-over may have wider rights, which opening it again would keep.
     let _ = std::fs::remove_file(&temporary);
     let mut options = std::fs::OpenOptions::new();
-    let mut opened =
-        options.write(true).create_new(true).mode(mode).open(&temporary).with_context(context)?;
+    options.write(true).create_new(true);
+    let opened = if file.secret {
+        private::open(&mut options, &temporary)
+    } else {
+        options.mode(0o644).open(&temporary)
+    };
+    let mut opened = opened.with_context(context)?;
     std::io::Write::write_all(&mut opened, file.content.as_bytes()).with_context(context)?;
     std::fs::rename(&temporary, &path).with_context(context)
 }

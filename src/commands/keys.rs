@@ -177,8 +177,8 @@ fn files(name: &Path) -> (PathBuf, PathBuf) {
 /// Writes both files of a pair, or none.
 fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
     let (private_path, public_path) = files(name);
-    write_new(&private_path, private.as_bytes(), 0o600)?;
-    if let Err(error) = write_new(&public_path, public.as_bytes(), 0o644) {
+    write_new(&private_path, private.as_bytes(), Readers::Owner)?;
+    if let Err(error) = write_new(&public_path, public.as_bytes(), Readers::All) {
         // Half a pair is of no use and would stop the next try.
         let _ = std::fs::remove_file(&private_path);
         return Err(error);
@@ -259,9 +259,24 @@ fn in_token(uri: &str, password: &PasswordArg) -> anyhow::Result<PrivateKey> {
     Ok(PrivateKey::in_token(&uri, &module, &pin)?)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+/// Who may read a file, as far as its own mode says.
+#[derive(Clone, Copy)]
+enum Readers {
+    /// Whoever keeps the secret.
+    Owner,
+    /// Everybody whom the process's umask lets.
+    All,
+}
+
+fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> anyhow::Result<()> {
     let failed = || format!("cannot write `{}`", path.display());
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let opened = match readers {
+        Readers::Owner => private::open(&mut options, path),
+        Readers::All => options.mode(0o644).open(path),
+    };
+    let mut file = match opened {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let message = format!("`{}` is there already, and is not written over", path.display());
             let hint = "name another file, or move this one away; `airlock keys add` adds to a trust file";

@@ -8,7 +8,7 @@ use oci::Digest;
 use packager::drive_log::SenderLog;
 use packager::lock::Lock;
 use packager::pack::shipment::Added;
-use packager::pack::{Shipment, WriteOptions, plan, write};
+use packager::pack::{Shipment, WriteOptions, plan, write, write_in_turn};
 use packager::witness::notes::{Purpose, heed_policy, refuse_stale_policy};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -17,6 +17,7 @@ use tlog::Folder;
 use crate::admission::log_alarm;
 use crate::carried::{Carried, finish};
 use crate::cli::Pack;
+use crate::commands::change::Asking;
 use crate::commands::{contents, keys, parse_trust, read};
 use crate::failure::{Status, Usage};
 use crate::gates;
@@ -28,10 +29,14 @@ use crate::progress::Progress;
 const MOST_NAMED: usize = 20;
 
 pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    if settings.one_by_one && settings.to.len() > 1 {
+        let message = "--one-by-one writes to one place, and several were given".to_owned();
+        return Err(Usage { message, hint: "leave out --one-by-one, or all but one --to" }.into());
+    }
     if settings.dry_run {
         return put(settings, None, printer).await;
     }
-    let to = settings.to.display().to_string();
+    let to = settings.to.iter().map(|to| to.display().to_string()).collect::<Vec<_>>().join(" ");
     let mut work = logs.begin(Kind::Pack, ("set", &to), Some(&settings.store.store), printer)?;
     let result = put(settings, Some(&mut work), printer).await;
     log_alarm(&result, logs, Some(&settings.store.store), printer)?;
@@ -64,7 +69,7 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
     let origin = journal.as_ref().map(|journal| journal.verifier().name().to_owned());
     let plan = plan(&shipment, settings.volume_size, origin.as_deref(), &progress)?;
     let options = WriteOptions {
-        target: settings.to.clone(),
+        targets: settings.to.clone(),
         read_back: !settings.no_read_back,
         now: OffsetDateTime::now_utc().format(&Rfc3339)?,
     };
@@ -73,7 +78,13 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
     let work = RefCell::new(work);
     let log = journal.map(|journal| Carried { journal, work: &work, past: before });
     let sender = log.as_ref().map(|log| log as &dyn SenderLog);
-    let written = write(&plan, &store, &key, &options, sender, &progress);
+    let written = match settings.to.as_slice() {
+        [place] if settings.one_by_one => {
+            let asking = Asking { place, printer };
+            write_in_turn((&plan, &store), &key, &options, sender, (&progress, &asking))
+        }
+        _ => write(&plan, &store, &key, &options, sender, &progress),
+    };
     if written.is_err() {
         // The event travels on the drive, so it was logged before all was written.
         work.borrow_mut().undone();

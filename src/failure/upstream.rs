@@ -51,6 +51,8 @@ pub(super) fn mirror_code(error: &packager::mirror::Error) -> Option<u8> {
         | E::Unverified { .. }
         | E::Incomplete(_)
         | E::Provenance { .. }
+        | E::NoProvenance(_)
+        | E::NotBySigner { .. }
         | E::Unsupported { .. }
         | E::Archive { .. }
         | E::ChartTooLarge(_)

@@ -7,11 +7,12 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use oci::{Algorithm, Digest, Hasher};
+use private::Holders;
 
 use self::intake::{Existing, TEMPORARY, Temporary};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
-use crate::locks::{self, Holders};
+use crate::locks;
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
 

@@ -9,9 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use private::{Hold, PATIENCE};
+
 use crate::damage::Identity;
-use crate::locks::{self, Hold, PATIENCE};
-use crate::{Error, Result, private};
+use crate::{Error, Result};
 
 /// Published files that are remembered; more only cost a second flush or hash.
 const REMEMBERED: usize = 1 << 16;
@@ -79,7 +80,7 @@ impl Disk {
         let shard = target.parent().unwrap_or(Path::new("."));
         let folder = File::open(shard).map_err(Error::io("open", shard))?;
         // Who moves a damaged blob away holds the folder alone, so that it cannot move this one.
-        locks::hold(&folder, shard, Hold::Shared, PATIENCE)?;
+        let folder = private::hold(folder, shard, Hold::Shared, PATIENCE)?;
         self.step(Step::Rename, target).map_err(Error::io("rename", temporary))?;
         fs::rename(temporary, target).map_err(Error::io("rename", temporary))?;
         self.step(Step::SyncDirectory, shard).map_err(Error::io("flush", shard))?;

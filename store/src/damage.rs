@@ -12,12 +12,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use oci::{Digest, Hasher};
+use private::{Hold, PATIENCE};
 
 use crate::blob::BUFFER;
 use crate::commit::Disk;
 use crate::layout::Layout;
-use crate::locks::{self, Hold, PATIENCE};
-use crate::{Error, Result, private};
+use crate::{Error, Result};
 
 /// A file of at most this size is hashed when it is met first; `store check` hashes the larger ones.
 const SMALL: u64 = 16 << 20;
@@ -124,7 +124,7 @@ impl Inspector {
         }
         let (shard, path) = (self.layout.shard(digest), self.layout.blob(digest));
         let folder = File::open(&shard).map_err(Error::io("open", &shard))?;
-        locks::hold(&folder, &shard, Hold::Alone, PATIENCE)?;
+        let folder = private::hold(folder, &shard, Hold::Alone, PATIENCE)?;
         let current = File::open(&path).and_then(|file| Identity::of(&file));
         if current.is_ok_and(|current| current == damaged) {
             set_aside(&self.layout, &path)?;
@@ -155,7 +155,7 @@ fn hash(file: &File, digest: &Digest) -> io::Result<Digest> {
 /// Moves a file to the quarantine; gives its name there.
 pub(crate) fn set_aside(layout: &Layout, path: &Path) -> Result<String> {
     let folder = layout.quarantine();
-    private::create_folder(&folder)?;
+    private::create_folder(&folder).map_err(Error::io("create", &folder))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     fs::rename(path, folder.join(&name)).map_err(Error::io("move", path))?;
     Ok(name)

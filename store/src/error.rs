@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oci::{Digest, RepositoryName};
-
-use crate::locks::Holders;
+use private::{Holders, Locked};
 
 const READ_ONLY: &str = "use a store that can be written; `serve --read-only`, `store list`, `store check` and `pack` need no more than this";
 
@@ -73,15 +72,8 @@ pub enum Error {
         holders: Holders,
     },
     /// A lock was not free within the time that is waited for it.
-    #[error("waited {seconds} s for the lock on `{path}`, which is held by {holders}")]
-    Locked {
-        /// What is locked.
-        path: PathBuf,
-        /// How long was waited.
-        seconds: u64,
-        /// Who holds it.
-        holders: Holders,
-    },
+    #[error(transparent)]
+    Locked(Locked),
     /// The file system of the store is read-only.
     #[error("the store at `{0}` is on a read-only file system")]
     ReadOnly(PathBuf),
@@ -179,9 +171,7 @@ impl Error {
             ),
             Self::Version { .. } => Some("use the airlock version that wrote the store, or a newer one"),
             Self::InUse { .. } => Some("stop `airlock serve` and other airlock commands on this store first"),
-            Self::Locked { .. } => {
-                Some("wait for that process to end, or end it, then run the same command again")
-            }
+            Self::Locked(locked) => Some(locked.hint()),
             Self::DescriptorSize { .. } => {
                 Some("the manifest is wrong, and no client can pull it: have it built and pushed anew")
             }
@@ -228,7 +218,7 @@ impl Error {
     #[must_use]
     pub fn is_locked(&self) -> bool {
         match self {
-            Self::Locked { .. } => true,
+            Self::Locked(_) => true,
             Self::Commit(source) => source.downcast_ref::<Self>().is_some_and(Self::is_locked),
             _ => false,
         }
@@ -256,6 +246,15 @@ impl Error {
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+impl From<private::Error> for Error {
+    fn from(error: private::Error) -> Self {
+        match error {
+            private::Error::Io { path, source } => Self::Io { action: "lock", path, source },
+            private::Error::Locked(locked) => Self::Locked(locked),
+        }
     }
 }
 

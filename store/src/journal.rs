@@ -12,7 +12,7 @@ use oci::{Digest, MediaType, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::{Disk, Step};
-use crate::{Error, Result, private};
+use crate::{Error, Result};
 
 /// One change of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

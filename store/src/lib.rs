@@ -12,7 +12,7 @@
 //! - What does not hash to its name is not given out: it goes to `quarantine/`, and the next push, mirror or import
 //!   brings it back (`damage`).
 //! - An upload or download is published by who holds its lock alone (`locks`), as the file that was hashed.
-//! - Folders have mode 0700 and files 0600 (`private`).
+//! - Folders have mode 0700 and files 0600 (crate `private`).
 //! - The database can be rebuilt from the blobs and `names.log`, the journal of what no blob knows:
 //!   repository names and tags.
 //!
@@ -33,7 +33,6 @@ mod journal;
 mod layout;
 mod locks;
 mod open;
-mod private;
 mod query;
 mod rebuild;
 mod referrers;
@@ -48,7 +47,7 @@ pub use change::{Change, Misfit};
 pub use check::{CheckReport, Fault};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
-pub use locks::Holders;
+pub use private::{Holders, Locked};
 pub use query::ManifestRow;
 pub use rebuild::RebuildReport;
 pub use referrers::{PageLimits, ReferrerPage, ReferrerPosition};

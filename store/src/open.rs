@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use oci::Algorithm;
+use private::{Hold, PATIENCE};
 
 use crate::blob::remove_stale;
 use crate::commit::Disk;
 use crate::layout::{Layout, Marker, VERSION};
-use crate::locks::{self, Hold, PATIENCE};
 use crate::schema::open_writer;
-use crate::{Error, Result, private};
+use crate::{Error, Result};
 
 /// Makes or recognises the folder; gives the held lock, for which it waits no longer than `limit`.
 pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<File> {
@@ -20,21 +20,20 @@ pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<F
     if !recognise(layout)? {
         // One process makes it; those that come at the same time wait, and find it made.
         let folder = File::open(root).map_err(Error::io("open", root))?;
-        locks::hold(&folder, root, Hold::Alone, limit)?;
+        let _held = private::hold(folder, root, Hold::Alone, limit)?;
         if !recognise(layout)? {
             make(layout, disk)?;
         }
     }
-    if private::tighten(layout)? {
+    if private::tighten(root).map_err(Error::io("protect", root))? {
         let store = root.display();
         tracing::warn!(%store, "other users could read the store; only its owner can from now on");
     }
     let (lock, path) = (open_lock(layout)?, layout.lock());
-    if locks::try_hold(&lock, &path, Hold::Alone)? {
+    if private::try_hold(&lock, &path, Hold::Alone)? {
         remove_stale(layout);
     }
-    locks::hold(&lock, &path, Hold::Shared, limit)?;
-    Ok(lock)
+    Ok(private::hold(lock, &path, Hold::Shared, limit)?)
 }
 
 /// Makes the folder and those above it, each flushed into the one that holds it.
@@ -44,7 +43,7 @@ fn create_root(root: &Path, disk: &Disk) -> Result<()> {
     }
     let parent = parent_of(root);
     fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    private::create_folder(root)?;
+    private::create_folder(root).map_err(Error::io("create", root))?;
     flush_above(root, disk)
 }
 
@@ -116,7 +115,7 @@ fn make(layout: &Layout, disk: &Disk) -> Result<()> {
 /// Makes the folders that are missing, durably.
 pub(crate) fn make_folders(layout: &Layout, disk: &Disk) -> Result<()> {
     for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
-        private::create_folders(&folder)?;
+        private::create_folders(&folder).map_err(Error::io("create", &folder))?;
     }
     for algorithm in Algorithm::ALL {
         disk.sync_directory(&layout.algorithm(algorithm))?;
@@ -138,6 +137,5 @@ pub(crate) fn prepare_to_read(layout: &Layout) -> Result<Option<File>> {
     }
     let path = layout.lock();
     let Ok(lock) = File::open(&path) else { return Ok(None) };
-    locks::hold(&lock, &path, Hold::Shared, PATIENCE)?;
-    Ok(Some(lock))
+    Ok(Some(private::hold(lock, &path, Hold::Shared, PATIENCE)?))
 }

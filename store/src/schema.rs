@@ -5,11 +5,11 @@ use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
+use private::{Holders, Locked, PATIENCE};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::layout::Layout;
-use crate::locks::{Holders, PATIENCE};
-use crate::{Error, Result, private};
+use crate::{Error, Result};
 
 /// `edges` hangs on manifests by content, not by repository: what a manifest names is the same everywhere.
 const TABLES: &str = "
@@ -57,7 +57,7 @@ pub(crate) fn name_holders(layout: &Layout, error: Error) -> Error {
     }
     let path = layout.database();
     let holders = Holders::of(&[&path, &layout.shared_memory()]);
-    Error::Locked { path, seconds: PATIENCE.as_secs(), holders }
+    Error::Locked(Locked { path, seconds: PATIENCE.as_secs(), holders })
 }
 
 fn prepare(layout: &Layout) -> Result<Connection> {

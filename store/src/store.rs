@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Manifest, RepositoryName, Selector, Tag};
+use private::PATIENCE;
 
 use crate::change::Change;
 use crate::commit::{Disk, Observer};
 use crate::damage::Inspector;
 use crate::layout::Layout;
-use crate::locks::PATIENCE;
 use crate::open::{prepare, prepare_to_read};
 use crate::query::{ManifestRow, Readers};
 use crate::schema::{open_reader, open_unchanging, open_writer};

@@ -23,7 +23,7 @@ use crate::blob::{hash_file, hash_rest, random_name};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
-use crate::{Error, Result, locks, private};
+use crate::{Error, Result, locks};
 
 pub use quota::UploadLimits;
 use quota::{Allowance, Usage};

@@ -28,6 +28,7 @@ const SILENT: &[&str] = &[
     "chart-images",
     "chart-lint",
     "chart-show",
+    "chart-verify",
     "controller",
     "chart-template",
     "completions",

@@ -32,11 +32,23 @@ mod identities;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod large_log;
+#[cfg(test)]
 mod lying;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod packages;
+#[cfg(test)]
+mod private;
+#[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../peers/programs.rs"]
+mod programs;
+#[cfg(test)]
+mod provenance;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

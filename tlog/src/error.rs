@@ -121,9 +121,21 @@ pub enum Error {
     /// A log could not be brought up to date when it was opened.
     #[error("the log cannot be opened")]
     Open(#[source] std::sync::Arc<Error>),
+    /// Another process had its turn for too long.
+    #[error("the log is being written to")]
+    Locked(#[source] private::Locked),
     /// The system gave no random bytes, or a key was refused.
     #[error("no key could be made")]
     Random,
+}
+
+impl From<private::Error> for Error {
+    fn from(error: private::Error) -> Self {
+        match error {
+            private::Error::Io { path, source } => Self::Io { action: "lock", path, source },
+            private::Error::Locked(locked) => Self::Locked(locked),
+        }
+    }
 }
 
 impl Error {

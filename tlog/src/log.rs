@@ -18,8 +18,11 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use self::files::{Held, lock, publish, remove_narrower, write};
+use private::{Hold, PATIENCE};
+
+use self::files::{LOCK, lock, publish, remove_narrower, write};
 pub use self::tail::tail;
 
 use self::tail::Tail;
@@ -35,7 +38,8 @@ pub struct Log {
     /// Told when a batch is written.
     written: Condvar,
     state: Mutex<Option<State>>,
-    lock: File,
+    /// How long other processes may keep this one waiting.
+    patience: Duration,
 }
 
 /// Who waits.
@@ -59,11 +63,12 @@ impl Drop for Turn<'_> {
 /// Runs `work` while no writer is in the middle of a batch: then tail and checkpoint fit together.
 ///
 /// # Errors
-/// When the system refuses the lock.
+/// [`Error::Locked`] when a writer kept its turn, or when the system refuses the lock.
 pub fn between_batches<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T> {
-    match File::open(path.join("lock")) {
+    let path = path.join(LOCK);
+    match File::open(&path) {
         Ok(lock) => {
-            lock.lock_shared().map_err(Error::io("lock", path))?;
+            let _held = private::hold(lock, &path, Hold::Shared, PATIENCE)?;
             Ok(work())
         }
         // A copy of a log has no writers.
@@ -95,16 +100,10 @@ impl Log {
         if path.join(CHECKPOINT).exists() {
             return Err(Error::Exists(path.to_owned()));
         }
-        std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        private::create_folders(path).map_err(Error::io("create", path))?;
         Tail::create(path, 0, &[])?;
-        let log = Self {
-            lock: lock(path)?,
-            path: path.to_owned(),
-            key,
-            queue: Mutex::default(),
-            written: Condvar::new(),
-            state: Mutex::default(),
-        };
+        drop(lock(path, PATIENCE)?);
+        let log = Self::of(path, key, PATIENCE);
         log.sign(&Checkpoint { origin: log.origin(), size: 0, root: Hash::empty() })?;
         Ok(log)
     }
@@ -114,19 +113,31 @@ impl Log {
     /// # Errors
     /// [`Error::Absent`], [`Error::RootDiffers`], [`Error::Damaged`], or a checkpoint of another key.
     pub fn open(path: &Path, key: SigningKey) -> Result<Self> {
+        Self::open_within(path, key, PATIENCE)
+    }
+
+    /// The same, with the time for which other processes may keep this one waiting, now and later.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: &Path, key: SigningKey, patience: Duration) -> Result<Self> {
         if !path.join(CHECKPOINT).exists() {
             return Err(Error::Absent(path.to_owned()));
         }
-        let log = Self {
-            lock: lock(path)?,
+        let log = Self::of(path, key, patience);
+        log.append(Vec::new()).map_err(Error::Open)?;
+        Ok(log)
+    }
+
+    fn of(path: &Path, key: SigningKey, patience: Duration) -> Self {
+        Self {
             path: path.to_owned(),
             key,
             queue: Mutex::default(),
             written: Condvar::new(),
             state: Mutex::default(),
-        };
-        log.append(Vec::new()).map_err(Error::Open)?;
-        Ok(log)
+            patience,
+        }
     }
 
     /// The log's name.
@@ -189,7 +200,7 @@ impl Log {
 
     /// Gives the index of the batch's first entry.
     fn write_batch(&self, state: &mut Option<State>, batch: &[Arc<Ticket>]) -> Result<u64> {
-        let _held = Held::new(&self.lock).map_err(Error::io("lock", &self.path))?;
+        let _held = lock(&self.path, self.patience)?;
         let state = match state {
             Some(known) if known.tail.is_current(&self.path)? => known,
             _ => state.insert(self.load()?),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Beside, Meaning, Mentions};
-use crate::{Error, Event, Result};
+use super::pass::named;
+use super::{Beside, Meaning};
+use crate::{Error, Event, Reader, Result};
 
 /// Digits of the shortest beginning of a digest; fewer are a slip.
 const SHORTEST: usize = 4;
@@ -11,12 +12,23 @@ const SHORTEST: usize = 4;
 /// Digests that an ambiguous beginning names; a longer one is needed anyway.
 const MOST: usize = 20;
 
+/// Meanings of a name that are told, the newest.
+const MEANINGS: usize = 100;
+
 /// What was meant.
 pub(super) struct Found {
     pub(super) digest: String,
     /// The name, if it was one, and what else it meant.
     pub(super) name: Option<String>,
     pub(super) others: Vec<Meaning>,
+    /// How many older meanings there are.
+    pub(super) others_left_out: u64,
+}
+
+impl Found {
+    fn digest(digest: String) -> Self {
+        Self { digest, name: None, others: Vec::new(), others_left_out: 0 }
+    }
 }
 
 /// `algorithm:digits` in lower case.
@@ -58,52 +70,73 @@ impl<'a> Start<'a> {
     }
 }
 
-impl Mentions {
-    /// What was meant: a digest, else a name in the log, else the beginning of a digest, else a name beside the log.
-    pub(super) fn find(&self, what: &str, beside: &dyn Beside, size: u64) -> Result<Found> {
-        let digest = parse(what).or_else(|| parse(what.rsplit_once('@')?.1));
-        if let Some(digest) = digest {
-            return Ok(Found { digest, name: None, others: Vec::new() });
-        }
-        if let Some((last, others)) = self.names.get(what).and_then(|meanings| meanings.split_last()) {
-            return Ok(Found {
-                digest: last.digest.clone(),
-                name: Some(what.to_owned()),
-                others: others.to_vec(),
-            });
-        }
-        let start = Start::of(what);
-        if let Some(start) = &start {
-            let mut found = self.beginning(start, beside)?.into_iter();
-            match (found.next(), found.next()) {
-                (None, _) => {}
-                (Some(digest), None) => return Ok(Found { digest, name: None, others: Vec::new() }),
-                (Some(first), Some(second)) => {
-                    let found = [first, second].into_iter().chain(found).take(MOST).collect();
-                    return Err(Error::Ambiguous { start: what.to_owned(), found });
-                }
-            }
-        }
-        match (beside.named(what).map_err(Error::Beside)?, start) {
-            (Some(digest), _) => Ok(Found { digest, name: Some(what.to_owned()), others: Vec::new() }),
-            (None, Some(_)) => Err(Error::Unknown { digest: what.to_owned(), size }),
-            (None, None) => Err(Error::Digest(what.to_owned())),
+/// What was meant: a digest, else a name in the log, else the beginning of a digest, else a name beside the log.
+pub(super) fn find(reader: &Reader, what: &str, beside: &dyn Beside) -> Result<Found> {
+    let digest = parse(what).or_else(|| parse(what.rsplit_once('@')?.1));
+    if let Some(digest) = digest {
+        return Ok(Found::digest(digest));
+    }
+    let start = Start::of(what);
+    let mut asked =
+        Asked { what, starts: start.as_ref().map(Start::whole).unwrap_or_default(), ..Asked::default() };
+    reader.all(&mut |index, event, _| asked.take(index, &event))?;
+    if let Some(last) = asked.meanings.pop() {
+        let name = Some(what.to_owned());
+        let (others, others_left_out) = (asked.meanings, asked.left_out);
+        return Ok(Found { digest: last.digest, name, others, others_left_out });
+    }
+    for start in &asked.starts {
+        asked.beginning.extend(beside.beginning(start).map_err(Error::Beside)?);
+    }
+    let mut found = asked.beginning.into_iter();
+    match (found.next(), found.next()) {
+        (None, _) => {}
+        (Some(digest), None) => return Ok(Found::digest(digest)),
+        (Some(first), Some(second)) => {
+            let found = [first, second].into_iter().chain(found).take(MOST).collect();
+            return Err(Error::Ambiguous { start: what.to_owned(), found });
         }
     }
+    match (beside.named(what).map_err(Error::Beside)?, start) {
+        (Some(digest), _) => Ok(Found { name: Some(what.to_owned()), ..Found::digest(digest) }),
+        (None, Some(_)) => Err(Error::Unknown { digest: what.to_owned(), size: reader.size() }),
+        (None, None) => Err(Error::Digest(what.to_owned())),
+    }
+}
 
-    fn beginning(&self, start: &Start<'_>, beside: &dyn Beside) -> Result<BTreeSet<String>> {
-        let mut found = BTreeSet::new();
-        for start in start.whole() {
-            let here = self.leaves.range(start.clone()..).map(|(digest, _)| digest);
-            found.extend(here.take_while(|digest| digest.starts_with(&start)).cloned());
-            found.extend(beside.beginning(&start).map_err(Error::Beside)?);
+/// What the log has about what was typed.
+#[derive(Default)]
+struct Asked<'a> {
+    what: &'a str,
+    /// What the name meant, the newest last.
+    meanings: Vec<Meaning>,
+    left_out: u64,
+    /// All that digests can begin with.
+    starts: Vec<String>,
+    /// The first digests that begin so, in the order of their digits.
+    beginning: BTreeSet<String>,
+}
+
+impl Asked<'_> {
+    fn take(&mut self, index: u64, event: &Event) {
+        self.take_name(index, event);
+        if self.starts.is_empty() {
+            return;
         }
-        Ok(found)
+        let starts = &self.starts;
+        let begins = |digest: &String| starts.iter().any(|start| digest.starts_with(start));
+        self.beginning.extend(named(event).into_iter().filter(begins));
+        while self.beginning.len() > MOST {
+            self.beginning.pop_last();
+        }
     }
 
     /// Learns what the event's name meant: the only digest, or the set or lock that the digests came in.
-    pub(super) fn take_name(&mut self, leaf: u64, event: &Event) {
+    fn take_name(&mut self, index: u64, event: &Event) {
         let object = &event.object;
+        if !is_named(&object.name, self.what) {
+            return;
+        }
         let of_many = || ["set", "lock"].iter().find_map(|kind| parse(event.evidence.get(*kind)?));
         let digest = match object.digests.as_slice() {
             [] => return,
@@ -111,21 +144,23 @@ impl Mentions {
             [..] => of_many(),
         };
         let Some(digest) = digest else { return };
-        for name in names_of(&object.name) {
-            let meanings = self.names.entry(name).or_default();
-            // The newest comes last.
-            meanings.retain(|meaning| meaning.digest != digest);
-            meanings.push(Meaning { digest: digest.clone(), index: leaf });
+        // The newest comes last.
+        self.meanings.retain(|meaning| meaning.digest != digest);
+        self.meanings.push(Meaning { digest, index });
+        if self.meanings.len() > MEANINGS {
+            self.meanings.remove(0);
+            self.left_out += 1;
         }
     }
 }
 
-/// A push that set several tags has one name, `repository:one,two`; each of them can be asked for.
-fn names_of(name: &str) -> Vec<String> {
-    match name.rsplit_once(':') {
-        Some((repository, tags)) if tags.contains(',') && !tags.contains('/') => {
-            tags.split(',').map(|tag| format!("{repository}:{tag}")).collect()
+/// Whether an event's name is the one that is asked for. A push that set several tags has one name, `repository:one,two`;
+/// each of them can be asked for.
+fn is_named(name: &str, what: &str) -> bool {
+    match name.rsplit_once(':').zip(what.rsplit_once(':')) {
+        Some(((repository, tags), (of, tag))) if tags.contains(',') && !tags.contains('/') => {
+            repository == of && tags.split(',').any(|one| one == tag)
         }
-        _ => vec![name.to_owned()],
+        _ => name == what,
     }
 }

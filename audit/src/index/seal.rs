@@ -11,9 +11,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use private::{Hold, PATIENCE};
 use tlog::{Hash, Note};
 
-use crate::{Reader, key};
+use crate::{Error, Reader, Result, key};
 
 const NAME: &str = "index.seal";
 const LOCK: &str = "index.lock";
@@ -23,10 +24,15 @@ const TITLE: &str = "airlock audit index";
 const MOST: u64 = 4096;
 
 /// Keeps other processes from changing index and seal; none where nothing can be written.
-pub(super) fn lock(log: &Path) -> Option<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(log.join(LOCK)).ok()?;
-    file.lock().ok()?;
-    Some(file)
+pub(super) fn lock(log: &Path) -> Result<Option<File>> {
+    let path = log.join(LOCK);
+    let opened = private::open(OpenOptions::new().write(true).create(true).truncate(false), &path);
+    let Ok(file) = opened else { return Ok(None) };
+    match private::hold(file, &path, Hold::Alone, PATIENCE) {
+        Ok(held) => Ok(Some(held)),
+        Err(private::Error::Locked(locked)) => Err(Error::Locked(locked)),
+        Err(private::Error::Io { .. }) => Ok(None),
+    }
 }
 
 /// Whether the index's file is as the log's key last saw it.
@@ -63,7 +69,7 @@ pub(super) fn write(reader: &Reader, index: &Path, (size, root): (u64, Hash)) {
         let mut note = Note::new(text).ok()?;
         note.sign(&key);
         let temporary = path.with_extension("seal.new");
-        let mut file = File::create(&temporary).ok()?;
+        let mut file = private::create(&temporary).ok()?;
         file.write_all(note.to_string().as_bytes()).and_then(|()| file.sync_all()).ok()?;
         fs::rename(&temporary, &path).and_then(|()| flush(reader.path())).ok()
     };
@@ -75,7 +81,7 @@ pub(super) fn write(reader: &Reader, index: &Path, (size, root): (u64, Hash)) {
 
 /// Says that the index is about to be written, durably.
 pub(super) fn begin(log: &Path) -> io::Result<()> {
-    File::create(log.join(UPDATE)).and_then(|_| flush(log))
+    private::create(&log.join(UPDATE)).and_then(|_| flush(log))
 }
 
 /// The index is written and sealed. A mark that comes back after a power cut only costs another index.

@@ -1,20 +1,22 @@
 //! What is counted: how many events there should be of which something is so, and of how many it is.
 //!
-//! A check is about the period's events. What it compares them with may stand before the period. Most checks can only
-//! speak against a control: that each actor has a name shows nothing of what actors may do. What can speak for one,
-//! [`Check::proves`] says.
+//! A check is about the period's events. What it compares them with may stand before the period. Events come one by one, in
+//! the order of the log, and none is kept: a check holds counts and the first and last indexes of its exceptions. Most checks
+//! can only speak against a control: that each actor has a name shows nothing of what actors may do. What can speak for
+//! one, [`Check::proves`] says.
 //!
-//! - `records`: what a record tells, and the order of records
+//! - `records`: what a record tells, and the order of records; `known`: what the log said before; `tally`: counts
 
+mod known;
 mod records;
+mod tally;
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
-use super::Counts;
 use super::framework::Status;
 use crate::{Ending, Event, Kind};
+
+pub(crate) use self::known::Known;
+pub use self::tally::{Checked, Vouched};
+pub(crate) use self::tally::{Checks, Class, Ends};
 
 /// Names in an event's evidence for the trust file that decided.
 pub(crate) const POLICY: &[&str] = &["trust", "policy"];
@@ -90,77 +92,6 @@ checks! {
     Cosigned = "cosigned", "Witnesses elsewhere signed the checkpoint, too";
 }
 
-/// What a check came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Checked {
-    /// Its name for programs.
-    pub name: &'static str,
-    /// What should be so.
-    pub title: &'static str,
-    /// Of how many it should be.
-    pub expected: u64,
-    /// Of how many it is.
-    pub found: u64,
-    /// The leaves of which it is not.
-    pub exceptions: Vec<u64>,
-    #[serde(skip)]
-    pub(crate) check: Check,
-}
-
-/// What the checks look at.
-pub(crate) struct Facts<'a> {
-    pub(crate) counts: &'a Counts,
-    pub(crate) events: &'a [(u64, Event)],
-    pub(crate) known: &'a Known,
-    pub(crate) own_key: bool,
-    pub(crate) witnessed: bool,
-}
-
-/// What the whole log says, in the period or not.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// The first leaf's kind.
-    first: Option<Kind>,
-    /// Digests that were verified, each with the first leaf that says so.
-    verified: BTreeMap<String, u64>,
-    /// Locks of what was mirrored, each with the first leaf that says so.
-    locks: BTreeMap<String, u64>,
-    /// How many registries are open.
-    open: u64,
-    /// Leaves of clients' requests while no registry was open.
-    unopened: Vec<u64>,
-}
-
-impl Known {
-    /// Takes the leaf with this index; all of them come in order.
-    pub(crate) fn take(&mut self, index: u64, event: &Event) {
-        if index == 0 {
-            self.first = Some(event.event);
-        }
-        if is_good(event) {
-            for digest in &event.object.digests {
-                self.verified.entry(digest.clone()).or_insert(index);
-            }
-        }
-        let done = event.outcome.result == Ending::Success;
-        match event.event {
-            Kind::Mirror if done => {
-                let locks = SOURCE.iter().filter_map(|name| event.evidence.get(*name));
-                locks.for_each(|lock| _ = self.locks.entry(lock.clone()).or_insert(index));
-            }
-            Kind::ServeStart if done => self.open += 1,
-            Kind::ServeStop => self.open = self.open.saturating_sub(1),
-            _ if is_clients(event) && self.open == 0 => self.unopened.push(index),
-            _ => {}
-        }
-    }
-
-    /// Whether a digest was verified before this leaf.
-    fn was_verified(&self, digest: &str, before: u64) -> bool {
-        self.verified.get(digest).is_some_and(|leaf| *leaf < before)
-    }
-}
-
 impl Check {
     /// What it means for a control when it is not so.
     pub(crate) fn otherwise(self) -> Status {
@@ -209,22 +140,8 @@ impl Check {
         if self == Self::Gapless { event.event != Kind::LogStart } else { self.concerns(event) }
     }
 
-    pub(crate) fn run(self, facts: &Facts<'_>) -> Checked {
-        let (expected, found, exceptions) = match self {
-            Self::Gapless => (facts.counts.leaves, facts.counts.leaves - facts.counts.no_events, Vec::new()),
-            Self::FirstLeaf => (1, u64::from(facts.known.first == Some(Kind::LogStart)), Vec::new()),
-            Self::TrustedKey => (1, u64::from(!facts.own_key), Vec::new()),
-            Self::Cosigned => (1, u64::from(facts.witnessed), Vec::new()),
-            Self::TimeOrder => of_bad(facts, &records::out_of_order(facts.events)),
-            Self::Parts => of_bad(facts, &records::incomplete(facts.events)),
-            Self::ServeClosed => records::closed(facts.events),
-            _ => facts.count(|event| self.concerns(event), |index, event| self.holds(facts, index, event)),
-        };
-        Checked { name: self.name(), title: self.title(), expected, found, exceptions, check: self }
-    }
-
     /// Whether the check is about this event.
-    fn concerns(self, event: &Event) -> bool {
+    pub(super) fn concerns(self, event: &Event) -> bool {
         let done = event.outcome.result == Ending::Success;
         match self {
             Self::SixFields
@@ -262,7 +179,7 @@ impl Check {
     }
 
     /// Whether it is so of an event that it is about.
-    fn holds(self, facts: &Facts<'_>, index: u64, event: &Event) -> bool {
+    pub(super) fn holds(self, known: &Known, event: &Event) -> bool {
         match self {
             Self::SixFields => records::six_fields(event),
             Self::TellsWhat => records::what(event),
@@ -273,24 +190,21 @@ impl Check {
             Self::SystemClock => event.time_source == "system-clock",
             Self::Utc => records::is_utc(event),
             Self::Attributed => event.actor.user.is_some() || event.actor.uid.is_some(),
-            Self::ImportsVerified => import_verified(facts.known, index, event),
+            Self::ImportsVerified => import_verified(known, event),
             Self::PushesJudged => {
                 let digests = &event.object.digests;
                 is_judged(event)
-                    || !digests.is_empty()
-                        && digests
-                            .iter()
-                            .all(|digest| facts.known.was_verified(digest, lets_in(index, event)))
+                    || !digests.is_empty() && digests.iter().all(|digest| known.was_verified(digest))
             }
             Self::PolicyNamed => names(event, POLICY),
             Self::PacksSigned => names(event, KEY),
             Self::PacksTraced => SOURCE
                 .iter()
                 .filter_map(|name| event.evidence.get(*name))
-                .any(|lock| facts.known.locks.get(lock).is_some_and(|leaf| *leaf < index)),
+                .any(|lock| known.was_mirrored(lock)),
             Self::DrivesIdentified => !event.object.digests.is_empty(),
             Self::SourcesLocked => names(event, SOURCE),
-            Self::LoggedFromStart => facts.known.unopened.binary_search(&index).is_err(),
+            Self::LoggedFromStart => known.is_open(),
             Self::ClosedToAll => event.evidence.get(OPEN).is_some_and(|open| open == "false"),
             Self::StoresSound => event.outcome.result == Ending::Success,
             Self::NoAlarms
@@ -305,36 +219,15 @@ impl Check {
     }
 }
 
-impl Facts<'_> {
-    /// Events, not leaves: of one that is several leaves, the first counts.
-    fn count(
-        &self,
-        concerns: impl Fn(&Event) -> bool,
-        holds: impl Fn(u64, &Event) -> bool,
-    ) -> (u64, u64, Vec<u64>) {
-        let whole = |event: &Event| event.part.is_none_or(|part| part.number == 1);
-        let about: Vec<_> = self.events.iter().filter(|(_, event)| whole(event) && concerns(event)).collect();
-        let bad: Vec<u64> =
-            about.iter().filter(|(index, event)| !holds(*index, event)).map(|(index, _)| *index).collect();
-        (about.len() as u64, (about.len() - bad.len()) as u64, bad)
-    }
-}
-
-/// All leaves of the period but these are as they should be.
-fn of_bad(facts: &Facts<'_>, bad: &[u64]) -> (u64, u64, Vec<u64>) {
-    let all = facts.events.len() as u64;
-    (all, all.saturating_sub(bad.len() as u64), bad.to_vec())
-}
-
 /// Whether an event says that its digests are what somebody who is trusted signed: by a key, and by a trust file.
 pub(crate) fn is_good(event: &Event) -> bool {
     event.event == Kind::Verify && event.outcome.result == Ending::Success && is_judged(event)
 }
 
-/// Before which leaf a manifest that was pushed has to be verified. One without a tag is not let in by that yet: it comes
-/// before its signatures, and nobody finds it who does not know its digest.
-fn lets_in(index: u64, push: &Event) -> u64 {
-    if push.object.name.contains('@') { u64::MAX } else { index }
+/// Whether a later verification counts for a push: a manifest without a tag comes before its signatures, and nobody finds
+/// it who does not know its digest.
+fn may_wait(check: Check, event: &Event) -> bool {
+    check == Check::PushesJudged && event.object.name.contains('@') && !event.object.digests.is_empty()
 }
 
 /// Whether an event's own evidence says who signed, and by which trust file that was good enough.
@@ -343,11 +236,11 @@ fn is_judged(event: &Event) -> bool {
 }
 
 /// Whether an import names what it was verified by, or its set, or all that came, was verified before.
-fn import_verified(known: &Known, index: u64, event: &Event) -> bool {
+fn import_verified(known: &Known, event: &Event) -> bool {
     let digests = &event.object.digests;
     let before = match event.evidence.get("set") {
-        Some(set) => known.was_verified(set, index),
-        None => !digests.is_empty() && digests.iter().all(|digest| known.was_verified(digest, index)),
+        Some(set) => known.was_verified(set),
+        None => !digests.is_empty() && digests.iter().all(|digest| known.was_verified(digest)),
     };
     is_judged(event) || before && !event.evidence.contains_key(WARNED) && !is_bypass(event)
 }

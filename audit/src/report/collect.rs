@@ -1,71 +1,67 @@
-//! From events to a report. Pure: the log is read by whoever calls.
+//! From events to a report. Nothing but counts and indexes is kept, however long the log is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tlog::{Checkpoint, Hash, Note, Proof, merkle};
-
-use super::check::{Check, Checked, Facts, Known};
+use super::check::{Check, Checked, Checks, Class, Ends, Known, Vouched};
 use super::framework::{Basis, Control, Status};
-use super::{Counts, Finding, Framework, Leaf, Log, MAX_LEAVES, Period, Report, Tally};
-use crate::{Error, Event, Result};
+use super::{Counts, Evidence, Finding, Framework, Log, Period, Report, Tally, moment};
+use crate::{Error, Event, Reader, Result};
 
-/// Leaves that a reason names; the check has them all.
+/// Leaves that a reason names; the check has more.
 const TOLD: usize = 5;
-
-/// Where the events are from.
-pub struct Source<'a> {
-    /// What the log says of itself, verified.
-    pub checkpoint: &'a Checkpoint,
-    /// The same, signed.
-    pub note: &'a Note,
-    /// Whether the log itself gave the key for that.
-    pub own_key: bool,
-    /// Whether witnesses had to sign it, too, and did.
-    pub witnessed: bool,
-    /// The hashes that prove a leaf under the checkpoint.
-    pub proof: &'a dyn Fn(u64) -> Result<Vec<Hash>>,
-}
 
 /// Takes a log's events, in order, and makes a report of them.
 #[derive(Debug)]
 pub struct Collector {
     framework: Framework,
     period: Period,
+    /// How many leaves of each event and outcome are listed from the beginning, and as many from the end.
+    kept: usize,
     counts: Counts,
-    tallies: BTreeMap<(&'static str, &'static str), u64>,
-    events: Vec<(u64, Event)>,
-    too_many: bool,
+    classes: BTreeMap<Class, Ends>,
+    checks: Checks,
     known: Known,
+    /// The times of the first and the last event that a control names.
+    times: Option<(String, String)>,
 }
 
 impl Collector {
-    /// For a framework and a period.
+    /// For a framework and a period. `leaves` is how many leaves of each event and outcome are listed at most.
     #[must_use]
-    pub fn new(framework: Framework, period: Period) -> Self {
+    pub fn new(framework: Framework, period: Period, leaves: usize) -> Self {
+        let kept = leaves.div_ceil(2);
+        let controls = framework.controls();
+        let wanted = |check: &&Check| controls.iter().any(|control| control.checks().contains(check));
         Self {
             framework,
             period,
+            kept,
             counts: Counts::default(),
-            tallies: BTreeMap::new(),
-            events: Vec::new(),
-            too_many: false,
+            classes: BTreeMap::new(),
+            checks: Checks::new(Check::ALL.iter().filter(wanted).copied(), kept),
             known: Known::default(),
+            times: None,
         }
     }
 
     /// Takes the leaf with this index.
-    pub fn take(&mut self, index: u64, event: Event) {
-        self.known.take(index, &event);
+    pub fn take(&mut self, index: u64, event: &Event) {
         self.counts.leaves += 1;
         match self.period.side(&event.time) {
             -1 => self.counts.before += 1,
             1 => self.counts.after += 1,
-            _ if self.events.len() >= MAX_LEAVES => self.too_many = true,
-            _ => {
-                let tally = (event.event.name(), event.outcome.result.name());
-                *self.tallies.entry(tally).or_insert(0) += 1;
-                self.events.push((index, event));
-            }
+            _ => self.take_in_period(index, event),
+        }
+        self.known.take(index, event);
+    }
+
+    fn take_in_period(&mut self, index: u64, event: &Event) {
+        let class = (event.event, event.outcome.result);
+        self.classes.entry(class).or_default().push(index, self.kept);
+        self.checks.take(index, event, &self.known);
+        if self.framework.controls().iter().any(|control| control.names(class)) {
+            let (_, last) = self.times.get_or_insert_with(|| (event.time.clone(), String::new()));
+            last.clone_from(&event.time);
         }
     }
 
@@ -78,79 +74,94 @@ impl Collector {
     /// Makes the report.
     ///
     /// # Errors
-    /// [`Error::TooMuch`]; [`Error::Missing`] when not all leaves of the checkpoint were taken; what `proof` says,
-    /// also when a proof that it gave does not hold.
-    pub fn end(mut self, source: &Source<'_>) -> Result<Report> {
-        if self.too_many {
-            return Err(Error::TooMuch(MAX_LEAVES));
-        }
-        if self.counts.leaves != source.checkpoint.size {
-            return Err(Error::Missing { found: self.counts.leaves, size: source.checkpoint.size });
+    /// [`Error::Missing`] when not all leaves of the checkpoint were taken, or [`Error::Scratch`].
+    pub fn end(mut self, reader: &Reader, vouched: Vouched) -> Result<Report> {
+        let size = reader.size();
+        if self.counts.leaves != size {
+            return Err(Error::Missing { found: self.counts.leaves, size });
         }
         let controls = self.framework.controls();
-        let named: BTreeSet<u64> = self
-            .events
-            .iter()
-            .filter(|(_, event)| controls.iter().any(|control| control.names(event)))
-            .map(|(index, _)| *index)
-            .collect();
-        self.counts.relevant = named.len() as u64;
-        self.counts.irrelevant = self.events.len() as u64 - self.counts.relevant;
-        let tallies = std::mem::take(&mut self.tallies).into_iter();
-        self.counts.events = tallies
-            .map(|((event, result), leaves)| Tally { event: event.to_owned(), result, leaves })
-            .collect();
-        let log = log(source);
-        let checks = self.checks(&log);
-        let controls = controls.iter().map(|control| self.finding(control, &checks)).collect();
-        let relevant = self.events.into_iter().filter(|(index, _)| named.contains(index));
-        let leaves = relevant.map(|(index, event)| leaf(index, event, source)).collect::<Result<_>>()?;
+        self.counts.events = tallies(&self.classes);
+        for (class, ends) in &self.classes {
+            if controls.iter().any(|control| control.names(*class)) {
+                self.counts.relevant += ends.count();
+            } else {
+                self.counts.irrelevant += ends.count();
+            }
+        }
+        let checks = self.checks.end(&self.counts, &self.known, vouched);
+        self.known.check()?;
+        let listed = listed(&self.classes, &checks);
+        let findings = controls.iter().map(|control| finding(control, &self.classes, &checks, &listed));
+        let findings: Vec<Finding> = findings.collect();
+        let is_named = |class: Class| controls.iter().any(|control| control.names(class));
+        let leaves: Vec<u64> =
+            listed.iter().filter(|(_, class)| is_named(**class)).map(|(index, _)| *index).collect();
+        let (first, last) = self.times.map_or((None, None), |(first, last)| (moment(&first), moment(&last)));
         Ok(Report {
             framework: self.framework,
             period: self.period,
-            log,
+            log: log(reader, vouched),
+            leaves_left_out: self.counts.relevant - leaves.len() as u64,
             counts: self.counts,
             checks,
-            controls,
+            controls: findings,
             leaves,
+            span: (first, last),
+            evidence: Evidence::of(reader),
         })
     }
+}
 
-    /// The checks that the framework's controls rest on, each once.
-    fn checks(&self, log: &Log) -> Vec<Checked> {
-        let facts = Facts {
-            counts: &self.counts,
-            events: &self.events,
-            known: &self.known,
-            own_key: log.own_key,
-            witnessed: log.witnessed,
-        };
-        let controls = self.framework.controls();
-        let wanted = |check: &&Check| controls.iter().any(|control| control.checks().contains(check));
-        Check::ALL.iter().filter(wanted).map(|check| check.run(&facts)).collect()
-    }
+/// Events by name and outcome, in the order of their names.
+fn tallies(classes: &BTreeMap<Class, Ends>) -> Vec<Tally> {
+    let tally = |((kind, ending), ends): (&Class, &Ends)| Tally {
+        event: kind.name().to_owned(),
+        result: ending.name(),
+        leaves: ends.count(),
+    };
+    let mut tallies: Vec<Tally> = classes.iter().map(tally).collect();
+    tallies.sort_by(|one, other| (&one.event, one.result).cmp(&(&other.event, other.result)));
+    tallies
+}
 
-    fn finding(&self, control: &'static Control, checks: &[Checked]) -> Finding {
-        let rows: Vec<&(u64, Event)> = self.events.iter().filter(|(_, event)| control.names(event)).collect();
-        let (status, reason) = match control.basis {
-            Basis::Outside => (Status::NotAssessed, alone(control)),
-            Basis::Lacking => (Status::NotSatisfied, control.leaves_out.to_owned()),
-            Basis::Events(..) | Basis::Partial(..) => judge(control, &rows, checks),
-        };
-        Finding { control, status, reason, leaves: rows.iter().map(|(index, _)| *index).collect() }
-    }
+/// The leaves that are told one by one: of each class the first and the last, and the exceptions.
+fn listed(classes: &BTreeMap<Class, Ends>, checks: &[Checked]) -> BTreeMap<u64, Class> {
+    let exceptions = checks.iter().flat_map(|checked| &checked.by_class);
+    let all = classes.iter().chain(exceptions);
+    all.flat_map(|(class, ends)| ends.kept().map(|index| (index, *class))).collect()
+}
+
+fn finding(
+    control: &'static Control,
+    classes: &BTreeMap<Class, Ends>,
+    checks: &[Checked],
+    listed: &BTreeMap<u64, Class>,
+) -> Finding {
+    let rows = || classes.iter().filter(|(class, _)| control.names(**class));
+    let count: u64 = rows().map(|(_, ends)| ends.count()).sum();
+    let (status, reason) = match control.basis {
+        Basis::Outside => (Status::NotAssessed, alone(control)),
+        Basis::Lacking => (Status::NotSatisfied, control.leaves_out.to_owned()),
+        Basis::Events(..) | Basis::Partial(..) => {
+            judge(control, &rows().map(|(class, _)| *class).collect(), checks)
+        }
+    };
+    let leaves = listed.iter().filter(|(_, class)| control.names(**class)).map(|(index, _)| *index).collect();
+    Finding { control, status, reason, count, leaves }
 }
 
 /// The worst that a check says of the control's own leaves. Without a leaf that shows it, nothing is satisfied, and
 /// what no leaf can show never is.
-fn judge(control: &Control, rows: &[&(u64, Event)], checks: &[Checked]) -> (Status, String) {
+fn judge(control: &Control, rows: &BTreeSet<Class>, checks: &[Checked]) -> (Status, String) {
+    let of = |check: &Check| checks.iter().find(|checked| checked.check == *check);
     let mine = checks.iter().filter(|checked| control.checks().contains(&checked.check));
     let failed: Vec<(Status, String)> = mine.filter_map(|checked| failure(checked, rows)).collect();
     let shown = control.checks().iter().filter(|check| check.proves());
     // That no entry is missing shows by itself only that a report can be made.
     let others = shown.clone().any(|check| *check != Check::Gapless);
     let shown = shown.filter(|check| !others || **check != Check::Gapless);
-    let is_shown = shown.clone().any(|check| rows.iter().any(|(_, event)| check.bears_on(event)));
+    let is_shown = shown.clone().filter_map(of).any(|checked| !checked.bears_on.is_disjoint(rows));
     match failed.iter().map(|(status, _)| *status).max() {
         Some(Status::NotSatisfied) => {
             let told = failed.into_iter().filter(|(status, _)| *status == Status::NotSatisfied);
@@ -181,40 +192,33 @@ fn alone(control: &Control) -> String {
 }
 
 /// What a check has against these leaves.
-fn failure(checked: &Checked, rows: &[&(u64, Event)]) -> Option<(Status, String)> {
-    let Checked { check, title, expected, found, exceptions, .. } = checked;
+fn failure(checked: &Checked, rows: &BTreeSet<Class>) -> Option<(Status, String)> {
+    let Checked { check, title, expected, found, by_class, .. } = checked;
     if found >= expected {
         return None;
     }
-    if exceptions.is_empty() {
+    if by_class.is_empty() {
         return Some((check.otherwise(), format!("{title} ({found} of {expected}).")));
     }
-    let own = |index: &&u64| rows.binary_search_by_key(*index, |(row, _)| *row).is_ok();
-    let own: Vec<String> = exceptions.iter().filter(own).map(u64::to_string).collect();
-    let more = own.len().saturating_sub(TOLD);
+    let own = || by_class.iter().filter(|(class, _)| rows.contains(*class)).map(|(_, ends)| ends);
+    let count: u64 = own().map(Ends::count).sum();
+    let mut leaves: Vec<u64> = own().flat_map(Ends::kept).collect();
+    leaves.sort_unstable();
+    leaves.truncate(TOLD);
+    let more = count.saturating_sub(leaves.len() as u64);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let leaves = own.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
-    (!own.is_empty()).then(|| (check.otherwise(), format!("{title} (but leaf {leaves}{more}).")))
+    let leaves = leaves.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    (count > 0).then(|| (check.otherwise(), format!("{title} (but leaf {leaves}{more}).")))
 }
 
-fn log(source: &Source<'_>) -> Log {
-    let Source { checkpoint, note, .. } = source;
+fn log(reader: &Reader, vouched: Vouched) -> Log {
+    let checkpoint = reader.checkpoint();
     Log {
         origin: checkpoint.origin.clone(),
         size: checkpoint.size,
         root: checkpoint.root,
-        checkpoint: note.to_string(),
-        own_key: source.own_key,
-        witnessed: source.witnessed,
+        checkpoint: reader.note().to_string(),
+        own_key: vouched.own_key,
+        witnessed: vouched.witnessed,
     }
-}
-
-/// A leaf with its proof, checked: a report never has one that does not hold.
-fn leaf(index: u64, event: Event, source: &Source<'_>) -> Result<Leaf> {
-    let entry = event.to_bytes();
-    let hashes = (source.proof)(index)?;
-    let Checkpoint { size, root, .. } = source.checkpoint;
-    merkle::check_inclusion(Hash::leaf(&entry), index, *size, &hashes, *root)?;
-    let proof = Proof { extra: Some(entry), index, hashes, checkpoint: source.note.clone() };
-    Ok(Leaf { index, event, proof })
 }

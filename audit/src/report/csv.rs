@@ -52,21 +52,18 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for finding in &report.controls {
         line(out, &[of_log(report), of_control(finding)].concat())?;
     }
-    // Leaves come in order, and so do those of each control.
-    let mut open: Vec<(&str, &[u64])> =
-        report.controls.iter().map(|finding| (finding.control.id, finding.leaves.as_slice())).collect();
-    for leaf in &report.leaves {
-        let mut controls = Vec::new();
-        for (id, rest) in &mut open {
-            if let Some((_, later)) = rest.split_first().filter(|(first, _)| **first == leaf.index) {
-                controls.push(*id);
-                *rest = later;
-            }
-        }
-        line(out, &[of_log(report), of_leaf(leaf, &controls.join(" "))].concat())?;
+    for leaf in report.listed() {
+        let leaf = leaf?;
+        let class = (leaf.event.event, leaf.event.outcome.result);
+        let naming = report.controls.iter().filter(|finding| finding.control.names(class));
+        let controls: Vec<&str> = naming.map(|finding| finding.control.id).collect();
+        line(out, &[of_log(report), of_leaf(&leaf, &controls.join(" "))].concat())?;
     }
     for check in &report.checks {
-        let exceptions: Vec<String> = check.exceptions.iter().map(u64::to_string).collect();
+        let mut exceptions: Vec<String> = check.exceptions.iter().map(u64::to_string).collect();
+        if check.exceptions_left_out > 0 {
+            exceptions.push(format!("and {} more", check.exceptions_left_out));
+        }
         let cells = vec![
             ("record", "check".to_owned()),
             ("reason", check.name.to_owned()),
@@ -82,6 +79,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let totals = [
         ("leaves", counts.leaves),
         ("relevant", counts.relevant),
+        ("relevant, not listed here", report.leaves_left_out),
         ("irrelevant", counts.irrelevant),
         ("before", counts.before),
         ("after", counts.after),
@@ -117,7 +115,7 @@ fn of_control(finding: &Finding) -> Cells {
         ("title", finding.control.title.to_owned()),
         ("status", finding.status.words().to_owned()),
         ("reason", finding.reason.clone()),
-        ("found", finding.leaves.len().to_string()),
+        ("found", finding.count.to_string()),
     ]
 }
 

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::check::Check;
+use super::check::{Check, Class};
 use super::{cmmc, nist, srg};
-use crate::{Ending, Error, Event, Kind, Result};
+use crate::{Ending, Error, Kind, Result};
 
 /// A catalogue of controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,16 +230,13 @@ impl Control {
         }
     }
 
-    /// Whether an event is evidence for it.
-    pub(crate) fn names(&self, event: &Event) -> bool {
+    /// Whether events of this kind that ended like this are evidence for it.
+    pub(crate) fn names(&self, (kind, ending): Class) -> bool {
         match self.basis {
             Basis::Events(Rows::All, _) | Basis::Partial(Rows::All, _) => true,
-            Basis::Events(Rows::Of(kinds), _) | Basis::Partial(Rows::Of(kinds), _) => {
-                kinds.contains(&event.event)
-            }
+            Basis::Events(Rows::Of(kinds), _) | Basis::Partial(Rows::Of(kinds), _) => kinds.contains(&kind),
             Basis::Events(Rows::Against(kinds), _) | Basis::Partial(Rows::Against(kinds), _) => {
-                event.event == Kind::Alarm
-                    || event.outcome.result != Ending::Success && kinds.contains(&event.event)
+                kind == Kind::Alarm || ending != Ending::Success && kinds.contains(&kind)
             }
             Basis::Outside | Basis::Lacking => false,
         }

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::framework::Status;
-use super::{Checked, Finding, Leaf, Report, text};
+use super::{Finding, Leaf, Report, text};
 
 const STYLE: &str = include_str!("html.css");
 
@@ -19,13 +19,19 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     counts(report, out)?;
     writeln!(out, "<h2 id=\"controls\">Controls</h2>")?;
     for finding in &report.controls {
-        control(finding, &report.checks, out)?;
+        control(finding, report, out)?;
     }
     writeln!(
         out,
-        "<h2 id=\"evidence\">Evidence</h2>\n<p>Each leaf that a control names, with the proof that it is under the checkpoint \
-                   (C2SP tlog-proof; <code>extra</code> is the entry).</p>"
+        "<h2 id=\"evidence\">Evidence</h2>\n<p>{}, with the proof that it is under the checkpoint (C2SP tlog-proof; \
+         <code>extra</code> is the entry).</p>",
+        if report.leaves_left_out == 0 {
+            "Each leaf that a control names"
+        } else {
+            "Each leaf that is listed"
+        }
     )?;
+    left_out(report, out)?;
     writeln!(out, "<div class=\"wide\"><table>\n<caption>Leaves</caption>\n<thead><tr>")?;
     for name in
         ["Leaf", "Time", "Actor", "Host", "Event", "Outcome", "Object", "Digests and evidence", "Proof"]
@@ -33,10 +39,27 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "<th scope=\"col\">{name}</th>")?;
     }
     writeln!(out, "</tr></thead>\n<tbody>")?;
-    for row in &report.leaves {
-        leaf(row, out)?;
+    for row in report.listed() {
+        leaf(&row?, out)?;
     }
     writeln!(out, "</tbody></table></div>\n</main>\n</body>\n</html>")
+}
+
+/// What is not listed, and where it is.
+fn left_out(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    if report.leaves_left_out == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "<p>Of {} leaves that controls name, {} are listed: of each event and outcome the first and the last, and of each check \
+         the first and the last exceptions. The other {} are in the log, and counted and checked above. <code>airlock audit log \
+         --event EVENT --outcome OUTCOME</code> lists them, <code>airlock audit proof LEAF</code> proves one, and <code>airlock \
+         audit report --leaves NUMBER</code> lists more.</p>",
+        report.counts.relevant,
+        report.leaves.len(),
+        report.leaves_left_out
+    )
 }
 
 fn head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -127,7 +150,7 @@ fn counts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             check.expected,
             check.found,
             if check.found < check.expected { "not so" } else { "so" },
-            links(&check.exceptions)
+            listed(report, &check.exceptions, check.exceptions_left_out)
         )?;
     }
     writeln!(
@@ -146,15 +169,15 @@ fn counts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "</tbody></table>")
 }
 
-fn control(finding: &Finding, checks: &[Checked], out: &mut dyn Write) -> io::Result<()> {
+fn control(finding: &Finding, report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let control = finding.control;
     let also = control.also.map(|also| format!(" <small>({})</small>", escaped(also))).unwrap_or_default();
-    let mine = checks.iter().filter(|checked| control.checks().contains(&checked.check));
+    let mine = report.checks.iter().filter(|checked| control.checks().contains(&checked.check));
     let names: Vec<String> =
         mine.map(|check| format!("<a href=\"#check-{}\">{}</a>", check.name, check.name)).collect();
-    let leaves = match finding.leaves.len() {
+    let leaves = match finding.count {
         0 => "none".to_owned(),
-        count => format!("{count}: {}", links(&finding.leaves)),
+        count => format!("{count}: {}", listed(report, &finding.leaves, finding.left_out())),
     };
     writeln!(
         out,
@@ -213,6 +236,18 @@ fn mark(status: Status) -> String {
         status.name(),
         status.words()
     )
+}
+
+/// Leaves with links to those that are listed, and how many more there are.
+fn listed(report: &Report, leaves: &[u64], left_out: u64) -> String {
+    let is_there = |index: &u64| report.leaves.binary_search(index).is_ok();
+    let (there, elsewhere): (Vec<u64>, Vec<u64>) = leaves.iter().partition(|index| is_there(index));
+    let mut text = links(&there);
+    for index in elsewhere {
+        let comma = if text.is_empty() { "" } else { ", " };
+        text += &format!("{comma}{index}");
+    }
+    if left_out > 0 { text + &format!(" and {left_out} more in the log") } else { text }
 }
 
 /// Leaves, those that follow each other together.

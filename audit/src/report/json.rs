@@ -1,19 +1,20 @@
-//! A report as JSON of our own form, `airlock-audit-report/v2`; `docs/audit-report.md` describes it.
+//! A report as JSON of our own form, `airlock-audit-report/v3`; `docs/audit-report.md` describes it.
 //!
 //! Each leaf can be checked from the document alone: the canonical form of its `event` (RFC 8785) is hashed as RFC 6962 says,
 //! `proof` leads to `log.root`, and `log.checkpoint` is the signed note that has this root.
 
 use std::io::{self, Write};
 
+use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 use tlog::Hash;
 use tlog::text::JsonWriter;
 
-use super::{Checked, Counts, Finding, Leaf, Report, text};
+use super::{Checked, Counts, Finding, Report, text};
 use crate::Event;
 
 /// The form's name.
-pub const FORMAT: &str = "airlock-audit-report/v2";
+pub const FORMAT: &str = "airlock-audit-report/v3";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +27,7 @@ struct Document<'a> {
     counts: &'a Counts,
     checks: &'a [Checked],
     controls: Vec<ControlOf<'a>>,
+    leaves_left_out: u64,
     leaves: Leaves<'a>,
 }
 
@@ -73,11 +75,12 @@ struct ControlOf<'a> {
     evidences: &'static str,
     leaves_out: &'static str,
     checks: Vec<&'static str>,
+    leaves_left_out: u64,
     leaves: &'a [u64],
 }
 
 /// One at a time: a report can be larger than what one wants in memory twice.
-struct Leaves<'a>(&'a [Leaf]);
+struct Leaves<'a>(&'a Report);
 
 #[derive(Serialize)]
 struct LeafOf<'a> {
@@ -89,12 +92,17 @@ struct LeafOf<'a> {
 
 impl Serialize for Leaves<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|leaf| LeafOf {
-            index: leaf.index,
-            hash: leaf.hash().to_string(),
-            event: &leaf.event,
-            proof: leaf.proof.hashes.iter().map(Hash::to_string).collect(),
-        }))
+        let mut leaves = serializer.serialize_seq(Some(self.0.leaves.len()))?;
+        for leaf in self.0.listed() {
+            let leaf = leaf.map_err(S::Error::custom)?;
+            leaves.serialize_element(&LeafOf {
+                index: leaf.index,
+                hash: leaf.hash().to_string(),
+                event: &leaf.event,
+                proof: leaf.proof.hashes.iter().map(Hash::to_string).collect(),
+            })?;
+        }
+        leaves.end()
     }
 }
 
@@ -130,7 +138,8 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         counts: &report.counts,
         checks: &report.checks,
         controls: report.controls.iter().map(control).collect(),
-        leaves: Leaves(&report.leaves),
+        leaves_left_out: report.leaves_left_out,
+        leaves: Leaves(report),
     };
     serde_json::to_writer_pretty(JsonWriter(&mut *out), &document)?;
     out.write_all(b"\n")
@@ -146,6 +155,7 @@ fn control(finding: &Finding) -> ControlOf<'_> {
         evidences: finding.control.evidences,
         leaves_out: finding.control.leaves_out,
         checks: finding.control.checks_named(),
+        leaves_left_out: finding.left_out(),
         leaves: &finding.leaves,
     }
 }

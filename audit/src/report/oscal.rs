@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tlog::Hash;
@@ -70,11 +71,15 @@ struct BackMatter<'a> {
 }
 
 /// Made one at a time, when they are written.
-struct Each<'a>(&'a Report, fn(Names<'a>) -> Box<dyn Iterator<Item = Value> + 'a>);
+struct Each<'a>(&'a Report, fn(Names<'a>) -> Box<dyn Iterator<Item = io::Result<Value>> + 'a>);
 
 impl Serialize for Each<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.1)(Names(self.0)))
+        let mut values = serializer.serialize_seq(None)?;
+        for value in (self.1)(Names(self.0)) {
+            values.serialize_element(&value.map_err(S::Error::custom)?)?;
+        }
+        values.end()
     }
 }
 
@@ -168,6 +173,7 @@ fn properties(report: &Report) -> Vec<Value> {
         property("log-key", if log.own_key { "own" } else { "given" }),
         property("witnessed", &log.witnessed.to_string()),
         property("leaves-relevant", &counts.relevant.to_string()),
+        property("leaves-not-listed", &report.leaves_left_out.to_string()),
         property("leaves-irrelevant", &counts.irrelevant.to_string()),
         property("leaves-before", &counts.before.to_string()),
         property("leaves-after", &counts.after.to_string()),
@@ -199,9 +205,9 @@ fn reviewed(report: &Report) -> Value {
     json!({ "control-selections": [{ "include-controls": controls }] })
 }
 
-fn observations(names: Names<'_>) -> impl Iterator<Item = Value> {
-    let leaves = names.0.leaves.iter().map(move |leaf| of_leaf(names, leaf));
-    leaves.chain(names.0.checks.iter().map(move |check| of_check(names, check)))
+fn observations(names: Names<'_>) -> impl Iterator<Item = io::Result<Value>> {
+    let leaves = names.0.listed().map(move |leaf| Ok(of_leaf(names, &leaf?)));
+    leaves.chain(names.0.checks.iter().map(move |check| Ok(of_check(names, check))))
 }
 
 fn of_leaf(names: Names<'_>, leaf: &Leaf) -> Value {
@@ -247,6 +253,9 @@ fn of_check(names: Names<'_>, check: &Checked) -> Value {
         property("expected", &check.expected.to_string()),
         property("found", &check.found.to_string()),
     ];
+    if check.exceptions_left_out > 0 {
+        props.push(property("exceptions-not-listed", &check.exceptions_left_out.to_string()));
+    }
     props.extend(check.exceptions.iter().map(|leaf| property("exception", &leaf.to_string())));
     json!({
         "uuid": names.check(check.name),
@@ -264,8 +273,8 @@ fn origins(names: Names<'_>) -> Value {
     json!([{ "actors": [{ "type": "tool", "actor-uuid": names.tool() }] }])
 }
 
-fn findings(names: Names<'_>) -> impl Iterator<Item = Value> {
-    names.0.controls.iter().map(move |finding| found(names, finding))
+fn findings(names: Names<'_>) -> impl Iterator<Item = io::Result<Value>> {
+    names.0.controls.iter().map(move |finding| Ok(found(names, finding)))
 }
 
 fn found(names: Names<'_>, finding: &Finding) -> Value {
@@ -282,6 +291,9 @@ fn found(names: Names<'_>, finding: &Finding) -> Value {
     };
     let mut props = vec![property("status", finding.status.name()), property("control", control.id)];
     props.extend(control.also.map(|also| property("also", also)));
+    if finding.left_out() > 0 {
+        props.push(property("leaves-not-listed", &finding.left_out().to_string()));
+    }
     let mut value = json!({
         "uuid": names.uuid(&format!("finding {}", control.id)),
         "title": format!("{} {}", control.id, control.title),
@@ -304,14 +316,15 @@ fn found(names: Names<'_>, finding: &Finding) -> Value {
     value
 }
 
-fn resources(names: Names<'_>) -> impl Iterator<Item = Value> {
+fn resources(names: Names<'_>) -> impl Iterator<Item = io::Result<Value>> {
     let plan = json!({
         "uuid": names.uuid("plan"),
         "title": "No assessment plan",
         "description": "airlock's documentation tells which event speaks for which control.",
     });
-    std::iter::once(plan).chain(names.0.leaves.iter().map(move |leaf| {
-        json!({
+    std::iter::once(Ok(plan)).chain(names.0.listed().map(move |leaf| {
+        let leaf = leaf?;
+        Ok(json!({
             "uuid": names.proof(leaf.index),
             "title": format!("Proof of leaf {}", leaf.index),
             "base64": {
@@ -319,7 +332,7 @@ fn resources(names: Names<'_>) -> impl Iterator<Item = Value> {
                 "media-type": "text/plain",
                 "value": BASE64_STANDARD.encode(leaf.proof.to_string()),
             },
-        })
+        }))
     }))
 }
 

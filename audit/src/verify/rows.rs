@@ -96,7 +96,7 @@ impl Rows {
     }
 
     /// Compares the ends, and tells all.
-    pub(super) fn end(mut self, checkpoint: &Checkpoint, tree: &Tree, report: &mut Report) {
+    pub(super) fn end(mut self, checkpoint: &Checkpoint, tree: &Tree<'_>, report: &mut Report) {
         if let Some(mut open) = self.open.take() {
             report.indexed = Some(open.known.size);
             match open.next() {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use audit::report::{Checked, Collector, Framework, MAX_LEAVES, Period, Report, Source, Status};
+use audit::report::{Checked, Collector, Framework, LEAVES, Period, Report, Status, Vouched, json};
 use audit::{Error, Event, Kind};
 use time::macros::datetime;
 
-use crate::log::{Step, by, digest, done, entries, good_day, of, of_entries, refused, report};
+use crate::log::{Made, Step, Told, by, digest, done, entries, good_day, of, of_entries, refused, report};
 
 fn check<'a>(report: &'a Report, name: &str) -> &'a Checked {
     report.checks.iter().find(|check| check.name == name).unwrap()
@@ -16,7 +16,7 @@ fn status(report: &Report, control: &str) -> Status {
     report.controls.iter().find(|finding| finding.control.id == control).unwrap().status
 }
 
-fn nist(steps: Vec<Step>) -> Report {
+fn nist(steps: Vec<Step>) -> Told {
     report(&of(steps), Framework::Nist80053r5)
 }
 
@@ -191,7 +191,7 @@ fn every_leaf_is_somewhere_in_the_counts() {
         until: Some(datetime!(2026-03-01 00:07:00 UTC)),
     };
     for framework in Framework::ALL {
-        let found = Report::of(&made.reader, *framework, period).unwrap();
+        let found = Report::of(&made.reader, *framework, period, LEAVES).unwrap();
         let counts = &found.counts;
         assert_eq!((counts.leaves, counts.before, counts.after, counts.no_events), (11, 2, 3, 1));
         assert_eq!(counts.relevant + counts.irrelevant, 5);
@@ -207,7 +207,7 @@ fn every_leaf_is_somewhere_in_the_counts() {
 fn without_events_in_the_period_there_is_no_evidence() {
     let made = of(good_day());
     let period = Period { since: Some(datetime!(2027-01-01 00:00:00 UTC)), until: None };
-    let found = Report::of(&made.reader, Framework::Nist80053r5, period).unwrap();
+    let found = Report::of(&made.reader, Framework::Nist80053r5, period, LEAVES).unwrap();
     assert!(found.controls.iter().all(|finding| finding.status == Status::NotAssessed));
     assert_eq!((found.counts.before, found.leaves.len()), (10, 0));
 }
@@ -249,44 +249,70 @@ fn a_log_that_is_believed_by_its_own_word_proves_less() {
     let reader = &made.reader;
     std::fs::write(reader.path().join("key.pub"), format!("{}\n", crate::log::key().verifier())).unwrap();
     let own = audit::Reader::open(reader.path(), audit::Belief::own(reader.path()).unwrap()).unwrap();
-    let found = Report::of(&own, Framework::Nist80053r5, Period::default()).unwrap();
+    let found = Report::of(&own, Framework::Nist80053r5, Period::default(), LEAVES).unwrap();
     assert_eq!(status(&found, "AU-9(3)"), Status::NotAssessed);
     assert_eq!(status(&found, "AU-3"), Status::Satisfied);
 }
 
-/// Takes all events of a log but those that `keep` leaves out, with proofs that `proof` may change.
-fn collect(keep: impl Fn(u64) -> bool, wrong: Option<u64>) -> audit::Result<Report> {
-    let made = of(good_day());
+/// Takes all events of a log but those that `keep` leaves out.
+fn collect(made: &Made, keep: impl Fn(u64) -> bool) -> audit::Result<Report> {
     let reader = &made.reader;
-    let mut collector = Collector::new(Framework::CmmcL2, Period::default());
+    let mut collector = Collector::new(Framework::CmmcL2, Period::default(), LEAVES);
     reader
         .all(&mut |index, event, _| {
             if keep(index) {
-                collector.take(index, event);
+                collector.take(index, &event);
             }
         })
         .unwrap();
-    let proof = |index| Ok(reader.proof(if wrong == Some(index) { 0 } else { index })?.hashes);
-    let (checkpoint, note) = (reader.checkpoint(), reader.note());
-    collector.end(&Source { checkpoint, note, own_key: false, witnessed: false, proof: &proof })
+    collector.end(reader, Vouched::by(reader))
 }
 
 #[test]
 fn a_report_is_of_all_leaves_and_of_proved_ones_or_not_at_all() {
-    assert!(collect(|_| true, None).is_ok());
-    assert!(matches!(collect(|index| index != 4, None), Err(Error::Missing { found: 9, size: 10 })));
-    assert!(matches!(collect(|_| true, Some(4)), Err(Error::Log(_))));
+    let made = of(good_day());
+    let report = collect(&made, |_| true).unwrap();
+    assert!(matches!(collect(&made, |index| index != 4), Err(Error::Missing { found: 9, size: 10 })));
+    assert!(json::write(&report, &mut Vec::new()).is_ok());
+    // The log is another one by the time that the leaves are read again.
+    let made = of((0..300).map(|_| done(Kind::Push, "manifest", "apps/web:1", &['3'], &[])).collect());
+    let report = collect(&made, |_| true).unwrap();
+    let bundle = made.reader.path().join("tile/entries/000");
+    let mut bytes = std::fs::read(&bundle).unwrap();
+    let place = bytes.windows(6).position(|window| window == b"\"push\"").unwrap();
+    bytes[place + 1] = b'r';
+    std::fs::write(&bundle, &bytes).unwrap();
+    assert!(json::write(&report, &mut Vec::new()).is_err());
+    bytes[place + 1] = b'p';
+    std::fs::write(&bundle, &bytes).unwrap();
+    assert!(json::write(&collect(&made, |_| true).unwrap(), &mut Vec::new()).is_ok());
 }
 
 #[test]
-fn a_period_with_too_many_leaves_is_refused() {
-    let made = of(good_day());
-    let event = made.reader.event(1).unwrap();
-    let mut collector = Collector::new(Framework::CmmcL2, Period::default());
-    (0..=MAX_LEAVES as u64).for_each(|index| collector.take(index, event.clone()));
-    let (checkpoint, note) = (made.reader.checkpoint(), made.reader.note());
-    let source = Source { checkpoint, note, own_key: false, witnessed: false, proof: &|_| Ok(Vec::new()) };
-    assert!(matches!(collector.end(&source), Err(Error::TooMuch(MAX_LEAVES))));
+fn a6_of_many_leaves_all_are_counted_and_checked_and_some_are_listed() {
+    let push = |by_whom: Option<&str>| by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[]), by_whom);
+    let mut steps: Vec<Step> = (0..1000).map(|_| push(Some("bob"))).collect();
+    // What speaks against a control is in the middle, where leaves are left out.
+    for place in (300..600).step_by(100) {
+        steps[place] = push(None);
+    }
+    steps.push(done(Kind::Import, "set", "set-1", &['a'], &[]));
+    let made = of(steps);
+    let report = made.told(Report::of(&made.reader, Framework::Nist80053r5, Period::default(), 10).unwrap());
+    assert_eq!((report.counts.leaves, report.counts.relevant), (1002, 1002));
+    assert_eq!(report.leaves.len() as u64 + report.leaves_left_out, 1002);
+    assert!(report.leaves.len() < 100 && report.leaves.contains(&1001), "{:?}", report.leaves);
+    let attributed = check(&report, "attributed");
+    assert_eq!((attributed.expected, attributed.found), (1001, 998));
+    assert_eq!((attributed.exceptions.as_slice(), attributed.exceptions_left_out), (&[301, 401, 501][..], 0));
+    assert!(attributed.exceptions.iter().all(|leaf| report.leaves.contains(leaf)));
+    let control = report.controls.iter().find(|finding| finding.control.id == "CM-5").unwrap();
+    assert_eq!(control.status, Status::NotSatisfied);
+    assert!(control.reason.contains("but leaf 301, 401, 501"), "{}", control.reason);
+    assert!(control.count >= 1000 && control.left_out() == control.count - control.leaves.len() as u64);
+    let judged = check(&report, "pushes-judged");
+    assert_eq!((judged.expected, judged.found, judged.exceptions.len()), (1000, 0, 10));
+    assert_eq!(judged.exceptions_left_out, 990);
 }
 
 #[test]
@@ -320,7 +346,7 @@ fn a6_a_push_that_was_refused_changed_nothing_and_needs_no_name() {
 }
 
 /// An image that is signed through the registry: by digest first, then its signatures, then its tag.
-fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> Report {
+fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> Told {
     let push = |name: &str, digit, evidence: &[(&str, &str)]| {
         by(done(Kind::Push, "manifest", name, &[digit], evidence), Some("bob"))
     };

@@ -1,6 +1,9 @@
 //! Logs for tests: the same events always give the same bytes, key and signature.
 
-use audit::report::{Framework, Period, Report};
+use std::ops::Deref;
+use std::rc::Rc;
+
+use audit::report::{Framework, LEAVES, Period, Report};
 use audit::{Actor, Belief, Component, Draft, Ending, Kind, Outcome, Reader, Station};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,7 +16,27 @@ const KEY: &str = "MFMCAQEwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscH
 /// A log that is gone when it is dropped.
 pub(crate) struct Made {
     pub(crate) reader: Reader,
-    _folder: tempfile::TempDir,
+    folder: Rc<tempfile::TempDir>,
+}
+
+/// A report with the log that it reads its leaves from.
+pub(crate) struct Told {
+    report: Report,
+    _folder: Rc<tempfile::TempDir>,
+}
+
+impl Deref for Told {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl Made {
+    pub(crate) fn told(&self, report: Report) -> Told {
+        Told { report, _folder: Rc::clone(&self.folder) }
+    }
 }
 
 /// An event that takes place a minute after the one before it.
@@ -34,7 +57,7 @@ pub(crate) fn of_entries(entries: Vec<Vec<u8>>) -> Made {
     std::fs::create_dir(&path).unwrap();
     Log::create(&path, key()).unwrap().append(entries).unwrap();
     let reader = Reader::open(&path, Belief::by_key(&key().verifier().to_string()).unwrap()).unwrap();
-    Made { reader, _folder: folder }
+    Made { reader, folder: Rc::new(folder) }
 }
 
 /// The entries of events, beginning with the log's start.
@@ -104,6 +127,6 @@ pub(crate) fn good_day() -> Vec<Step> {
     ]
 }
 
-pub(crate) fn report(made: &Made, framework: Framework) -> Report {
-    Report::of(&made.reader, framework, Period::default()).unwrap()
+pub(crate) fn report(made: &Made, framework: Framework) -> Told {
+    made.told(Report::of(&made.reader, framework, Period::default(), LEAVES).unwrap())
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use audit::report::{Collector, Control, Framework, Period, Report, Source, Status};
+use audit::report::{Collector, Control, Framework, LEAVES, Period, Report, Status, Vouched};
 use audit::{Event, Kind};
 
-use crate::log::{Made, Step, by, digest, done, entries, good_day, of, of_entries, refused, report};
+use crate::log::{Made, Step, Told, by, digest, done, entries, good_day, of, of_entries, refused, report};
 
 fn status(report: &Report, control: &str) -> Status {
     report.controls.iter().find(|finding| finding.control.id == control).unwrap().status
@@ -43,14 +43,12 @@ fn with(steps: Vec<Step>) -> Made {
 }
 
 /// The report, by a reader who says whose key it was.
-fn told(made: &Made, framework: Framework, own_key: bool) -> Report {
+fn told(made: &Made, framework: Framework, own_key: bool) -> Told {
     let reader = &made.reader;
-    let mut collector = Collector::new(framework, Period::default());
-    let others = reader.all(&mut |index, event, _| collector.take(index, event)).unwrap();
+    let mut collector = Collector::new(framework, Period::default(), LEAVES);
+    let others = reader.all(&mut |index, event, _| collector.take(index, &event)).unwrap();
     collector.no_events(others);
-    let proof = |index| Ok(reader.proof(index)?.hashes);
-    let (checkpoint, note) = (reader.checkpoint(), reader.note());
-    collector.end(&Source { checkpoint, note, own_key, witnessed: true, proof: &proof }).unwrap()
+    made.told(collector.end(reader, Vouched { own_key, witnessed: true }).unwrap())
 }
 
 /// Logs that contradict a check, by its name. The last member says whether the reader had the log's own key only.
@@ -146,7 +144,7 @@ fn o5_what_a_log_cannot_show_alone_is_never_satisfied_and_says_what_is_missing()
     logs.push((of_entries(best_day()), false));
     for framework in Framework::ALL {
         for (made, own_key) in &logs {
-            for finding in told(made, *framework, *own_key).controls {
+            for finding in &told(made, *framework, *own_key).controls {
                 if !finding.control.can_be_satisfied() {
                     assert_ne!(finding.status, Status::Satisfied, "{}", finding.control.id);
                 }

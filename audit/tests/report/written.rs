@@ -187,7 +187,7 @@ fn no_field_of_the_table_is_a_formula_and_no_name_breaks_a_line() {
 fn each_leaf_is_proved_by_the_document_alone() {
     for made in [of(good_day()), hostile()] {
         let document = value(&report(&made, Framework::SrgContainer), json::write);
-        assert_eq!(document["format"], "airlock-audit-report/v2");
+        assert_eq!(document["format"], "airlock-audit-report/v3");
         let note = Note::parse(document["log"]["checkpoint"].as_str().unwrap().as_bytes()).unwrap();
         let checkpoint = Checkpoint::verify(&note, &key().verifier()).unwrap();
         assert_eq!(document["log"]["root"], checkpoint.root.to_string());

@@ -1,5 +1,7 @@
 //! One error for each way in which a drive can be wrong.
 
+mod hint;
+
 use std::path::PathBuf;
 
 use oci::Digest;
@@ -21,6 +23,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Another process kept a file locked for too long.
+    #[error("what was seen of senders is in use")]
+    Locked(#[source] private::Locked),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] store::Error),
@@ -249,6 +254,19 @@ pub enum Error {
     /// Another pack writes into the folder.
     #[error("another `airlock pack` is writing to `{0}`")]
     TargetBusy(PathBuf),
+    /// A medium is needed, and nobody is there to insert it.
+    #[error("volume {number} of {total}, `{name}`, is needed next, and nobody answers")]
+    NotInserted {
+        /// The volume.
+        number: u32,
+        /// How many there are.
+        total: u32,
+        /// Its file.
+        name: String,
+    },
+    /// A medium does not give what was written to it.
+    #[error("`{0}` was read back, and is not what was written")]
+    ReadBack(PathBuf),
     /// Volumes of another set have the same names.
     #[error("`{0}` is there already and belongs to another set")]
     WouldOverwrite(PathBuf),
@@ -338,58 +356,16 @@ pub enum HeaderDefect {
     Details(String),
 }
 
-impl Error {
-    /// What to do about it, where there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Store(error) => error.hint(),
-            Self::Signature(error) | Self::Sign(error) => error.hint(),
-            Self::Log(refusal) => refusal.hint(),
-            Self::Alarm(alarm) => Some(alarm.hint()),
-            Self::NoTrust => {
-                Some("give --trust FILE with the keys you accept; make one with `airlock keys trust`")
-            }
-            Self::Unsigned => Some("pack it again with --key, or ask its sender to"),
-            Self::NoVolume(_) => {
-                Some("name the folder that holds the `*.tar` volumes, or the volumes themselves")
-            }
-            Self::OtherSet { .. } => Some("import one set at a time: name its volumes one by one"),
-            Self::MissingVolumes { .. } => Some("add the folders that hold them to the command"),
-            Self::Truncated { .. } | Self::HeadTruncated(_) => {
-                Some("the copy is incomplete: copy the volume again, or pack again")
-            }
-            Self::NotInStore(_) | Self::Incomplete(_) => {
-                Some("at the sender, run `airlock mirror` again with this lock, then pack again")
-            }
-            Self::StoreDamaged { .. } => {
-                Some("run `airlock store check`, then `airlock store rebuild` and `airlock mirror`")
-            }
-            Self::NoSpace { .. } => Some("use a larger medium, or free space"),
-            Self::FileTooLarge { .. } | Self::VolumeTooSmall { .. } => Some("choose another --volume-size"),
-            Self::TargetBusy(_) => Some("wait for it to end, or use another folder"),
-            Self::TooMany { what: "volumes", .. } => Some("choose a larger --volume-size"),
-            Self::TooMany { .. } | Self::ManifestTooLarge { .. } => {
-                Some("split the mirror file: no reader takes so much")
-            }
-            Self::WouldOverwrite(_) => Some("use an empty folder, or remove the old volumes"),
-            Self::Head { .. }
-            | Self::ManifestDigest { .. }
-            | Self::OtherSignature(_)
-            | Self::VolumeCount { .. }
-            | Self::TrailingBytes { .. }
-            | Self::Header { .. }
-            | Self::Padding { .. }
-            | Self::Content { .. }
-            | Self::Compression { .. }
-            | Self::DecompressionBomb { .. }
-            | Self::WrongSize { .. } => Some(
-                "the drive was changed after it was written, or is damaged: do not use it, ask for a new one",
-            ),
-            _ => None,
+impl From<private::Error> for Error {
+    fn from(error: private::Error) -> Self {
+        match error {
+            private::Error::Io { path, source } => Self::Io { action: "lock", path, source },
+            private::Error::Locked(locked) => Self::Locked(locked),
         }
     }
+}
 
+impl Error {
     pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

@@ -214,6 +214,9 @@ pub(super) struct ChartText {
     /// Regular expressions that find more images in any text of the rendered objects: the first group, or all.
     #[serde(default)]
     pub(super) image_patterns: Vec<String>,
+    /// OpenPGP public keys, relative to the mirror file: one of them must have signed the chart's provenance, as for
+    /// `helm verify --keyring`.
+    pub(super) keyring: Option<PathBuf>,
 }
 
 fn yes() -> bool {

@@ -10,8 +10,8 @@ use super::document::{
     SourceText, VerifyText,
 };
 use super::{
-    BundleLocation, BundleSource, ChartLocation, Error, FileSource, ForeignLayers, Location, RegistryRule,
-    Signed, Source, line_of,
+    BundleLocation, BundleSource, ChartLocation, ChartSource, Error, FileSource, ForeignLayers, Location,
+    RegistryRule, Signed, Source, line_of,
 };
 use crate::evidence::upstream::{By, Demand};
 use crate::source::archive::Format;
@@ -93,7 +93,9 @@ impl SourceText {
 
 /// That a source brings something, and that what must be signed can be.
 fn check_added(added: &[Source], must_be_signed: bool) -> Result<(), Error> {
-    let on_disk = |source: &Source| matches!(source, Source::Chart(ChartLocation::Path(_), _));
+    let on_disk = |source: &Source| {
+        matches!(source, Source::Chart(ChartSource { location: ChartLocation::Path(_), .. }))
+    };
     if added.is_empty() {
         return Err(Error::Source("a list of `sources` is empty, expected one entry at least"));
     }
@@ -190,8 +192,9 @@ impl ChartText {
             (None, Some(path)) => ChartLocation::Path(base.join(path)),
             _ => return Err(Error::Source("a chart needs either `reference` or `file`")),
         };
+        let keyring = self.keyring.map(|path| base.join(path));
         if !self.images {
-            return Ok(Source::Chart(location, None));
+            return Ok(Source::Chart(ChartSource { location, images: None, keyring }));
         }
         let patterns = self.image_patterns.iter().map(|text| {
             Regex::new(text)
@@ -205,7 +208,7 @@ impl ChartText {
             api_versions: self.api_versions,
             skip_schema: self.skip_schema_validation,
         };
-        Ok(Source::Chart(location, Some(images)))
+        Ok(Source::Chart(ChartSource { location, images: Some(images), keyring }))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::{TrustFile, trusted_root};
@@ -157,11 +158,11 @@ impl Examination<'_> {
             check_size(bytes, self.media.limits())?;
             let copy = self.stage.join(&path);
             let folder = copy.parent().unwrap_or(self.stage);
-            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-            fs::write(&copy, content).map_err(Error::io("write", &copy))?;
+            private::create_folders(folder).map_err(Error::io("create", folder))?;
+            write(&copy, &content)?;
         }
         let copy = self.stage.join(CHECKPOINT);
-        fs::write(&copy, seen.note.to_string()).map_err(Error::io("write", &copy))?;
+        write(&copy, seen.note.to_string().as_bytes())?;
         Ok(first.unwrap_or(0) * WIDTH)
     }
 
@@ -224,6 +225,11 @@ impl Examination<'_> {
         }
         Ok(found)
     }
+}
+
+/// Writes a file of the copy.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    private::create(path).and_then(|mut file| file.write_all(bytes)).map_err(Error::io("write", path))
 }
 
 /// An error about the copy, told of the file on the drive: the copy is gone when somebody looks.

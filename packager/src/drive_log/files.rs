@@ -1,4 +1,5 @@
-//! Small files, written so that they are there whole or not at all: on media that nobody vouches for, and on this machine.
+//! Small files, written so that they are there whole or not at all: on media that nobody vouches for, and on this machine,
+//! where they are for their owner alone.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -67,31 +68,29 @@ impl<'a> Publish<'a> {
     }
 }
 
-/// Writes one file of this machine: whole and durable, or not at all.
-pub(crate) fn publish(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let (temporary, mut file) = create(path, mode)?;
+/// Writes one file of this machine, for its owner alone: whole and durable, or not at all.
+pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let (temporary, mut file) = create(path)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &temporary))?;
     fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))?;
     path.ancestors().skip(1).take(2).try_for_each(sync_folder)
 }
 
 /// A new file beside the one that it is to replace, in a folder that is there then.
-fn create(path: &Path, mode: u32) -> Result<(PathBuf, File), Error> {
+fn create(path: &Path) -> Result<(PathBuf, File), Error> {
     let folder = path.parent().unwrap_or(path);
     create_folder(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(mode);
-    let file = options.open(&temporary).map_err(Error::io("create", &temporary))?;
+    let file = private::create(&temporary).map_err(Error::io("create", &temporary))?;
     Ok((temporary, file))
 }
 
 /// Makes a folder and those above it, durably. Also flushes those that were there before: an earlier run may have been
 /// ended before it did.
 pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
-    fs::create_dir_all(path).map_err(Error::io("create", path))?;
+    private::create_folders(path).map_err(Error::io("create", path))?;
     let whole = fs::canonicalize(path).map_err(Error::io("read", path))?;
     for folder in whole.ancestors().skip(1) {
         // A folder that this user cannot open was there before.

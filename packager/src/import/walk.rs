@@ -63,17 +63,45 @@ pub(crate) trait Sink {
     fn finish(&mut self, entry: &Entry) -> Result<(), Error>;
 }
 
+/// Which volumes are read.
+pub(crate) struct Volumes {
+    /// In order.
+    pub(crate) numbers: Vec<u32>,
+    /// The largest window of a compressor.
+    pub(crate) window_log: u32,
+}
+
+impl Volumes {
+    /// All of a set.
+    pub(crate) fn all(manifest: &BundleManifest, media: &Media) -> Self {
+        Self { numbers: (1..=manifest.volumes).collect(), window_log: media.limits().window_log }
+    }
+}
+
+/// Opens a volume at its payload.
+pub(crate) type Payloads<'a> = dyn FnMut(u32) -> Result<Payload, Error> + 'a;
+
 /// Reads all volumes in order.
 pub(crate) fn walk(media: &Media, manifest: &BundleManifest, sink: &mut dyn Sink) -> Result<(), Error> {
-    let mut walker = Walker {
-        manifest,
-        sink,
-        content: None,
-        buffers: Buffers::new(),
-        window_log: media.limits().window_log,
-    };
-    for number in 1..=manifest.volumes {
-        let mut payload = media.payload(number)?;
+    let volumes = Volumes::all(manifest, media);
+    walk_volumes(manifest, (&volumes, &mut |number| media.payload(number)), sink)
+}
+
+/// Reads volumes in order. Of an entry that began on a volume that is left out, the rest is passed over.
+pub(crate) fn walk_volumes(
+    manifest: &BundleManifest,
+    (volumes, payloads): (&Volumes, &mut Payloads<'_>),
+    sink: &mut dyn Sink,
+) -> Result<(), Error> {
+    let window_log = volumes.window_log;
+    let mut walker = Walker { manifest, sink, content: None, buffers: Buffers::new(), window_log };
+    let mut last = 0;
+    for number in volumes.numbers.iter().copied() {
+        if number != last + 1 {
+            walker.content = None;
+        }
+        last = number;
+        let mut payload = payloads(number)?;
         for piece in layout::pieces(manifest, number) {
             walker.piece(&mut payload, piece)?;
         }

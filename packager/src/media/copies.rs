@@ -114,6 +114,26 @@ impl Copies {
         Ok(())
     }
 
+    /// Keeps the copies of one volume that have the right size; says whether there is one. Which signature is beside them
+    /// does not matter: the manifest is the one that was proved.
+    pub(super) fn choose_one(
+        &self,
+        manifest: &BundleManifest,
+        number: u32,
+        size: u64,
+    ) -> Result<bool, Error> {
+        let (mut usable, mut refused) = (Vec::new(), None);
+        for (volume, _) in self.found.get(&number).into_iter().flatten() {
+            match check(volume, false, manifest.volumes, || size) {
+                Ok(()) => usable.push(volume.clone()),
+                Err(error) => refused = Some(error),
+            }
+        }
+        let is_there = !usable.is_empty();
+        self.state().usable.insert(number, usable);
+        if is_there { Ok(true) } else { refused.map_or(Ok(false), Err) }
+    }
+
     /// Puts aside a copy that `error` is about, if another one is left.
     pub(super) fn pass_over(&self, manifest: &BundleManifest, error: &Error) -> bool {
         let mut state = self.state();

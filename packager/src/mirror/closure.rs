@@ -13,7 +13,7 @@ use crate::config::ChartLocation;
 use crate::discover::Discovery;
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
-use crate::source::{ChartImages, Wanted};
+use crate::source::{ChartImages, HELM_PROVENANCE, Wanted};
 
 /// The layer of a chart's artifact that is the chart, now and as Helm 3.0 had it.
 const CHART_LAYERS: [&str; 2] =
@@ -104,16 +104,27 @@ impl Closure<'_> {
     fn locked(&self, reference: &Reference) -> Result<Option<Vec<u8>>, Error> {
         let name = reference.to_string();
         let item = self.lock.and_then(|lock| lock.items.iter().find(|item| item.source == name));
-        item.map_or(Ok(None), |item| stored(self.store, reference, &Selector::Digest(item.digest.clone())))
+        let Some(item) = item else { return Ok(None) };
+        let chart = stored(self.store, reference, &Selector::Digest(item.digest.clone()))?;
+        Ok(chart.map(|chart| chart.archive))
     }
 }
 
-/// A chart's archive out of a store: `name` is a repository there with a tag or digest, or the reference that the
-/// chart was mirrored from.
+/// A chart in a store.
+#[derive(Clone, Debug)]
+pub struct StoredChart {
+    /// The packed chart.
+    pub archive: Vec<u8>,
+    /// Who says that it is theirs, as `helm package --sign` writes it.
+    pub provenance: Option<Vec<u8>>,
+}
+
+/// A chart out of a store: `name` is a repository there with a tag or digest, or the reference that the chart was
+/// mirrored from.
 ///
 /// # Errors
 /// When the name is neither, or the store cannot be read.
-pub fn stored_chart(store: &Store, name: &str) -> Result<Option<Vec<u8>>, Error> {
+pub fn stored_chart(store: &Store, name: &str) -> Result<Option<StoredChart>, Error> {
     let own = name.split_once('@').and_then(|(repository, digest)| {
         Some((repository.parse().ok()?, Selector::Digest(digest.parse().ok()?)))
     });
@@ -122,15 +133,15 @@ pub fn stored_chart(store: &Store, name: &str) -> Result<Option<Vec<u8>>, Error>
         Some((repository.parse().ok()?, Selector::Tag(tag.parse().ok()?)))
     });
     if let Some((repository, selector)) = &own
-        && let Some(archive) = stored_in(store, repository, selector)?
+        && let Some(chart) = stored_in(store, repository, selector)?
     {
-        return Ok(Some(archive));
+        return Ok(Some(chart));
     }
     let reference: Reference = name.parse().map_err(Error::Oci)?;
     stored(store, &reference, &reference.selector())
 }
 
-fn stored(store: &Store, reference: &Reference, selector: &Selector) -> Result<Option<Vec<u8>>, Error> {
+fn stored(store: &Store, reference: &Reference, selector: &Selector) -> Result<Option<StoredChart>, Error> {
     let below = reference.host().as_repository().map_err(Error::Oci)?;
     stored_in(store, &reference.repository().below(&below).map_err(Error::Oci)?, selector)
 }
@@ -139,11 +150,15 @@ fn stored_in(
     store: &Store,
     repository: &RepositoryName,
     selector: &Selector,
-) -> Result<Option<Vec<u8>>, Error> {
+) -> Result<Option<StoredChart>, Error> {
     let Some(row) = store.resolve(repository, selector)? else { return Ok(None) };
     let Some(bytes) = blob(store, &row.digest)? else { return Ok(None) };
     let manifest = Manifest::parse(bytes.into(), Some(&row.media_type)).map_err(Error::Oci)?;
-    chart_layer(&manifest).map_or(Ok(None), |layer| blob(store, &layer.digest))
+    let Some(layer) = chart_layer(&manifest) else { return Ok(None) };
+    let Some(archive) = blob(store, &layer.digest)? else { return Ok(None) };
+    let provenance = manifest.blobs().find(|layer| layer.media_type.as_str() == HELM_PROVENANCE);
+    let provenance = provenance.map_or(Ok(None), |layer| blob(store, &layer.digest))?;
+    Ok(Some(StoredChart { archive, provenance }))
 }
 
 fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
@@ -154,6 +169,6 @@ fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(bytes))
 }
 
-fn chart_layer(manifest: &Manifest) -> Option<&oci::Descriptor> {
+pub(super) fn chart_layer(manifest: &Manifest) -> Option<&oci::Descriptor> {
     manifest.blobs().find(|blob| CHART_LAYERS.contains(&blob.media_type.as_str()))
 }

@@ -82,6 +82,18 @@ pub enum Error {
         /// The chart's digest.
         chart: Digest,
     },
+    /// A chart must be signed, and nothing beside it says by whom it is.
+    #[error("chart `{0}` has no provenance file, and the keyring that is given for it asks for one")]
+    NoProvenance(String),
+    /// A chart is not signed by whom it must be signed.
+    #[error("chart `{chart}` is refused")]
+    NotBySigner {
+        /// Which.
+        chart: String,
+        /// Why.
+        #[source]
+        source: Box<bundle_signer::provenance::Refusal>,
+    },
     /// A chart's schema refers to another one by its URL.
     #[error("the schema of chart `{chart}` refers to `{url}`, and nothing is fetched from there")]
     RemoteSchema {
@@ -323,6 +335,10 @@ impl Error {
             }
             Self::Render { .. } => Some(
                 "give the chart `values` or `set` in the mirror file, or `images: false` to leave its images out",
+            ),
+            Self::NotBySigner { source, .. } => source.hint(),
+            Self::NoProvenance(_) => Some(
+                "put the `.prov` file that `helm package --sign` made beside the chart, or push it with the chart by `helm push`",
             ),
             Self::ArchiveChoice { .. } => Some(
                 "name one by `image`: a full name, or the digest; without `image` and `reference`, all are taken under their own names",

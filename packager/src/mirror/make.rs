@@ -8,6 +8,7 @@ use oci::{Algorithm, Digest, Hasher, RepositoryName, Tag};
 use store::Store;
 
 use super::Error;
+use super::provenance::MOST as MOST_PROVENANCE;
 use crate::config::Location;
 use crate::lock::ItemKind;
 use crate::reporter::State;
@@ -15,8 +16,6 @@ use crate::source::{Artifact, Wanted, artifact, chart_artifact, chart_config};
 
 /// The unit of reading.
 const BATCH: usize = 512 * 1024;
-/// A provenance file is not larger than this.
-const MOST_PROVENANCE: u64 = 1 << 20;
 
 /// Whether a local file's bytes came only now, and how many they are.
 pub(super) type Local = (State, u64);

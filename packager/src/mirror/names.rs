@@ -1,11 +1,12 @@
 //! Everything that a run names, and the lock of it: the one place where what is carried and what is absent is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use oci::{Digest, Manifest, RepositoryName, Tag};
 use store::{Change, Store};
 
-use super::Error;
+use super::{Error, provenance};
 use crate::complete::{self, Carried, Gap};
 use crate::evidence::{self, gathered};
 use crate::lock::{
@@ -31,6 +32,8 @@ pub(super) struct Settings {
     pub(super) follow: bool,
     /// Manifests of EKS whose signatures are not checked.
     pub(super) unverified: Vec<String>,
+    /// The keyrings that charts must be signed by, by their names.
+    pub(super) keyrings: BTreeMap<String, PathBuf>,
 }
 
 /// What a repository gets.
@@ -72,8 +75,13 @@ impl Names {
     ///
     /// # Errors
     /// [`Error::Incomplete`] when a descriptor of a manifest is neither carried, with the size that it states, nor
-    /// declared absent.
+    /// declared absent; [`Error::NotBySigner`] or [`Error::NoProvenance`] when a chart is not signed as it must be.
     pub(super) fn finish(self, settings: Settings, store: &Store) -> Result<(Lock, Vec<Change>), Error> {
+        let manifest = |item: &LockedItem| {
+            let named = self.repositories.get(&item.repository);
+            Ok(named.and_then(|named| named.manifests.get(&item.digest)).cloned())
+        };
+        provenance::check(&settings.keyrings, &self.items, manifest, store)?;
         let (mut changes, mut repositories, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
         let mut sets = Vec::new();
         for (repository, named) in self.repositories {
@@ -96,7 +104,7 @@ impl Names {
         if !gaps.is_empty() {
             return Err(Error::Incomplete(gaps));
         }
-        let Settings { name, follow, unverified } = settings;
+        let Settings { name, follow, unverified, .. } = settings;
         let (file, made, unavailable, items) = (None, self.made, BTreeSet::new(), self.items);
         let lock =
             Lock { version: VERSION, name, follow, unverified, file, made, unavailable, items, repositories };

@@ -9,7 +9,7 @@ use store::Store;
 use super::named::{is_gathered, is_named, moved};
 use super::names::Settings;
 use super::resolve::{Resolved, ResolvedImage};
-use super::{Error, ItemReport, MirrorReport, Totals, local};
+use super::{Error, ItemReport, MirrorReport, Totals, local, provenance};
 use crate::complete;
 use crate::config::{Location, MirrorConfig, Missing};
 use crate::import::MovedTag;
@@ -194,6 +194,8 @@ pub(super) fn satisfied(
             }
         }
     }
+    let manifest = |item: &LockedItem| Ok(store.manifest(&item.repository, &item.digest)?);
+    provenance::check(&config.keyrings(), &lock.items, manifest, store)?;
     Ok(Some(MirrorPlan {
         settings: settings(config),
         platforms,
@@ -209,7 +211,8 @@ pub(super) fn satisfied(
 }
 
 fn settings(config: &MirrorConfig) -> Settings {
-    Settings { name: config.name.clone(), follow: config.follow, unverified: config.unverified() }
+    let (name, unverified, keyrings) = (config.name.clone(), config.unverified(), config.keyrings());
+    Settings { name, follow: config.follow, unverified, keyrings }
 }
 
 /// Whether exactly those layers were left behind that the mirror file declares now.

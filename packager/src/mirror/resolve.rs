@@ -12,7 +12,7 @@ use super::eks::{Eks, instead};
 use super::failures::sorted;
 use super::{Error, fetch};
 use crate::complete;
-use crate::config::{ChartLocation, Location, MirrorConfig, Missing, Source};
+use crate::config::{ChartLocation, ChartSource, Location, MirrorConfig, Missing, Source};
 use crate::lock::{Absence, ItemKind, Lock};
 use crate::reporter::Reporter;
 use crate::source::archive::{self, Images, Slice};
@@ -65,7 +65,7 @@ pub(super) async fn wants(
             Source::Image(reference) => {
                 wants.push(Wanted::Image { kind: ItemKind::Image, reference: reference.clone() });
             }
-            Source::Chart(location, images) => {
+            Source::Chart(ChartSource { location, images, .. }) => {
                 wants.push(chart_want(location));
                 if let Some(images) = images {
                     wants.extend(closure.images(location, images).await?);

@@ -13,7 +13,7 @@ use crate::mirror::Error;
 /// What a plain file's artifact says that it is.
 pub const FILE_TYPE: &str = "application/vnd.airlock.file.v1";
 /// The layer of a chart's artifact that is its provenance.
-const HELM_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
+pub(crate) const HELM_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Where a file from a URL goes: its host and folder are the repository, its name is the tag. What neither may hold is

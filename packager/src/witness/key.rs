@@ -46,7 +46,7 @@ fn make(root: &Path) -> Result<SigningKey, Error> {
     let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
     let pem = format!("{BEGIN}{}{END}", lines.collect::<String>());
     // The private half first: a public one alone is what is left of a key that was lost.
-    publish(&root.join("key.pem"), pem.as_bytes(), 0o600)?;
+    publish(&root.join("key.pem"), pem.as_bytes())?;
     publish_public(root, &key)?;
     Ok(key)
 }
@@ -57,7 +57,7 @@ fn publish_public(root: &Path, key: &SigningKey) -> Result<(), Error> {
     if path.exists() {
         return Ok(());
     }
-    publish(&path, format!("{}\n", key.verifier()).as_bytes(), 0o644)
+    publish(&path, format!("{}\n", key.verifier()).as_bytes())
 }
 
 fn parse(bytes: &[u8]) -> Option<SigningKey> {

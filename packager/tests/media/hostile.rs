@@ -163,7 +163,7 @@ fn a_volume_of_another_set_is_named() {
     let other = packager::pack::Shipment::of(&other, &hostile.rig.store).unwrap();
     let plan = packager::pack::plan(&other, SIZE, None, &packager::reporter::Silent).unwrap();
     let options = packager::pack::WriteOptions {
-        target: hostile.rig.path("drive"),
+        targets: vec![hostile.rig.path("drive")],
         read_back: false,
         now: String::new(),
     };

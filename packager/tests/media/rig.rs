@@ -84,7 +84,7 @@ impl Rig {
         let origin = log.map(|log| log.verifier().name().to_owned());
         let plan = plan(&self.shipment(), volume_size, origin.as_deref(), &Silent).unwrap();
         let now = "2026-01-01T00:00:00Z".to_owned();
-        let options = WriteOptions { target: target.clone(), read_back: true, now };
+        let options = WriteOptions { targets: vec![target.clone()], read_back: true, now };
         write(&plan, &self.store, &self.key, &options, log, &Silent).unwrap();
         plan.volumes.iter().map(|volume| target.join(&volume.name)).collect()
     }

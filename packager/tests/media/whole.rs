@@ -208,8 +208,11 @@ fn other_volumes_are_not_overwritten_and_own_ones_are() {
     assert_eq!(crate::rig::listing(&rig.path("drive")).len(), volumes.len() + 1);
     fs::write(&volumes[0], b"something else").unwrap();
     let plan = rig.plan(SMALL);
-    let options =
-        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let options = packager::pack::WriteOptions {
+        targets: vec![rig.path("drive")],
+        read_back: true,
+        now: String::new(),
+    };
     let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent);
     assert!(matches!(refused, Err(Error::WouldOverwrite(_))));
     assert_eq!(fs::read(&volumes[0]).unwrap(), b"something else");
@@ -222,8 +225,11 @@ fn a_set_is_not_packed_beside_another_of_its_name() {
     rig.pack("drive", SMALL);
     let before = crate::rig::listing(&rig.path("drive"));
     let plan = rig.plan(ONE_VOLUME);
-    let options =
-        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let options = packager::pack::WriteOptions {
+        targets: vec![rig.path("drive")],
+        read_back: true,
+        now: String::new(),
+    };
     let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent);
     assert!(matches!(refused, Err(Error::WouldOverwrite(_))), "{refused:?}");
     assert_eq!(crate::rig::listing(&rig.path("drive")), before);
@@ -239,8 +245,11 @@ fn two_packs_do_not_write_into_one_folder_at_once() {
     let held = fs::File::open(rig.path("drive")).unwrap();
     held.lock().unwrap();
     let plan = rig.plan(SMALL);
-    let options =
-        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let options = packager::pack::WriteOptions {
+        targets: vec![rig.path("drive")],
+        read_back: true,
+        now: String::new(),
+    };
     let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent);
     assert!(matches!(refused, Err(Error::TargetBusy(_))));
     drop(held);
@@ -256,8 +265,11 @@ fn a_rotten_blob_in_the_store_is_not_packed() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[77] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let options =
-        packager::pack::WriteOptions { target: rig.path("drive"), read_back: true, now: String::new() };
+    let options = packager::pack::WriteOptions {
+        targets: vec![rig.path("drive")],
+        read_back: true,
+        now: String::new(),
+    };
     match packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent) {
         Err(Error::StoreDamaged { expected, .. }) => assert_eq!(expected, *rotten),
         other => panic!("{other:?}"),

@@ -26,6 +26,9 @@ fn text(story: &Story) -> String {
     for other in &story.others {
         text += &row(&format!("  the same name was {} (event {})", other.digest, other.index));
     }
+    if story.others_left_out > 0 {
+        text += &format!("  and {} older ones\n", story.others_left_out);
+    }
     for carrier in &story.carriers {
         let what = if carrier.of == story.digest { String::new() } else { format!("{} ", carrier.of) };
         text += &row(&match carrier.index {
@@ -33,7 +36,19 @@ fn text(story: &Story) -> String {
             None => format!("  {what}is in {} {}", carrier.kind, carrier.digest),
         });
     }
-    for chapter in &story.events {
+    if story.carriers_left_out {
+        text += "  and in more, which are not followed\n";
+    }
+    // They are left out in the middle.
+    let middle = story.events.len().div_ceil(2);
+    for (place, chapter) in story.events.iter().enumerate() {
+        if place == middle && story.events_left_out > 0 {
+            text += &format!(
+                "\n... {} left out here; `airlock audit log --digest {}` lists those that name it\n",
+                count(story.events_left_out, "event"),
+                story.digest
+            );
+        }
         text += &told(chapter);
     }
     text + &format!("log {}, {}, root {}\n", story.origin, count(story.size, "event"), story.root)

@@ -16,7 +16,7 @@ use crate::printer::{Printer, count};
 pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) -> anyhow::Result<Status> {
     super::in_order(settings.since, settings.until)?;
     let period = Period { since: settings.since, until: settings.until };
-    let report = Report::of(reader, settings.framework, period)?;
+    let report = Report::of(reader, settings.framework, period, settings.leaves)?;
     super::own_key(report.log.own_key, printer);
     let default = if printer.format() == Format::Json { ReportFormat::Json } else { ReportFormat::Html };
     let format = settings.format.or_else(|| by_name(settings.out.as_deref()?)).unwrap_or(default);
@@ -35,7 +35,8 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
         "satisfied": of(Shown::Satisfied),
         "notSatisfied": of(Shown::NotSatisfied),
         "notAssessed": of(Shown::NotAssessed),
-        "leaves": report.leaves.len(),
+        "leaves": report.counts.relevant,
+        "leavesLeftOut": report.leaves_left_out,
         "ownKey": report.log.own_key,
     });
     let renamed = if Some(path) == settings.out.as_ref() {
@@ -43,15 +44,19 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
     } else {
         "`.json` was added, because OSCAL tools refuse other files\n"
     };
+    let left_out = match report.leaves_left_out {
+        0 => String::new(),
+        more => format!(", {more} of them counted but not listed"),
+    };
     printer.report(&summary, |_| {
         format!(
-            "{renamed}wrote `{}`\n{}: {} satisfied, {} not satisfied, {} not assessed; {} of {}\n",
+            "{renamed}wrote `{}`\n{}: {} satisfied, {} not satisfied, {} not assessed; {} of {}{left_out}\n",
             path.display(),
             report.framework.title(),
             of(Shown::Satisfied),
             of(Shown::NotSatisfied),
             of(Shown::NotAssessed),
-            report.leaves.len(),
+            report.counts.relevant,
             count(report.log.size, "leaf").replace("leafs", "leaves"),
         )
     })?;

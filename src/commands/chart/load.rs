@@ -1,35 +1,92 @@
 //! A chart and its render options from what was typed.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use bundle_signer::openpgp::SignedBy;
 use helm::{Capabilities, Chart, KubeVersion, Limits, Options, SchemaCheck, Values};
+use oci::Digest;
+use packager::mirror::{self, StoredChart, stored_chart, verify_chart};
+use packager::source::chart_config;
 use store::Store;
 
 use crate::cli::{ChartArg, ChartRender};
 use crate::failure::Usage;
 
-/// Loads a folder, an archive, or a chart of a store.
+/// The largest archive that is read, as Helm has it.
+const MOST_ARCHIVE: u64 = 64 << 20;
+/// A provenance file is not larger than this.
+const MOST_PROVENANCE: u64 = 1 << 20;
+
+/// Loads a folder, an archive, or a chart of a store; one that must be signed only as its signed bytes.
 pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
     let limits = Limits::default();
     let name = &argument.chart;
     let context = || format!("`{name}` is not a chart that can be used");
-    if let Some(store) = &argument.store {
+    let packed = if let Some(keyring) = argument.keyring.as_ref().filter(|_| argument.verify) {
+        let packed = packed(name, argument.store.as_deref())?;
+        signed(name, &packed, keyring)?;
+        packed
+    } else if argument.store.is_some() {
+        packed(name, argument.store.as_deref())?
+    } else {
+        let path = Path::new(name);
+        if path.is_dir() {
+            return Chart::from_directory(path, &limits).with_context(context);
+        }
+        let file = File::open(path).with_context(|| format!("cannot open chart `{name}`"))?;
+        return Chart::from_archive(file, &limits).with_context(context);
+    };
+    Chart::from_archive(packed.archive.as_slice(), &limits).with_context(context)
+}
+
+/// A packaged chart with its provenance, out of a store or a file.
+pub(super) fn packed(name: &str, store: Option<&Path>) -> anyhow::Result<StoredChart> {
+    if let Some(store) = store {
         let store = Store::open_existing(store)?;
-        let archive = packager::mirror::stored_chart(&store, name)?;
         let message = format!("chart `{name}` is not in the store");
         let missing =
             Usage { message, hint: "`airlock store list` shows what is; name host, repository and tag" };
-        return Chart::from_archive(archive.ok_or(missing)?.as_slice(), &limits).with_context(context);
+        return Ok(stored_chart(&store, name)?.ok_or(missing)?);
     }
-    let path = Path::new(name);
-    if path.is_dir() {
-        return Chart::from_directory(path, &limits).with_context(context);
+    if Path::new(name).is_dir() {
+        let message = format!("`{name}` is a folder, and only a packaged chart is signed");
+        let hint = "package and sign it: helm package --sign";
+        return Err(Usage { message, hint }.into());
     }
-    let file = std::fs::File::open(path).with_context(|| format!("cannot open chart `{name}`"))?;
-    Chart::from_archive(file, &limits).with_context(context)
+    let archive = read_most(Path::new(name), MOST_ARCHIVE)?
+        .with_context(|| format!("cannot open chart `{name}`: there is no such file"))?;
+    let provenance = read_most(Path::new(&format!("{name}.prov")), MOST_PROVENANCE)?;
+    Ok(StoredChart { archive, provenance })
+}
+
+/// Checks who signed a chart.
+pub(super) fn signed(name: &str, chart: &StoredChart, keyring: &Path) -> anyhow::Result<(SignedBy, Digest)> {
+    let missing = || mirror::Error::NoProvenance(name.to_owned());
+    let provenance = chart.provenance.as_deref().ok_or_else(missing)?;
+    let config = chart_config(chart.archive.as_slice(), name)?;
+    let text = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
+    let file = format!("{}-{}.tgz", text("name"), text("version"));
+    let digest = Digest::sha256(&chart.archive);
+    Ok((verify_chart(name, provenance, keyring, (&file, &digest))?, digest))
+}
+
+/// A file of at most so many bytes, if it is there.
+fn read_most(path: &Path, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
+    let failed = || format!("cannot read `{}`", path.display());
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.with_context(failed)?,
+    };
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).with_context(failed)?;
+    if bytes.len() as u64 > most {
+        anyhow::bail!("`{}` is larger than {most} bytes", path.display());
+    }
+    Ok(Some(bytes))
 }
 
 /// Loads a chart that is no library, with all that it declares to depend on, as Helm demands before it renders one.

@@ -9,7 +9,7 @@ use bundle_signer::{TrustFile, TrustedIdentity};
 use oci::Digest;
 use serde_json::json;
 
-use super::{log_keys, named_keys, write_new};
+use super::{Readers, log_keys, named_keys, write_new};
 use crate::cli::{AddedArg, IdentityArg, TrustKeys};
 use crate::commands::read;
 use crate::failure::Status;
@@ -28,7 +28,7 @@ pub(super) fn trust(settings: &TrustKeys, work: &mut Work<'_>, printer: &Printer
     let may: Vec<_> = trust.holders().flat_map(|holder| holder.roles().unwrap_or_default()).collect();
     let may: Vec<_> = may.iter().map(ToString::to_string).collect();
     let text = trust.with_logs(logs, witnesses)?.to_yaml();
-    write_new(to, text.as_bytes(), 0o644)?;
+    write_new(to, text.as_bytes(), Readers::All)?;
     work.digests([Digest::sha256(text.as_bytes()).to_string()]);
     work.done()?;
     let someone = if settings.added.identity.is_given() { " and an identity" } else { "" };

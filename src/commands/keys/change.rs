@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::added::additions;
 use super::password::{Secret, ask};
-use super::{files, write_new, write_pair};
+use super::{Readers, files, write_new, write_pair};
 use crate::cli::{AddKeys as Add, ChangeArg, Revoke, Rotate};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
@@ -187,7 +187,7 @@ impl std::fmt::Display for Written {
 fn write(change: &ChangeArg, path: &Path, old: &TrustFile, new: &TrustFile) -> anyhow::Result<Written> {
     let text = new.to_yaml();
     if let Some(to) = &change.to {
-        write_new(to, text.as_bytes(), 0o644)?;
+        write_new(to, text.as_bytes(), Readers::All)?;
         return Ok(Written { to: to.clone(), kept: None });
     }
     let mut kept = path.file_name().unwrap_or_default().to_owned();
@@ -195,7 +195,7 @@ fn write(change: &ChangeArg, path: &Path, old: &TrustFile, new: &TrustFile) -> a
     let kept = path.with_file_name(kept);
     let before = read(path)?;
     if std::fs::read_to_string(&kept).ok().as_deref() != Some(before.as_str()) {
-        write_new(&kept, before.as_bytes(), 0o644)?;
+        write_new(&kept, before.as_bytes(), Readers::All)?;
     }
     let failed = || format!("cannot write `{}`", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

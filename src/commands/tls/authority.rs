@@ -4,7 +4,6 @@
 //! In: the folder and the names (DNS names and IP addresses). Out: `ca.crt`, `ca.key`, `server.crt`, `server.key`
 //! (PEM). The CA carries name constraints (RFC 5280, 4.2.1.10): a stolen `ca.key` cannot speak for other hosts.
 
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +41,7 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// # Errors
 /// When a file is missing, broken or of another CA, or when the CA may not sign for one of the names.
 pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    private::create_folders(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let (ca_path, ca_key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
     if ca_path.exists() && !ca_key_path.exists() {
         let (kept, lost) = (ca_path.display(), ca_key_path.display());
@@ -51,14 +50,14 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
     let made = !ca_key_path.exists();
     let key = if made { KeyPair::generate()? } else { key_from(&ca_key_path)? };
     if made {
-        write(&ca_key_path, &key.serialize_pem(), true)?;
+        write(&ca_key_path, &key.serialize_pem())?;
     }
     let all: Vec<String> = LOCAL.iter().map(|&name| name.to_owned()).chain(names.iter().cloned()).collect();
     let issuer = if ca_path.exists() {
         existing(&ca_path, key, now)?
     } else {
         let params = authority(&key, &all, now);
-        write(&ca_path, &params.self_signed(&key)?.pem(), false)?;
+        write(&ca_path, &params.self_signed(&key)?.pem())?;
         Issuer::new(params, key)
     };
     let mut leaf = CertificateParams::new(all.clone())?;
@@ -70,8 +69,8 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
     let key = KeyPair::generate()?;
     let signed = leaf.signed_by(&key, &issuer)?;
     check(&ca_path, signed.der(), &all, now)?;
-    write(&folder.join("server.key"), &key.serialize_pem(), true)?;
-    write(&folder.join("server.crt"), &signed.pem(), false)
+    write(&folder.join("server.key"), &key.serialize_pem())?;
+    write(&folder.join("server.crt"), &signed.pem())
 }
 
 /// A new CA would not be trusted by the clients of the old one, so none is made in its place.
@@ -162,23 +161,17 @@ fn check(
     Ok(())
 }
 
-fn write(path: &Path, text: &str, secret: bool) -> anyhow::Result<()> {
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mode = if secret { 0o600 } else { 0o644 };
     let failed = || format!("cannot write `{}`", path.display());
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)
-        .with_context(failed)?;
+    let mut file = private::create(path).with_context(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn now() -> OffsetDateTime {

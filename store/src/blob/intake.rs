@@ -11,7 +11,7 @@ use super::{BUFFER, hash_file, random_name};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
-use crate::{Error, Result, private};
+use crate::{Error, Result};
 
 /// What the names of temporary files begin with.
 pub(super) const TEMPORARY: &str = "tmp-";

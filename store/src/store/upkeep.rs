@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use private::{Hold, Holders, PATIENCE};
+
 use super::Store;
 use crate::commit::Disk;
 use crate::garbage::{self, Collected, GarbagePlan};
 use crate::layout::Layout;
-use crate::locks::{self, Hold, Holders, PATIENCE};
 use crate::open::open_lock;
 use crate::rebuild::{self, RebuildReport};
 use crate::{CheckReport, Error, Progress, Result, check};
@@ -48,7 +49,7 @@ impl Store {
             return Err(Error::Absent(root.to_owned()));
         }
         let lock = open_lock(&layout)?;
-        if !locks::try_hold(&lock, &layout.lock(), Hold::Alone)? {
+        if !private::try_hold(&lock, &layout.lock(), Hold::Alone)? {
             return Err(in_use(&layout));
         }
         rebuild::rebuild(&layout, disk, without_names, progress)
@@ -71,7 +72,7 @@ impl Store {
         let (layout, path) = (&self.0.layout, self.0.layout.lock());
         let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
         let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
-        let alone = locks::try_hold(lock, &path, Hold::Alone);
+        let alone = private::try_hold(lock, &path, Hold::Alone);
         let collected = match alone {
             Ok(true) => self.garbage().and_then(|now| {
                 let mut removal = garbage::decide(layout, plan, now);
@@ -79,10 +80,11 @@ impl Store {
                 removal.remove_files(&self.0.disk)
             }),
             Ok(false) => Err(in_use(layout)),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         // Trying for a lock gives up the one that is held, whether it succeeds or not.
-        locks::hold(lock, &path, Hold::Shared, PATIENCE)?;
+        let again = lock.try_clone().map_err(Error::io("lock", &path))?;
+        private::hold(again, &path, Hold::Shared, PATIENCE)?;
         collected
     }
 }

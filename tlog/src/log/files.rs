@@ -3,31 +3,23 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
+
+use private::Hold;
 
 use crate::tile::{HEIGHT, Place, WIDTH};
 use crate::{Error, Result};
 
-/// Opens the file by which processes take turns.
-pub(super) fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("lock");
+/// The name of the file by which processes take turns.
+pub(super) const LOCK: &str = "lock";
+
+/// The turn of this process, as long as the file is open.
+pub(super) fn lock(folder: &Path, limit: Duration) -> Result<File> {
+    let path = folder.join(LOCK);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    options.open(&path).map_err(Error::io("open", &path))
-}
-
-/// The turn of this process, until dropped.
-pub(super) struct Held<'a>(&'a File);
-
-impl<'a> Held<'a> {
-    pub(super) fn new(file: &'a File) -> io::Result<Self> {
-        file.lock().map(|()| Self(file))
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
+    let file = private::open(&mut options, &path).map_err(Error::io("open", &path))?;
+    Ok(private::hold(file, &path, Hold::Alone, limit)?)
 }
 
 /// Writes a file that can be made again from others: whole or not at all, but not flushed.
@@ -44,10 +36,10 @@ pub(super) fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
 fn put(path: &Path, bytes: &[u8], flush: bool) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let temporary = path.with_extension("new");
-    let mut file = match File::create(&temporary) {
+    let mut file = match private::create(&temporary) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create_folder(folder)?;
-            File::create(&temporary)
+            private::create(&temporary)
         }
         other => other,
     }
@@ -67,10 +59,8 @@ fn create_folder(folder: &Path) -> Result<()> {
     if let Some(parent) = folder.parent() {
         create_folder(parent)?;
     }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("create", folder)(error)),
-        _ => sync_folder(folder),
-    }
+    private::create_folder(folder).map_err(Error::io("create", folder))?;
+    sync_folder(folder)
 }
 
 /// Makes the name of `path` durable.

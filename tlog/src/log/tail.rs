@@ -39,7 +39,8 @@ impl Tail {
     pub(super) fn open(log: &Path) -> Result<(Self, Vec<Vec<u8>>)> {
         let path = log.join(NAME);
         let Records { base, entries, length, torn } = Records::read(&path)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(Error::io("open", &path))?;
+        let options = &mut OpenOptions::new();
+        let file = private::open(options.append(true), &path).map_err(Error::io("open", &path))?;
         if torn {
             file.set_len(length).and_then(|()| file.sync_data()).map_err(Error::io("truncate", &path))?;
         }

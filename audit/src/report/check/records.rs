@@ -1,9 +1,10 @@
 //! What a record must tell, and in which order records must come.
 
-use std::collections::BTreeSet;
+use time::OffsetDateTime;
 
 use super::super::moment;
-use crate::{Ending, Event, Kind};
+use super::Class;
+use crate::{Ending, Event, Kind, Part};
 
 /// What was done, and to what.
 pub(super) fn what(event: &Event) -> bool {
@@ -43,49 +44,93 @@ pub(super) fn is_utc(event: &Event) -> bool {
     moment(&event.time).is_some_and(|time| time.offset().is_utc())
 }
 
-/// Events that are dated before one that was logged before them, or at no time.
-pub(super) fn out_of_order(events: &[(u64, Event)]) -> Vec<u64> {
-    let (mut bad, mut last) = (Vec::new(), None);
-    for (index, event) in events {
+/// Whether events are dated in the order in which they were logged.
+#[derive(Debug, Default)]
+pub(super) struct Order(Option<OffsetDateTime>);
+
+impl Order {
+    /// Whether the next event is dated, and not before those before it.
+    pub(super) fn take(&mut self, event: &Event) -> bool {
         let time = moment(&event.time);
-        if time.is_none() || last.is_some_and(|last| time < Some(last)) {
-            bad.push(*index);
-        }
-        last = last.max(time);
+        let is_good = time.is_some() && self.0.is_none_or(|last| time >= Some(last));
+        self.0 = self.0.max(time);
+        is_good
     }
-    bad
 }
 
-/// The parts of an event are leaves that follow each other.
-pub(super) fn incomplete(events: &[(u64, Event)]) -> Vec<u64> {
-    let mut bad = Vec::new();
-    let indexes: BTreeSet<(u64, usize, usize)> = events
-        .iter()
-        .filter_map(|(index, event)| event.part.map(|part| (*index, part.number, part.of)))
-        .collect();
-    for (index, number, of) in &indexes {
-        let last = number == of || indexes.contains(&(index + 1, number + 1, *of));
-        let first = *number == 1 || *index > 0 && indexes.contains(&(index - 1, number - 1, *of));
-        if !last || !first {
-            bad.push(*index);
-        }
-    }
-    bad
+/// Whether the parts of an event are leaves that follow each other.
+#[derive(Debug, Default)]
+pub(super) struct Parts(Option<Piece>);
+
+#[derive(Debug)]
+struct Piece {
+    index: u64,
+    part: Part,
+    class: Class,
+    /// Whether the one before it is there.
+    follows: bool,
 }
 
-/// Openings that no closing follows before the next one; that of a registry that still serves is the last leaf of
-/// its kind, and is not counted.
-pub(super) fn closed(events: &[(u64, Event)]) -> (u64, u64, Vec<u64>) {
-    let turns = events.iter().filter(|(_, e)| matches!(e.event, Kind::ServeStart | Kind::ServeStop));
-    let (mut open, mut expected, mut bad) = (None, 0, Vec::new());
-    for (index, event) in turns.filter(|(_, event)| event.outcome.result == Ending::Success) {
-        if event.event == Kind::ServeStart {
-            bad.extend(open.replace(*index));
-            expected += 1;
-        } else {
-            open = None;
+impl Piece {
+    fn goes_on(&self, index: u64, part: Part) -> bool {
+        (index, part.number, part.of) == (self.index + 1, self.part.number + 1, self.part.of)
+    }
+}
+
+impl Parts {
+    /// Takes the next event; gives the leaf before it, if that lacks the one before or after it.
+    pub(super) fn take(&mut self, index: u64, event: &Event) -> Option<(u64, Class)> {
+        let next = event.part.map(|part| Piece {
+            index,
+            part,
+            class: (event.event, event.outcome.result),
+            follows: part.number == 1 || self.0.as_ref().is_some_and(|before| before.goes_on(index, part)),
+        });
+        let before = std::mem::replace(&mut self.0, next)?;
+        let goes_on = self.0.as_ref().is_some_and(|next| before.goes_on(next.index, next.part));
+        judge(&before, goes_on)
+    }
+
+    /// The last leaf, if it lacks the one before or after it.
+    pub(super) fn end(&mut self) -> Option<(u64, Class)> {
+        judge(&self.0.take()?, false)
+    }
+}
+
+fn judge(piece: &Piece, goes_on: bool) -> Option<(u64, Class)> {
+    let is_whole = piece.follows && (goes_on || piece.part.number == piece.part.of);
+    (!is_whole).then_some((piece.index, piece.class))
+}
+
+/// Openings of the registry that no closing follows before the next one. That of a registry that still serves is the
+/// last leaf of its kind, and is not counted.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Option<u64>);
+
+/// What an event is of openings and closings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turn {
+    /// It is an opening.
+    pub(super) begins: bool,
+    /// The opening before it, which nothing closed.
+    pub(super) open: Option<u64>,
+}
+
+impl Turns {
+    pub(super) fn take(&mut self, index: u64, event: &Event) -> Turn {
+        match event.event {
+            Kind::ServeStart if event.outcome.result == Ending::Success => {
+                Turn { begins: true, open: self.0.replace(index) }
+            }
+            Kind::ServeStop if event.outcome.result == Ending::Success => {
+                self.0 = None;
+                Turn::default()
+            }
+            _ => Turn::default(),
         }
     }
-    expected -= u64::from(open.is_some());
-    (expected, expected - bad.len() as u64, bad)
+
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
 }

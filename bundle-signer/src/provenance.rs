@@ -1,0 +1,94 @@
+//! The provenance of a packaged Helm chart, `NAME-VERSION.tgz.prov`: who says that the chart is theirs.
+//!
+//! It is a clear-signed text of two parts: `Chart.yaml`, a line of three dots, and the SHA-256 of the archive by its file name.
+//! What `helm verify --keyring` accepts is accepted here: the signature first, then the digest under the chart's own name.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use oci::Digest;
+
+use crate::openpgp::{self, Defect, Keyring, SignedBy};
+
+/// Between the two parts.
+const SEPARATOR: &str = "\n...\n";
+
+/// Why a chart is not by whom it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The keyring cannot be read.
+    #[error("the keyring cannot be used")]
+    Keyring(#[source] Defect),
+    /// Not signed by one of the keyring's keys.
+    #[error("the provenance is not signed by a key of the keyring")]
+    Signature(#[source] Defect),
+    /// Signed, but no provenance.
+    #[error("the provenance is signed, but it is not one: {0}")]
+    Form(&'static str),
+    /// Of another chart.
+    #[error("the provenance is of {}, and not of `{expected}`", found.join(", "))]
+    OtherFile {
+        /// The files that it is of.
+        found: Vec<String>,
+        /// The chart's file.
+        expected: String,
+    },
+    /// Of the chart as it was.
+    #[error("the chart `{file}` has digest `{found}`, and its provenance says `{expected}`")]
+    OtherDigest {
+        /// The chart's file.
+        file: String,
+        /// Its digest.
+        found: String,
+        /// What was signed.
+        expected: String,
+    },
+}
+
+impl Refusal {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Keyring(defect) | Self::Signature(defect) => defect.hint(),
+            Self::OtherDigest { .. } => {
+                Some("take the chart and its `.prov` from the same place, or do not use it")
+            }
+            Self::Form(_) | Self::OtherFile { .. } => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Sums {
+    files: BTreeMap<String, String>,
+}
+
+/// Checks the provenance of the archive `file`, which has this digest, at a moment (seconds since 1970).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn verify(
+    text: &[u8],
+    keyring: &[u8],
+    (file, digest): (&str, &Digest),
+    now: u64,
+) -> Result<SignedBy, Refusal> {
+    let keyring = Keyring::parse(keyring).map_err(Refusal::Keyring)?;
+    let (text, signed_by) = openpgp::verify(text, &keyring, now).map_err(Refusal::Signature)?;
+    let mut parts = text.split(SEPARATOR);
+    let (Some(_), Some(sums), None) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Refusal::Form("it does not have two parts"));
+    };
+    let sums: Sums = serde_saphyr::from_str(sums).map_err(|_| Refusal::Form("it lists no files"))?;
+    let Some(expected) = sums.files.get(file) else {
+        let found = sums.files.keys().map(|name| format!("`{name}`")).collect();
+        return Err(Refusal::OtherFile { found, expected: file.to_owned() });
+    };
+    let found = digest.to_string();
+    if *expected != found {
+        return Err(Refusal::OtherDigest { file: file.to_owned(), found, expected: expected.clone() });
+    }
+    Ok(signed_by)
+}

@@ -1,0 +1,60 @@
+//! What to do about it.
+
+use super::Error;
+
+impl Error {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Signature(error) | Self::Sign(error) => error.hint(),
+            Self::Log(refusal) => refusal.hint(),
+            Self::Alarm(alarm) => Some(alarm.hint()),
+            Self::NoTrust => {
+                Some("give --trust FILE with the keys you accept; make one with `airlock keys trust`")
+            }
+            Self::Unsigned => Some("pack it again with --key, or ask its sender to"),
+            Self::NoVolume(_) => {
+                Some("name the folder that holds the `*.tar` volumes, or the volumes themselves")
+            }
+            Self::OtherSet { .. } => Some("import one set at a time: name its volumes one by one"),
+            Self::MissingVolumes { .. } => Some("add the folders that hold them to the command"),
+            Self::Truncated { .. } | Self::HeadTruncated(_) => {
+                Some("the copy is incomplete: copy the volume again, or pack again")
+            }
+            Self::NotInStore(_) | Self::Incomplete(_) => {
+                Some("at the sender, run `airlock mirror` again with this lock, then pack again")
+            }
+            Self::StoreDamaged { .. } => {
+                Some("run `airlock store check`, then `airlock store rebuild` and `airlock mirror`")
+            }
+            Self::NoSpace { .. } => Some("use a larger medium, or free space"),
+            Self::FileTooLarge { .. } | Self::VolumeTooSmall { .. } => Some("choose another --volume-size"),
+            Self::NotInserted { .. } => {
+                Some("insert its medium, then run the same command again: it goes on there")
+            }
+            Self::ReadBack(_) => Some("the medium is bad: use another one, and run the same command again"),
+            Self::TargetBusy(_) => Some("wait for it to end, or use another folder"),
+            Self::TooMany { what: "volumes", .. } => Some("choose a larger --volume-size"),
+            Self::TooMany { .. } | Self::ManifestTooLarge { .. } => {
+                Some("split the mirror file: no reader takes so much")
+            }
+            Self::WouldOverwrite(_) => Some("use an empty folder, or remove the old volumes"),
+            Self::Head { .. }
+            | Self::ManifestDigest { .. }
+            | Self::OtherSignature(_)
+            | Self::VolumeCount { .. }
+            | Self::TrailingBytes { .. }
+            | Self::Header { .. }
+            | Self::Padding { .. }
+            | Self::Content { .. }
+            | Self::Compression { .. }
+            | Self::DecompressionBomb { .. }
+            | Self::WrongSize { .. } => Some(
+                "the drive was changed after it was written, or is damaged: do not use it, ask for a new one",
+            ),
+            _ => None,
+        }
+    }
+}

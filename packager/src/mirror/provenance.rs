@@ -1,0 +1,82 @@
+//! Charts that must be signed by a key of a keyring, as `helm verify --keyring` demands.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bundle_signer::openpgp::SignedBy;
+use bundle_signer::provenance;
+use oci::{Digest, Manifest};
+use store::Store;
+
+use super::Error;
+use super::closure::chart_layer;
+use crate::lock::LockedItem;
+use crate::source::{HELM_PROVENANCE, chart_config};
+
+/// A provenance file is not larger than this.
+pub(super) const MOST: u64 = 1 << 20;
+/// Nor a keyring than this.
+const MOST_KEYRING: u64 = 16 << 20;
+
+/// Checks all charts that the mirror file gives a keyring for.
+pub(super) fn check(
+    keyrings: &BTreeMap<String, PathBuf>,
+    items: &[LockedItem],
+    manifest: impl Fn(&LockedItem) -> Result<Option<Manifest>, Error>,
+    store: &Store,
+) -> Result<(), Error> {
+    for item in items {
+        let Some(keyring) = keyrings.get(&item.source) else { continue };
+        let manifest = manifest(item)?.ok_or_else(|| Error::NoChart(item.source.clone()))?;
+        of_artifact(&item.source, &manifest, keyring, store)?;
+    }
+    Ok(())
+}
+
+/// Checks a chart's artifact, whose blobs the store has.
+fn of_artifact(name: &str, manifest: &Manifest, keyring: &Path, store: &Store) -> Result<(), Error> {
+    let chart = chart_layer(manifest).ok_or_else(|| Error::NoChart(name.to_owned()))?;
+    let missing = || Error::NoProvenance(name.to_owned());
+    let layer =
+        manifest.blobs().find(|blob| blob.media_type.as_str() == HELM_PROVENANCE).ok_or_else(missing)?;
+    let open = |digest: &Digest| {
+        let blob = store.blob(digest)?.ok_or_else(|| Error::NotFound(digest.to_string()))?;
+        Ok::<File, Error>(blob.file)
+    };
+    let text = read(open(&layer.digest)?, &format!("{name}.prov"), MOST)?;
+    let config = chart_config(open(&chart.digest)?, name)?;
+    let text_of = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
+    let file = format!("{}-{}.tgz", text_of("name"), text_of("version"));
+    verify_chart(name, &text, keyring, (&file, &chart.digest)).map(|_| ())
+}
+
+/// Checks a chart's provenance: `file` is the name of its archive, which has this digest.
+///
+/// # Errors
+/// [`Error::NotBySigner`], or when the keyring cannot be read.
+pub fn verify_chart(
+    name: &str,
+    provenance: &[u8],
+    keyring: &Path,
+    (file, digest): (&str, &Digest),
+) -> Result<SignedBy, Error> {
+    let path = keyring.display().to_string();
+    let failed = |source| Error::File { path: path.clone(), source };
+    let keys = read(File::open(keyring).map_err(failed)?, &path, MOST_KEYRING)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    provenance::verify(provenance, &keys, (file, digest), now)
+        .map_err(|source| Error::NotBySigner { chart: name.to_owned(), source: Box::new(source) })
+}
+
+fn read(file: File, path: &str, most: u64) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > most {
+        return Err(failed(std::io::Error::other("it is larger than it can be")));
+    }
+    Ok(bytes)
+}

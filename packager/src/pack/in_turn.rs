@@ -1,0 +1,120 @@
+//! A set written on one medium after the other, as on discs in one drive.
+//!
+//! Each volume is flushed and read back before the next medium is asked for. What is done is kept in the store, in
+//! `pack/HEX.json` with the set's signature, so that a run that ended goes on with the next volume. The set is logged when its
+//! last volume is there, so the log and the mark are on the last medium.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bundle_signer::{PrivateKey, sign_blob};
+use oci::{Algorithm, Digest, Hasher};
+use serde::{Deserialize, Serialize};
+use store::Store;
+
+use super::plan::PackPlan;
+use super::targets::open_for;
+use super::write::{PackReport, WriteOptions, Writer, bytes, finish, prepare};
+use crate::bundle::Error;
+use crate::bundle::head::{VolumeHeader, head_bytes};
+use crate::drive_log::{SenderLog, publish, read_file};
+use crate::media::{Beneath, Changer};
+use crate::reporter::Reporter;
+use crate::witness::Witness;
+
+/// A longer record is none of ours.
+const MOST_RECORD: u64 = 1 << 20;
+/// The unit of reading.
+const BUFFER: usize = 1 << 20;
+
+/// What of a set is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Progress {
+    set: Digest,
+    /// The same on all volumes.
+    signature: String,
+    /// The volumes up to this one.
+    written: u32,
+}
+
+/// Writes a set volume by volume to the one folder of the options, where `changer` has the media changed.
+///
+/// # Errors
+/// As [`super::write()`]; [`Error::NotInserted`] when a medium is needed and nobody is there: the same command goes on.
+pub fn write_in_turn(
+    (plan, store): (&PackPlan, &Store),
+    key: &PrivateKey,
+    options: &WriteOptions,
+    log: Option<&dyn SenderLog>,
+    (reporter, changer): (&dyn Reporter, &dyn Changer),
+) -> Result<PackReport, Error> {
+    let manifest = plan.manifest.to_bytes();
+    let set = Digest::sha256(&manifest);
+    let folder = options.targets.first().ok_or(Error::Inconsistent("no folder is named"))?;
+    let record = record(store, &set);
+    let known = read_file(&record, MOST_RECORD)?.and_then(|text| serde_json::from_slice(&text).ok());
+    let mut progress = match known.filter(|known: &Progress| known.set == set) {
+        Some(known) => known,
+        None => {
+            let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
+            let signature = String::from_utf8_lossy(&signature).into_owned();
+            Progress { set: set.clone(), signature, written: 0 }
+        }
+    };
+    let acknowledged = log.map(|log| Witness::of(store).acknowledged(log.verifier().name()));
+    let acknowledged = acknowledged.transpose()?.unwrap_or_default();
+    reporter.begin("pack", bytes(plan));
+    let mut writer = Writer::new(plan, store, reporter);
+    let total = plan.manifest.volumes;
+    // After the last volume a run may have ended before the log was there: then that volume is written again.
+    let first = (progress.written + 1).min(total);
+    for number in first..=total {
+        let name = plan.manifest.volume_name(number);
+        if number > first {
+            changer.change(number, total, &name)?;
+        }
+        let medium = open_for(plan, &set, (folder, number), reporter)?;
+        prepare(&medium, store, (log, &acknowledged), options)?;
+        let header = VolumeHeader::new(set.clone(), number, total);
+        let head = head_bytes(&header, &manifest, progress.signature.as_bytes());
+        let written = writer.volume((&medium, &name), number, &head)?;
+        medium.flush(Path::new(""))?;
+        if options.read_back {
+            read_back(&medium, &name, &written)?;
+        }
+        progress.written = number;
+        let mut text = serde_json::to_vec(&progress).unwrap_or_default();
+        text.push(b'\n');
+        publish(&record, &text)?;
+        if number == total {
+            reporter.end();
+            let report = finish(plan, (&set, log, &acknowledged), &[&medium], options)?;
+            // One that stays only says that all is written.
+            let _ = fs::remove_file(&record);
+            return Ok(report);
+        }
+    }
+    Err(Error::Inconsistent("a set has no volumes"))
+}
+
+fn record(store: &Store, set: &Digest) -> PathBuf {
+    store.root().join("pack").join(format!("{}.json", set.hex()))
+}
+
+/// Reads a volume from the medium, not from the page cache.
+fn read_back(medium: &Beneath, name: &str, written: &Digest) -> Result<(), Error> {
+    let path = medium.path(Path::new(name));
+    let mut file = medium.file(Path::new(name)).map_err(Error::io("open", &path))?;
+    // A hint, which file systems in user space may ignore.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    let (mut hasher, mut buffer) = (Hasher::new(Algorithm::Sha256), vec![0; BUFFER]);
+    loop {
+        match file.read(&mut buffer).map_err(Error::io("read", &path))? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+    if hasher.finish() == *written { Ok(()) } else { Err(Error::ReadBack(path)) }
+}

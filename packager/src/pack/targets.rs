@@ -1,0 +1,211 @@
+//! The media that volumes go to: whether they may, and which volume goes where.
+
+use std::fs::TryLockError;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use oci::Digest;
+
+use super::plan::PackPlan;
+use crate::bundle::head::Head;
+use crate::bundle::{Error, Limits};
+use crate::media::{Beneath, mark_name};
+use crate::reporter::Reporter;
+
+/// FAT's file system type, and its largest file.
+const MSDOS_MAGIC: u64 = 0x4d44;
+const FAT_LARGEST: u64 = (4 << 30) - 1;
+
+/// Media that are there at once.
+pub(super) struct Targets {
+    media: Vec<Beneath>,
+    /// For each volume, the place of its medium.
+    places: Vec<usize>,
+}
+
+/// How much room there is, and on which file system.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    device: u64,
+    /// None where the file system does not tell.
+    free: Option<u64>,
+}
+
+impl Targets {
+    /// Takes folders on media for a set: nobody else writes there, they hold no other set, and have room.
+    pub(super) fn open(
+        plan: &PackPlan,
+        set: &Digest,
+        folders: &[PathBuf],
+        reporter: &dyn Reporter,
+    ) -> Result<Self, Error> {
+        let (mut media, mut rooms) = (Vec::new(), Vec::new());
+        for folder in folders {
+            let medium = Beneath::create(folder)?;
+            lock(&medium, folder)?;
+            remove_own(plan, set, &medium)?;
+            media.push(medium);
+        }
+        let sizes: Vec<u64> = plan.volumes.iter().map(|volume| volume.size).collect();
+        for folder in folders {
+            rooms.push(room(folder, sizes.iter().copied().max().unwrap_or(0), reporter)?);
+        }
+        let places = assign(&sizes, &rooms).map_err(|(place, free, needed)| Error::NoSpace {
+            path: folders.get(place).cloned().unwrap_or_default(),
+            free,
+            needed,
+        })?;
+        Ok(Self { media, places })
+    }
+
+    /// Those that hold a volume.
+    pub(super) fn media(&self) -> impl Iterator<Item = &Beneath> {
+        let is_used = |place: &usize| self.places.contains(place);
+        (0..self.media.len()).filter(is_used).filter_map(|place| self.media.get(place))
+    }
+
+    /// Where a volume goes.
+    pub(super) fn medium(&self, number: u32) -> &Beneath {
+        let volume = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+        let place = self.places.get(volume).copied().unwrap_or(0);
+        &self.media[place.min(self.media.len() - 1)]
+    }
+}
+
+/// Where each volume goes: where there is a folder for each, one into each; else the folders are filled in order. If
+/// they do not fit, the last folder, how much is free there, and how much is left.
+fn assign(sizes: &[u64], rooms: &[Room]) -> Result<Vec<usize>, (usize, u64, u64)> {
+    let mut rooms = rooms.to_vec();
+    let one_each = sizes.len() <= rooms.len();
+    let (mut places, mut place) = (Vec::new(), 0);
+    for (number, size) in sizes.iter().enumerate() {
+        if one_each {
+            place = number;
+        }
+        while rooms.get(place).is_some_and(|room| room.free.is_some_and(|free| free < *size)) {
+            if one_each || place + 1 == rooms.len() {
+                let free = rooms.get(place).and_then(|room| room.free).unwrap_or(0);
+                let left = if one_each { *size } else { sizes.iter().skip(number).sum() };
+                return Err((place, free, left));
+            }
+            place += 1;
+        }
+        let device = rooms.get(place).map_or(0, |room| room.device);
+        // Folders of one file system share its room.
+        for room in rooms.iter_mut().filter(|room| room.device == device) {
+            room.free = room.free.map(|free| free.saturating_sub(*size));
+        }
+        places.push(place);
+    }
+    Ok(places)
+}
+
+/// How much room a medium has, and that it can hold files of this size.
+fn room(target: &Path, size: u64, reporter: &dyn Reporter) -> Result<Room, Error> {
+    let failed = |error: rustix::io::Errno| Error::io("examine", target)(error.into());
+    let room = rustix::fs::statvfs(target).map_err(failed)?;
+    let kind = rustix::fs::statfs(target).map_err(failed)?;
+    let device = target.metadata().map_err(Error::io("examine", target))?.dev();
+    if u64::try_from(kind.f_type).ok() == Some(MSDOS_MAGIC) && size > FAT_LARGEST {
+        return Err(Error::FileTooLarge { path: target.to_owned(), limit: FAT_LARGEST, size });
+    }
+    if room.f_blocks == 0 {
+        reporter.warn("the file system does not say how much room it has; this is not checked");
+        return Ok(Room { device, free: None });
+    }
+    Ok(Room { device, free: Some(room.f_bavail.saturating_mul(room.f_frsize)) })
+}
+
+/// Takes one medium for one volume; other volumes of the set may be there.
+pub(super) fn open_for(
+    plan: &PackPlan,
+    set: &Digest,
+    (folder, number): (&Path, u32),
+    reporter: &dyn Reporter,
+) -> Result<Beneath, Error> {
+    let medium = Beneath::create(folder)?;
+    lock(&medium, folder)?;
+    check_own(plan, set, &medium)?;
+    let place = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+    let volume = plan.volumes.get(place).ok_or(Error::Inconsistent("a volume is missing"))?;
+    medium.remove(Path::new(&mark_name(&plan.manifest.name)))?;
+    medium.remove(Path::new(&volume.name))?;
+    medium.remove(&partial_name(&volume.name))?;
+    let free = room(folder, volume.size, reporter)?.free;
+    if let Some(free) = free.filter(|free| *free < volume.size) {
+        return Err(Error::NoSpace { path: folder.to_owned(), free, needed: volume.size });
+    }
+    Ok(medium)
+}
+
+/// Keeps other packs out of the folder as long as it is open, and leaves no file there. File systems without locks go
+/// without.
+pub(super) fn lock(medium: &Beneath, target: &Path) -> Result<(), Error> {
+    match medium.folder().try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::TargetBusy(target.to_owned())),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+pub(super) fn partial_name(name: &str) -> PathBuf {
+    Path::new(name).with_extension("tar.partial")
+}
+
+/// Removes what an earlier pack of this set left; refuses to touch another set's volumes.
+fn remove_own(plan: &PackPlan, set: &Digest, medium: &Beneath) -> Result<(), Error> {
+    check_own(plan, set, medium)?;
+    medium.remove(Path::new(&mark_name(&plan.manifest.name)))?;
+    for volume in &plan.volumes {
+        medium.remove(Path::new(&volume.name))?;
+        medium.remove(&partial_name(&volume.name))?;
+    }
+    Ok(())
+}
+
+/// That no volume of this name is another set's.
+fn check_own(plan: &PackPlan, set: &Digest, medium: &Beneath) -> Result<(), Error> {
+    for name in volumes_named(&plan.manifest.name, medium)? {
+        let path = medium.path(&name);
+        // A link in a volume's place is nobody's volume.
+        let head = medium.file(&name).ok().map(|mut file| Head::read(&mut file, &path, &Limits::default()));
+        match head {
+            Some(Ok(Some(head))) if head.header.set == *set => {}
+            _ => return Err(Error::WouldOverwrite(path)),
+        }
+    }
+    Ok(())
+}
+
+/// Volumes of a name, also those of a set with more or fewer of them: two sets of one name share the mark, and a
+/// folder that holds both is refused by whoever reads it.
+fn volumes_named(name: &str, medium: &Beneath) -> Result<Vec<PathBuf>, Error> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_volume = |file: &str| {
+        file.strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".tar")?.split_once("-of-"))
+            .is_some_and(|(number, total)| is_number(number) && is_number(total))
+    };
+    let names = medium.names(Path::new(""))?.into_iter();
+    Ok(names.filter(|file| file.to_str().is_some_and(is_volume)).map(PathBuf::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rooms(rooms: &[(u64, Option<u64>)]) -> Vec<Room> {
+        rooms.iter().map(|(device, free)| Room { device: *device, free: *free }).collect()
+    }
+
+    #[test]
+    fn o24_volumes_fill_the_media_in_order() {
+        let three = rooms(&[(1, Some(25)), (2, Some(10)), (3, Some(100))]);
+        assert_eq!(assign(&[10, 10, 10, 10, 5], &three), Ok(vec![0, 0, 1, 2, 2]));
+        assert_eq!(assign(&[10, 10, 10], &three), Ok(vec![0, 1, 2]), "one into each");
+        assert_eq!(assign(&[10, 11, 10], &three), Err((1, 10, 11)));
+        assert_eq!(assign(&[10; 5], &rooms(&[(1, Some(15)), (2, Some(15))])), Err((1, 5, 30)));
+        assert_eq!(assign(&[10; 5], &rooms(&[(1, None), (2, Some(15))])), Ok(vec![0; 5]));
+        // Two folders of one file system have its room once.
+        assert_eq!(assign(&[10; 3], &rooms(&[(1, Some(25)), (1, Some(25))])), Err((1, 5, 10)));
+    }
+}

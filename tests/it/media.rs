@@ -1,0 +1,202 @@
+//! Sets on several media: all there at once, and one after the other in one drive.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::cli::{airlock, fails};
+use crate::signing::{mirror_file, works};
+
+/// A store whose set has volumes of at most 100 kB: one file is cut over all of them.
+fn sender(path: &Path) {
+    let mut noise: Vec<u8> = Vec::new();
+    let mut state = 7_u64;
+    while noise.len() < 210_000 {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        noise.extend((state >> 32).to_le_bytes());
+    }
+    fs::write(path.join("big.bin"), noise).unwrap();
+    fs::write(path.join("small.txt"), "small").unwrap();
+    let sources = "  - files: [{path: big.bin}, {path: small.txt}]\n";
+    fs::write(path.join("airlock.yaml"), mirror_file("", sources)).unwrap();
+    works(path, &["mirror", "--store", "near"]);
+    works(path, &["keys", "generate", "k"]);
+    works(path, &["keys", "trust", "k.pub", "--log", "near/log/key.pub"]);
+}
+
+const PACK: [&str; 7] = ["pack", "--store", "near", "--key", "k.key", "--volume-size", "100kB"];
+
+fn volumes(folder: &Path) -> Vec<String> {
+    let listing = fs::read_dir(folder).unwrap().flatten();
+    let mut names: Vec<String> = listing
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".tar"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Runs a command that asks for media; `inserted` is what happens before each answer.
+fn asked(folder: &Path, arguments: &[&str], inserted: &[&dyn Fn()]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("HOME", folder)
+        .env("AIRLOCK_KEY_PASSWORD", "a password")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    {
+        let mut answers = child.stdin.take().unwrap();
+        let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut left = inserted.iter();
+        let mut line = String::new();
+        while std::io::BufRead::read_line(&mut errors, &mut line).unwrap() > 0 {
+            said += &line;
+            if line.contains("press Enter") {
+                let Some(insert) = left.next() else { break };
+                insert();
+                answers.write_all(b"\n").unwrap();
+            }
+            line.clear();
+        }
+        drop(answers);
+        std::io::Read::read_to_string(&mut errors, &mut said).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    Output { stderr: said.into_bytes(), ..output }
+}
+
+fn fine(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Puts the medium away under a name, and another one into its place.
+fn change(path: &Path, away: Option<&str>, with: Option<&str>) {
+    if let Some(away) = away {
+        fs::rename(path.join("disc"), path.join(away)).unwrap();
+    }
+    match with {
+        Some(with) => fs::rename(path.join(with), path.join("disc")).unwrap(),
+        None => fs::create_dir(path.join("disc")).unwrap(),
+    }
+}
+
+#[test]
+fn o24_a_set_goes_to_several_media_at_once_and_comes_from_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    let to = ["--to", "one", "--to", "two", "--to", "three"];
+    works(path, &[&PACK[..], &to].concat());
+    for (number, medium) in (1..).zip(["one", "two", "three"]) {
+        assert_eq!(volumes(&path.join(medium)), [format!("a-{number:03}-of-003.tar")]);
+        // Any of them lets the set in.
+        assert!(
+            path.join(medium).join("a.complete.json").exists()
+                && path.join(medium).join("log/checkpoint").exists()
+        );
+    }
+    works(path, &["import", "three", "one", "two", "--trust", "trust.yaml", "--store", "far"]);
+    works(path, &["store", "get", "big.bin", "--to", "back.bin", "--store", "far"]);
+    assert!(fs::read(path.join("back.bin")).unwrap() == fs::read(path.join("big.bin")).unwrap());
+    // One folder for two volumes: they fill it in order.
+    works(path, &[&PACK[..], &["--to", "both", "--to", "rest"]].concat());
+    assert_eq!(volumes(&path.join("both")).len(), 3);
+}
+
+#[test]
+fn o24_a_set_is_written_and_read_in_one_drive_disc_by_disc() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    let pack = [&PACK[..], &["--to", "disc", "--one-by-one"]].concat();
+    let second = || change(path, Some("disc-1"), None);
+    let third = || change(path, Some("disc-2"), None);
+    fine(&asked(path, &pack, &[&second, &third]));
+    change(path, Some("disc-3"), Some("disc-1"));
+    assert_eq!(volumes(&path.join("disc")), ["a-001-of-003.tar"]);
+    let far = ["--trust", "trust.yaml", "--store", "far"];
+    let import = [&["import", "disc", "--one-by-one"][..], &far].concat();
+    // The log is on the last disc, and nothing is read before it is proved. A wrong disc is asked for again.
+    let first_log = || change(path, Some("disc-1"), Some("disc-3"));
+    let wrong = || change(path, Some("disc-3"), Some("disc-2"));
+    let one = || change(path, Some("disc-2"), Some("disc-1"));
+    let two = || change(path, Some("disc-1"), Some("disc-2"));
+    let three = || change(path, Some("disc-2"), Some("disc-3"));
+    fine(&asked(path, &import, &[&first_log, &wrong, &one, &two, &three]));
+    works(path, &["store", "get", "big.bin", "--to", "back.bin", "--store", "far"]);
+    assert!(fs::read(path.join("back.bin")).unwrap() == fs::read(path.join("big.bin")).unwrap());
+    assert!(works(path, &["audit", "verify", "--store", "far"]).contains("every entry"));
+}
+
+#[test]
+fn o24_where_nobody_answers_the_same_command_goes_on_with_the_next_volume() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    let pack = [&PACK[..], &["--to", "disc", "--one-by-one"]].concat();
+    for (number, next) in [(1, 2), (2, 3)] {
+        let said = asked(path, &pack, &[]);
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(1), "{text}");
+        assert!(
+            text.contains(&format!("volume {next} of 3")) && text.contains("run the same command again"),
+            "{text}"
+        );
+        assert_eq!(volumes(&path.join("disc")), [format!("a-{number:03}-of-003.tar")]);
+        assert!(!path.join("disc/a.complete.json").exists());
+        change(path, Some(&format!("disc-{number}")), None);
+    }
+    fine(&asked(path, &pack, &[]));
+    change(path, Some("disc-3"), None);
+    let far = ["--trust", "trust.yaml", "--store", "far"];
+    let all = ["import", "disc-1", "disc-2", "disc-3"];
+    fails(path, &[&["import", "disc-1", "disc-3"][..], &far].concat(), 4, "a-002-of-003.tar");
+    works(path, &[&all[..], &far].concat());
+    // Cosigned or not, the volumes that two runs wrote are one set under one signature.
+    let signature = |volume: &str| {
+        let bytes = fs::read(path.join(volume)).unwrap();
+        let begin = bytes.windows(11).position(|window| window == b"messageSign").unwrap();
+        bytes[begin..begin + 200].to_vec()
+    };
+    assert_eq!(signature("disc-1/a-001-of-003.tar"), signature("disc-3/a-003-of-003.tar"));
+}
+
+#[test]
+fn o24_no_name_is_set_before_every_volume_was_there_and_a_changed_disc_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    works(path, &[&PACK[..], &["--to", "one", "--to", "two", "--to", "three"]].concat());
+    fs::rename(path.join("one"), path.join("disc")).unwrap();
+    let import = ["import", "disc", "--one-by-one", "--trust", "trust.yaml", "--store", "far"];
+    let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let stopped = asked(path, &import, &[]);
+    assert!(
+        stopped.status.code() == Some(1) && text(&stopped).contains("volume 2 of 3"),
+        "{}",
+        text(&stopped)
+    );
+    assert_eq!(works(path, &["store", "list", "--store", "far"]), "");
+    let mut bytes = fs::read(path.join("two/a-002-of-003.tar")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path.join("two/a-002-of-003.tar"), &bytes).unwrap();
+    let two = || change(path, Some("one"), Some("two"));
+    let three = || change(path, Some("two"), Some("three"));
+    let refused = asked(path, &import, &[&two, &three]);
+    assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
+    assert_eq!(works(path, &["store", "list", "--store", "far"]), "");
+    assert!(!airlock(path, &["store", "get", "big.bin", "--to", "x", "--store", "far"]).status.success());
+    bytes[middle] ^= 1;
+    fs::write(path.join("two/a-002-of-003.tar"), &bytes).unwrap();
+    change(path, Some("three"), Some("one"));
+    fine(&asked(path, &import, &[&two, &three]));
+    works(path, &["store", "get", "big.bin", "--to", "back.bin", "--store", "far"]);
+}
