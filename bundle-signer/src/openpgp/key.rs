@@ -57,8 +57,8 @@ impl PublicKey {
     }
 
     /// Whether this is the key that a signature names. A name decides nothing: the key has to fit.
-    pub(super) fn is_named(&self, issuer: &[u8; 8]) -> bool {
-        self.fingerprint.ends_with(issuer)
+    pub(super) fn is_named(&self, issuer: [u8; 8]) -> bool {
+        self.fingerprint.ends_with(&issuer)
     }
 
     /// The fingerprint, as people compare it.

@@ -115,7 +115,7 @@ impl Keyring {
         let Some(issuer) = signature.issuer else { return Ok(None) };
         let mut refused = None;
         for certificate in &self.0 {
-            let Some((key, subkey)) = certificate.named(&issuer) else { continue };
+            let Some((key, subkey)) = certificate.named(issuer) else { continue };
             let signed_by = certificate.judge((key, subkey), signature, data, now);
             match signed_by {
                 Ok(found) => return Ok(Some(found)),
@@ -151,7 +151,7 @@ impl Certificate {
     }
 
     /// The key with this name: the primary one, or a subkey.
-    fn named(&self, issuer: &[u8; 8]) -> Option<(&PublicKey, Option<&Component<PublicKey>>)> {
+    fn named(&self, issuer: [u8; 8]) -> Option<(&PublicKey, Option<&Component<PublicKey>>)> {
         if self.primary.is.is_named(issuer) {
             return Some((&self.primary.is, None));
         }
@@ -206,7 +206,7 @@ impl Certificate {
         let key = primary.signed().ok()?;
         let counts = |signature: &&Signature, data: &[u8]| {
             counts(signature, now)
-                && signature.issuer.is_some_and(|issuer| primary.is_named(&issuer))
+                && signature.issuer.is_some_and(|issuer| primary.is_named(issuer))
                 && signature.fits(&primary.material, data).unwrap_or(false)
         };
         let direct = self.primary.signatures.iter().filter(|signature| signature.kind == DIRECT);

@@ -194,8 +194,7 @@ pub(super) fn satisfied(
             }
         }
     }
-    let manifest = |item: &LockedItem| Ok(store.manifest(&item.repository, &item.digest)?);
-    provenance::check(&config.keyrings(), &lock.items, manifest, store)?;
+    provenance::check_stored(config, lock, store)?;
     Ok(Some(MirrorPlan {
         settings: settings(config),
         platforms,

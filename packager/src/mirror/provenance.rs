@@ -13,7 +13,8 @@ use store::Store;
 
 use super::Error;
 use super::closure::chart_layer;
-use crate::lock::LockedItem;
+use crate::config::MirrorConfig;
+use crate::lock::{Lock, LockedItem};
 use crate::source::{HELM_PROVENANCE, chart_config};
 
 /// A provenance file is not larger than this.
@@ -34,6 +35,12 @@ pub(super) fn check(
         of_artifact(&item.source, &manifest, keyring, store)?;
     }
     Ok(())
+}
+
+/// The same, of what a lock says and the store has.
+pub(super) fn check_stored(config: &MirrorConfig, lock: &Lock, store: &Store) -> Result<(), Error> {
+    let manifest = |item: &LockedItem| Ok(store.manifest(&item.repository, &item.digest)?);
+    check(&config.keyrings(), &lock.items, manifest, store)
 }
 
 /// Checks a chart's artifact, whose blobs the store has.

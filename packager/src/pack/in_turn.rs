@@ -55,13 +55,13 @@ pub fn write_in_turn(
     let folder = options.targets.first().ok_or(Error::Inconsistent("no folder is named"))?;
     let record = record(store, &set);
     let known = read_file(&record, MOST_RECORD)?.and_then(|text| serde_json::from_slice(&text).ok());
-    let mut progress = match known.filter(|known: &Progress| known.set == set) {
-        Some(known) => known,
-        None => {
-            let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
-            let signature = String::from_utf8_lossy(&signature).into_owned();
-            Progress { set: set.clone(), signature, written: 0 }
-        }
+    let known = known.filter(|known: &Progress| known.set == set);
+    let mut progress = if let Some(known) = known {
+        known
+    } else {
+        let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
+        let signature = String::from_utf8_lossy(&signature).into_owned();
+        Progress { set: set.clone(), signature, written: 0 }
     };
     let acknowledged = log.map(|log| Witness::of(store).acknowledged(log.verifier().name()));
     let acknowledged = acknowledged.transpose()?.unwrap_or_default();
