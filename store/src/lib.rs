@@ -48,7 +48,7 @@ pub use change::{Change, Misfit};
 pub use check::{CheckReport, Fault};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
-pub use locks::Holders;
+pub use locks::{Holders, PATIENCE};
 pub use query::ManifestRow;
 pub use rebuild::RebuildReport;
 pub use referrers::{PageLimits, ReferrerPage, ReferrerPosition};

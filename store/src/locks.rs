@@ -11,7 +11,7 @@ use crate::commit::{Disk, Step};
 use crate::{Error, Result};
 
 /// How long a command waits for another one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two tries, at most.
 const PAUSE: Duration = Duration::from_millis(50);

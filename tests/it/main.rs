@@ -33,10 +33,18 @@ mod packages;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod said;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod shown;
 #[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod strange;
+#[cfg(test)]
+mod together;
 #[cfg(test)]
 mod upstream;
