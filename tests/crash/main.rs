@@ -3,7 +3,7 @@
 //! tampering, and the same command run again, or the one that its message names, ends as it should.
 //!
 //! A sample of the states is checked. `AIRLOCK_TEST_LONG=1 cargo test --test crash` checks all of them, and says at its end
-//! how many they were.
+//! how many they were; with `AIRLOCK_TEST_STATES=1000` about so many of each command.
 
 #[cfg(test)]
 #[path = "../../store/tests/contract/power/disk.rs"]

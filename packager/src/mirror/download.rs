@@ -73,7 +73,7 @@ async fn one_size(
     reporter: &dyn Reporter,
 ) -> Result<u64, Error> {
     let mut partial = match turn(download, store, reporter).await? {
-        Turn::Ours(partial) => partial,
+        Turn::Ours(partial) => *partial,
         Turn::Done(size) => {
             reporter.advance(size);
             return Ok(size);
@@ -123,7 +123,7 @@ async fn one_size(
 
 /// Whose turn it is to fetch a blob.
 enum Turn {
-    Ours(PartialBlob),
+    Ours(Box<PartialBlob>),
     /// Another process fetched it while we waited.
     Done(u64),
 }
@@ -136,7 +136,7 @@ async fn turn(download: &Download, store: &Store, reporter: &dyn Reporter) -> Re
         let opened = fetch::blocking(move || Ok(target.partial(&digest))).await?;
         let busy = match opened {
             Err(busy @ store::Error::PartialBusy { .. }) if begun.elapsed() < store::PATIENCE => busy,
-            opened => return Ok(Turn::Ours(opened?)),
+            opened => return Ok(Turn::Ours(Box::new(opened?))),
         };
         if begun.elapsed() < PAUSE {
             reporter.warn(&format!("{}: {busy}; waiting", download.name));

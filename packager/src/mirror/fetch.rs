@@ -35,24 +35,7 @@ pub(super) async fn fetch(
     check_room(store, total)?;
     reporter.begin("mirror", total);
     let mut report = plan.report();
-    let missing = plan.missing;
-    let downloads = stream::iter(&plan.downloads).map(|wanted| async move {
-        match download::download(wanted, client, store, reporter).await {
-            Ok(size) => Ok(Came::Whole(wanted.name.clone(), if wanted.size().is_none() { size } else { 0 })),
-            Err(error) => left_out(wanted, error, missing),
-        }
-    });
-    let failed = std::mem::take(&mut plan.failed);
-    let came = all_of(downloads.buffer_unordered(AT_ONCE), plan.keep_going, failed).await?;
-    let sizes: Vec<(String, u64)> = came.iter().filter_map(Came::whole).collect();
-    let broken: LeftOut = came.into_iter().filter_map(Came::left_out).collect();
-    // Sizes of files are known only now.
-    report.totals.fetched_bytes -= plan.announced();
-    report.totals.fetched_bytes += sizes.iter().map(|(_, size)| size).sum::<u64>();
-    let gone = plan.downloads.iter().filter(|wanted| broken.contains_key(&wanted.blob.digest));
-    report.totals.fetched_bytes -= gone.map(|wanted| wanted.blob.size).sum::<u64>();
-    leave_out_misfits(&mut plan, &broken, store, reporter)?;
-    report.unavailable.clone_from(&plan.unavailable);
+    let sizes = download_all(&mut plan, &mut report, (client, store), reporter).await?;
     let mut names = Names::default();
     for (item, line) in plan.items.into_iter().zip(&mut report.items) {
         let source = item.report.source.clone();
@@ -98,6 +81,35 @@ pub(super) async fn fetch(
     Ok((lock, report))
 }
 
+/// Downloads all that is wanted, and leaves out what cannot be had and is only said about images; gives the sizes of what
+/// had none before.
+async fn download_all(
+    plan: &mut MirrorPlan,
+    report: &mut MirrorReport,
+    (client, store): (&Client, &Store),
+    reporter: &dyn Reporter,
+) -> Result<Vec<(String, u64)>, Error> {
+    let missing = plan.missing;
+    let downloads = stream::iter(&plan.downloads).map(|wanted| async move {
+        match download::download(wanted, client, store, reporter).await {
+            Ok(size) => Ok(Came::Whole(wanted.name.clone(), if wanted.size().is_none() { size } else { 0 })),
+            Err(error) => left_out(wanted, error, missing),
+        }
+    });
+    let failed = std::mem::take(&mut plan.failed);
+    let came = all_of(downloads.buffer_unordered(AT_ONCE), plan.keep_going, failed).await?;
+    let sizes: Vec<(String, u64)> = came.iter().filter_map(Came::whole).collect();
+    let broken: LeftOut = came.into_iter().filter_map(Came::left_out).collect();
+    // Sizes of files are known only now.
+    report.totals.fetched_bytes -= plan.announced();
+    report.totals.fetched_bytes += sizes.iter().map(|(_, size)| size).sum::<u64>();
+    let gone = plan.downloads.iter().filter(|wanted| broken.contains_key(&wanted.blob.digest));
+    report.totals.fetched_bytes -= gone.map(|wanted| wanted.blob.size).sum::<u64>();
+    leave_out_misfits(plan, &broken, store, reporter)?;
+    report.unavailable.clone_from(&plan.unavailable);
+    Ok(sizes)
+}
+
 /// What became of a download.
 enum Came {
     /// It is there: what for, and its size if that was not known before.
@@ -127,7 +139,6 @@ fn left_out(wanted: &Download, error: Error, missing: Missing) -> Result<Came, E
     let is_missing =
         matches!(&error, Error::Fetch { source, .. } if source.class() == registry::client::Class::Missing);
     match (wanted.essential, is_missing, missing) {
-        (true, ..) => Err(error),
         (false, true, Missing::Refused) => {
             Err(Error::MissingReferrer { image: wanted.name.clone(), digest: wanted.blob.digest.clone() })
         }
@@ -135,7 +146,7 @@ fn left_out(wanted: &Download, error: Error, missing: Missing) -> Result<Came, E
         (false, false, _) if error.is_broken() => {
             Ok(Came::LeftOut(wanted.blob.digest.clone(), Some(error.in_one_line())))
         }
-        (false, false, _) => Err(error),
+        (true, ..) | (false, false, _) => Err(error),
     }
 }
 

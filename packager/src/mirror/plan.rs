@@ -110,16 +110,13 @@ pub(super) fn satisfied(
         let report = ItemReport { source, digest, state: State::Present, bytes: item.size };
         items.push(PlannedItem { report, image: None, wanted: None, fetches: 0 });
     }
-    let is_missing = |left_out: &Unavailable| left_out.broken.is_none();
-    if config.missing == Missing::Refused && lock.unavailable.iter().any(is_missing) {
-        return Ok(None);
-    }
     if lock.items.len() != wants.len() + lock.made_here().count()
         || lock.name != config.name
         || lock.follow != config.follow
         || lock.version != VERSION
         || lock.unverified != config.unverified()
         || !as_declared(config, lock)
+        || lacks_what_must_come(config, lock)
     {
         return Ok(None);
     }
@@ -160,6 +157,12 @@ pub(super) fn satisfied(
 
 fn settings(config: &MirrorConfig) -> Settings {
     Settings { name: config.name.clone(), follow: config.follow, unverified: config.unverified() }
+}
+
+/// Whether something was left out because it was missing, and the mirror file does not tolerate that.
+fn lacks_what_must_come(config: &MirrorConfig, lock: &Lock) -> bool {
+    let is_missing = |left_out: &Unavailable| left_out.broken.is_none();
+    config.missing == Missing::Refused && lock.unavailable.iter().any(is_missing)
 }
 
 /// Whether exactly those layers were left behind that the mirror file declares now.

@@ -74,7 +74,7 @@ pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<F
     };
     let config = describe(&saved.config, Some(media_type::DOCKER_CONFIG))?;
     let layers = saved.layers.iter().map(|layer| describe(layer, None)).collect::<Result<Vec<_>, _>>()?;
-    check_layers(slice(files, path, &saved.config)?, &layers, path)?;
+    check_layers(&slice(files, path, &saved.config)?, &layers, path)?;
     let manifest = json!({ "schemaVersion": 2, "mediaType": media_type::DOCKER_MANIFEST, "config": config, "layers": layers });
     let bytes = serde_json::to_vec(&manifest).unwrap_or_default();
     let manifest = Manifest::parse(bytes.into(), None).map_err(Error::Oci)?;
@@ -90,7 +90,7 @@ pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<F
 }
 
 /// That plain layers are those that the configuration names: nothing else says so in such an archive.
-fn check_layers(config: Slice, layers: &[serde_json::Value], path: &Path) -> Result<(), Error> {
+fn check_layers(config: &Slice, layers: &[serde_json::Value], path: &Path) -> Result<(), Error> {
     #[derive(Default, Deserialize)]
     struct Config {
         #[serde(default)]
