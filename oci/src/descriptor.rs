@@ -30,6 +30,9 @@ pub struct Descriptor {
     /// The artifact type of the manifest that the descriptor names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
+    /// The bytes themselves, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
 }
 
 impl Descriptor {
@@ -44,6 +47,7 @@ impl Descriptor {
             annotations: BTreeMap::new(),
             platform: None,
             artifact_type: None,
+            data: None,
         }
     }
 }
@@ -60,9 +64,11 @@ where
 /// An operating system and a processor architecture, by Go's names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
-    /// `linux`, `windows`, ...
+    /// `linux`, `windows`, ...; empty where a writer left it out.
+    #[serde(default)]
     pub os: String,
-    /// `amd64`, `arm64`, ...
+    /// `amd64`, `arm64`, ...; empty where a writer left it out.
+    #[serde(default)]
     pub architecture: String,
     /// `v7`, `v8`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -49,12 +49,19 @@ impl RegistryHost {
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// The host as the first component of a repository name: `:` before a port as `-`.
+    /// The host as the first component of a repository name: `:` before a port as `-`, and an IPv6 address in its long
+    /// form, with `-` between its groups.
     ///
     /// # Errors
-    /// [`Error::RepositoryName`] for hosts that have no such form, as IPv6 literals.
+    /// [`Error::RepositoryName`] for a host that is too long.
     pub fn as_repository(&self) -> Result<RepositoryName, Error> {
-        self.0.replace(':', "-").parse()
+        let Some((address, port)) = self.0.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+            return self.0.replace(':', "-").parse();
+        };
+        // The short form may begin with a colon, and a name may not begin with a hyphen.
+        let address: Ipv6Addr = address.parse().map_err(|_| Error::RegistryHost(self.0.clone()))?;
+        let groups = address.segments().map(|group| format!("{group:x}")).join("-");
+        format!("{groups}{}", port.replace(':', "-")).parse()
     }
 }
 
@@ -366,6 +373,18 @@ mod tests {
         }
         let named: RegistryHost = "r.io:443".parse().unwrap();
         assert_eq!(named.without_default_port().as_str(), "r.io");
+    }
+
+    #[test]
+    fn d13_every_host_has_a_repository() {
+        for (host, name) in [
+            ("r.io", "r.io"),
+            ("localhost:5000", "localhost-5000"),
+            ("[::1]", "0-0-0-0-0-0-0-1"),
+            ("[2001:db8::1]:5000", "2001-db8-0-0-0-0-0-1-5000"),
+        ] {
+            assert_eq!(host.parse::<RegistryHost>().unwrap().as_repository().unwrap().as_str(), name);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! the same volumes.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
 use oci::{Digest, MediaType, RepositoryName, Tag};
@@ -30,8 +31,8 @@ pub struct Lock {
     /// Bundles that were made here and are in no mirror file.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub made: BTreeSet<Digest>,
-    /// Signatures, attestations and SBOMs that were listed but that their registry did not have, as the mirror file
-    /// tolerates.
+    /// Signatures, attestations and SBOMs that were left out: broken ones, and those that their registry did not have,
+    /// where the mirror file tolerates that.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unavailable: BTreeSet<Unavailable>,
     /// What was asked for, in the mirror file's order.
@@ -49,14 +50,32 @@ const fn is_yes(yes: &bool) -> bool {
     *yes
 }
 
-/// Something about an image that is listed and missing.
+/// Something about an image that is listed, and missing or broken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Unavailable {
     /// The image, as the mirror file or a chart names it.
     pub image: String,
-    /// The manifest that is missing.
+    /// The manifest that is left out; of one that only a tag names, what it is about.
     pub digest: Digest,
+    /// What is wrong with it; none where its registry does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { image, digest, broken } = self;
+        match broken {
+            None => write!(
+                formatter,
+                "{image}: `{digest}` is listed, but its registry does not have it, or not all of it; it is left out"
+            ),
+            Some(why) => {
+                write!(formatter, "{image}: something about it is broken and left out, `{digest}`: {why}")
+            }
+        }
+    }
 }
 
 /// Something that the mirror file asks for.
@@ -143,7 +162,7 @@ pub enum Absence {
     Platform,
     /// The mirror file's `foreignLayers.absent` names it.
     Declared,
-    /// The registry does not have it, and the mirror file tolerates that.
+    /// Something about an image that is broken, or that the registry does not have, where the mirror file tolerates that.
     Unavailable,
 }
 

@@ -3,8 +3,10 @@
 //! Manifests are asked for first and give the plan, once upstream's signatures are what the mirror file demands; then blobs are fetched, each durable before it counts; names
 //! come last, in one commit, and then the lock. A run that was killed goes on within the blob at which it was.
 
+mod about;
 mod closure;
 mod download;
+mod downloads;
 mod eks;
 mod error;
 mod failures;
@@ -17,6 +19,7 @@ pub mod plan;
 mod provenance;
 mod resolve;
 mod upstream;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,7 +53,8 @@ pub struct MirrorReport {
     pub totals: Totals,
     /// Tags that point at something else than before.
     pub moved: Vec<MovedTag>,
-    /// Signatures, attestations and SBOMs that are listed but that their registry does not have.
+    /// Signatures, attestations and SBOMs that are listed and left out: broken ones, and those that their registry does not
+    /// have.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unavailable: BTreeSet<Unavailable>,
 }
@@ -151,10 +155,8 @@ pub async fn plan(
     let mut plan = plan::plan(config, resolved, store)?;
     plan.made = locks.before.into_iter().flat_map(Lock::made_here).cloned().collect();
     plan.failed = failed;
-    for Unavailable { image, digest } in &plan.unavailable {
-        reporter.warn(&format!(
-            "{image}: `{digest}` is listed, but its registry does not have it; it is left out"
-        ));
+    for left_out in &plan.unavailable {
+        reporter.warn(&left_out.to_string());
     }
     ask_sizes(&mut plan, client).await;
     Ok(plan)
@@ -188,7 +190,7 @@ async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
             Origin::Url(url) if download.blob.size == 0 => {
                 client.announced_size(url.secret()).await.unwrap_or(0)
             }
-            Origin::Url(_) | Origin::Registry(..) | Origin::Slice(_) => 0,
+            Origin::Url(_) | Origin::Registry(..) | Origin::Slice(_) | Origin::Inline(_) => 0,
         }
     });
     let sizes: Vec<u64> = stream::iter(asks).buffered(SIZES_AT_ONCE).collect().await;

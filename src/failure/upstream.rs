@@ -66,6 +66,7 @@ pub(super) fn mirror_code(error: &packager::mirror::Error) -> Option<u8> {
         | E::NoPlatform { .. }
         | E::Layer { .. }
         | E::ArchiveChoice { .. }
+        | E::ArchiveLacks { .. }
         | E::Missing { .. }
         | E::MissingReferrer { .. } => Some(4),
         E::Several(all) => {

@@ -47,7 +47,7 @@ pub use change::{Change, Misfit};
 pub use check::{CheckReport, Fault};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
-pub use private::{Holders, Locked};
+pub use private::{Holders, Locked, PATIENCE};
 pub use query::ManifestRow;
 pub use rebuild::RebuildReport;
 pub use referrers::{PageLimits, ReferrerPage, ReferrerPosition};

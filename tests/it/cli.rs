@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
+pub(crate) const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
 
 pub(crate) fn airlock(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(AIRLOCK)

@@ -52,11 +52,19 @@ mod provenance;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod said;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod shown;
 #[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod strange;
+#[cfg(test)]
+mod together;
 #[cfg(test)]
 mod trusted;
 #[cfg(test)]

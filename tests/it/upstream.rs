@@ -1,7 +1,7 @@
 //! Upstreams in trouble, through the built binary: what is tried again, what is told, and that nothing is published half.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Output;
@@ -13,44 +13,76 @@ use serde_json::{Value, json};
 use crate::cli::airlock;
 
 /// What is served: by path.
-type Content = BTreeMap<String, (String, Vec<u8>)>;
+pub(crate) type Content = BTreeMap<String, (String, Vec<u8>)>;
 /// What a server does with a request: path, how often it was asked before, and what would be the answer.
-type Twist = dyn Fn(&str, usize, Option<&(String, Vec<u8>)>) -> Option<Vec<u8>> + Send + Sync;
+pub(crate) type Twist = dyn Fn(&str, usize, Option<&(String, Vec<u8>)>) -> Option<Vec<u8>> + Send + Sync;
+
+/// A request.
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+    /// How often the same was asked before.
+    pub(crate) before: usize,
+}
+
+/// What a server answers; none for what is usual.
+type Answers = dyn Fn(&Asked, Option<&(String, Vec<u8>)>) -> Option<Vec<u8>> + Send + Sync;
 
 /// A registry of fixed content that notes each request.
-struct Upstream {
-    address: String,
+pub(crate) struct Upstream {
+    pub(crate) address: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Upstream {
-    fn start(content: Content, twist: Box<Twist>) -> Self {
+    pub(crate) fn start(content: Content, twist: Box<Twist>) -> Self {
+        Self::answering(content, Box::new(move |asked, found| twist(&asked.path, asked.before, found)))
+    }
+
+    /// One that looks at whole requests.
+    pub(crate) fn answering(content: Content, answers: Box<Answers>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(listener, content, answers)
+    }
+
+    /// One at an address of its own.
+    pub(crate) fn on(listener: TcpListener, content: Content, answers: Box<Answers>) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (content, twist, noted) = (Arc::new(content), Arc::new(twist), Arc::clone(&asked));
+        let (content, answers, noted) = (Arc::new(content), Arc::new(answers), Arc::clone(&asked));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (content, twist, noted) = (Arc::clone(&content), Arc::clone(&twist), Arc::clone(&noted));
-                std::thread::spawn(move || serve(stream, &content, &**twist, &noted));
+                let (content, answers, noted) =
+                    (Arc::clone(&content), Arc::clone(&answers), Arc::clone(&noted));
+                std::thread::spawn(move || serve(stream, &content, &**answers, &noted));
             }
         });
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn serve(mut stream: TcpStream, content: &Content, twist: &Twist, noted: &Mutex<Vec<String>>) {
+fn serve(mut stream: TcpStream, content: &Content, answers: &Answers, noted: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let (mut first, mut line) = (String::new(), String::new());
+    let (mut first, mut headers) = (String::new(), BTreeMap::new());
     if reader.read_line(&mut first).is_err() {
         return;
     }
+    let mut line = String::new();
     while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+        let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
+        headers.insert(name.to_lowercase(), value.to_owned());
         line.clear();
+    }
+    let mut body = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+    if reader.read_exact(&mut body).is_err() {
+        return;
     }
     let (method, path) = first.trim_end().split_once(' ').unwrap_or_default();
     let path = path.split_whitespace().next().unwrap_or_default();
@@ -61,7 +93,9 @@ fn serve(mut stream: TcpStream, content: &Content, twist: &Twist, noted: &Mutex<
         noted.iter().filter(|earlier| **earlier == request).count() - 1
     };
     let found = content.get(path);
-    let reply = twist(path, before, found).unwrap_or_else(|| usual(found, method == "HEAD"));
+    let (method, path, body) = (method.to_owned(), path.to_owned(), String::from_utf8(body).unwrap());
+    let asked = Asked { method, path, headers, body, before };
+    let reply = answers(&asked, found).unwrap_or_else(|| usual(found, asked.method == "HEAD"));
     let _ = stream.write_all(&reply);
 }
 
@@ -81,21 +115,21 @@ fn usual(found: Option<&(String, Vec<u8>)>, head: bool) -> Vec<u8> {
     reply
 }
 
-fn reply(head: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn reply(head: &str, body: &[u8]) -> Vec<u8> {
     let mut reply = format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n").into_bytes();
     reply.extend_from_slice(body);
     reply
 }
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-fn descriptor(kind: &str, bytes: &[u8]) -> Value {
+pub(crate) fn descriptor(kind: &str, bytes: &[u8]) -> Value {
     json!({ "mediaType": kind, "digest": Digest::sha256(bytes), "size": bytes.len() })
 }
 
 /// Puts content under its digest; gives its descriptor.
-fn put(content: &mut Content, repository: &str, kind: &str, bytes: &[u8]) -> Value {
+pub(crate) fn put(content: &mut Content, repository: &str, kind: &str, bytes: &[u8]) -> Value {
     let folder = if kind.contains("manifest") || kind.contains("index") { "manifests" } else { "blobs" };
     let path = format!("/v2/{repository}/{folder}/{}", Digest::sha256(bytes));
     content.insert(path, (kind.to_owned(), bytes.to_vec()));
@@ -103,25 +137,25 @@ fn put(content: &mut Content, repository: &str, kind: &str, bytes: &[u8]) -> Val
 }
 
 /// An image of one layer; gives its manifest's descriptor.
-fn image(content: &mut Content, repository: &str, layer: &[u8]) -> Value {
+pub(crate) fn image(content: &mut Content, repository: &str, layer: &[u8]) -> Value {
     let config = put(content, repository, "application/vnd.oci.image.config.v1+json", b"{\"os\":\"linux\"}");
     let layer = put(content, repository, "application/vnd.oci.image.layer.v1.tar", layer);
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
     put(content, repository, MANIFEST, manifest.to_string().as_bytes())
 }
 
-fn tag(content: &mut Content, repository: &str, name: &str, of: &Value) {
+pub(crate) fn tag(content: &mut Content, repository: &str, name: &str, of: &Value) {
     let digest = of["digest"].as_str().unwrap();
     let found = content[&format!("/v2/{repository}/manifests/{digest}")].clone();
     content.insert(format!("/v2/{repository}/manifests/{name}"), found);
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
     Digest::sha256(bytes).to_string()
 }
 
 /// Mirrors what `sources` names through a registry `r.example` that is the upstream.
-fn mirror(folder: &Path, upstream: &Upstream, sources: &str, arguments: &[&str]) -> Output {
+pub(crate) fn mirror(folder: &Path, upstream: &Upstream, sources: &str, arguments: &[&str]) -> Output {
     let text = format!(
         "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {{name: a}}\n\
          registries: [{{host: r.example, mirror: '{}', plainHTTP: true}}]\nsources: {sources}\n",
@@ -133,13 +167,13 @@ fn mirror(folder: &Path, upstream: &Upstream, sources: &str, arguments: &[&str])
     airlock(folder, &all)
 }
 
-fn error(output: &Output) -> Value {
+pub(crate) fn error(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stderr);
     let last = text.lines().rev().find(|line| line.starts_with('{')).unwrap_or_default();
     serde_json::from_str(last).unwrap_or_else(|_| panic!("{text}"))
 }
 
-fn whole(error: &Value) -> String {
+pub(crate) fn whole(error: &Value) -> String {
     let causes = error["causes"].as_array().into_iter().flatten();
     let causes: Vec<_> = causes.map(|cause| cause.as_str().unwrap_or_default()).collect();
     format!("{} {}", error["error"].as_str().unwrap_or_default(), causes.join(" "))

@@ -77,7 +77,11 @@ fn is_spoiled(found: &[u8], written: &[u8], is_bundle: bool) -> bool {
         return false;
     }
     let sectors = || found.chunks(SECTOR).zip(written.chunks(SECTOR));
-    let is_kept = |found: &[u8], written: &[u8]| written.starts_with(found) || found.iter().all(|b| *b == 0);
+    // The beginning of what was written, and zeros: no disk promises that a sector is written whole.
+    let is_kept = |found: &[u8], written: &[u8]| {
+        let kept = found.iter().zip(written).take_while(|(found, written)| found == written).count();
+        found.iter().skip(kept).all(|byte| *byte == 0)
+    };
     if sectors().all(|(found, written)| is_kept(found, written)) {
         return true;
     }
@@ -113,6 +117,8 @@ mod tests {
             &zeros[..7],
             &noise,
             &[&written[..512], &zeros[512..]].concat(),
+            &[&written[..100], &zeros[100..]].concat(),
+            &[&zeros[..512], &written[512..600], &zeros[600..]].concat(),
         ] {
             assert!(is_spoiled(spoiled, &written, true), "{} bytes", spoiled.len());
         }

@@ -188,7 +188,7 @@ impl BundleText {
 impl ChartText {
     pub(super) fn validate(self, base: &Path) -> Result<Source, Error> {
         let location = match (&self.reference, &self.file) {
-            (Some(reference), None) => ChartLocation::Reference(image("charts.reference", reference)?),
+            (Some(reference), None) => ChartLocation::Reference(chart(reference)?),
             (None, Some(path)) => ChartLocation::Path(base.join(path)),
             _ => return Err(Error::Source("a chart needs either `reference` or `file`")),
         };
@@ -337,6 +337,16 @@ fn image(field: &'static str, text: &str) -> Result<Reference, Error> {
     })
 }
 
+/// A chart's reference. Helm pushes version `1.0.0+build` under the tag `1.0.0_build`.
+fn chart(text: &str) -> Result<Reference, Error> {
+    match text.rsplit_once(':') {
+        Some((path, tag)) if tag.contains('+') && !tag.contains(['/', '@']) => {
+            image("charts.reference", &format!("{path}:{}", tag.replace('+', "_")))
+        }
+        _ => image("charts.reference", text),
+    }
+}
+
 /// What was probably meant: without a scheme, and in lower case where only that is allowed.
 fn fixed(text: &str) -> Option<String> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -344,10 +354,12 @@ fn fixed(text: &str) -> Option<String> {
     (fixed != text && without_secrets(text) == text).then_some(fixed)
 }
 
-/// A reference with all but its tag in lower case.
+/// A reference with all but its tag in lower case, and a tag as Helm makes it of a version.
 fn lower(text: &str) -> String {
     match text.rsplit_once(':') {
-        Some((path, tag)) if !tag.contains('/') => format!("{}:{tag}", path.to_ascii_lowercase()),
+        Some((path, tag)) if !tag.contains('/') => {
+            format!("{}:{}", path.to_ascii_lowercase(), tag.replace('+', "_"))
+        }
         _ => text.to_ascii_lowercase(),
     }
 }

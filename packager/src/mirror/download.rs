@@ -2,15 +2,15 @@
 //! is dropped and fetched anew, whether it came now or in an earlier run.
 
 use std::io::Read as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::StreamExt as _;
 use registry::client::Client;
 use store::{PartialBlob, Store};
 
+use super::downloads::{Download, Origin};
 use super::error::WrongContent;
-use super::plan::{Download, Origin};
 use super::{Error, fetch};
 use crate::reporter::Reporter;
 use crate::source::archive::Slice;
@@ -21,6 +21,8 @@ const BATCH: usize = 512 * 1024;
 const TRIES: u32 = 6;
 /// With so many more bytes, a download that broke counts as one that makes progress.
 const PROGRESS: u64 = 1 << 20;
+/// Between two looks at a blob that another process fetches.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How often content that is not what its digest says is fetched anew.
 const ANEW: u32 = 2;
 
@@ -41,18 +43,42 @@ struct Attempts {
     counted: u64,
 }
 
-/// Fetches a blob and makes it durable; gives its size.
+/// Fetches a blob and makes it durable; gives its size. Where only what is said about images names it, and with several
+/// sizes, each is tried: which of them is right, nobody knows before.
 ///
 /// # Errors
 /// [`Error::Fetch`] or [`Error::Content`], when trying again did not help.
 pub(super) async fn download(
+    wanted: &Download,
+    client: &Client,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<u64, Error> {
+    let mut outcome = one_size(wanted, client, store, reporter).await;
+    for size in &wanted.sizes {
+        if !matches!(&outcome, Err(error) if error.is_broken()) {
+            break;
+        }
+        let mut other = wanted.clone();
+        other.blob.size = *size;
+        outcome = one_size(&other, client, store, reporter).await;
+    }
+    outcome
+}
+
+async fn one_size(
     download: &Download,
     client: &Client,
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<u64, Error> {
-    let (digest, target) = (download.blob.digest.clone(), store.clone());
-    let mut partial = fetch::blocking(move || Ok(target.partial(&digest)?)).await?;
+    let mut partial = match turn(download, store, reporter).await? {
+        Turn::Ours(partial) => *partial,
+        Turn::Done(size) => {
+            reporter.advance(size);
+            return Ok(size);
+        }
+    };
     let mut attempts = Attempts { failures: 0, anew: 0, at: 0, counted: 0 };
     // What an earlier run left may be all there is, or wrong.
     if download.size().is_some_and(|size| partial.len() >= size) && !is_right(download, &partial) {
@@ -69,7 +95,10 @@ pub(super) async fn download(
             Ok(sender) => {
                 let error = wrong(download, &partial, &sender);
                 partial.truncate()?;
-                if sender.html || attempts.anew >= ANEW || matches!(origin, Origin::Slice(_)) {
+                if sender.html
+                    || attempts.anew >= ANEW
+                    || matches!(origin, Origin::Slice(_) | Origin::Inline(_))
+                {
                     return Err(error);
                 }
                 attempts.anew += 1;
@@ -90,6 +119,34 @@ pub(super) async fn download(
     fetch::blocking(move || Ok(partial.publish()?)).await?;
     reporter.advance(size.saturating_sub(counted));
     Ok(size)
+}
+
+/// Whose turn it is to fetch a blob.
+enum Turn {
+    Ours(Box<PartialBlob>),
+    /// Another process fetched it while we waited.
+    Done(u64),
+}
+
+/// Waits while another process fetches the same blob, as long as commands wait for each other.
+async fn turn(download: &Download, store: &Store, reporter: &dyn Reporter) -> Result<Turn, Error> {
+    let begun = Instant::now();
+    loop {
+        let (digest, target) = (download.blob.digest.clone(), store.clone());
+        let opened = fetch::blocking(move || Ok(target.partial(&digest))).await?;
+        let busy = match opened {
+            Err(busy @ store::Error::PartialBusy { .. }) if begun.elapsed() < store::PATIENCE => busy,
+            opened => return Ok(Turn::Ours(Box::new(opened?))),
+        };
+        if begun.elapsed() < PAUSE {
+            reporter.warn(&format!("{}: {busy}; waiting", download.name));
+        }
+        tokio::time::sleep(PAUSE).await;
+        let there = store.has_blob(&download.blob.digest)?;
+        if let Some(size) = there.filter(|size| download.size().is_none_or(|expected| expected == *size)) {
+            return Ok(Turn::Done(size));
+        }
+    }
 }
 
 impl Attempts {
@@ -171,6 +228,11 @@ async fn transfer(
         Origin::Registry(host, repository) => client.blob(host, repository, &download.blob, from).await,
         Origin::Url(url) => client.file(url.secret(), from).await,
         Origin::Slice(slice) => return copy(slice, partial),
+        Origin::Inline(bytes) => {
+            partial.truncate()?;
+            write(partial, vec![Bytes::copy_from_slice(bytes)])?;
+            return Ok(Sender { name: "the manifest".to_owned(), html: false, encoding: None });
+        }
     };
     let mut bytes = bytes.map_err(Error::Client)?;
     let (name, html, encoding) = (bytes.at.to_string(), bytes.html, bytes.encoding.take());

@@ -257,6 +257,14 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// An archive does not have all manifests of an image.
+    #[error("`{path}` does not have the manifest `{digest}`, which an image in it needs")]
+    ArchiveLacks {
+        /// The archive or folder.
+        path: std::path::PathBuf,
+        /// What is missing.
+        digest: Digest,
+    },
     /// An archive does not tell which image is meant.
     #[error("`{path}` {what}; it has {}", names.join("; "))]
     ArchiveChoice {
@@ -339,6 +347,9 @@ impl Error {
             Self::NotBySigner { source, .. } => source.hint(),
             Self::NoProvenance(_) => Some(
                 "put the `.prov` file that `helm package --sign` made beside the chart, or push it with the chart by `helm push`",
+            ),
+            Self::ArchiveLacks { .. } => Some(
+                "if it was saved for some platforms only, name these by `platforms` in the mirror file; else save it again",
             ),
             Self::ArchiveChoice { .. } => Some(
                 "name one by `image`: a full name, or the digest; without `image` and `reference`, all are taken under their own names",

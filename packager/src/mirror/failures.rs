@@ -60,7 +60,7 @@ impl Error {
     }
 
     /// What went wrong and why, in one line.
-    fn in_one_line(&self) -> String {
+    pub(crate) fn in_one_line(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {

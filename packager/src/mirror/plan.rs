@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oci::{Descriptor, Digest, RegistryHost, RepositoryName, Selector, Tag};
-use serde::Serialize;
+use oci::{Digest, RepositoryName, Selector, Tag};
 use store::Store;
 
+use super::downloads::Downloads;
+pub use super::downloads::{Download, Origin};
 use super::named::{is_gathered, is_named, moved};
 use super::names::Settings;
 use super::resolve::{Resolved, ResolvedImage};
 use super::{Error, ItemReport, MirrorReport, Totals, local, provenance};
 use crate::complete;
-use crate::config::{Location, MirrorConfig, Missing};
+use crate::config::{MirrorConfig, Missing};
 use crate::import::MovedTag;
 use crate::lock::{Absence, ItemKind, Lock, LockedBlob, LockedItem, Unavailable, VERSION};
 use crate::reporter::State;
-use crate::source::archive::Slice;
-use crate::source::{FileUrl, Wanted, artifact};
+use crate::source::{Wanted, artifact};
 
 /// A run that only has to be done.
 pub struct MirrorPlan {
@@ -34,8 +34,10 @@ pub struct MirrorPlan {
     pub downloads: Vec<Download>,
     /// Tags of images that point at something else in the store.
     pub(super) moved: Vec<MovedTag>,
-    /// What is listed about images and missing, and tolerated.
+    /// What is listed about images and left out.
     pub(super) unavailable: BTreeSet<Unavailable>,
+    /// What is done about what is listed and missing.
+    pub(super) missing: Missing,
     /// Whether a failure leaves the rest to be done.
     pub(super) keep_going: bool,
     /// What failed already, with `keep_going`.
@@ -48,58 +50,6 @@ pub(super) struct PlannedItem {
     pub(super) wanted: Option<Wanted>,
     /// Blobs that this item brings.
     pub(super) fetches: u64,
-}
-
-/// A blob to be fetched.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Download {
-    /// What for, for messages.
-    pub name: String,
-    /// The blob; of a file, its size is unknown and 0.
-    pub blob: Descriptor,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// Where else it may be had, if it is not there: the URLs of a layer that its registry need not have.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub others: Vec<Origin>,
-    /// The size that the server of a file announces; 0 when it tells none. Only for the plan and its progress.
-    pub announced: u64,
-}
-
-impl Download {
-    /// Its size; none of a file, which only its checksum tells.
-    #[must_use]
-    pub fn size(&self) -> Option<u64> {
-        match self.origin {
-            Origin::Url(_) if self.blob.size == 0 => None,
-            Origin::Url(_) | Origin::Registry(..) | Origin::Slice(_) => Some(self.blob.size),
-        }
-    }
-
-    /// Whether it is a layer that its registry need not have.
-    #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        self.blob.media_type.is_foreign() || !self.blob.urls.is_empty()
-    }
-
-    /// How many bytes this is, as far as that is known.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.blob.size.max(self.announced)
-    }
-}
-
-/// Where a blob comes from.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Origin {
-    /// A registry.
-    Registry(RegistryHost, RepositoryName),
-    /// A URL, of which only the name is shown.
-    Url(FileUrl),
-    /// Bytes within a local file.
-    Slice(Slice),
 }
 
 impl MirrorPlan {
@@ -161,15 +111,13 @@ pub(super) fn satisfied(
         let report = ItemReport { source, digest, state: State::Present, bytes: item.size };
         items.push(PlannedItem { report, image: None, wanted: None, fetches: 0 });
     }
-    if config.missing == Missing::Refused && !lock.unavailable.is_empty() {
-        return Ok(None);
-    }
     if lock.items.len() != wants.len() + lock.made_here().count()
         || lock.name != config.name
         || lock.follow != config.follow
         || lock.version != VERSION
         || lock.unverified != config.unverified()
         || !as_declared(config, lock)
+        || lacks_what_must_come(config, lock)
     {
         return Ok(None);
     }
@@ -204,6 +152,7 @@ pub(super) fn satisfied(
         downloads: Vec::new(),
         moved: Vec::new(),
         unavailable: lock.unavailable.clone(),
+        missing: config.missing,
         keep_going: config.keep_going,
         failed: Vec::new(),
     }))
@@ -212,6 +161,12 @@ pub(super) fn satisfied(
 fn settings(config: &MirrorConfig) -> Settings {
     let (name, unverified, keyrings) = (config.name.clone(), config.unverified(), config.keyrings());
     Settings { name, follow: config.follow, unverified, keyrings }
+}
+
+/// Whether something was left out because it was missing, and the mirror file does not tolerate that.
+fn lacks_what_must_come(config: &MirrorConfig, lock: &Lock) -> bool {
+    let is_missing = |left_out: &Unavailable| left_out.broken.is_none();
+    config.missing == Missing::Refused && lock.unavailable.iter().any(is_missing)
 }
 
 /// Whether exactly those layers were left behind that the mirror file declares now.
@@ -262,36 +217,19 @@ pub(super) fn plan(
     resolved: Vec<Resolved>,
     store: &Store,
 ) -> Result<MirrorPlan, Error> {
-    let mut downloads: BTreeMap<Digest, Download> = BTreeMap::new();
+    let mut downloads = Downloads::default();
     let mut tags = Tags::new();
     let (mut items, mut unavailable) = (Vec::new(), BTreeSet::new());
     for Resolved { wanted, image } in resolved {
-        let mut fetches = 0_u64;
-        let mut bytes = 0_u64;
-        let image = image.map(|image| declare(config, image));
-        if let Some(image) = &image {
-            let name = image.reference.to_string();
-            let missing = image.unavailable.iter();
-            unavailable
-                .extend(missing.map(|digest| Unavailable { image: name.clone(), digest: digest.clone() }));
+        let (mut fetches, mut bytes) = (0_u64, 0_u64);
+        let mut image = image.map(|image| declare(config, image));
+        if let Some(image) = &mut image {
+            fetches = downloads.want_image(config, image, store)?;
+            unavailable.extend(image.reported());
             add_tags(image, &mut tags)?;
-            for blob in carried(image) {
-                bytes = bytes.saturating_add(blob.size);
-                if store.has_blob(&blob.digest)? != Some(blob.size) && !downloads.contains_key(&blob.digest) {
-                    fetches = fetches.saturating_add(blob.size);
-                    let mut origins = origins(config, image, blob)?;
-                    let origin = origins.remove(0);
-                    let name = image.reference.to_string();
-                    downloads.insert(
-                        blob.digest.clone(),
-                        Download { name, blob: blob.clone(), origin, others: origins, announced: 0 },
-                    );
-                }
-            }
-            let manifests = image.manifests.values().map(|manifest| manifest.bytes().len() as u64);
-            bytes = manifests.fold(bytes, u64::saturating_add);
+            bytes = image.bytes();
         }
-        plan_file(&wanted, store, &mut downloads)?;
+        downloads.want_file(&wanted, store)?;
         let named = image.as_ref().map_or(Ok(false), |image| is_named(image, store))?;
         let state = match (fetches, named) {
             (0, true) => State::Present,
@@ -303,7 +241,7 @@ pub(super) fn plan(
         items.push(PlannedItem { report, image, wanted: Some(wanted), fetches });
     }
     let platforms = config.platforms.iter().map(ToString::to_string).collect();
-    let downloads = downloads.into_values().collect();
+    let downloads = downloads.into_list();
     let moved = moved(tags.iter().map(|((repository, tag), digest)| (repository, tag, digest)), store)?;
     let (settings, made) = (settings(config), Vec::new());
     let (done, keep_going, failed) = (false, config.keep_going, Vec::new());
@@ -316,6 +254,7 @@ pub(super) fn plan(
         downloads,
         moved,
         unavailable,
+        missing: config.missing,
         keep_going,
         failed,
     })
@@ -330,45 +269,4 @@ fn declare(config: &MirrorConfig, mut image: ResolvedImage) -> ResolvedImage {
         .collect();
     image.absent.extend(declared);
     image
-}
-
-/// Where a blob may be had, the first first; there is one at least.
-fn origins(config: &MirrorConfig, image: &ResolvedImage, blob: &Descriptor) -> Result<Vec<Origin>, Error> {
-    let mut origins = Vec::new();
-    match &image.slices {
-        None => origins
-            .push(Origin::Registry(image.reference.host().clone(), image.reference.repository().clone())),
-        Some(slices) => origins.extend(slices.get(&blob.digest).cloned().map(Origin::Slice)),
-    }
-    origins.extend(config.layer_urls(blob).into_iter().map(Origin::Url));
-    if origins.is_empty() {
-        let (image, layer) = (image.reference.to_string(), blob.digest.clone());
-        return Err(Error::Layer { image, layer, why: "neither on disk nor at an allowed URL" });
-    }
-    Ok(origins)
-}
-
-/// A file of known checksum is fetched like a blob; a local one of unknown checksum is read when its turn comes.
-fn plan_file(
-    wanted: &Wanted,
-    store: &Store,
-    downloads: &mut BTreeMap<Digest, Download>,
-) -> Result<(), Error> {
-    let Wanted::File { source, location: Location::Url(url), checksums, .. } = wanted else { return Ok(()) };
-    let Some(digest) = checksums.first() else { return Ok(()) };
-    if store.has_blob(digest)?.is_none() {
-        let kind = "application/octet-stream".parse().map_err(Error::Oci)?;
-        let blob = Descriptor::new(kind, digest.clone(), 0);
-        let origin = Origin::Url(url.clone());
-        let download = Download { name: source.clone(), blob, origin, others: Vec::new(), announced: 0 };
-        downloads.insert(digest.clone(), download);
-    }
-    Ok(())
-}
-
-/// The blobs of an image to be carried, once each.
-pub(super) fn carried(image: &ResolvedImage) -> Vec<&Descriptor> {
-    let mut seen = BTreeSet::new();
-    let blobs = image.manifests.values().flat_map(complete::blobs);
-    blobs.filter(|blob| !image.absent.contains_key(&blob.digest) && seen.insert(&blob.digest)).collect()
 }

@@ -1,28 +1,26 @@
 //! What references mean now: manifests with everything below and about them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt as _};
-use oci::{Content, Digest, Manifest, Platform, Reference, RegistryHost, RepositoryName, Selector, Tag};
+use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use registry::client::Client;
 use store::Store;
 
+use super::about::LeftOut;
 use super::closure::Closure;
 use super::eks::{Eks, instead};
 use super::failures::sorted;
+use super::walk::Walk;
 use super::{Error, fetch};
-use crate::complete;
-use crate::config::{ChartLocation, ChartSource, Location, MirrorConfig, Missing, Source};
+use crate::config::{ChartLocation, ChartSource, Location, MirrorConfig, Source};
 use crate::lock::{Absence, ItemKind, Lock};
 use crate::reporter::Reporter;
 use crate::source::archive::{self, Images, Slice};
-use crate::source::{Wanted, chosen, is_about, named_after, title_of};
+use crate::source::{Wanted, named_after, title_of};
 
 /// Items that are asked for at once.
 const AT_ONCE: usize = 8;
-/// Manifests of one image with all that is below and about it, and their bytes together.
-const MOST_MANIFESTS: usize = 5_000;
-const MOST_BYTES: usize = 64 << 20;
 
 /// Something wanted, with what it comes to as far as that is known.
 pub(super) struct Resolved {
@@ -40,8 +38,10 @@ pub(super) struct ResolvedImage {
     pub(super) tags: BTreeMap<Tag, Digest>,
     /// What its manifests list and what is not to be carried.
     pub(super) absent: BTreeMap<Digest, Absence>,
-    /// What is listed about it and missing.
-    pub(super) unavailable: BTreeSet<Digest>,
+    /// What is listed about it and left out.
+    pub(super) unavailable: LeftOut,
+    /// What is about these manifests and cannot be read, and so has no digest.
+    pub(super) unreadable: LeftOut,
     /// Where its blobs are, if not in a registry.
     pub(super) slices: Option<BTreeMap<Digest, Slice>>,
 }
@@ -216,175 +216,10 @@ fn on_disk(reference: &Reference, found: archive::Found) -> Result<ResolvedImage
         manifests: found.manifests,
         tags,
         absent: found.absent,
-        unavailable: BTreeSet::new(),
+        unavailable: found.left_out.into_iter().map(|(digest, why)| (digest, Some(why))).collect(),
+        unreadable: BTreeMap::new(),
         slices: Some(found.blobs),
     })
-}
-
-/// The walk over one image.
-struct Walk<'a> {
-    config: &'a MirrorConfig,
-    client: &'a Client,
-    host: &'a RegistryHost,
-    image: ResolvedImage,
-    /// Manifests to be looked at.
-    open: VecDeque<Manifest>,
-    /// Bytes of all manifests.
-    bytes: usize,
-}
-
-impl<'a> Walk<'a> {
-    fn new(
-        config: &'a MirrorConfig,
-        client: &'a Client,
-        kind: ItemKind,
-        reference: &'a Reference,
-    ) -> Result<Self, Error> {
-        let host = reference.host();
-        let below = host.as_repository().map_err(Error::Oci)?;
-        let image = ResolvedImage {
-            kind,
-            reference: reference.clone(),
-            repository: reference.repository().below(&below).map_err(Error::Oci)?,
-            root: Digest::sha256(b""),
-            manifests: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            absent: BTreeMap::new(),
-            unavailable: BTreeSet::new(),
-            slices: None,
-        };
-        Ok(Self { config, client, host, image, open: VecDeque::new(), bytes: 0 })
-    }
-
-    async fn run(mut self, locked: Option<Digest>) -> Result<ResolvedImage, Error> {
-        let selector = locked.map_or_else(|| self.image.reference.selector(), Selector::Digest);
-        let root = self.manifest(&selector).await?;
-        let root = root.ok_or_else(|| Error::NotFound(self.image.reference.to_string()))?;
-        self.image.root = match &selector {
-            Selector::Digest(digest) => digest.clone(),
-            Selector::Tag(_) => root.digest(),
-        };
-        if let Some(tag) = self.image.reference.tag() {
-            self.image.tags.insert(tag.clone(), self.image.root.clone());
-        }
-        self.take(self.image.root.clone(), root)?;
-        while let Some(manifest) = self.open.pop_front() {
-            self.children(&manifest).await?;
-            if self.config.follow {
-                self.attached(&manifest.digest()).await?;
-            }
-        }
-        Ok(self.image)
-    }
-
-    async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>, Error> {
-        let repository = self.image.reference.repository();
-        self.client.manifest(self.host, repository, selector).await.map_err(|error| match error {
-            registry::client::Error::Unsupported { reference, kind } => {
-                Error::Unsupported { reference, kind }
-            }
-            error => Error::Client(error),
-        })
-    }
-
-    async fn add(&mut self, digest: &Digest) -> Result<(), Error> {
-        if self.image.manifests.contains_key(digest) {
-            return Ok(());
-        }
-        let (image, digest) = (self.image.reference.to_string(), digest.clone());
-        match self.manifest(&Selector::Digest(digest.clone())).await? {
-            Some(manifest) => self.take(digest, manifest),
-            None => Err(Error::Missing { image, digest }),
-        }
-    }
-
-    /// Adds something that is said about the image. What is listed and missing may be tolerated; what cannot be asked
-    /// never is.
-    async fn add_about(&mut self, digest: &Digest) -> Result<(), Error> {
-        match self.add(digest).await {
-            Err(Error::Missing { image, digest }) => match self.config.missing {
-                Missing::LeftOut => {
-                    self.image.unavailable.insert(digest);
-                    Ok(())
-                }
-                Missing::Refused => Err(Error::MissingReferrer { image, digest }),
-            },
-            outcome => outcome,
-        }
-    }
-
-    /// Adds what is listed as a referrer of a subject, if it says so itself: anything can stand in a list under a tag, the
-    /// subject's own platforms among it.
-    async fn add_referrer(&mut self, digest: &Digest, subject: &Digest) -> Result<(), Error> {
-        if self.image.manifests.contains_key(digest) {
-            return Ok(());
-        }
-        let Some(manifest) = self.manifest(&Selector::Digest(digest.clone())).await? else {
-            return self.add_about(digest).await;
-        };
-        if manifest.subject().is_none_or(|found| found.digest != *subject) {
-            tracing::warn!(%digest, %subject, "not mirrored: it is listed as a referrer, and refers to something else");
-            return Ok(());
-        }
-        self.take(digest.clone(), manifest)
-    }
-
-    /// Takes a manifest, to be looked at. An index or a list of referrers may name any number of others.
-    fn take(&mut self, digest: Digest, manifest: Manifest) -> Result<(), Error> {
-        let size = manifest.bytes().len();
-        if self.image.manifests.insert(digest, manifest.clone()).is_none() {
-            self.bytes += size;
-            self.open.push_back(manifest);
-        }
-        let (limit, what) = match (self.image.manifests.len() > MOST_MANIFESTS, self.bytes > MOST_BYTES) {
-            (true, _) => (MOST_MANIFESTS, "manifests"),
-            (_, true) => (MOST_BYTES, "bytes of manifests"),
-            _ => return Ok(()),
-        };
-        Err(Error::TooMany { reference: self.image.reference.to_string(), limit, what })
-    }
-
-    async fn children(&mut self, manifest: &Manifest) -> Result<(), Error> {
-        let Content::Index(index) = manifest.content() else { return Ok(()) };
-        let reference = self.image.reference.to_string();
-        if let Some(kind) = index.manifests.iter().find_map(|child| child.media_type.unsupported()) {
-            return Err(Error::Unsupported { reference, kind });
-        }
-        let chosen = chosen(manifest, &self.config.platforms);
-        let left_out = complete::children(manifest).filter(|child| !chosen.contains(&child.digest));
-        self.image.absent.extend(left_out.map(|child| (child.digest.clone(), Absence::Platform)));
-        if chosen.is_empty() && complete::children(manifest).next().is_some() {
-            let wanted: Vec<_> = self.config.platforms.iter().map(Platform::to_string).collect();
-            return Err(Error::NoPlatform { reference, wanted: wanted.join(", ") });
-        }
-        for digest in chosen {
-            let child = index.manifests.iter().find(|child| child.digest == digest);
-            if child.is_some_and(is_about) {
-                self.add_about(&digest).await?;
-            } else {
-                self.add(&digest).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Signatures, attestations and SBOMs: cosign's tags, and referrers.
-    async fn attached(&mut self, subject: &Digest) -> Result<(), Error> {
-        for suffix in ["sig", "att", "sbom"] {
-            let Ok(tag) = Tag::of_attachment(subject, suffix) else { continue };
-            if let Some(manifest) = self.manifest(&Selector::Tag(tag.clone())).await? {
-                let digest = manifest.digest();
-                self.image.tags.insert(tag, digest.clone());
-                self.take(digest, manifest)?;
-            }
-        }
-        let repository = self.image.reference.repository();
-        let referrers = self.client.referrers(self.host, repository, subject).await.map_err(Error::Client)?;
-        for referrer in referrers {
-            self.add_referrer(&referrer.digest, subject).await?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub struct Found {
     pub absent: BTreeMap<Digest, Absence>,
     /// Where the blobs are, as far as they are there.
     pub blobs: BTreeMap<Digest, Slice>,
+    /// What is said about the image and cannot be read, each with the reason.
+    pub left_out: BTreeMap<Digest, String>,
 }
 
 /// A folder or file with images.
@@ -117,11 +119,16 @@ struct Entry {
     digest: Digest,
     /// All its names.
     names: Vec<String>,
+    /// Whether it is a part of an image, or said about one.
+    is_part: bool,
 }
 
 impl Entry {
-    /// Whether it is something that cosign attaches to an image.
+    /// Whether it is no image of its own: what has no name of its own and belongs to one, and what cosign attaches to one.
     fn is_attached(&self) -> bool {
+        if self.is_part && self.names.is_empty() {
+            return true;
+        }
         let tag = |name: &String| name.rsplit(':').next().and_then(|tag| tag.parse::<Tag>().ok());
         self.names.iter().filter_map(tag).any(|tag| tag.is_attachment())
     }

@@ -131,8 +131,9 @@ impl Wire {
                 let scopes = scopes(scope.as_deref(), purpose);
                 let mut url = realm_url(realm, purpose)?;
                 if let Some(Credential::Identity(token)) = credential {
-                    let call = exchange(url, service.as_deref(), &scopes, token, purpose);
-                    return self.whole(|| self.token(&call)).await.map(Some);
+                    let grant = [("grant_type", "refresh_token"), ("refresh_token", token)];
+                    let call = form(url, service.as_deref(), &scopes, &grant, purpose);
+                    return self.whole(|| self.token(&call, None)).await.map(Some);
                 }
                 if let Some(service) = service {
                     url.query_pairs_mut().append_pair("service", service);
@@ -140,19 +141,35 @@ impl Wire {
                 for scope in &scopes {
                     url.query_pairs_mut().append_pair("scope", scope);
                 }
+                let post = match credential {
+                    Some(Credential::Password(user, password)) => {
+                        let grant = [("grant_type", "password"), ("username", user), ("password", password)];
+                        Some(form(realm_url(realm, purpose)?, service.as_deref(), &scopes, &grant, purpose))
+                    }
+                    _ => None,
+                };
                 let mut call = Call::get(url);
                 call.host = Some(purpose.host.to_owned());
                 if let Some(Credential::Password(user, password)) = credential {
                     call.url.query_pairs_mut().append_pair("account", user);
                     call.authorization = basic(user, password);
                 }
-                self.whole(|| self.token(&call)).await.map(Some)
+                self.whole(|| self.token(&call, post.as_ref())).await.map(Some)
             }
         }
     }
 
-    async fn token(&self, call: &Call) -> Result<HeaderValue, Error> {
-        let Answer { response, at, .. } = self.send(call).await?;
+    /// Asks for a token. `post` is how a service is asked that knows only the way of OAuth 2.
+    async fn token(&self, call: &Call, post: Option<&Call>) -> Result<HeaderValue, Error> {
+        let mut answer = self.send(call).await?;
+        let knows_no_get = matches!(
+            answer.response.status(),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED
+        );
+        if let Some(post) = post.filter(|_| knows_no_get) {
+            answer = self.send(post).await?;
+        }
+        let Answer { response, at, .. } = answer;
         let refused = |at: &At, why: String| Error::Token { at: Box::new(at.clone()), why };
         let (status, html) = (response.status(), is_html(response.headers()));
         match status {
@@ -219,14 +236,20 @@ fn realm_url(realm: &str, purpose: &Purpose<'_>) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Changes an identity token for an access token.
-fn exchange(url: Url, service: Option<&str>, scopes: &[String], token: &str, purpose: &Purpose<'_>) -> Call {
+/// Asks for an access token by a grant of OAuth 2.
+fn form(
+    url: Url,
+    service: Option<&str>,
+    scopes: &[String],
+    grant: &[(&str, &str)],
+    purpose: &Purpose<'_>,
+) -> Call {
     let mut form = url.clone();
     form.set_query(None);
     {
         let mut pairs = form.query_pairs_mut();
-        pairs.append_pair("grant_type", "refresh_token").append_pair("client_id", CLIENT);
-        pairs.append_pair("scope", &scopes.join(" ")).append_pair("refresh_token", token);
+        pairs.extend_pairs(grant);
+        pairs.append_pair("client_id", CLIENT).append_pair("scope", &scopes.join(" "));
         if let Some(service) = service {
             pairs.append_pair("service", service);
         }

@@ -13,7 +13,7 @@ use std::process::Command;
 use oci::Digest;
 use store::{Change, Error, Store};
 
-use self::disk::{Disk, MODELS, Tree};
+use self::disk::{Disk, FEW, MODELS, Tree, tree_of};
 use self::trace::Call;
 use crate::rig::{dump, file_of, long, manifest, push, put, repository, tag};
 
@@ -172,22 +172,22 @@ fn hash(tree: &Tree, allowed: &[Names]) -> u64 {
 }
 
 /// Cuts a recorded run at its points; gives how many states were checked.
-fn cut(calls: &[Call], start: &Tree, base: &Path, root: &Path, offset: usize) -> usize {
+fn cut(calls: &[Call], start: &Tree, base: &Path, root: &Path) -> usize {
     let points = calls.len();
     let every = if long() { 1 } else { (points / 24).max(1) };
     let (mut seen, mut commands, mut wrong) = (HashSet::new(), BTreeMap::new(), Vec::new());
-    let mut disk = Disk::holding(start);
+    let mut disk = Disk::holding(start, base);
     let place = root.strip_prefix(base).unwrap();
     for point in 0..=points {
-        if (point + offset).is_multiple_of(every) || point == points {
+        if point.is_multiple_of(every) || point == points {
             let allowed = expected(calls, point);
-            for model in &MODELS[..if long() { MODELS.len() } else { 9 }] {
+            for model in &MODELS[..if long() { MODELS.len() } else { FEW }] {
                 let tree = disk.survivors(*model);
                 if !seen.insert(hash(&tree, &allowed)) {
                     continue;
                 }
                 let folder = scratch();
-                disk::write(&tree, base, folder.path());
+                disk::write(&tree, folder.path());
                 if let Err(why) = verify(&folder.path().join(place), &allowed, &mut commands) {
                     let last = calls[..point].last();
                     let last: String = format!("{last:?}").chars().take(160).collect();
@@ -221,25 +221,12 @@ fn has_strace() -> bool {
 }
 
 fn record(base: &Path, root: &Path) -> Vec<Call> {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "power::the_child_lives", "--nocapture", "--test-threads=1"]).env(CHILD, root);
-    trace::record(&mut child, base)
-}
-
-/// Everything below a folder.
-fn tree_of(folder: &Path) -> Tree {
-    let mut tree = Tree::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            tree.extend(tree_of(&path));
-            tree.insert(path, None);
-        } else if !path.to_string_lossy().ends_with("-shm") {
-            let bytes = std::fs::read(&path).unwrap();
-            tree.insert(path, Some(bytes));
-        }
-    }
-    tree
+    let log = base.with_extension("trace");
+    let arguments = ["--exact", "power::the_child_lives", "--nocapture", "--test-threads=1"];
+    let mut child = trace::traced(&std::env::current_exe().unwrap(), &arguments, &log);
+    let done = child.env(CHILD, root).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    trace::read(&log, base, &std::env::current_dir().unwrap())
 }
 
 #[test]
@@ -251,11 +238,11 @@ fn c3_c6_a_cut_anywhere_in_a_stores_life_loses_nothing_acknowledged() {
     // The store's own folder and the one above it are made, too.
     let (base, root) = (folder.path().join("base"), folder.path().join("base/above/store"));
     std::fs::create_dir(&base).unwrap();
-    let start = tree_of(folder.path());
+    let start = tree_of(&base);
     let calls = record(&base, &root);
     let said = calls.iter().filter(|call| matches!(call, Call::Said(line) if line.contains("acknowledged")));
     assert_eq!(said.count(), 11);
-    let states = cut(&calls, &start, &base, &root, 0);
+    let states = cut(&calls, &start, &base, &root);
     assert!(states > if long() { 2000 } else { 40 }, "{states}");
 }
 
@@ -281,17 +268,17 @@ fn c3_a_cut_anywhere_in_a_rebuild_loses_no_name() {
         if !journal {
             std::fs::write(root.join("names.log"), "").unwrap();
         }
-        let start = tree_of(folder.path());
+        let start = tree_of(&base);
         let mut calls = vec![Call::Said(format!(
             "acknowledged 0: {}",
             names.iter().cloned().collect::<Vec<_>>().join("; ")
         ))];
         calls.extend(record(&base, &root));
         // The rotten file goes to the quarantine in the first run, and is no fault of a cut.
-        let sound = start.into_iter().filter(|(path, _)| !path.ends_with(Digest::sha256(b"loose").hex()));
-        let mut start: Tree = sound.collect();
-        start.insert(file_of(&root, &Digest::sha256(b"loose")), Some(b"loose".to_vec()));
-        let states = cut(&calls, &start, &base, &root, 0);
+        let loose = file_of(Path::new("rebuilt"), &Digest::sha256(b"loose"));
+        let mut start = start;
+        start.insert(loose, Some(b"loose".to_vec().into()));
+        let states = cut(&calls, &start, &base, &root);
         assert!(states > 10, "{states}");
     }
 }

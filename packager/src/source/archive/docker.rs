@@ -38,7 +38,7 @@ fn list(files: &Archive, path: &Path) -> Result<Vec<Saved>, Error> {
 fn entries_of(files: &Archive, path: &Path, list: &[Saved]) -> Result<Vec<Entry>, Error> {
     let entry = |saved: &Saved| {
         let digest = slice(files, path, &saved.config)?.digest()?;
-        Ok(Entry { digest, names: saved.repo_tags.clone().unwrap_or_default() })
+        Ok(Entry { digest, names: saved.repo_tags.clone().unwrap_or_default(), is_part: false })
     };
     list.iter().map(entry).collect()
 }
@@ -74,6 +74,7 @@ pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<F
     };
     let config = describe(&saved.config, Some(media_type::DOCKER_CONFIG))?;
     let layers = saved.layers.iter().map(|layer| describe(layer, None)).collect::<Result<Vec<_>, _>>()?;
+    check_layers(&slice(files, path, &saved.config)?, &layers, path)?;
     let manifest = json!({ "schemaVersion": 2, "mediaType": media_type::DOCKER_MANIFEST, "config": config, "layers": layers });
     let bytes = serde_json::to_vec(&manifest).unwrap_or_default();
     let manifest = Manifest::parse(bytes.into(), None).map_err(Error::Oci)?;
@@ -84,7 +85,31 @@ pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<F
         tags: BTreeMap::new(),
         absent: BTreeMap::new(),
         blobs,
+        left_out: BTreeMap::new(),
     })
+}
+
+/// That plain layers are those that the configuration names: nothing else says so in such an archive.
+fn check_layers(config: &Slice, layers: &[serde_json::Value], path: &Path) -> Result<(), Error> {
+    #[derive(Default, Deserialize)]
+    struct Config {
+        #[serde(default)]
+        rootfs: RootFs,
+    }
+    #[derive(Default, Deserialize)]
+    struct RootFs {
+        #[serde(default)]
+        diff_ids: Vec<Digest>,
+    }
+    let config: Config = serde_json::from_slice(&config.read_json()?).unwrap_or_default();
+    for (layer, expected) in layers.iter().zip(config.rootfs.diff_ids) {
+        let found: Option<Digest> = layer["digest"].as_str().and_then(|text| text.parse().ok());
+        if let Some(found) = found.filter(|found| layer["mediaType"] == LAYER && *found != expected) {
+            let source_name = path.display().to_string();
+            return Err(Error::Checksum { source_name, expected, found });
+        }
+    }
+    Ok(())
 }
 
 /// Docker with containerd's store saves layers compressed.

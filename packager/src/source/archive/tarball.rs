@@ -69,13 +69,21 @@ impl Archive {
     pub(super) fn open(path: &Path, scratch: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.display().to_string(), source };
         let broken = |what| Error::Archive { path: path.to_owned(), what };
-        let file = File::open(path).map_err(failed)?;
+        let mut file = File::open(path).map_err(failed)?;
+        if let Some(what) = unknown_compression(&mut file).map_err(failed)? {
+            return Err(broken(what));
+        }
         let (file, unpacked) = plain(file, scratch).map_err(failed)?;
         let mut entries = BTreeMap::new();
         let mut archive = tar::Archive::new(file);
         for entry in archive.entries_with_seek().map_err(|_| broken("no tar archive in it"))? {
-            let entry = entry.map_err(|_| broken("a damaged or truncated tar archive in it"))?;
+            let mut entry = entry.map_err(|_| broken("a damaged or truncated tar archive in it"))?;
             let kind = entry.header().entry_type();
+            if kind.is_gnu_sparse() || is_sparse(&mut entry) {
+                return Err(broken(
+                    "a sparse file, whose bytes do not stand in the archive as they are: write it without `--sparse`",
+                ));
+            }
             let Some(name) = entry.path().ok().and_then(|path| inside("", &path)) else { continue };
             let target = || entry.link_name().ok().flatten();
             let found = if kind.is_file() {
@@ -110,6 +118,31 @@ impl Files for Archive {
         }
         None
     }
+}
+
+/// Whether PAX headers say that the file has holes that the archive does not hold.
+fn is_sparse(entry: &mut tar::Entry<'_, File>) -> bool {
+    let headers = entry.pax_extensions().ok().flatten();
+    headers.into_iter().flatten().flatten().any(|header| header.key_bytes().starts_with(b"GNU.sparse."))
+}
+
+/// Compressions that are known and not supported.
+fn unknown_compression(file: &mut File) -> io::Result<Option<&'static str>> {
+    let mut magic = Vec::new();
+    file.by_ref().take(6).read_to_end(&mut magic)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(match magic[..] {
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            Some("an archive that xz compressed, which is not supported: unpack it by `unxz`")
+        }
+        [b'B', b'Z', b'h', ..] => {
+            Some("an archive that bzip2 compressed, which is not supported: unpack it by `bunzip2`")
+        }
+        [0x04, 0x22, 0x4d, 0x18, ..] => {
+            Some("an archive that lz4 compressed, which is not supported: unpack it by `unlz4`")
+        }
+        _ => None,
+    })
 }
 
 /// The name within the archive that a path from one of its folders leads to; none when that is outside.

@@ -223,3 +223,139 @@ fn d7_a_saved_archive_of_many_images_is_taken_whole() {
     let roots = names.map(|name| find(Format::DockerArchive, &path, Some(name)).unwrap().root);
     assert!(roots[1] == roots[2] && roots[0] != roots[1]);
 }
+
+/// A layout of these files, with these entries in its index.
+fn layout_of(folder: &Path, blobs: &[&[u8]], entries: &[serde_json::Value]) -> PathBuf {
+    let path = folder.join("layout");
+    let shard = path.join("blobs/sha256");
+    std::fs::create_dir_all(&shard).unwrap();
+    for blob in blobs {
+        std::fs::write(shard.join(Digest::sha256(blob).hex()), blob).unwrap();
+    }
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
+    std::fs::write(path.join("index.json"), index.to_string()).unwrap();
+    path
+}
+
+fn descriptor(kind: &str, bytes: &[u8]) -> serde_json::Value {
+    serde_json::json!({ "mediaType": kind, "digest": Digest::sha256(bytes), "size": bytes.len() })
+}
+
+fn image(note: &str, subject: Option<&serde_json::Value>) -> Vec<u8> {
+    let mut manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": oci::media_type::OCI_MANIFEST, "annotations": { "note": note },
+        "config": descriptor(oci::media_type::OCI_CONFIG, b"{}"), "layers": [],
+    });
+    if let Some(subject) = subject {
+        manifest["subject"] = subject.clone();
+    }
+    manifest.to_string().into_bytes()
+}
+
+#[test]
+fn d7_a_layout_that_lists_parts_and_statements_without_names_has_one_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let kind = oci::media_type::OCI_MANIFEST;
+    let child = image("child", None);
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": oci::media_type::OCI_INDEX,
+        "manifests": [descriptor(kind, &child)] });
+    let index = index.to_string().into_bytes();
+    let mut root = descriptor(oci::media_type::OCI_INDEX, &index);
+    let statement = image("statement", Some(&root));
+    root["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": "r.example/a:v1" });
+    let layer = descriptor(oci::media_type::OCI_LAYER, b"a layer");
+    // Of another image, and gone or broken: not asked for.
+    let (gone, broken) = (descriptor(kind, b"gone"), descriptor(kind, b"{ broken"));
+    let entries = [descriptor(kind, &child), descriptor(kind, &statement), layer, root];
+    let path = layout_of(folder.path(), &[b"{}", &child, &index, &statement, b"{ broken"], &entries);
+    assert_eq!(all(Format::OciLayout, &path).unwrap(), ["r.example/a:v1"]);
+    let found = find(Format::OciLayout, &path, None).unwrap();
+    assert_eq!((found.root, found.manifests.len()), (Digest::sha256(&index), 3));
+    let more = [&entries[..], &[gone, broken]].concat();
+    let path = layout_of(folder.path(), &[], &more);
+    let found = find(Format::OciLayout, &path, Some("r.example/a:v1")).unwrap();
+    assert_eq!((found.manifests.len(), found.left_out.len()), (3, 0));
+}
+
+#[test]
+fn d9_an_attestation_that_a_layout_lacks_is_left_out_and_a_platform_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let kind = oci::media_type::OCI_MANIFEST;
+    let child = image("child", None);
+    let mut about = descriptor(kind, b"gone");
+    about["annotations"] = serde_json::json!({ "vnd.docker.reference.digest": Digest::sha256(&child) });
+    for (other, code) in [(about, Ok(2)), (descriptor(kind, b"gone"), Err(()))] {
+        let index = serde_json::json!({ "schemaVersion": 2, "mediaType": oci::media_type::OCI_INDEX,
+            "manifests": [descriptor(kind, &child), other] });
+        let index = index.to_string().into_bytes();
+        let entries = [descriptor(oci::media_type::OCI_INDEX, &index)];
+        let path = layout_of(folder.path(), &[b"{}", &child, &index], &entries);
+        let found = find(Format::OciLayout, &path, None);
+        match (found, code) {
+            (Ok(found), Ok(count)) => {
+                assert_eq!((found.manifests.len(), found.left_out.len()), (count, 1));
+            }
+            (Err(error @ Error::ArchiveLacks { .. }), Err(())) => assert!(error.hint().is_some()),
+            (found, _) => panic!("{found:?}"),
+        }
+    }
+}
+
+#[test]
+fn d16_archives_of_other_writers_are_taken_or_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = format!("{}/layer.tar", "l".repeat(150));
+    let list = format!(r#"[{{"Config":"abc.json","RepoTags":["a:b"],"Layers":["{long}"]}}]"#);
+    let build = |builder: &mut tar::Builder<Vec<u8>>, prefix: &str| {
+        for (name, bytes) in [("abc.json", &b"{}"[..]), ("manifest.json", list.as_bytes()), (&long, b"layer")]
+        {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, format!("{prefix}{name}"), bytes).unwrap();
+        }
+    };
+    for prefix in ["", "./"] {
+        let mut builder = tar::Builder::new(Vec::new());
+        build(&mut builder, prefix);
+        let path = write(folder.path(), builder);
+        assert_eq!(layers(&find(Format::DockerArchive, &path, None).unwrap()), [b"layer"]);
+    }
+    // A sparse file's bytes are not where its entry begins.
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_pax_extensions([("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.minor", b"0")]).unwrap();
+    build(&mut builder, "");
+    let sparse = builder.into_inner().unwrap();
+    let path = folder.path().join("other.tar");
+    for (bytes, why) in [
+        (&sparse[..], "sparse"),
+        (b"\xfd7zXZ\0 and more", "xz"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\x04\x22\x4d\x18 and more", "lz4"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let refused = find(Format::DockerArchive, &path, None);
+        assert!(
+            matches!(&refused, Err(Error::Archive { what, .. }) if what.contains(why)),
+            "{why}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn d16_a_saved_layer_is_the_one_that_its_configuration_names() {
+    let folder = tempfile::tempdir().unwrap();
+    for (layer, is_right) in [(&b"layer"[..], true), (b"other", false)] {
+        let config = format!(r#"{{"rootfs":{{"diff_ids":["{}"]}}}}"#, Digest::sha256(layer));
+        let mut builder = tar::Builder::new(Vec::new());
+        entry(&mut builder, "abc.json", config.as_bytes());
+        entry(&mut builder, "l", b"layer");
+        entry(&mut builder, "manifest.json", br#"[{"Config":"abc.json","Layers":["l"]}]"#);
+        let path = write(folder.path(), builder);
+        let found = find(Format::DockerArchive, &path, None);
+        assert!(
+            found.is_ok() == is_right
+                && !matches!(found, Err(ref error) if !matches!(error, Error::Checksum { .. }))
+        );
+    }
+}

@@ -1,9 +1,12 @@
-//! What a power cut leaves of a file system's changes, under several models of it.
+//! What a power cut leaves of a file system's changes, under several models of it. The crash tests of the commands use it,
+//! too.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::trace::Call;
 
@@ -22,20 +25,26 @@ pub(super) enum Model {
     DataOnly,
     /// All is kept but half of the last write.
     Torn,
+    /// All is kept but half of what was not flushed.
+    Half,
+    /// All names and lengths are kept; data that was not flushed is what the disk had there before.
+    Garbage,
     /// Everything is kept: the process was killed.
     Everything,
     /// Each file and each folder is as it was flushed, or as it was last, by chance.
     Chance(u64),
 }
 
-/// The first nine in any case, the others when all is to be tried.
-pub(super) const MODELS: [Model; 16] = [
+/// The first [`FEW`] in any case, the others when all is to be tried.
+pub(super) const MODELS: [Model; 18] = [
     Model::Strict,
     Model::Journal,
     Model::NamesOnly,
     Model::Zeros,
     Model::DataOnly,
     Model::Torn,
+    Model::Half,
+    Model::Garbage,
     Model::Everything,
     Model::Chance(1),
     Model::Chance(2),
@@ -48,171 +57,239 @@ pub(super) const MODELS: [Model; 16] = [
     Model::Chance(9),
 ];
 
-/// Files by path; `None` is a folder.
-pub(super) type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
+/// How many models a sample tries.
+pub(super) const FEW: usize = 11;
 
-type Names = BTreeMap<PathBuf, usize>;
+type Bytes = Rc<Vec<u8>>;
+
+/// Files by path, below some folder; `None` is a folder.
+pub(super) type Tree = BTreeMap<PathBuf, Option<Bytes>>;
+
+type Entries = BTreeMap<OsString, usize>;
 
 #[derive(Clone, Default)]
 struct Node {
-    is_folder: bool,
-    now: Vec<u8>,
-    flushed: Vec<u8>,
+    now: Bytes,
+    flushed: Bytes,
     /// Before the last write, if that was not flushed.
-    before: Option<Vec<u8>>,
+    before: Option<Bytes>,
+    /// Of a folder, what is in it.
+    folder: Option<Folder>,
+}
+
+#[derive(Clone, Default)]
+struct Folder {
+    now: Entries,
+    /// When the folder was last flushed.
+    flushed: Entries,
+    /// When anything was last flushed.
+    journal: Entries,
 }
 
 /// The file system as calls change it.
-#[derive(Clone, Default)]
 pub(super) struct Disk {
+    base: PathBuf,
     nodes: Vec<Node>,
-    now: Names,
-    /// By folders that were flushed.
-    flushed: Names,
-    /// When anything was last flushed.
-    journal: Names,
+    /// Folders that changed since anything was flushed.
+    changed: BTreeSet<usize>,
 }
 
 impl Disk {
-    /// A file system that holds these, durably.
-    pub(super) fn holding(tree: &Tree) -> Self {
-        let mut disk = Self::default();
+    /// A file system that holds these below `base`, durably.
+    pub(super) fn holding(tree: &Tree, base: &Path) -> Self {
+        let root = Node { folder: Some(Folder::default()), ..Node::default() };
+        let mut disk = Self { base: base.to_owned(), nodes: vec![root], changed: BTreeSet::new() };
         for (path, content) in tree {
-            let content = content.clone();
-            let is_folder = content.is_none();
-            let bytes = content.unwrap_or_default();
-            disk.add(path, Node { is_folder, now: bytes.clone(), flushed: bytes, before: None });
+            let bytes = content.clone().unwrap_or_default();
+            let folder = content.is_none().then(Folder::default);
+            disk.add(&base.join(path), Node { now: bytes.clone(), flushed: bytes, before: None, folder });
         }
-        disk.flushed.clone_from(&disk.now);
-        disk.journal.clone_from(&disk.now);
+        for folder in disk.nodes.iter_mut().filter_map(|node| node.folder.as_mut()) {
+            folder.flushed.clone_from(&folder.now);
+        }
+        disk.flush_journal();
         disk
+    }
+
+    fn find(&self, path: &Path) -> Option<usize> {
+        let below = path.strip_prefix(&self.base).unwrap();
+        below.iter().try_fold(0, |folder, name| self.nodes[folder].folder.as_ref()?.now.get(name).copied())
+    }
+
+    /// The entries of the folder that holds a name.
+    fn holder(&mut self, path: &Path) -> &mut Entries {
+        let above = path.parent().unwrap();
+        let folder = self.find(above).unwrap_or_else(|| panic!("{} is not there", above.display()));
+        self.changed.insert(folder);
+        &mut self.nodes[folder].folder.as_mut().unwrap().now
+    }
+
+    fn name(&mut self, path: &Path, node: usize) {
+        self.holder(path).insert(path.file_name().unwrap().to_owned(), node);
+    }
+
+    fn unname(&mut self, path: &Path) -> usize {
+        let name = path.file_name().unwrap();
+        self.holder(path).remove(name).unwrap_or_else(|| panic!("{} is not there", path.display()))
     }
 
     fn add(&mut self, path: &Path, node: Node) {
         self.nodes.push(node);
-        self.now.insert(path.to_owned(), self.nodes.len() - 1);
+        self.name(path, self.nodes.len() - 1);
     }
 
-    fn node(&mut self, path: &Path) -> &mut Node {
-        let number = *self.now.get(path).unwrap_or_else(|| panic!("{} is not there", path.display()));
-        &mut self.nodes[number]
+    fn flush_journal(&mut self) {
+        for folder in std::mem::take(&mut self.changed) {
+            let folder = self.nodes[folder].folder.as_mut().unwrap();
+            folder.journal.clone_from(&folder.now);
+        }
     }
 
     pub(super) fn apply(&mut self, call: &Call) {
         match call {
-            Call::Mkdir(path) => self.add(path, Node { is_folder: true, ..Node::default() }),
-            Call::Create(path, empty) => match (self.now.contains_key(path), empty) {
-                (false, _) => self.add(path, Node::default()),
-                (true, true) => self.change(path, Vec::clear),
-                (true, false) => {}
+            Call::Mkdir(path) => {
+                self.add(path, Node { folder: Some(Folder::default()), ..Node::default() });
+            }
+            Call::Create(path, empty) => match (self.find(path), empty) {
+                (None, _) => self.add(path, Node::default()),
+                (Some(_), true) => self.change(path, Vec::clear),
+                (Some(_), false) => {}
             },
             Call::Write(path, at, bytes) => self.change(path, |content| {
                 let (at, end) = (usize::try_from(*at).unwrap(), usize::try_from(*at).unwrap() + bytes.len());
                 content.resize(content.len().max(end), 0);
                 content[at..end].copy_from_slice(bytes);
             }),
+            Call::Append(path, bytes) => self.change(path, |content| content.extend(bytes)),
             Call::Truncate(path, len) => {
                 self.change(path, |content| content.resize(usize::try_from(*len).unwrap(), 0));
             }
-            Call::SyncFile(path) => {
-                // A file whose name is gone is of no interest any more.
-                if self.now.contains_key(path) {
-                    let node = self.node(path);
+            Call::Sync(path) => {
+                if let Some(node) = self.find(path).map(|number| &mut self.nodes[number]) {
                     node.flushed.clone_from(&node.now);
                     node.before = None;
+                    if let Some(folder) = &mut node.folder {
+                        folder.flushed.clone_from(&folder.now);
+                    }
                 }
-                self.journal.clone_from(&self.now);
-            }
-            Call::SyncFolder(folder) => {
-                let is_in = |path: &PathBuf| path.parent() == Some(folder);
-                self.flushed.retain(|path, _| !is_in(path));
-                let names = self.now.iter().filter(|(path, _)| is_in(path));
-                self.flushed.extend(names.map(|(path, node)| (path.clone(), *node)));
-                self.journal.clone_from(&self.now);
+                self.flush_journal();
             }
             Call::Rename(from, to) => {
-                let node = self.now.remove(from).unwrap();
-                self.now.insert(to.clone(), node);
+                let node = self.unname(from);
+                self.name(to, node);
             }
-            Call::Unlink(path) => {
-                self.now.remove(path);
+            Call::Link(from, to) => {
+                let node = self.find(from).unwrap();
+                self.name(to, node);
+            }
+            Call::Remove(path) => {
+                self.unname(path);
             }
             Call::Said(_) => {}
         }
     }
 
     fn change(&mut self, path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
-        if self.now.contains_key(path) {
-            let node = self.node(path);
+        if let Some(node) = self.find(path).map(|number| &mut self.nodes[number]) {
             node.before = Some(node.now.clone());
-            how(&mut node.now);
+            how(Rc::make_mut(&mut node.now));
         }
     }
 
-    /// What is there after a cut.
+    /// What is there after a cut, below the base.
     pub(super) fn survivors(&self, model: Model) -> Tree {
-        let chance = |what: &dyn std::fmt::Debug, seed: u64| {
-            let mut hasher = DefaultHasher::new();
-            (format!("{what:?}"), seed).hash(&mut hasher);
-            hasher.finish().is_multiple_of(2)
+        let mut tree = Tree::new();
+        self.survive(model, 0, Path::new(""), &mut tree);
+        tree
+    }
+
+    fn survive(&self, model: Model, number: usize, path: &Path, tree: &mut Tree) {
+        let Some(folder) = &self.nodes[number].folder else { return };
+        let entries = match model {
+            Model::Strict | Model::DataOnly => &folder.flushed,
+            Model::Journal => &folder.journal,
+            Model::Chance(seed) if !chance(number, seed) => &folder.flushed,
+            _ => &folder.now,
         };
-        let names = match model {
-            Model::Strict | Model::DataOnly => self.flushed.clone(),
-            Model::Journal => self.journal.clone(),
-            Model::NamesOnly | Model::Zeros | Model::Torn | Model::Everything => self.now.clone(),
-            Model::Chance(seed) => {
-                let kept = |path: &PathBuf| chance(&path.parent(), seed);
-                let now = self.now.iter().filter(|(path, _)| kept(path));
-                let flushed = self.flushed.iter().filter(|(path, _)| !kept(path));
-                now.chain(flushed).map(|(path, node)| (path.clone(), *node)).collect()
-            }
-        };
-        let content = |number: &usize| {
-            let node = &self.nodes[*number];
-            if node.is_folder {
-                return None;
-            }
-            Some(match model {
-                Model::DataOnly | Model::Everything => node.now.clone(),
-                Model::Zeros => {
-                    let mut bytes = node.flushed.clone();
-                    bytes.resize(node.now.len(), 0);
-                    bytes
-                }
-                Model::Torn => torn(node),
-                Model::Chance(seed) if chance(number, seed) => node.now.clone(),
-                Model::Strict | Model::Journal | Model::NamesOnly | Model::Chance(_) => node.flushed.clone(),
-            })
-        };
-        names.iter().map(|(path, number)| (path.clone(), content(number))).collect()
+        for (name, child) in entries {
+            let path = path.join(name);
+            let node = &self.nodes[*child];
+            tree.insert(path.clone(), node.folder.is_none().then(|| content(node, *child, model)));
+            self.survive(model, *child, &path, tree);
+        }
     }
 }
 
-/// The last write reached the disk in part.
-fn torn(node: &Node) -> Vec<u8> {
-    let Some(before) = &node.before else { return node.now.clone() };
+fn chance(number: usize, seed: u64) -> bool {
+    let mut hasher = DefaultHasher::new();
+    (number, seed).hash(&mut hasher);
+    hasher.finish().is_multiple_of(2)
+}
+
+fn content(node: &Node, number: usize, model: Model) -> Bytes {
+    match model {
+        Model::DataOnly | Model::Everything => node.now.clone(),
+        Model::Zeros => {
+            let mut bytes = node.flushed.to_vec();
+            bytes.resize(node.now.len(), 0);
+            bytes.into()
+        }
+        Model::Torn => torn(node, node.before.as_ref()),
+        Model::Half => torn(node, Some(&node.flushed)),
+        Model::Garbage => {
+            let mut bytes = node.now.to_vec();
+            for (at, byte) in bytes.iter_mut().enumerate() {
+                if node.flushed.get(at) != Some(byte) {
+                    *byte = (at * 167 + 13).to_le_bytes()[0] ^ 0x5a;
+                }
+            }
+            bytes.into()
+        }
+        Model::Chance(seed) if chance(number, seed) => node.now.clone(),
+        Model::Strict | Model::Journal | Model::NamesOnly | Model::Chance(_) => node.flushed.clone(),
+    }
+}
+
+/// What differs from `before` reached the disk in part.
+fn torn(node: &Node, before: Option<&Bytes>) -> Bytes {
+    let Some(before) = before else { return node.now.clone() };
     let differs = |at: &usize| node.now.get(*at) != before.get(*at);
     let changed: Vec<usize> = (0..node.now.len()).filter(differs).collect();
     let Some(middle) = changed.get(changed.len() / 2) else { return node.now.clone() };
-    let mut bytes = node.now.clone();
+    let mut bytes = node.now.to_vec();
     for (at, byte) in bytes.iter_mut().enumerate().skip(*middle) {
         *byte = before.get(at).copied().unwrap_or(0);
     }
-    bytes
+    bytes.into()
 }
 
-/// Puts a tree below `to` that stood below `from`. What stands in a folder that is not there is lost.
-pub(super) fn write(tree: &Tree, from: &Path, to: &Path) {
+/// Everything below a folder, but what a database shares in memory.
+pub(super) fn tree_of(folder: &Path) -> Tree {
+    fn collect(base: &Path, folder: &Path, tree: &mut Tree) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(base).unwrap().to_owned();
+            if path.is_dir() {
+                tree.insert(name, None);
+                collect(base, &path, tree);
+            } else if !path.to_string_lossy().ends_with("-shm") {
+                tree.insert(name, Some(Rc::new(std::fs::read(&path).unwrap())));
+            }
+        }
+    }
+    let mut tree = Tree::new();
+    collect(folder, folder, &mut tree);
+    tree
+}
+
+/// Makes a tree below `to`, with the rights that a store keeps.
+pub(super) fn write(tree: &Tree, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for (path, content) in tree {
-        let Ok(path) = path.strip_prefix(from) else { continue };
         let path = to.join(path);
         match content {
-            None => {
-                let _ = std::fs::create_dir(&path);
-            }
-            Some(bytes) if path.parent().is_some_and(Path::is_dir) => std::fs::write(&path, bytes).unwrap(),
-            Some(_) => {}
+            None => std::fs::create_dir(&path).unwrap(),
+            Some(bytes) => std::fs::write(&path, bytes.as_slice()).unwrap(),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! What a process asked of the file system, from strace's record.
+//! What a process asked of the file system, from strace's record. The crash tests of the commands read it, too.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 /// One change of the file system, or an acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,32 +13,37 @@ pub(super) enum Call {
     /// A file is made or, with `true`, emptied.
     Create(PathBuf, bool),
     Write(PathBuf, u64, Vec<u8>),
+    Append(PathBuf, Vec<u8>),
     Truncate(PathBuf, u64),
-    SyncFile(PathBuf),
-    SyncFolder(PathBuf),
+    /// A file or folder is flushed.
+    Sync(PathBuf),
     Rename(PathBuf, PathBuf),
-    Unlink(PathBuf),
-    /// A line that the process printed.
+    Link(PathBuf, PathBuf),
+    Remove(PathBuf),
+    /// A line that the process printed, or the first line of an HTTP answer with its `Docker-Content-Digest`.
     Said(String),
 }
 
-const CALLS: &str = "trace=openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,link,linkat,\
-    write,pwrite64,writev,pwritev,ftruncate,fallocate,fsync,fdatasync,lseek,close,dup,dup2,dup3,copy_file_range,sendfile";
+const CALLS: &str = "trace=openat,openat2,open,creat,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,linkat,\
+    write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync,lseek,close,dup,dup2,dup3,fcntl,\
+    copy_file_range,sendfile,sendto,sendmsg";
 
-/// Runs the command under strace; gives its calls below `root`, and what it said.
-pub(super) fn record(command: &mut Command, root: &Path) -> Vec<Call> {
-    let log = root.with_extension("trace");
+/// The command that runs a program and writes its calls to `log`.
+pub(super) fn traced(program: &Path, arguments: &[&str], log: &Path) -> Command {
     let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-xx", "-s", "1000000", "-e", CALLS, "-e", "signal=none", "-o"]).arg(&log);
-    traced.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        traced.env(name, value.unwrap_or_default());
-    }
-    let done = traced.output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
-    let text = std::fs::read_to_string(&log).unwrap();
-    std::fs::remove_file(&log).unwrap();
-    let mut reader = Reader { root, files: HashMap::new(), calls: Vec::new(), saying: String::new() };
+    traced
+        .args(["-f", "-y", "-qq", "-xx", "-s", "16777216", "-e", CALLS, "-e", "signal=none", "-o"])
+        .arg(log);
+    traced.arg(program).args(arguments);
+    traced
+}
+
+/// The calls below `root` of a process that ran in the folder `work`, and what it said. Removes the record.
+pub(super) fn read(log: &Path, root: &Path, work: &Path) -> Vec<Call> {
+    let text = std::fs::read_to_string(log).unwrap();
+    std::fs::remove_file(log).unwrap();
+    let (calls, saying) = (Vec::new(), String::new());
+    let mut reader = Reader { root, work, files: HashMap::new(), calls, saying };
     for line in whole_lines(&text) {
         reader.line(&line);
     }
@@ -50,8 +57,8 @@ fn whole_lines(text: &str) -> Vec<String> {
     for line in text.lines() {
         let Some((process, call)) = line.split_once(' ') else { continue };
         let call = call.trim_start();
-        if let Some(call) = call.strip_suffix(" <unfinished ...>") {
-            begun.insert(process, call);
+        if let Some(call) = call.strip_suffix("<unfinished ...>") {
+            begun.insert(process, call.trim_end());
         } else if call.starts_with("<... ") {
             let end = call.split_once(" resumed>").unwrap().1;
             lines.push(format!("{}{end}", begun.remove(process).unwrap()));
@@ -62,10 +69,18 @@ fn whole_lines(text: &str) -> Vec<String> {
     lines
 }
 
+/// An open file. It has no path once its name is gone.
+struct Open {
+    path: Option<PathBuf>,
+    place: u64,
+    appends: bool,
+}
+
 struct Reader<'a> {
     root: &'a Path,
-    /// Open files below the root: path and place.
-    files: HashMap<i64, (PathBuf, u64)>,
+    work: &'a Path,
+    /// Open files below the root. Copies of a descriptor share the place.
+    files: HashMap<i64, Rc<RefCell<Open>>>,
     calls: Vec<Call>,
     /// What was printed of a line so far.
     saying: String,
@@ -76,104 +91,169 @@ impl Reader<'_> {
         let Some((name, rest)) = line.split_once('(') else { return };
         let Some((arguments, result)) = rest.rsplit_once(" = ") else { return };
         let arguments = arguments.trim_end().strip_suffix(')').unwrap_or(arguments);
-        let Some(result) = result.split(' ').next().and_then(|text| text.parse::<i64>().ok()) else { return };
+        let result = number(result.split(' ').next().unwrap_or_default());
         if result < 0 {
             return;
         }
         let words: Vec<&str> = arguments.split(", ").collect();
         match name {
-            "openat" => self.opened(&text(words[1]), words[2], result),
+            "openat" | "openat2" => self.opened(&self.at(words[0], words[1]), words[2], result),
             "open" | "creat" => panic!("not expected: {line}"),
             "close" => {
                 self.files.remove(&number(words[0]));
             }
-            "mkdir" => self.with(&text(words[0]), Call::Mkdir),
-            "mkdirat" => self.with(&text(words[1]), Call::Mkdir),
-            "rename" => self.renamed(&text(words[0]), &text(words[1])),
-            "renameat" | "renameat2" => self.renamed(&text(words[1]), &text(words[3])),
-            "unlink" => self.with(&text(words[0]), Call::Unlink),
-            "unlinkat" => self.with(&text(words[1]), Call::Unlink),
+            "dup" | "dup2" | "dup3" | "fcntl" => self.copied(&words, name == "fcntl", result),
+            "mkdir" | "mkdirat" | "unlink" | "unlinkat" | "rmdir" | "rename" | "renameat" | "renameat2"
+            | "link" | "linkat" => self.named(name, &words),
             "lseek" => {
-                if let Some(file) = self.files.get_mut(&number(words[0])) {
-                    file.1 = u64::try_from(result).unwrap();
+                if let Some(file) = self.files.get(&number(words[0])) {
+                    file.borrow_mut().place = u64::try_from(result).unwrap();
                 }
             }
-            "write" => self.written(number(words[0]), &bytes(words[1]), None),
-            "pwrite64" => self.written(number(words[0]), &bytes(words[1]), words[3].parse().ok()),
+            "write" => self.written(words[0], &bytes(words[1]), None, result),
+            "pwrite64" => self.written(words[0], &bytes(words[1]), words[3].parse().ok(), result),
+            "writev" => self.written(words[0], &pieces(&words), None, result),
+            "sendto" => self.answered(words[0], &bytes(words[1])),
+            "sendmsg" => self.answered(words[0], &pieces(&words)),
             "ftruncate" => {
                 let length = words[1].parse().unwrap();
                 self.on(words[0], |path| Call::Truncate(path, length));
             }
-            "fsync" | "fdatasync" => {
-                self.on(
-                    words[0],
-                    |path| {
-                        if path.is_dir() { Call::SyncFolder(path) } else { Call::SyncFile(path) }
-                    },
-                );
-            }
+            "fsync" | "fdatasync" => self.on(words[0], Call::Sync),
             // What the simulation does not know must not pass unseen.
-            _ if self.is_known(number(words[0])) => panic!("not expected: {line}"),
+            _ if words.iter().any(|word| self.is_known(number(word))) || name == "truncate" => {
+                panic!("not expected: {line}")
+            }
             _ => {}
         }
     }
 
-    fn below(&self, path: &str) -> Option<PathBuf> {
-        let path = PathBuf::from(path);
-        path.starts_with(self.root).then_some(path).filter(|path| !path.to_string_lossy().ends_with("-shm"))
+    /// The path of a name in a folder that strace shows, or in the working folder.
+    fn at(&self, folder: &str, name: &str) -> PathBuf {
+        plain(&shown(folder).unwrap_or_else(|| self.work.to_owned()).join(text(name)))
+    }
+
+    fn below(&self, path: PathBuf) -> Option<PathBuf> {
+        (path.starts_with(self.root) && !path.to_string_lossy().ends_with("-shm")).then_some(path)
     }
 
     fn is_known(&self, file: i64) -> bool {
         self.files.contains_key(&file)
     }
 
-    fn with(&mut self, path: &str, call: impl FnOnce(PathBuf) -> Call) {
-        self.calls.extend(self.below(path).map(call));
-    }
-
     fn on(&mut self, file: &str, call: impl FnOnce(PathBuf) -> Call) {
-        self.calls.extend(self.files.get(&number(file)).map(|(path, _)| call(path.clone())));
+        let file = self.files.get(&number(file));
+        self.calls.extend(file.and_then(|file| file.borrow().path.clone()).map(call));
     }
 
-    fn opened(&mut self, path: &str, flags: &str, file: i64) {
-        let Some(path) = self.below(path) else { return };
-        assert!(!flags.contains("O_APPEND") && !flags.contains("O_TMPFILE"), "not expected: {flags}");
+    fn opened(&mut self, path: &Path, flags: &str, file: i64) {
+        let Some(path) = self.below(path.to_owned()) else { return };
+        assert!(!flags.contains("O_TMPFILE"), "not expected: {flags}");
         if flags.contains("O_CREAT") || flags.contains("O_TRUNC") {
             self.calls.push(Call::Create(path.clone(), flags.contains("O_TRUNC")));
         }
-        self.files.insert(file, (path, 0));
+        let open = Open { path: Some(path), place: 0, appends: flags.contains("O_APPEND") };
+        self.files.insert(file, Rc::new(RefCell::new(open)));
     }
 
-    fn renamed(&mut self, from: &str, to: &str) {
-        let (Some(from), Some(to)) = (self.below(from), self.below(to)) else { return };
-        for (path, _) in self.files.values_mut() {
-            if *path == from {
-                path.clone_from(&to);
+    fn copied(&mut self, words: &[&str], asks: bool, copy: i64) {
+        if asks && !words.get(1).is_some_and(|word| word.starts_with("F_DUPFD")) {
+            return;
+        }
+        match self.files.get(&number(words[0])).cloned() {
+            Some(file) => drop(self.files.insert(copy, file)),
+            None => drop(self.files.remove(&copy)),
+        }
+    }
+
+    fn named(&mut self, call: &str, words: &[&str]) {
+        let (from, to) = match call {
+            "mkdirat" | "unlinkat" => (self.at(words[0], words[1]), None),
+            "mkdir" | "unlink" | "rmdir" => (self.at("", words[0]), None),
+            "rename" | "link" => (self.at("", words[0]), Some(self.at("", words[1]))),
+            _ => (self.at(words[0], words[1]), Some(self.at(words[2], words[3]))),
+        };
+        match (call, self.below(from), to.and_then(|to| self.below(to))) {
+            ("mkdir" | "mkdirat", Some(path), _) => self.calls.push(Call::Mkdir(path)),
+            ("unlink" | "unlinkat" | "rmdir", Some(path), _) => {
+                self.forget(&path);
+                self.calls.push(Call::Remove(path));
+            }
+            ("link" | "linkat", Some(from), Some(to)) => self.calls.push(Call::Link(from, to)),
+            (_, Some(from), Some(to)) => {
+                self.forget(&to);
+                for file in self.files.values() {
+                    let mut file = file.borrow_mut();
+                    let rest = file.path.as_ref().and_then(|path| path.strip_prefix(&from).ok());
+                    if let Some(moved) = rest.map(|rest| plain(&to.join(rest))) {
+                        file.path = Some(moved);
+                    }
+                }
+                self.calls.push(Call::Rename(from, to));
+            }
+            (_, None, None) => {}
+            _ => panic!("a name comes from outside or goes there: {call} {words:?}"),
+        }
+    }
+
+    /// A name that leads to another file now, or to none.
+    fn forget(&mut self, path: &Path) {
+        for file in self.files.values() {
+            let mut file = file.borrow_mut();
+            if file.path.as_deref() == Some(path) {
+                file.path = None;
             }
         }
-        self.calls.push(Call::Rename(from, to));
     }
 
-    fn written(&mut self, file: i64, bytes: &[u8], at: Option<u64>) {
-        if file == 1 {
+    fn written(&mut self, file: &str, bytes: &[u8], at: Option<u64>, count: i64) {
+        let bytes = &bytes[..usize::try_from(count).unwrap()];
+        if let Some(known) = self.files.get(&number(file)) {
+            let mut known = known.borrow_mut();
+            let begin = at.unwrap_or(known.place);
+            if at.is_none() {
+                known.place += bytes.len() as u64;
+            }
+            self.calls.extend(known.path.clone().map(|path| match (known.appends, at) {
+                (true, None) => Call::Append(path, bytes.to_vec()),
+                _ => Call::Write(path, begin, bytes.to_vec()),
+            }));
+        } else if number(file) == 1 {
             // A long line comes in pieces.
             self.saying.push_str(&String::from_utf8_lossy(bytes));
             while let Some((line, rest)) = self.saying.split_once('\n') {
                 self.calls.push(Call::Said(line.to_owned()));
                 self.saying = rest.to_owned();
             }
-        } else if let Some((path, place)) = self.files.get_mut(&file) {
-            let begin = at.unwrap_or(*place);
-            if at.is_none() {
-                *place += bytes.len() as u64;
-            }
-            self.calls.push(Call::Write(path.clone(), begin, bytes.to_vec()));
+        } else {
+            self.answered(file, bytes);
+        }
+    }
+
+    fn answered(&mut self, file: &str, bytes: &[u8]) {
+        if bytes.starts_with(b"HTTP/1.1 ") && !self.is_known(number(file)) {
+            let head = String::from_utf8_lossy(bytes).into_owned();
+            let digest = head.lines().find(|line| line.to_lowercase().starts_with("docker-content-digest: "));
+            let digest = digest.and_then(|line| line.split_once(": ")).map_or("", |(_, digest)| digest);
+            let status = head.lines().next().unwrap_or_default();
+            self.calls.push(Call::Said(format!("{status} {digest}")));
         }
     }
 }
 
+/// Without the `.` within, as of an opened folder.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// The path of a descriptor: `5<PATH>`, or `AT_FDCWD<PATH>`.
+fn shown(descriptor: &str) -> Option<PathBuf> {
+    let path = descriptor.split_once('<')?.1.split_once('>')?.0;
+    Some(PathBuf::from(text(path)))
+}
+
 fn number(word: &str) -> i64 {
-    word.parse().unwrap_or(-1)
+    word.split('<').next().unwrap_or_default().parse().unwrap_or(-1)
 }
 
 /// `"\x61\x62"` as bytes.
@@ -181,6 +261,11 @@ fn bytes(word: &str) -> Vec<u8> {
     assert!(!word.ends_with("..."), "strace cut a text");
     let digits = word.trim_matches('"').split("\\x").skip(1);
     digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect()
+}
+
+/// What `writev` and `sendmsg` bring: `{iov_base="\x61", iov_len=1}`.
+fn pieces(words: &[&str]) -> Vec<u8> {
+    words.iter().filter_map(|word| word.split_once("iov_base=")).flat_map(|(_, word)| bytes(word)).collect()
 }
 
 fn text(word: &str) -> String {

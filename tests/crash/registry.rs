@@ -1,0 +1,300 @@
+//! Cuts of a registry under pushes and deletes, and of what keeps its store in order.
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use oci::Digest;
+use serde_json::json;
+use store::Store;
+
+use crate::disk;
+use crate::rig::{Checked, REBUILD, Rig, State, expect, sound, sound_if_begun, text};
+use crate::tally::{Healed, Trouble, end};
+
+/// What a store names.
+type Names = BTreeSet<String>;
+
+fn names(store: &Store) -> Names {
+    let mut names = Names::new();
+    for name in store.repositories(None, None).unwrap() {
+        names.extend(
+            store
+                .tags(&name, None, None)
+                .unwrap()
+                .into_iter()
+                .map(|(tag, digest)| format!("{name}:{tag} {digest}")),
+        );
+        names.extend(store.manifests(&name).unwrap().into_iter().map(|row| format!("{name}@{}", row.digest)));
+    }
+    names
+}
+
+/// A registry whose calls are recorded.
+struct Served {
+    child: Child,
+    address: String,
+    /// How often it was asked.
+    asked: usize,
+}
+
+impl Served {
+    fn start(rig: &Rig) -> Self {
+        let arguments = ["serve", "--store", "near", "--create", "--listen", "127.0.0.1:0", "--address-file"];
+        let file = rig.path("address");
+        let _ = std::fs::remove_file(&file);
+        let arguments: Vec<&str> = arguments.into_iter().chain([file.to_str().unwrap()]).collect();
+        let child = rig.traced(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        loop {
+            let address = std::fs::read_to_string(&file).unwrap_or_default();
+            if let Some(address) = address.trim().strip_prefix("http://") {
+                return Self { child, address: address.trim_end_matches('/').to_owned(), asked: 0 };
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "the registry does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Asks once; gives the status and the `Location`.
+    fn ask(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
+        self.asked += 1;
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let location = answer.lines().find_map(|line| {
+            line.to_lowercase().starts_with("location: ").then(|| line[10..].trim().to_owned())
+        });
+        assert!((200..300).contains(&status), "{method} {path}: {answer}");
+        (status, location.unwrap_or_default())
+    }
+
+    fn push_blob(&mut self, repository: &str, bytes: &[u8], chunked: bool) -> serde_json::Value {
+        let digest = Digest::sha256(bytes);
+        let (_, at) =
+            self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), "application/octet-stream", b"");
+        let at = at.find("/v2/").map_or(at.clone(), |begin| at[begin..].to_owned());
+        let join = if at.contains('?') { '&' } else { '?' };
+        if chunked {
+            let (_, at) = self.ask("PATCH", &at, "application/octet-stream", bytes);
+            let at = at.find("/v2/").map_or(at.clone(), |begin| at[begin..].to_owned());
+            self.ask("PUT", &format!("{at}{join}digest={digest}"), "application/octet-stream", b"");
+        } else {
+            self.ask("PUT", &format!("{at}{join}digest={digest}"), "application/octet-stream", bytes);
+        }
+        json!({ "mediaType": oci::media_type::OCI_LAYER, "digest": digest, "size": bytes.len() })
+    }
+
+    /// An image of one layer; gives its manifest.
+    fn push_layers(&mut self, repository: &str, note: &str, chunked: bool) -> String {
+        let config = self.push_blob(repository, b"{}", false);
+        let layer = self.push_blob(repository, note.as_bytes(), chunked);
+        let kind = oci::media_type::OCI_MANIFEST;
+        json!({ "schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer] }).to_string()
+    }
+
+    fn put_manifest(&mut self, repository: &str, tag: &str, manifest: &str) -> Digest {
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        self.ask("PUT", &path, oci::media_type::OCI_MANIFEST, manifest.as_bytes());
+        Digest::sha256(manifest.as_bytes())
+    }
+
+    /// Ends the registry as a user does.
+    fn stop(mut self) {
+        let parent = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        let process = children.split_whitespace().next().unwrap().to_owned();
+        assert!(std::process::Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// What is named, and how many entries the log has, once so many requests were answered.
+struct Steps(Vec<(usize, Names, u64)>);
+
+impl Steps {
+    fn then(&mut self, served: &Served, rig: &Rig, change: impl FnOnce(&mut Names)) {
+        let mut names = self.0.last().map(|(_, names, _)| names.clone()).unwrap_or_default();
+        change(&mut names);
+        let entries = sound(&rig.work().join("near/log")).unwrap();
+        self.0.push((served.asked, names, entries));
+    }
+
+    /// What may be named after so many answers, and how many entries the log has at least.
+    fn allowed(&self, answers: usize) -> (Vec<&Names>, u64) {
+        let next = self.0.partition_point(|(asked, ..)| *asked <= answers);
+        let last = next.checked_sub(1).map(|last| &self.0[last]);
+        let empty = &self.0[0].1;
+        let names =
+            [Some(last.map_or(empty, |(_, names, _)| names)), self.0.get(next).map(|(_, names, _)| names)];
+        (names.into_iter().flatten().collect(), last.map_or(0, |(.., entries)| *entries))
+    }
+}
+
+/// Pushes, moves tags, deletes tags and manifests.
+fn work(rig: &Rig) -> Steps {
+    let mut served = Served::start(rig);
+    let mut steps = Steps(vec![(0, Names::new(), 0)]);
+    let mut first = None;
+    for (number, (tag, chunked)) in [("v1", false), ("v2", true), ("v3", false)].into_iter().enumerate() {
+        let manifest = served.push_layers("a/b", tag, chunked);
+        let digest = served.put_manifest("a/b", tag, &manifest);
+        steps.then(&served, rig, |names| {
+            names.extend([format!("a/b:{tag} {digest}"), format!("a/b@{digest}")]);
+        });
+        if number == 0 {
+            first = Some((manifest, digest));
+        }
+    }
+    let (manifest, digest) = first.unwrap();
+    let second = served.push_layers("a/b", "v2", false);
+    let second = served.put_manifest("a/b", "v1", &second);
+    steps.then(&served, rig, |names| {
+        names.remove(&format!("a/b:v1 {digest}"));
+        names.insert(format!("a/b:v1 {second}"));
+    });
+    served.ask("DELETE", "/v2/a/b/manifests/v2", "text/plain", b"");
+    steps.then(&served, rig, |names| {
+        names.remove(&format!("a/b:v2 {second}"));
+    });
+    served.ask("DELETE", &format!("/v2/a/b/manifests/{digest}"), "text/plain", b"");
+    steps.then(&served, rig, |names| {
+        names.remove(&format!("a/b@{digest}"));
+    });
+    // What was deleted is pushed again.
+    served.push_layers("a/b", "v1", false);
+    served.put_manifest("a/b", "again", &manifest);
+    steps.then(&served, rig, |names| {
+        names.extend([format!("a/b:again {digest}"), format!("a/b@{digest}")]);
+    });
+    served.stop();
+    steps
+}
+
+/// Opens a store as it was left, with the one command that a message names; it is whole and takes a push.
+fn checked(state: &State<'_>, allowed: &[&Names]) -> Checked {
+    let root = state.folder.join("near");
+    let mut healed = Healed::Again;
+    let mut rebuild = |why: String| {
+        let report = Store::rebuild(&root, &mut |_| {});
+        let report = report.map_err(|error| Trouble::Stuck(format!("{why}, then {error}")))?;
+        healed = Healed::By(REBUILD);
+        expect(report.lost.is_empty(), || Trouble::Loss(format!("{:?}", report.lost)))?;
+        Store::open(&root).map_err(|error| Trouble::Stuck(format!("after a rebuild: {error}")))
+    };
+    let store = match Store::open(&root) {
+        Ok(store) => match store.check(&mut |_| {}).unwrap().faults.pop() {
+            None => store,
+            Some(fault) if fault.to_string().contains(REBUILD) => {
+                drop(store);
+                rebuild(fault.to_string())?
+            }
+            Some(fault) => return Err(Trouble::Loss(fault.to_string())),
+        },
+        Err(error) if error.hint().is_some_and(|hint| hint.contains(REBUILD)) => rebuild(error.to_string())?,
+        Err(error) => return Err(Trouble::Stuck(format!("{error} {:?}", error.hint()))),
+    };
+    let found = names(&store);
+    expect(allowed.contains(&&found), || Trouble::Loss(format!("{found:?}, allowed are {allowed:?}")))?;
+    let plan = store.garbage().and_then(|plan| store.collect(&plan));
+    plan.map_err(|error| Trouble::Stuck(format!("a collection: {error}")))?;
+    let faults = store.check(&mut |_| {}).unwrap().faults;
+    expect(faults.is_empty(), || Trouble::Loss(format!("{faults:?}")))?;
+    Ok(healed)
+}
+
+#[test]
+fn g_a_power_cut_at_any_point_of_pushes_and_deletes_loses_nothing_that_was_answered() {
+    let Some(rig) = Rig::new() else { return };
+    let start = disk::tree_of(&rig.work());
+    let steps = work(&rig);
+    let calls = rig.calls();
+    let count = rig.cut_calls("pushes and deletes", &start, &calls, &|state| {
+        let (allowed, entries) = steps.allowed(state.answers.len());
+        let found = sound_if_begun(&state.folder.join("near/log"))?;
+        expect(found >= entries, || Trouble::Loss(format!("{found} of {entries} log entries")))?;
+        if !state.folder.join("near").exists() {
+            expect(state.answers.is_empty(), || Trouble::Loss("the store".to_owned()))?;
+            return Ok(Healed::Again);
+        }
+        checked(state, &allowed)
+    });
+    end(vec![count]);
+}
+
+/// A store out of which manifests were deleted.
+fn deleted() -> Option<(Rig, Names)> {
+    let rig = Rig::new()?;
+    work(&rig);
+    let _ = std::fs::remove_file(rig.path("trace"));
+    let mut served = Served::start(&rig);
+    for number in 0..8 {
+        let manifest = served.push_layers("c/d", &format!("layer {number}"), false);
+        let digest = served.put_manifest("c/d", "latest", &manifest);
+        served.ask("DELETE", &format!("/v2/c/d/manifests/{digest}"), "text/plain", b"");
+    }
+    served.stop();
+    let _ = std::fs::remove_file(rig.path("trace"));
+    // Leases of pushes end after a day: here at once.
+    let store = Store::open(&rig.work().join("near")).unwrap();
+    store.commit(vec![store::Change::ReleaseLeases { holder: "push".into() }]).unwrap();
+    let names = names(&store);
+    drop(store);
+    Some((rig, names))
+}
+
+#[test]
+fn c2_g_a_power_cut_at_any_point_of_a_collection_keeps_what_is_named_and_another_one_ends_it() {
+    let Some((rig, names)) = deleted() else { return };
+    let before = sound(&rig.work().join("near/log")).unwrap();
+    let collect = ["store", "gc", "--store", "near"];
+    let count = rig.cut("a collection", &collect, &|state| {
+        let entries = sound(&state.folder.join("near/log"))?;
+        let least = before + u64::from(state.ended);
+        expect(entries >= least, || Trouble::Loss(format!("{entries} of {least} log entries")))?;
+        let (_, healed) = rig.goes_on(state.folder, &collect, "near")?;
+        let check = rig.airlock(state.folder, &["store", "check", "--store", "near"]);
+        expect(check.status.success(), || Trouble::Loss(text(&check)))?;
+        let blobs = state.folder.join("near/blobs/sha256");
+        let left = disk::tree_of(&blobs).values().filter(|content| content.is_some()).count();
+        let second = checked(state, &[&names])?;
+        let after = disk::tree_of(&blobs).values().filter(|content| content.is_some()).count();
+        expect(left == after, || Trouble::Stuck(format!("{} blobs are left over", left - after)))?;
+        Ok(if matches!(healed, Healed::Again) { second } else { healed })
+    });
+    end(vec![count]);
+}
+
+#[test]
+fn c3_g_a_power_cut_at_any_point_of_a_rebuild_loses_no_name() {
+    let mut counts = Vec::new();
+    for (what, name) in
+        [("airlock.db", "a rebuild without a database"), ("names.log", "a rebuild without a journal")]
+    {
+        let Some((rig, names)) = deleted() else { return };
+        let store = rig.work().join("near");
+        // The database with all that its log of writes holds.
+        for suffix in if what == "airlock.db" { &["", "-wal", "-shm"][..] } else { &[""][..] } {
+            let _ = std::fs::remove_file(store.join(format!("{what}{suffix}")));
+        }
+        let rebuild = ["store", "rebuild", "--store", "near"];
+        counts.push(rig.cut(name, &rebuild, &|state| {
+            sound(&state.folder.join("near/log"))?;
+            if !state.ended {
+                rig.goes_on(state.folder, &rebuild, "near")?;
+            }
+            sound(&state.folder.join("near/log"))?;
+            checked(state, &[&names])
+        }));
+    }
+    end(counts);
+}
