@@ -87,6 +87,11 @@ impl KubeVersion {
         &self.version
     }
 
+    /// The second number, perhaps with a `+`.
+    pub(crate) fn minor(&self) -> &str {
+        &self.minor
+    }
+
     /// What constraints are checked against.
     #[must_use]
     pub fn constrained(&self) -> &str {

@@ -32,7 +32,8 @@ pub(crate) use document::{Fault, Fields, read as read_document};
 pub(crate) use files::Files;
 pub use metadata::{Dependency, Maintainer, Metadata, Unfit};
 pub use schema::schema_is_bounded;
-pub(crate) use schema::validate;
+pub(crate) use schema::{fits, validate};
+pub(crate) use values::to_json;
 pub use values::{ReadFile, Values};
 
 /// A chart with its sub-charts.

@@ -1,6 +1,8 @@
 //! Where a chart draws randomness: each place draws from a stream of its own, so that what one place needs, or no longer
 //! needs, changes nothing elsewhere.
 //!
+//! Certificates are known by what they say instead ([`Draws::named`]), where their keys are to be kept.
+//!
 //! A place is a file, the lines that its templates have got to, and a function. Under the same seed the password of a
 //! Secret's entry stays the same when a new version of the chart adds another one before it, or reads that one back by
 //! `lookup`.
@@ -99,14 +101,33 @@ impl Draws {
         add(&self.file.borrow());
         add(what);
         self.lines.borrow().iter().for_each(|line| add(line));
-        let place = finish(place);
+        Random::new(self.next(finish(place)))
+    }
+
+    /// The seed of something that is known by what it is and not by where it is made: of a chart, these words, and how many
+    /// of the same were made before.
+    pub(crate) fn named<'w>(&self, words: impl Iterator<Item = &'w str>) -> [u8; 32] {
+        let mut name = Context::new(&SHA256);
+        name.update(&self.seed);
+        let mut add = |part: &str| {
+            name.update(&(part.len() as u64).to_be_bytes());
+            name.update(part.as_bytes());
+        };
+        add("named");
+        add(self.file.borrow().split("/templates/").next().unwrap_or_default());
+        words.for_each(add);
+        self.next(finish(name))
+    }
+
+    /// The next of what is the same but for its number.
+    fn next(&self, what: [u8; 32]) -> [u8; 32] {
         let mut counts = self.counts.borrow_mut();
-        let count = counts.entry(place).or_default();
+        let count = counts.entry(what).or_default();
         let mut one = Context::new(&SHA256);
-        one.update(&place);
+        one.update(&what);
         one.update(&count.to_be_bytes());
         *count += 1;
-        Random::new(finish(one))
+        finish(one)
     }
 
     pub(crate) fn made(&self, text: &str, again: Again) {

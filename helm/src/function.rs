@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::draws::Draws;
 use crate::limits::Limits;
 use crate::primes::Primes;
+use crate::render::Keys;
 use crate::value::{ELEMENT, List, Map, Value, held};
 
 /// One function of the table. The evaluator checks number and types of the arguments as Go's reflection
@@ -74,6 +75,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) draws: Draws,
     /// The primes of certificates, out of the same seed.
     pub(crate) primes: Primes,
+    /// What the keys of certificates belong to.
+    pub(crate) keys: Keys,
     /// `lookup`, as the caller allows it.
     pub(crate) lookup: &'a dyn crate::lookup::Lookup,
     steps: Cell<u64>,
@@ -97,6 +100,7 @@ impl<'a> Scope<'a> {
             now,
             born: now,
             primes: Primes::new(random.seed()),
+            keys: Keys::Ordered,
             draws: Draws::new(random.seed()),
             lookup,
             steps: Cell::new(0),

@@ -49,7 +49,7 @@ pub use funcs::crypto::is_due;
 pub use limits::Limits;
 pub use lookup::{Deny, Lookup};
 pub use render::{
-    Crd, DeletePolicy, Hook, HookEvent, Manifest, Mode, Options, Order, OutputLogPolicy, Release, Rendered,
-    SchemaCheck, render,
+    Crd, DeletePolicy, Hook, HookEvent, Keys, Manifest, Mode, Options, Order, OutputLogPolicy, Release,
+    Rendered, SchemaCheck, render,
 };
 pub use semver::newest;

@@ -1,24 +1,46 @@
-//! What `helm lint` of Helm 4.3 finds in a chart, in its words, and objects that no cluster takes.
+//! What `helm lint` of Helm 4.3 finds in a chart, in its words and order, and objects that no cluster takes.
 //!
-//! Source: `pkg/chart/v2/lint/rules`. Not here: deprecated API versions and indents, of which Helm only warns.
+//! Source: `pkg/chart/v2/lint/rules`.
+//!
+//! - `about`: `Chart.yaml`; `templates`: what the chart's own templates make
+//! - `names`: names of objects; `deprecated`: kinds that Kubernetes gives up
 
 mod about;
+mod deprecated;
 mod names;
+mod templates;
+
+use std::error::Error as _;
+use std::fmt;
 
 use serde_json::Value;
 
-use crate::chart::Chart;
+use crate::chart::{self, Chart};
+use crate::error::Error;
 use crate::limits::Limits;
-use crate::render::Rendered;
+use crate::render::{Options, SchemaCheck};
+use crate::value::Value as Held;
 use crate::yaml;
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// What would be nicer.
+    Info,
     /// Advice.
     Warning,
     /// The chart is not fit for use.
     Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "INFO",
+            Self::Warning => "WARNING",
+            Self::Error => "ERROR",
+        })
+    }
 }
 
 /// What is wrong, and where.
@@ -33,41 +55,93 @@ pub struct Finding {
 }
 
 impl Finding {
+    fn new(severity: Severity, place: &str, message: impl Into<String>) -> Self {
+        Self { severity, place: place.to_owned(), message: message.into() }
+    }
+
+    fn info(place: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Info, place, message)
+    }
+
     fn error(place: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, place: place.to_owned(), message: message.into() }
+        Self::new(Severity::Error, place, message)
     }
 
     fn warning(place: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, place: place.to_owned(), message: message.into() }
+        Self::new(Severity::Warning, place, message)
     }
 }
 
-/// Looks through the files of `chart`, and through the objects that it made if it could be rendered.
+/// Looks through the files of `chart`, and through what its templates make with these options.
 #[must_use]
-pub fn lint(chart: &Chart, rendered: Option<&Rendered>) -> Vec<Finding> {
+pub fn lint(chart: &Chart, options: &Options<'_>) -> Vec<Finding> {
     let mut findings = about::check(chart);
-    extensions(chart, &mut findings);
+    values(chart, options, &mut findings);
+    templates::check(chart, options, &mut findings);
+    dependencies(chart, &mut findings);
     definitions(chart, &mut findings);
-    if let Some(rendered) = rendered {
-        let manifests = rendered.manifests.iter().map(|manifest| (&manifest.source, &manifest.content));
-        let hooks = rendered.hooks.iter().map(|hook| (&hook.path, &hook.manifest));
-        for (source, text) in manifests.chain(hooks) {
-            for document in yaml::documents(text, &Limits::default()).unwrap_or_default() {
-                object(source, &document, &mut findings);
-            }
-        }
-    }
     findings
 }
 
-/// `validateAllowedExtension`
-fn extensions(chart: &Chart, findings: &mut Vec<Finding>) {
-    for (name, _) in chart.templates() {
-        let extension = crate::chart::path::extension(name);
-        if ![".yaml", ".yml", ".tpl", ".txt"].contains(&extension) {
-            let valid = "Valid extensions are .yaml, .yml, .tpl, or .txt";
-            findings.push(Finding::error(name, format!("file extension '{extension}' not valid. {valid}")));
+/// An error with what led to it.
+fn words(error: &Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        source = error.source();
+    }
+    words
+}
+
+/// `values.yaml`, and whether it fits the chart's own schema.
+fn values(chart: &Chart, options: &Options<'_>, findings: &mut Vec<Finding>) {
+    const FILE: &str = "values.yaml";
+    let Some(own) = chart.values() else {
+        return findings.push(Finding::info(FILE, "file does not exist"));
+    };
+    let Some(schema) = chart.schema().filter(|_| options.schema == SchemaCheck::Enforce) else { return };
+    let mut values = Value::Object(own.clone());
+    merge(&mut values, &chart::to_json(&Held::Map(options.values.to_map())));
+    match chart::fits(schema, &values, &options.limits) {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => findings.push(Finding::error(FILE, reason)),
+        Err(error) => findings.push(Finding::error(FILE, words(&error))),
+    }
+}
+
+/// Puts the user's values over the chart's.
+fn merge(values: &mut Value, over: &Value) {
+    let (Value::Object(values), Value::Object(over)) = (values, over) else { return };
+    for (key, value) in over {
+        match values.get_mut(key) {
+            Some(inner) if inner.is_object() && value.is_object() => merge(inner, value),
+            _ if value.is_null() => {
+                values.remove(key);
+            }
+            _ => {
+                values.insert(key.clone(), value.clone());
+            }
         }
+    }
+}
+
+/// What `Chart.yaml` declares and `charts/` holds.
+fn dependencies(chart: &Chart, findings: &mut Vec<Finding>) {
+    const PLACE: &str = "charts/";
+    let declared = chart.metadata().dependencies.iter().flatten();
+    let declared: Vec<&str> = declared.map(|dependency| dependency.name.as_str()).collect();
+    let names = chart.charts().iter().map(Chart::name);
+    let undeclared: Vec<&str> = names.filter(|name| !declared.contains(name)).collect();
+    if !undeclared.is_empty() {
+        let message = format!("chart metadata is missing these dependencies: {}", undeclared.join(","));
+        findings.push(Finding::error(PLACE, message));
+    }
+    let missing = chart.missing_dependencies();
+    if !missing.is_empty() {
+        let message = format!("chart directory is missing these dependencies: {}", missing.join(","));
+        findings.push(Finding::warning(PLACE, message));
     }
 }
 
@@ -76,7 +150,10 @@ fn definitions(chart: &Chart, findings: &mut Vec<Finding>) {
     let is_manifest = |name: &str| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
     for (name, data) in chart.files().filter(|(name, _)| name.starts_with("crds/") && is_manifest(name)) {
         match yaml::documents(&String::from_utf8_lossy(data), &Limits::default()) {
-            Err(error) => findings.push(Finding::error(name, format!("unable to parse YAML: {error}"))),
+            Err(error) => {
+                return findings
+                    .push(Finding::error(name, format!("unable to parse YAML: {}", error.in_go())));
+            }
             Ok(documents) => {
                 for document in documents.iter().filter(|document| !document.is_null()) {
                     if !text(document, "apiVersion").starts_with("apiextensions.k8s.io") {
@@ -93,42 +170,6 @@ fn definitions(chart: &Chart, findings: &mut Vec<Finding>) {
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// One object that the chart makes.
-fn object(source: &str, document: &Value, findings: &mut Vec<Finding>) {
-    if document.is_null() {
-        return;
-    }
-    let kind = text(document, "kind");
-    for field in ["apiVersion", "kind"].into_iter().filter(|field| text(document, field).is_empty()) {
-        // Helm only finds this when it installs.
-        findings.push(Finding::error(source, format!("an object has no {field}")));
-    }
-    if kind == "List" {
-        let keeps = |item: &Value| item.pointer("/metadata/annotations/helm.sh~1resource-policy").is_some();
-        if document.get("items").and_then(Value::as_array).is_some_and(|items| items.iter().any(keeps)) {
-            let message = "annotation 'helm.sh/resource-policy' within List objects are ignored";
-            findings.push(Finding::error(source, message));
-        }
-        return;
-    }
-    let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let selector = |field| document.get("spec").and_then(|spec| spec.get("selector")?.get(field));
-    if matches!(kind, "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet")
-        && selector("matchLabels").is_none()
-        && selector("matchExpressions").is_none()
-    {
-        let message =
-            format!("a {kind} must contain matchLabels or matchExpressions, and \"{name}\" does not");
-        findings.push(Finding::error(source, message));
-    }
-    let is_generated = document.pointer("/metadata/generateName").is_some();
-    let is_nameless = kind.is_empty() || (name.is_empty() && is_generated);
-    if !is_nameless && !names::is_fit(kind, name) {
-        let message = format!("object name does not conform to Kubernetes naming requirements: \"{name}\"");
-        findings.push(Finding::warning(source, message));
-    }
 }
 
 #[cfg(test)]

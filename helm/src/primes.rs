@@ -1,7 +1,8 @@
 //! Random primes for RSA keys, made on two threads, and ahead of their use when templates look like needing them.
 //!
 //! Prime n comes from stream n+1 of the render's seed (stream 0 is what templates draw from), so neither who makes
-//! it nor when changes what it is.
+//! it nor when changes what it is. A key that is to stay the same whatever is made before it has a seed of its own
+//! ([`pair_of`]), and nobody can make its primes ahead.
 
 mod search;
 #[cfg(test)]
@@ -145,14 +146,25 @@ impl Shared {
     }
 }
 
-/// Two primes of 2048 bits out of `seed`, each on a thread of its own.
+/// Two primes of 1024 bits out of `seed`, those of one try for a key that has a seed of its own.
+pub(crate) fn pair_of(seed: [u8; 32], attempt: u64) -> Option<(BoxedUint, BoxedUint)> {
+    both::<{ U1024::LIMBS }>(seed, attempt.wrapping_mul(2))
+}
+
+/// Two primes of 2048 bits out of `seed`.
 pub(crate) fn large_pair(seed: [u8; 32]) -> Option<(BoxedUint, BoxedUint)> {
+    both::<{ U2048::LIMBS }>(seed, 0)
+}
+
+/// The primes of two streams, each on a thread of its own.
+fn both<const LIMBS: usize>(seed: [u8; 32], first: u64) -> Option<(BoxedUint, BoxedUint)> {
     let never = AtomicBool::new(false);
-    let make = |number| search::<{ U2048::LIMBS }>(&mut stream(seed, number), &never).map(BoxedUint::from);
+    let second = first.wrapping_add(1);
+    let make = |number| search::<LIMBS>(&mut stream(seed, number), &never).map(BoxedUint::from);
     std::thread::scope(|scope| {
-        let other = Builder::new().name("primes".to_owned()).spawn_scoped(scope, || make(1)).ok();
-        let first = make(0);
-        let second = other.and_then(|thread| thread.join().ok().flatten()).or_else(|| make(1));
+        let other = Builder::new().name("primes".to_owned()).spawn_scoped(scope, || make(second)).ok();
+        let first = make(first);
+        let second = other.and_then(|thread| thread.join().ok().flatten()).or_else(|| make(second));
         first.zip(second)
     })
 }

@@ -23,7 +23,7 @@ use crate::template::stack::with_stack;
 use crate::value::Map;
 pub use hooks::{DeletePolicy, Hook, HookEvent, OutputLogPolicy};
 pub use manifests::Manifest;
-pub use options::{Options, Release, SchemaCheck};
+pub use options::{Keys, Options, Release, SchemaCheck};
 pub use order::Order;
 
 /// What a chart makes of its values.
@@ -61,7 +61,21 @@ pub fn render(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
     with_stack(&options.limits, || run(chart, options)).map_err(Error::Thread)?
 }
 
-fn run(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
+/// What `helm lint` looks at: the output of every template that is no partial, by its path. It does not ask whether the
+/// chart is for this version of Kubernetes.
+///
+/// # Errors
+/// As [`render`].
+pub(crate) fn files(chart: &Chart, options: &Options<'_>) -> Result<BTreeMap<String, String>, Error> {
+    let work = || {
+        let (root, values) = resolved(chart, options)?;
+        execute(&root, &values, options)
+    };
+    with_stack(&options.limits, work).map_err(Error::Thread)?
+}
+
+/// The chart with the charts that it uses, and the values of all.
+fn resolved<'c>(chart: &'c Chart, options: &Options<'_>) -> Result<(chart::Node<'c>, Map), Error> {
     let limits = &options.limits;
     let user = options.values.to_map();
     let meter = Meter::new(limits);
@@ -70,6 +84,12 @@ fn run(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
     if options.schema == SchemaCheck::Enforce {
         chart::validate(&root, &values, limits)?;
     }
+    Ok((root, values))
+}
+
+fn run(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
+    let limits = &options.limits;
+    let (root, values) = resolved(chart, options)?;
     let wanted = &root.metadata.kube_version;
     let kube = &options.capabilities.kube_version;
     if !wanted.is_empty() && !chart::is_compatible(wanted, kube.constrained()) {
@@ -99,8 +119,11 @@ fn execute(
     let mut functions = Scope::new(&options.limits, options.now, &random, options.lookup);
     functions.born = options.born;
     functions.draws.expect(templates.values().map(|template| template.text.as_str()));
-    let keys = templates.values().map(|template| keys_in(&template.text)).sum();
-    functions.primes.expect(keys);
+    functions.keys = options.keys;
+    if options.keys == Keys::Ordered {
+        let keys = templates.values().map(|template| keys_in(&template.text)).sum();
+        functions.primes.expect(keys);
+    }
     let sources = templates.iter().map(|(path, template)| (path.as_str(), template.text.as_str()));
     let set = Set::new(sources, options.mode, &options.limits)?;
     let mut files = BTreeMap::new();

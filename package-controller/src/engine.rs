@@ -45,6 +45,7 @@ use serde_json::Value;
 use self::chart::Charts;
 use self::cluster::Cluster;
 pub use self::error::Error;
+pub(crate) use self::object::RELEASE_NAME;
 use self::record::Seed;
 use self::storage::Storage;
 use crate::guard::Bounds;
@@ -113,6 +114,9 @@ pub enum Ownership {
     /// They become the release's.
     Take,
 }
+
+/// Annotations by which the engine knows which run of a hook made an object, and which release a definition is of.
+pub(crate) const MARKS: [&str; 2] = [hooks::RUN, definitions::RELEASE];
 
 /// The annotation of a package that asks for [`Ownership::Take`].
 pub const TAKE_OWNERSHIP: &str = "airlock.dev/take-ownership";

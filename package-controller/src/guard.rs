@@ -4,8 +4,9 @@
 //!
 //! - `images`: every image is one that the signed bundle lists, by its digest
 //! - `allowed`: namespaces besides the package's own are those that an administrator lists
-//! - `powers`: access to the host, to other service accounts and to requests of the API server is what the chart has by
-//!   its own defaults, or what an administrator lists
+//! - `powers`: what reaches beyond the package, such as access to the host, permissions in the whole cluster, others'
+//!   service accounts and roles and requests of the API server, is what the chart has by its own defaults, or what an
+//!   administrator lists
 //!
 //! `objects + bounds -> pins + powers`
 
@@ -13,7 +14,7 @@ mod allowed;
 mod images;
 mod powers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oci::{Digest, RegistryHost};
 use package_api::name::{PACKAGES_NAMESPACE, SYSTEM_NAMESPACE};
@@ -24,8 +25,9 @@ pub use self::allowed::ALLOW;
 use self::allowed::{Allowed, OWNERSHIP};
 use self::images::{Listed, Want};
 pub(crate) use self::images::{Pins, pin};
+use self::powers::Power;
 pub(crate) use self::powers::Powers;
-use crate::engine::TAKE_OWNERSHIP;
+use crate::engine::{MARKS, RELEASE_NAME, TAKE_OWNERSHIP};
 use crate::objects::{group, text};
 use crate::package::{IMAGE_REGISTRY, Install};
 
@@ -40,6 +42,16 @@ pub struct Bounds {
     allowed: Allowed,
     /// The namespace of the controller itself.
     own: String,
+    release: String,
+}
+
+/// An object that a package brings.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Brought {
+    /// The object. One of a kind with namespaces says its.
+    pub(crate) value: Value,
+    /// At which events it is made, if it is of a hook.
+    pub(crate) hook: Option<BTreeSet<&'static str>>,
 }
 
 /// What bounds are made of.
@@ -109,6 +121,7 @@ impl Bounds {
             images: Listed::of(version, registries.into_iter().flatten()),
             allowed: Allowed::of(settings, package)?,
             own: facts.own.to_owned(),
+            release: plan.release.clone(),
         })
     }
 
@@ -140,15 +153,14 @@ impl Bounds {
     ///
     /// # Errors
     /// The first object that is refused, why, and what to do.
-    pub(crate) fn judge(&self, target: &str, objects: &[Value]) -> Result<Judged, String> {
+    pub(crate) fn judge(&self, target: &str, objects: &[Brought]) -> Result<Judged, String> {
         self.target(target)?;
-        let inside = |namespace: &str| {
-            let is_target = namespace == target;
-            is_target || self.allowed.has_namespace(namespace)
-        };
+        let inside = |namespace: &str| self.is_inside(target, namespace);
         let mut judged = Judged::default();
-        for object in objects {
+        for brought in objects {
+            let object = &brought.value;
             kind(object)?;
+            self.marks(brought)?;
             self.place(object, &inside)?;
             for (image, want) in self.images.of_object(object, &self.version)? {
                 if let Want::OneOf(digests) = want {
@@ -156,8 +168,20 @@ impl Bounds {
                 }
             }
         }
-        judged.powers = Powers::of(objects, &inside);
+        judged.powers = Powers::of(objects, target, &inside);
         Ok(judged)
+    }
+
+    /// Adds to what is reached for the images that are named by other means than in pods, each with the object that names
+    /// it: an operator makes pods of them. Images that the bundle lists are none.
+    pub(crate) fn add_images<'i>(
+        &self,
+        named: impl Iterator<Item = (&'i str, &'i str)>,
+        powers: &mut Powers,
+    ) {
+        for (image, object) in named.filter(|(image, _)| !self.images.has(image)) {
+            powers.add(Power::Image(image.to_owned()), object.to_owned());
+        }
     }
 
     /// Whether what a package reaches for is what its chart does by its own defaults, or is allowed.
@@ -178,8 +202,33 @@ impl Bounds {
     }
 
     /// What the objects of a package reach for.
-    pub(crate) fn powers_of(&self, target: &str, objects: &[Value]) -> Powers {
-        Powers::of(objects, &|namespace: &str| namespace == target || self.allowed.has_namespace(namespace))
+    pub(crate) fn powers_of(&self, target: &str, objects: &[Brought]) -> Powers {
+        Powers::of(objects, target, &|namespace: &str| self.is_inside(target, namespace))
+    }
+
+    fn is_inside(&self, target: &str, namespace: &str) -> bool {
+        namespace == target || self.allowed.has_namespace(namespace)
+    }
+
+    /// By marks the engine knows what it made, and whose it is. A chart writes none but its own release's, and these the
+    /// engine writes itself.
+    fn marks(&self, brought: &Brought) -> Result<(), String> {
+        let object = &brought.value;
+        let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+        for (key, value) in annotations.into_iter().flatten() {
+            let is_forged = match key.as_str() {
+                // Nothing overwrites what a hook says.
+                RELEASE_NAME => brought.hook.is_some() && *value != self.release.as_str(),
+                key => MARKS.contains(&key),
+            };
+            if is_forged {
+                let object = shown(object);
+                return Err(format!(
+                    "the chart's {object} has the annotation `{key}`, by which releases know what is theirs; take it out"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn place(&self, object: &Value, inside: &impl Fn(&str) -> bool) -> Result<(), String> {

@@ -23,9 +23,20 @@ use package_api::{AIRLOCK_GROUP, EKS_GROUP};
 use serde_json::Value;
 
 use self::plural::plural;
+pub(crate) use self::plural::{is_built_in, resource_of};
 use crate::objects::{group, text};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+/// Kubernetes' own roles that charts bind and that change nothing. Others are its controllers', some of which may grant
+/// what they do not hold.
+const HARMLESS: [&str; 6] = [
+    "system:auth-delegator",
+    "system:basic-user",
+    "system:discovery",
+    "system:monitoring",
+    "system:public-info-viewer",
+    "system:service-account-issuer-discovery",
+];
 /// What an object that a chart brings is done to. Applying asks for `patch`, and for `create` where it is missing.
 const WRITE: [&str; 4] = ["create", "delete", "get", "patch"];
 
@@ -173,6 +184,12 @@ impl Gathered {
             }
             None => self.exceed(&shown, "its kind's plural is not known"),
         }
+        let defines = (text(object, "/spec/group"), text(object, "/spec/names/plural"));
+        if group == "apiextensions.k8s.io" && !is_built_in(defines.0) && !defines.1.is_empty() {
+            // Whether others have objects of the kind decides whether it goes.
+            let list = rule(&[defines.0], &[defines.1], &[], &["list"]);
+            self.held.entry(String::new()).or_default().push(list);
+        }
         if group == RBAC {
             match kind {
                 "Role" | "ClusterRole" => self.hold(object, namespace, &shown),
@@ -216,7 +233,8 @@ impl Gathered {
             return;
         }
         let shown = format!("{}/{}", text(binding, "/kind"), text(binding, "/metadata/name"));
-        if ["admin", "cluster-admin", "edit"].contains(&name) || name.starts_with("system:masters") {
+        let is_kept = kind == "ClusterRole" && name.starts_with("system:") && !HARMLESS.contains(&name);
+        if is_kept || ["admin", "cluster-admin", "edit"].contains(&name) {
             return self.exceed(&shown, &format!("it gives somebody the role {name}"));
         }
         let resource = if kind == "Role" { "roles" } else { "clusterroles" };
@@ -253,14 +271,15 @@ impl Gathered {
     }
 }
 
-/// Whether a rule is as good as all of them.
+/// Whether a rule is as good as all of them: who may write every kind runs pods as whoever he likes.
 fn is_boundless(rule: &PolicyRule) -> bool {
     let has = |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|text| text == wanted);
     let any = has(&rule.api_groups, "*") && has(&rule.resources, "*");
     let grants = (has(&rule.api_groups, RBAC) || has(&rule.api_groups, "*"))
         && ["escalate", "bind", "*"].iter().any(|verb| rule.verbs.iter().any(|given| given == verb));
     let poses = rule.verbs.iter().any(|verb| verb == "impersonate");
-    (any && rule.verbs.iter().any(|verb| verb == "*")) || grants || poses
+    let writes = |verb: &String| ["*", "create", "patch", "update"].contains(&verb.as_str());
+    (any && rule.verbs.iter().any(writes)) || grants || poses
 }
 
 fn rule(groups: &[&str], resources: &[&str], names: &[&str], verbs: &[&str]) -> PolicyRule {

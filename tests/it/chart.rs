@@ -97,9 +97,15 @@ fn a_chart_is_checked_shown_and_explained() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     write_chart(folder);
-    assert!(out(folder, &["chart", "lint", "web"]).contains("warning"));
+    assert!(out(folder, &["chart", "lint", "web", "--strict"]).contains("[INFO] Chart.yaml: icon is recommended"));
+    let old = "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: old}\n";
+    fs::write(folder.join("web/templates/old.yaml"), old).unwrap();
+    let said = out(folder, &["chart", "lint", "web"]);
+    assert!(said.contains("[WARNING] templates/old.yaml: policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+"));
+    assert!(said.ends_with("1 chart(s) linted, 0 chart(s) failed\n"), "{said}");
     let strict = airlock(folder, &["chart", "lint", "web", "--strict"]);
     assert_eq!(strict.status.code(), Some(3));
+    fs::remove_file(folder.join("web/templates/old.yaml")).unwrap();
     assert_eq!(out(folder, &["chart", "show", "values", "web"]), "# how many\nreplicas: 1\ntag: v1\n");
     assert!(out(folder, &["chart", "show", "crds", "web"]).contains("crds/thing.yaml"));
     let text = out(folder, &["chart", "explain", "web"]);
@@ -128,9 +134,10 @@ fn h10_lint_fails_where_helm_lint_fails() {
     let said = String::from_utf8(lint.stdout).unwrap();
     assert_eq!(lint.status.code(), Some(3));
     for words in [
-        "error    web/templates/deployment.yaml: a Deployment must contain matchLabels or matchExpressions",
-        "error    crds/thing.yaml: apiVersion is not in 'apiextensions.k8s.io'",
-        "3 faults",
+        "==> Linting web\n",
+        "[ERROR] templates/deployment.yaml: a Deployment must contain matchLabels or matchExpressions",
+        "[ERROR] crds/thing.yaml: apiVersion is not in 'apiextensions.k8s.io'",
+        "1 chart(s) linted, 1 chart(s) failed\n",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -197,7 +204,9 @@ fn h7_a_declared_dependency_that_is_missing_is_an_error_and_can_be_built() {
             "declares dependencies in Chart.yaml that are not in its charts/ folder: base",
         );
     }
-    let strict = airlock(folder, &["chart", "lint", "web"]);
+    let said = out(folder, &["chart", "lint", "web"]);
+    assert!(said.contains("[WARNING] charts/: chart directory is missing these dependencies: base"), "{said}");
+    let strict = airlock(folder, &["chart", "lint", "web", "--strict"]);
     assert_eq!(strict.status.code(), Some(3));
     assert!(out(folder, &["chart", "dependency", "list", "web"]).contains("missing"));
     assert!(out(folder, &["chart", "dependency", "build", "web"]).contains("added from"));

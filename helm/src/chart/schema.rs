@@ -7,6 +7,7 @@ mod bounds;
 mod cycle;
 mod words;
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationOptions, Validator};
@@ -57,15 +58,23 @@ fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(),
         Err(error) => return Ok(Err(error.to_string())),
     };
     bounds::check(&schema, values, limits)?;
-    if let Some(reason) = cycle::find(&schema, limits) {
+    if let Some(reason) = twice(&schema) {
         return Ok(Err(reason));
     }
-    let validator = match compile(&schema, limits) {
+    let validator = match compile(&cycle::cut(&schema, limits), limits) {
         Ok(validator) => validator,
         Err(reason) => return Ok(Err(reason)),
     };
     let errors: Vec<_> = validator.iter_errors(values).collect();
     Ok(if errors.is_empty() { Ok(()) } else { Err(words::describe(&errors)) })
+}
+
+/// Whether the values of one chart fit its schema; if not, why, a line for each fault.
+///
+/// # Errors
+/// Checking it would take too long.
+pub(crate) fn fits(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(), String>, Error> {
+    check_one(schema, &instance(values), limits)
 }
 
 /// Checks that checking `values` by `schema` would end soon, for callers with a validator of their own.
@@ -76,10 +85,49 @@ pub fn schema_is_bounded(schema: &Json, values: &Json, limits: &Limits) -> Resul
     bounds::check(schema, values, limits)
 }
 
+/// What Helm says of an identifier or anchor that two schemas have; the validator takes one of them.
+fn twice(schema: &Json) -> Option<String> {
+    let mut seen: HashMap<(&str, &str), String> = HashMap::new();
+    let mut rest = vec![(schema, String::new())];
+    while let Some((next, at)) = rest.pop() {
+        let Json::Object(table) = next else { continue };
+        let named = [("id", "$id"), ("anchor", "$anchor"), ("anchor", "$dynamicAnchor")];
+        for (kind, keyword) in named {
+            let Some(name) = table.get(keyword).and_then(Json::as_str).filter(|name| !name.starts_with('#'))
+            else {
+                continue;
+            };
+            if let Some(before) = seen.insert((kind, name), at.clone()) {
+                return Some(format!(
+                    "duplicate {kind} {name:?} in {:?} at {at:?} and {before:?}",
+                    cycle::BASE
+                ));
+            }
+        }
+        // What stands in these is no schema.
+        for (key, value) in
+            table.iter().filter(|(key, _)| !matches!(key.as_str(), "const" | "enum" | "default" | "examples"))
+        {
+            match value {
+                Json::Object(_) => rest.push((value, format!("{at}/{key}"))),
+                Json::Array(items) => {
+                    rest.extend(
+                        items.iter().enumerate().map(|(index, item)| (item, format!("{at}/{key}/{index}"))),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
 fn compile(schema: &Json, limits: &Limits) -> Result<Validator, String> {
     let patterns = PatternOptions::regex().size_limit(limits.regex_bytes).dfa_size_limit(limits.regex_bytes);
-    let options: ValidationOptions<'_> =
-        jsonschema::options().with_retriever(Nowhere).with_pattern_options(patterns);
+    let options: ValidationOptions<'_> = jsonschema::options()
+        .with_retriever(Nowhere)
+        .with_pattern_options(patterns)
+        .with_base_uri(cycle::BASE);
     options.build(schema).map_err(|error| format!("jsonschema compilation failed: {error}"))
 }
 

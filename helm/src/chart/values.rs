@@ -172,7 +172,7 @@ pub(super) fn to_table(map: &Map) -> Table<String, Json> {
 }
 
 /// The JSON of a template's value that came from YAML or JSON.
-pub(super) fn to_json(value: &Value) -> Json {
+pub(crate) fn to_json(value: &Value) -> Json {
     match value {
         Value::Bool(value) => Json::Bool(*value),
         Value::Int(number) | Value::Int64(number) => Json::Number((*number).into()),

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ring::digest::{Context, SHA256};
 
 pub use self::certificate::is_due;
 use self::certificate::{Certificate, Issuer, Request, check, issue};
@@ -25,6 +26,7 @@ use super::random::stream;
 use crate::function::{Arguments, Failure, Function, Parameter, Scope};
 use crate::gofmt;
 use crate::gotime::Time;
+use crate::render::Keys;
 use crate::value::Value;
 
 /// What slow functions cost in steps of the render, so that a loop over them meets the bound.
@@ -108,40 +110,74 @@ fn build_custom_cert(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Valu
 }
 
 fn gen_ca(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    let key = new_key(scope)?;
-    certify(scope, &authority(scope, arguments)?, &key, None)
+    let mut request = authority(scope, arguments)?;
+    let key = new_key(scope, "authority", &mut request)?;
+    certify(scope, &request, &key, None)
 }
 
 fn gen_ca_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let key = given_key(scope, arguments, 2)?;
-    certify(scope, &authority(scope, arguments)?, &key, None)
+    let mut request = authority(scope, arguments)?;
+    identify(scope, "authority with key", &mut request);
+    certify(scope, &request, &key, None)
 }
 
 fn gen_self_signed(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    let key = new_key(scope)?;
-    certify(scope, &request(scope, arguments)?, &key, None)
+    let mut request = request(scope, arguments)?;
+    let key = new_key(scope, "self-signed", &mut request)?;
+    certify(scope, &request, &key, None)
 }
 
 fn gen_self_signed_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let key = given_key(scope, arguments, 4)?;
-    certify(scope, &request(scope, arguments)?, &key, None)
+    let mut request = request(scope, arguments)?;
+    identify(scope, "self-signed with key", &mut request);
+    certify(scope, &request, &key, None)
 }
 
 fn gen_signed(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    let key = new_key(scope)?;
     let issuer = Issuer::read(given_certificate(arguments, 4)?)?;
-    certify(scope, &request(scope, arguments)?, &key, Some(&issuer))
+    let mut request = request(scope, arguments)?;
+    let key = new_key(scope, "signed", &mut request)?;
+    certify(scope, &request, &key, Some(&issuer))
 }
 
 fn gen_signed_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let key = given_key(scope, arguments, 5)?;
     let issuer = Issuer::read(given_certificate(arguments, 4)?)?;
-    certify(scope, &request(scope, arguments)?, &key, Some(&issuer))
+    let mut request = request(scope, arguments)?;
+    identify(scope, "signed with key", &mut request);
+    certify(scope, &request, &key, Some(&issuer))
 }
 
-fn new_key(scope: &Scope<'_>) -> Result<Key, Failure> {
+fn new_key(scope: &Scope<'_>, kind: &str, request: &mut Request) -> Result<Key, Failure> {
     scope.step(cost::KEY)?;
-    Ok(Key::for_certificate(&scope.primes))
+    match identify(scope, kind, request) {
+        Some(seed) => Ok(Key::of_seed(seed)?),
+        None => Ok(Key::for_certificate(&scope.primes)),
+    }
+}
+
+/// The seed of a certificate that is known by what it says, and the number that goes with it.
+fn identify(scope: &Scope<'_>, kind: &str, request: &mut Request) -> Option<[u8; 32]> {
+    if scope.keys == Keys::Ordered {
+        return None;
+    }
+    let addresses: Vec<_> = request.addresses.iter().map(IpAddr::to_string).collect();
+    let addresses = addresses.iter().map(String::as_str);
+    let words = [kind, request.name.as_str(), "addresses"].into_iter().chain(addresses);
+    let words = words.chain(["names"]).chain(request.dns.iter().map(String::as_str));
+    let seed = scope.draws.named(words);
+    // The key comes from this seed too, so the number does not say what it is.
+    let mut number = Context::new(&SHA256);
+    number.update(b"serial");
+    number.update(&request.issue.to_be_bytes());
+    number.update(&seed);
+    let number = number.finish();
+    for (byte, new) in request.serial.iter_mut().zip(number.as_ref()) {
+        *byte = *new;
+    }
+    Some(seed)
 }
 
 fn given_key(scope: &Scope<'_>, arguments: Arguments<'_>, index: usize) -> Result<Key, Failure> {
@@ -210,6 +246,7 @@ fn base(scope: &Scope<'_>, name: String, days: i64, authority: bool) -> Request 
         not_before: not_before.seconds,
         not_after: not_before.add(length).seconds,
         serial,
+        issue,
         authority,
     }
 }

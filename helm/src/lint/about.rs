@@ -8,42 +8,112 @@ use crate::limits::Limits;
 use crate::yaml;
 
 const FILE: &str = "Chart.yaml";
+const NAMES: &str = "chart names must contain lowercase letters, numbers, and dashes, and must start and end with a \
+    lowercase letter or number";
+/// What `Chart.yaml` may have, a maintainer in it and a dependency.
+const FIELDS: [&str; 17] = [
+    "name",
+    "home",
+    "sources",
+    "version",
+    "description",
+    "keywords",
+    "maintainers",
+    "icon",
+    "apiVersion",
+    "condition",
+    "tags",
+    "appVersion",
+    "deprecated",
+    "annotations",
+    "kubeVersion",
+    "dependencies",
+    "type",
+];
+const OF_MAINTAINER: [&str; 3] = ["name", "email", "url"];
+const OF_DEPENDENCY: [&str; 8] =
+    ["name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias"];
 
 pub(super) fn check(chart: &Chart) -> Vec<Finding> {
     let written = String::from_utf8_lossy(chart.metadata_text());
     let written = yaml::parse(&written, &Limits::default()).unwrap_or_default();
     let about = chart.metadata();
     let mut findings = Vec::new();
+    if let Some(field) = unknown(&written) {
+        let reason = format!("error unmarshaling JSON: while decoding JSON: json: unknown field {field:?}");
+        let message = format!("failed to strictly parse chart metadata file\n\t{reason}");
+        findings.push(Finding::warning(FILE, message));
+    }
     let mut error = |message: String| findings.push(Finding::error(FILE, message));
-    if text(&written, "apiVersion").is_empty() {
-        error("apiVersion is required. The value must be either \"v1\" or \"v2\"".to_owned());
+    if !is_name(&about.name) {
+        error(format!("chart name {:?} is invalid; {NAMES}", about.name));
+    }
+    match text(&written, "apiVersion") {
+        "v1" | "v2" => {}
+        "" => error("apiVersion is required. The value must be either \"v1\" or \"v2\"".to_owned()),
+        other => {
+            error(format!("apiVersion '{other}' is not valid. The value must be either \"v1\" or \"v2\""));
+        }
     }
     for field in ["version", "appVersion"] {
         if let Some(kind) = written.get(field).and_then(other_type) {
             error(format!("{field} should be of type string but it's of type {kind}"));
         }
+        if field == "version" && about.version.split('+').next() == Some("0.0.0-0") {
+            error(format!("version {} is less than or equal to 0.0.0-0", about.version));
+        }
     }
-    if about.api_version == "v1" {
+    about.maintainers.iter().find_map(maintainer).into_iter().for_each(&mut error);
+    if let Some(source) = about.sources.iter().find(|source| !is_url(source)) {
+        error(format!("invalid source URL '{source}'"));
+    }
+    if about.icon.is_empty() {
+        findings.push(Finding::info(FILE, "icon is recommended"));
+    } else if !is_url(&about.icon) {
+        findings.push(Finding::error(FILE, format!("invalid icon URL '{}'", about.icon)));
+    }
+    let mut error = |message: String| findings.push(Finding::error(FILE, message));
+    let api_version = text(&written, "apiVersion");
+    if api_version != "v2" {
         if !about.kind.is_empty() {
             let only = "It is valid in apiVersion 'v2'";
-            error(format!("chart type is not valid in apiVersion 'v1'. {only}"));
+            error(format!("chart type is not valid in apiVersion '{api_version}'. {only}"));
         }
         if written.get("dependencies").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
             let only = "They are valid in apiVersion 'v2'";
-            error(format!("dependencies are not valid in the Chart file with apiVersion 'v1'. {only}"));
+            error(format!(
+                "dependencies are not valid in the Chart file with apiVersion '{api_version}'. {only}"
+            ));
         }
-    }
-    about.maintainers.iter().filter_map(maintainer).for_each(&mut error);
-    for source in about.sources.iter().filter(|source| !is_url(source)) {
-        error(format!("invalid source URL '{source}'"));
-    }
-    if !about.icon.is_empty() && !is_url(&about.icon) {
-        error(format!("invalid icon URL '{}'", about.icon));
     }
     if !is_strict(&about.version) {
         findings.push(Finding::warning(FILE, format!("version '{}' is not a valid SemVerV2", about.version)));
     }
     findings
+}
+
+/// The first field that Helm does not know, in the order of names; Go finds a name whatever its case.
+fn unknown(written: &Value) -> Option<&str> {
+    written.as_object()?.iter().find_map(|(name, value)| match name.to_ascii_lowercase().as_str() {
+        "maintainers" => unknown_within(value, &OF_MAINTAINER),
+        "dependencies" => unknown_within(value, &OF_DEPENDENCY),
+        _ => (!knows(&FIELDS, name)).then_some(name.as_str()),
+    })
+}
+
+fn unknown_within<'v>(list: &'v Value, fields: &[&str]) -> Option<&'v str> {
+    let items = list.as_array().into_iter().flatten().filter_map(Value::as_object);
+    items.flat_map(|item| item.keys()).find(|name| !knows(fields, name)).map(String::as_str)
+}
+
+fn knows(fields: &[&str], name: &str) -> bool {
+    fields.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Lower-case letters, digits and dashes, none of these at the ends.
+fn is_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.starts_with(is_plain) && name.ends_with(is_plain) && name.chars().all(|c| is_plain(c) || c == '-')
 }
 
 /// Go's type of what is no string.

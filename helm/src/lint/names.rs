@@ -1,20 +1,38 @@
-//! Which names Kubernetes takes for objects of a kind.
+//! Which names Kubernetes takes for objects of a kind, and what it says of others.
 
-/// Whether an object of `kind` may have this name (`validateMetadataNameFunc` of Helm).
-pub(super) fn is_fit(kind: &str, name: &str) -> bool {
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
+    and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
+    start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const HOST: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+    character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
+    '[a-z]([-a-z0-9]*[a-z0-9])?')";
+
+/// What is wrong with the name of an object of `kind` (`validateMetadataNameFunc` of Helm).
+pub(super) fn faults(kind: &str, name: &str) -> Vec<String> {
     match kind.to_ascii_lowercase().as_str() {
-        "service" => is_label(name) && name.starts_with(|c: char| c.is_ascii_lowercase()),
-        "namespace" => is_label(name),
-        "role" | "clusterrole" | "rolebinding" | "clusterrolebinding" => {
-            !name.is_empty() && !matches!(name, "." | "..") && !name.contains(['/', '%'])
-        }
-        "certificatesigningrequest" => true,
-        _ => name.len() <= 253 && name.split('.').all(is_part),
+        "service" => of(name, 63, HOST, is_part(name) && name.starts_with(|c: char| c.is_ascii_lowercase())),
+        "namespace" => of(name, 63, LABEL, is_part(name)),
+        "role" | "clusterrole" | "rolebinding" | "clusterrolebinding" => segment(name),
+        "certificatesigningrequest" => Vec::new(),
+        _ => of(name, 253, SUBDOMAIN, name.split('.').all(is_part)),
     }
 }
 
-fn is_label(name: &str) -> bool {
-    name.len() <= 63 && is_part(name)
+fn of(name: &str, most: usize, rule: &str, fits: bool) -> Vec<String> {
+    let long = (name.len() > most).then(|| format!("must be no more than {most} bytes"));
+    long.into_iter().chain((!fits).then(|| rule.to_owned())).collect()
+}
+
+/// A segment of a path.
+fn segment(name: &str) -> Vec<String> {
+    if matches!(name, "." | "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    let within = ["/", "%"].into_iter().filter(|part| name.contains(part));
+    within.map(|part| format!("may not contain '{part}'")).collect()
 }
 
 /// Lower-case letters, digits and `-`, a letter or digit at both ends.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::render::{Mode, Options, render};
+use crate::render::{Mode, Options};
 
 const ABOUT: &str = "apiVersion: v2\nname: c\nversion: 1.0.0\nicon: https://charts.example/c.png\n";
 
@@ -15,8 +15,7 @@ fn errors(files: &[(&str, &str)]) -> Vec<String> {
     let chart = Chart::from_files(files, &Limits::default()).unwrap();
     let mut options = Options::new("r", "default", [0; 32], Duration::ZERO);
     options.mode = Mode::Lint;
-    let rendered = render(&chart, &options).unwrap();
-    let findings = lint(&chart, Some(&rendered)).into_iter();
+    let findings = lint(&chart, &options).into_iter();
     let errors = findings.filter(|finding| finding.severity == Severity::Error);
     errors.map(|finding| format!("{}: {}", finding.place, finding.message)).collect()
 }
@@ -43,7 +42,7 @@ fn h10_workloads_without_a_selector_are_errors_in_lint_as_in_helm() {
             of_object(&format!("apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n"))
         };
         let said = format!(
-            "c/templates/a.yaml: a {kind} must contain matchLabels or matchExpressions, and \"a\" does not"
+            "templates/a.yaml: a {kind} must contain matchLabels or matchExpressions, and \"a\" does not"
         );
         let expected = if is_checked { vec![said] } else { Vec::new() };
         assert_eq!(of("{template: {}}"), expected);
@@ -56,18 +55,18 @@ fn h10_workloads_without_a_selector_are_errors_in_lint_as_in_helm() {
 #[test]
 fn h10_objects_that_no_cluster_takes_are_errors_in_lint() {
     let hook = "kind: Pod\nmetadata: {name: a, annotations: {helm.sh/hook: test}}\n";
-    assert_eq!(of_object(hook), ["c/templates/a.yaml: an object has no apiVersion"]);
+    assert_eq!(of_object(hook), ["templates/a.yaml: an object has no apiVersion"]);
     assert_eq!(
         of_object("apiVersion: v1\nmetadata: {name: a}\n"),
-        ["c/templates/a.yaml: an object has no kind"]
+        ["templates/a.yaml: an object has no kind"]
     );
     let two = "apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\nkind: A\nmetadata: {name: b}\n";
-    assert_eq!(of_object(two), ["c/templates/a.yaml: an object has no apiVersion"]);
+    assert_eq!(of_object(two), ["templates/a.yaml: an object has no apiVersion"]);
     assert!(of_object("---\n# nothing\n---\n").is_empty());
     let kept =
         "apiVersion: v1\nkind: List\nitems: [{metadata: {annotations: {helm.sh/resource-policy: keep}}}]\n";
     let said = "annotation 'helm.sh/resource-policy' within List objects are ignored";
-    assert_eq!(of_object(kept), [format!("c/templates/a.yaml: {said}")]);
+    assert_eq!(of_object(kept), [format!("templates/a.yaml: {said}")]);
 }
 
 #[test]
@@ -126,7 +125,59 @@ fn names_are_fit_as_kubernetes_says() {
         ("Service", "1a", false),
         ("Service", "a1", true),
     ] {
-        assert_eq!(names::is_fit(kind, name), fits, "{kind} {name}");
+        assert_eq!(names::faults(kind, name).is_empty(), fits, "{kind} {name}");
     }
-    assert!(!names::is_fit("ConfigMap", &"a".repeat(254)));
+    assert_eq!(names::faults("ConfigMap", &"a".repeat(254)), ["must be no more than 253 bytes"]);
+    assert_eq!(names::faults("Role", "a/b"), ["may not contain '/'"]);
+}
+
+/// Everything that lint says.
+fn all(files: &[(&str, &str)], minor: &str) -> Vec<String> {
+    let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
+    let chart = Chart::from_files(files, &Limits::default()).unwrap();
+    let mut options = Options::new("test-release", "default", [0; 32], Duration::ZERO);
+    options.mode = Mode::Lint;
+    options.capabilities.kube_version = crate::KubeVersion::parse(&format!("1.{minor}")).unwrap();
+    let findings = lint(&chart, &options).into_iter();
+    findings.map(|Finding { severity, place, message }| format!("[{severity}] {place}: {message}")).collect()
+}
+
+#[test]
+fn h10_what_helm_recommends_and_warns_of_is_said_in_its_words_and_order() {
+    let about = "apiVersion: v2\nname: c\nversion: v1.0.0\nengine: gotpl\n";
+    let made = "  \napiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: A}\n";
+    let expected = [
+        "[WARNING] Chart.yaml: failed to strictly parse chart metadata file\n\terror unmarshaling JSON: while decoding \
+         JSON: json: unknown field \"engine\"",
+        "[INFO] Chart.yaml: icon is recommended",
+        "[WARNING] Chart.yaml: version 'v1.0.0' is not a valid SemVerV2",
+        "[INFO] values.yaml: file does not exist",
+        "[WARNING] templates/a.yaml: object name does not conform to Kubernetes naming requirements: \"A\": metadata.name: \
+         Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
+         '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+        "[WARNING] templates/a.yaml: policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+, unavailable in v1.25+; \
+         use policy/v1 PodDisruptionBudget",
+    ];
+    assert_eq!(all(&[("Chart.yaml", about), ("templates/a.yaml", made)], "37"), expected);
+    assert_eq!(all(&[("Chart.yaml", about), ("templates/a.yaml", made)], "20").len(), 5);
+    assert_eq!(
+        all(&[("Chart.yaml", ABOUT), ("values.yaml", "")], "37"),
+        ["[WARNING] templates/: directory does not exist"]
+    );
+}
+
+#[test]
+fn h10_deprecated_kinds_are_told_with_what_to_use_instead() {
+    let said = |version, kind, minor| super::deprecated::warning(version, kind, minor);
+    assert_eq!(said("apps/v1", "Deployment", "37"), None);
+    assert_eq!(said("batch/v1beta1", "CronJob", "20"), None);
+    assert_eq!(
+        said("extensions/v1beta1", "Ingress", "33+").unwrap(),
+        "extensions/v1beta1 Ingress is deprecated in v1.14+, unavailable in v1.22+; use networking.k8s.io/v1 Ingress"
+    );
+    assert_eq!(
+        said("node.k8s.io/v1beta1", "RuntimeClass", "37").unwrap(),
+        "node.k8s.io/v1beta1 RuntimeClass is deprecated in v1.22+, unavailable in v1.25+"
+    );
 }

@@ -25,6 +25,8 @@ pub struct Options<'a> {
     pub limits: Limits,
     /// What all randomness is made from: keep it to get the same passwords and certificates again.
     pub seed: [u8; 32],
+    /// What the keys of certificates belong to.
+    pub keys: Keys,
     /// What random text is made from that only annotations have, as in `rollme`; that of `seed` too unless given.
     pub fresh: Option<[u8; 32]>,
     /// What `now` gives, since 1970-01-01 UTC.
@@ -40,6 +42,17 @@ pub struct Options<'a> {
     pub schema: SchemaCheck,
     /// What `required`, `fail` and `lookup` do.
     pub mode: Mode,
+}
+
+/// What the keys of certificates (`genCA`, `genSelfSignedCert`, `genSignedCert`) belong to under one seed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// The order in which the chart makes them. Primes are made ahead, which is faster.
+    #[default]
+    Ordered,
+    /// What the certificate says: its kind, its common name, its addresses and names, and the chart that it is of. Among
+    /// equal ones the order counts. So a chart that makes others, or in another order, changes no key.
+    Named,
 }
 
 /// Whether values must fit the charts' schemas.
@@ -82,6 +95,7 @@ impl Options<'_> {
             lookup: &Deny,
             limits: Limits::default(),
             seed,
+            keys: Keys::Ordered,
             fresh: None,
             now,
             born: now,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::adopt;
 use super::certificates;
 use super::cluster::{Cluster, Run, code};
-use super::definitions::{lost, told_kept};
+use super::definitions::{is_of, lost, told_kept};
 use super::object::{Object, Owner, belongs};
 use super::storage::now;
 use super::{Conflicts, Error, Ownership};
@@ -31,6 +31,8 @@ pub(super) struct Planned {
 #[derive(Clone, Copy)]
 pub(super) struct Terms<'a> {
     pub(super) owner: Owner<'a>,
+    /// The namespace of the release's records.
+    pub(super) records: &'a str,
     pub(super) conflicts: Conflicts,
     pub(super) ownership: Ownership,
     /// Definitions that come along beside the manifest.
@@ -148,6 +150,8 @@ async fn plan(cluster: &Cluster, object: Object, terms: Terms<'_>, is_final: boo
 fn check(live: &Value, object: &Object, terms: Terms<'_>) -> Result<bool, Error> {
     match (belongs(live, terms.owner), terms.ownership) {
         (Ok(()), _) => Ok(false),
+        // One that the release made from `crds/` and that is in its templates now.
+        _ if object.is_definition() && is_of(live, terms.records, terms.owner.release) => Ok(false),
         (Err(_), Ownership::Take) => Ok(true),
         (Err(reason), Ownership::Refuse) => Err(Error::Foreign { object: object.to_string(), reason }),
     }

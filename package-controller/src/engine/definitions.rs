@@ -7,12 +7,23 @@ use serde_json::Value;
 
 pub(super) use self::schema::lost;
 use super::apply::{differences, may};
-use super::cluster::{Ask, Cluster, Run};
-use super::object::{Object, annotation};
+use super::cluster::{Ask, Cluster, Run, code};
+use super::object::{Object, Owner, RELEASE_NAME, annotation, belongs};
+use super::storage::METADATA_ONLY;
 use super::{Conflicts, Error, Ownership};
 
 /// Which release a definition of a chart's `crds/` was made by: `NAMESPACE/NAME` of its records.
 pub(super) const RELEASE: &str = "airlock.dev/release";
+
+/// What [`RELEASE`] says.
+pub(super) fn mark(records: &str, release: &str) -> String {
+    format!("{records}/{release}")
+}
+
+/// Whether a release made a definition from its chart's `crds/`.
+pub(super) fn is_of(live: &Value, records: &str, release: &str) -> bool {
+    annotation(live, RELEASE) == Some(&mark(records, release))
+}
 
 /// What becomes of a definition of a chart's `crds/`.
 #[derive(Debug, PartialEq)]
@@ -69,22 +80,44 @@ pub(super) fn told_kept(definition: &Object, fields: &[String]) {
 async fn is_same(cluster: &Cluster, definition: &Object, live: &Value) -> Result<bool, Error> {
     match cluster.apply(definition, Run::Dry, Conflicts::Take).await {
         Ok(after) => Ok(differences(live, &after).iter().all(|path| path.starts_with(".metadata."))),
-        Err(error) if super::cluster::code(&error).is_some() => Ok(false),
+        Err(error) if code(&error).is_some() => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 /// Whether the cluster may hold objects of the kind that `live` defines. What cannot be asked may be there.
 pub(super) async fn is_in_use(cluster: &Cluster, live: &Value) -> bool {
+    let Some(ask) = all(live) else { return true };
+    let ask = Ask { path: format!("{}?limit=1", ask.path), ..ask };
+    let found = cluster.find(&ask).await;
+    let is_empty = |list: Value| list.get("items").and_then(Value::as_array).is_some_and(Vec::is_empty);
+    !matches!(found, Ok(None)) && !found.is_ok_and(|list| list.is_some_and(is_empty))
+}
+
+/// Another release that has objects of the kind that `live` defines. Where nobody may ask there is none.
+pub(super) async fn other_user(
+    cluster: &Cluster,
+    live: &Value,
+    owner: Owner<'_>,
+) -> Result<Option<String>, Error> {
+    let Some(ask) = all(live) else { return Ok(None) };
+    let found = match cluster.find(&Ask { accept: METADATA_ONLY, ..ask }).await {
+        Err(error) if code(&error).is_some() => return Ok(None),
+        found => found?.unwrap_or_default(),
+    };
+    let items = found.get("items").and_then(Value::as_array).into_iter().flatten();
+    let others = items.filter(|item| belongs(item, owner).is_err());
+    let named = others.filter_map(|item| annotation(item, RELEASE_NAME)).map(str::to_owned);
+    Ok(named.min())
+}
+
+/// Asks for all objects of the kind that `live` defines.
+fn all(live: &Value) -> Option<Ask<'static>> {
     let text = |path: &str| live.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let versions = live.pointer("/spec/versions").and_then(Value::as_array);
     let served = |version: &&Value| version.get("served") == Some(&Value::Bool(true));
     let served = versions.into_iter().flatten().find(served);
-    let Some(version) = served.and_then(|version| version.get("name")?.as_str()) else { return true };
+    let version = served.and_then(|version| version.get("name")?.as_str())?;
     let (group, plural) = (text("/spec/group"), text("/spec/names/plural"));
-    let path = format!("/apis/{group}/{version}/{plural}?limit=1");
-    let ask = Ask::get(format!("list the {plural} of {group}"), path);
-    let found = cluster.find(&ask).await;
-    let is_empty = |list: Value| list.get("items").and_then(Value::as_array).is_some_and(Vec::is_empty);
-    !matches!(found, Ok(None)) && !found.is_ok_and(|list| list.is_some_and(is_empty))
+    Some(Ask::get(format!("list the {plural} of {group}"), format!("/apis/{group}/{version}/{plural}")))
 }

@@ -22,7 +22,7 @@ use super::wait::{self, Until, uid};
 use super::{Conflicts, Error, Ownership};
 
 /// The run of a revision that an object was made by.
-const RUN: &str = "airlock.dev/run";
+pub(super) const RUN: &str = "airlock.dev/run";
 const BEFORE: &str = "before-hook-creation";
 const SUCCEEDED: &str = "hook-succeeded";
 const FAILED: &str = "hook-failed";
@@ -79,8 +79,11 @@ impl Runner<'_> {
             if error.is_transient() {
                 return Err(error);
             }
-            mark(stored, hook.index, "Failed");
-            self.storage.update(stored).await?;
+            // One that was refused before it ran has not failed: what is in its place stays somebody else's.
+            if phase(stored, hook.index) == "Running" {
+                mark(stored, hook.index, "Failed");
+                self.storage.update(stored).await?;
+            }
             let is_judged = self.is_judged(hook, &error).await?;
             self.clear(hook, FAILED).await?;
             for done in hooks.iter().take(index) {
@@ -140,13 +143,19 @@ impl Runner<'_> {
         Err(Error::Foreign { object: hook.object.to_string(), reason })
     }
 
-    /// What hooks of earlier revisions made.
+    /// What hooks of earlier revisions made. One that never ran made nothing, and one of a list that did not succeed may
+    /// not have come to all of it.
     async fn known(&self) -> Result<HashSet<Key>, Error> {
         let mut known = HashSet::new();
         for past in self.earlier {
             for hook in past.hooks.as_array().into_iter().flatten() {
                 let manifest = hook.get("manifest").and_then(Value::as_str).unwrap_or_default();
                 let objects = read_hook(manifest, &past.namespace)?;
+                let phase = hook.pointer("/last_run/phase").and_then(Value::as_str).unwrap_or_default();
+                let has_run = if objects.len() == 1 { !phase.is_empty() } else { phase == "Succeeded" };
+                if !has_run {
+                    continue;
+                }
                 let objects = settle(self.cluster, objects, &[]).await?;
                 known.extend(objects.iter().map(Object::key));
             }

@@ -194,6 +194,7 @@ impl Work<'_> {
     fn terms<'t>(&self, stored: &'t Stored, parts: &'t Parts, has_hooks: bool) -> Terms<'t> {
         Terms {
             owner: owner(stored),
+            records: &stored.record.release_namespace,
             conflicts: self.limits.conflicts,
             ownership: self.limits.ownership,
             definitions: &parts.definitions,

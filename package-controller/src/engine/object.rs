@@ -10,7 +10,8 @@ use crate::objects;
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const HELM: &str = "Helm";
-const RELEASE_NAME: &str = "meta.helm.sh/release-name";
+/// Which release an object is of, as Helm has it.
+pub(crate) const RELEASE_NAME: &str = "meta.helm.sh/release-name";
 const RELEASE_NAMESPACE: &str = "meta.helm.sh/release-namespace";
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 const KEEP: &str = "keep";
@@ -114,13 +115,13 @@ impl Object {
     }
 
     pub(super) fn is_definition(&self) -> bool {
-        self.kind == "CustomResourceDefinition"
+        self.kind == "CustomResourceDefinition" && self.api_version.starts_with("apiextensions.k8s.io/")
     }
 }
 
 /// Whether an object is a job that Kubernetes deletes some time after it ended.
 pub(super) fn goes_by_itself(object: &Value) -> bool {
-    let is_job = object.get("kind").is_some_and(|kind| kind == "Job");
+    let is_job = object.get("kind").is_some_and(|kind| kind == "Job") && objects::group(object) == "batch";
     is_job && object.pointer("/spec/ttlSecondsAfterFinished").is_some_and(Value::is_number)
 }
 

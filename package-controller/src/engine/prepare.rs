@@ -6,7 +6,7 @@ mod document;
 use std::sync::Arc;
 use std::time::Duration;
 
-use helm::{Chart, Options, Rendered, Values};
+use helm::{Chart, Keys, Options, Rendered, Values};
 use oci::Digest;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use super::object::{Object, Owner, read};
 use super::record::{Seed, Stored};
 use super::storage::{Revisions, Storage, last, now};
 use super::{Engine, Error, Prepared, Record, Status};
-use crate::guard::Powers;
+use crate::guard::{Brought, Powers};
 use crate::package::Install;
 
 /// What a chart's values call the namespace that it wants.
@@ -43,6 +43,7 @@ pub(super) fn basis(revisions: &Revisions) -> Basis {
 /// See [`Engine::prepare`].
 pub(super) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared, Error> {
     let (digest, chart) = engine.charts.get(plan).await?;
+    chart.check_installable()?;
     let storage = Storage::new(&engine.cluster, plan.release_namespace, &plan.release);
     let revisions = storage.list().await?;
     let basis = basis(&revisions);
@@ -92,15 +93,17 @@ async fn within(
     facts: &Facts<'_>,
     rendered: &mut Rendered,
 ) -> Result<Vec<Value>, Error> {
+    let values = |objects: Vec<Brought>| objects.into_iter().map(|brought| brought.value).collect();
     let objects = bounded::objects(engine, rendered, facts.namespace).await?;
-    let Some(bounds) = &engine.bounds else { return Ok(objects) };
-    let judged = bounded::judge(bounds, facts.namespace, &objects)?;
+    let Some(bounds) = &engine.bounds else { return Ok(values(objects)) };
+    let mut judged = bounded::judge(bounds, facts.namespace, &objects)?;
+    bounded::add_images(bounds, chart, rendered, &mut judged.powers)?;
     if !judged.powers.is_empty() {
         let by_default = by_default(engine, plan, chart, facts).await?;
         bounds.powers(&judged.powers, &by_default).map_err(bounded::refused)?;
     }
     if judged.tags.is_empty() {
-        return Ok(objects);
+        return Ok(values(objects));
     }
     let pins = bounded::pins(engine, &judged.tags).await?;
     bounded::pin(rendered, &pins)?;
@@ -108,7 +111,7 @@ async fn within(
     let objects = bounded::objects(engine, rendered, facts.namespace).await?;
     match bounded::judge(bounds, facts.namespace, &objects)?.tags.keys().next() {
         Some(image) => Err(bounded::refused(format!("the image {image} cannot be named by its digest"))),
-        None => Ok(objects),
+        None => Ok(values(objects)),
     }
 }
 
@@ -124,7 +127,9 @@ async fn by_default(
     match fitting(engine, &plan, chart, facts).await {
         Ok((_, rendered)) => {
             let objects = bounded::objects(engine, &rendered, facts.namespace).await?;
-            Ok(bounds.powers_of(facts.namespace, &objects))
+            let mut powers = bounds.powers_of(facts.namespace, &objects);
+            bounded::add_images(bounds, chart, &rendered, &mut powers)?;
+            Ok(powers)
         }
         Err(Error::Chart(_) | Error::Document { .. }) => Ok(Powers::default()),
         Err(error) => Err(error),
@@ -205,7 +210,7 @@ async fn seed(storage: &Storage<'_>, revisions: &Revisions, newest: Option<&Stor
             return Ok(seed);
         }
     }
-    Ok(Seed { bytes: random()?, now: now() })
+    Ok(Seed { bytes: random()?, now: now(), keys: Keys::Named })
 }
 
 fn random() -> Result<[u8; 32], Error> {
@@ -252,10 +257,12 @@ async fn render(
     let values = Values::from_json(plan.values.clone())?;
     let (chart, release, namespace) = (Arc::clone(chart), plan.release.clone(), (*namespace).to_owned());
     let (revision, is_upgrade, bytes) = (i64::from(basis.revision), basis.is_upgrade, seed.bytes);
+    let keys = seed.keys;
     let asking = Asking::new(engine.cluster.clone(), !is_upgrade, (&release, &namespace));
     let work = move || {
         let mut options = Options::new(release, namespace, bytes, now);
         options.born = born.min(now);
+        options.keys = keys;
         options.fresh = Some(fresh);
         options.values = values;
         options.capabilities = capabilities;

@@ -13,6 +13,7 @@ use std::io::{Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use helm::Keys;
 use serde_json::{Map, Value, json};
 
 use super::{Error, Record, Status};
@@ -25,6 +26,8 @@ const TYPE: &str = "helm.sh/release.v1";
 const DIGEST: &str = "airlock.dev/chart";
 const DONE: &str = "airlock.dev/done";
 const OWN: &str = "airlock";
+/// What a seed says whose keys belong to what certificates say.
+const NAMED: &str = "named";
 
 /// A revision with all that its Secret says.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +57,8 @@ pub(super) struct Seed {
     pub(super) bytes: [u8; 32],
     /// When it was made, in seconds since 1970: certificates are valid from here.
     pub(super) now: i64,
+    /// What the keys of certificates belong to: their order in records of earlier versions, which keep their keys so.
+    pub(super) keys: Keys,
 }
 
 /// The name of a revision's Secret.
@@ -171,12 +176,15 @@ impl Stored {
 impl Seed {
     fn read(own: &Value) -> Option<Self> {
         let bytes = STANDARD.decode(own.get("seed")?.as_str()?).ok()?;
-        Some(Self { bytes: bytes.try_into().ok()?, now: own.get("now")?.as_i64()? })
+        let keys =
+            if own.get("keys").is_some_and(|keys| keys == NAMED) { Keys::Named } else { Keys::Ordered };
+        Some(Self { bytes: bytes.try_into().ok()?, now: own.get("now")?.as_i64()?, keys })
     }
 
     fn write(&self) -> Map<String, Value> {
         let entries = [("seed", json!(STANDARD.encode(self.bytes))), ("now", json!(self.now))];
-        entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let keys = (self.keys == Keys::Named).then(|| ("keys", json!(NAMED)));
+        entries.into_iter().chain(keys).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -249,7 +257,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_with_what_helm_does_not_know() {
         let mut stored = Stored::new(document("x"), "records", 100).unwrap();
-        stored.seed = Some(Seed { bytes: [7; 32], now: 5 });
+        stored.seed = Some(Seed { bytes: [7; 32], now: 5, keys: Keys::Named });
         stored.done.insert("pre-install/Job/a".to_owned());
         stored.found.insert("ConfigMap./shop/a".to_owned());
         stored.record.chart_digest = Some(oci::Digest::sha256(b"chart"));
@@ -271,6 +279,14 @@ mod tests {
         secret["metadata"].as_object_mut().unwrap().remove("annotations");
         let read = Stored::decode(&secret).unwrap();
         assert_eq!((read.record.chart_digest, read.seed, read.done.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn h6_a_seed_of_old_keeps_the_order_of_its_keys() {
+        let old = json!({"seed": STANDARD.encode([7; 32]), "now": 5});
+        let seed = Seed::read(&old).unwrap();
+        assert_eq!(seed, Seed { bytes: [7; 32], now: 5, keys: Keys::Ordered });
+        assert_eq!(Value::Object(seed.write()), old);
     }
 
     #[test]

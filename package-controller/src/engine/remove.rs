@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Error;
 use super::apply::settle;
 use super::cluster::Cluster;
-use super::definitions::is_in_use;
+use super::definitions::{is_in_use, other_user};
 use super::object::{Key, Object, Owner, belongs, is_kept, read_to_remove};
 use super::record::Stored;
 use super::wait::uid;
@@ -68,7 +68,7 @@ impl Leftover {
 pub(super) enum Data {
     /// They stay: whoever only changes a release loses no data.
     Stays,
-    /// They go with the release.
+    /// They go with the release, unless another release has objects of that kind.
     Goes,
 }
 
@@ -121,6 +121,13 @@ pub(super) async fn remove(
         if data == Data::Stays && object.is_definition() && is_in_use(cluster, &live).await {
             tracing::warn!(%object, "kept, because there are objects of its kind; they go with the package");
             continue;
+        }
+        if data == Data::Goes && object.is_definition() {
+            let owner = Owner { release, namespace };
+            if let Some(other) = other_user(cluster, &live, owner).await? {
+                tracing::warn!(%object, other, "kept, because the release `other` has objects of its kind");
+                continue;
+            }
         }
         cluster.delete(object, uid(&live)).await?;
         leaving.push((object.clone(), uid(&live).to_owned()));

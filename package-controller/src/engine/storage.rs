@@ -10,7 +10,7 @@ use super::cluster::{Ask, Cluster, JSON, code};
 use super::record::{Stored, secret_name};
 use super::{Error, Status};
 
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+pub(super) const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// The records of one release.
 #[derive(Clone)]

@@ -14,6 +14,12 @@ pub const ALLOW: &str = "airlock.dev/allow";
 /// What an administrator writes who lets a package take over objects that are not its release's.
 pub(super) const OWNERSHIP: &str = "ownership";
 
+/// What stands for itself.
+const WORDS: [&str; 4] = ["host", OWNERSHIP, "owner", "permissions"];
+/// What is followed by a name.
+const NAMED: [&str; 8] =
+    ["namespace", "serviceaccount", "subject", "role", "webhook", "label", "finalizer", "image"];
+
 /// What an administrator allows a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Allowed {
@@ -43,8 +49,10 @@ impl Allowed {
             let (of, what) = read.ok_or_else(|| {
                 format!(
                     "the annotation {ALLOW} of the PackageBundleController `{cluster}` has `{entry}`; write \
-                     PACKAGE:namespace/NAME, PACKAGE:host, PACKAGE:ownership, PACKAGE:serviceaccount/NAME, \
-                     PACKAGE:subject/KIND/NAME or PACKAGE:webhook/WHAT"
+                     PACKAGE:namespace/NAME, PACKAGE:serviceaccount/NAME, PACKAGE:subject/KIND/NAME, \
+                     PACKAGE:role/KIND/NAME, PACKAGE:webhook/WHAT, PACKAGE:label/KEY, PACKAGE:finalizer/NAME, \
+                     PACKAGE:image/REFERENCE, or one of {} after PACKAGE:",
+                    WORDS.join(", ")
                 )
             })?;
             if of == "*" || of.eq_ignore_ascii_case(package) {
@@ -81,10 +89,8 @@ impl Allowed {
 }
 
 fn means_something(what: &str) -> bool {
-    let named = ["namespace/", "serviceaccount/", "subject/", "webhook/"];
-    what == "host"
-        || what == OWNERSHIP
-        || named.iter().any(|kind| what.strip_prefix(kind).is_some_and(|name| !name.is_empty()))
+    let named = what.split_once('/').filter(|(kind, _)| NAMED.contains(kind));
+    WORDS.contains(&what) || named.is_some_and(|(_, name)| !name.is_empty())
 }
 
 #[cfg(test)]

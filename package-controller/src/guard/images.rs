@@ -74,6 +74,11 @@ impl Listed {
             .collect()
     }
 
+    /// Whether an image is one of them.
+    pub(super) fn has(&self, image: &str) -> bool {
+        self.want(image).is_ok()
+    }
+
     fn want(&self, image: &str) -> Result<Want, Fault> {
         let reference: Reference = image.parse().map_err(|_| Fault::NoName)?;
         if let Some(digest) = reference.digest() {

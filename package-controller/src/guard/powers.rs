@@ -1,45 +1,20 @@
-//! What objects reach for beyond their package: the host of their pods, other service accounts, other subjects, and
-//! requests of the API server. A chart that does so by its own defaults was signed as such.
+//! What objects reach for beyond their package: the host, other service accounts, subjects and roles, permissions in the
+//! whole cluster, requests of the API server, what admission selects namespaces by. A chart that does so by its own
+//! defaults was signed as such.
+//!
+//! - `pods`: pods of whatever makes them, operators' kinds included
+//! - `cluster`: objects that act on more than their own namespace
 
-use std::collections::BTreeMap;
+mod cluster;
+mod pods;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
-use super::shown;
-use crate::images::pod_spec;
+use super::{Brought, shown};
 use crate::objects::{group, text};
-
-const RBAC: &str = "rbac.authorization.k8s.io";
-const ADMISSION: &str = "admissionregistration.k8s.io";
-/// What the profile "baseline" of the Pod Security Standards lets a container have.
-const CAPABILITIES: [&str; 13] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-/// The system calls' settings that the same profile lets a pod have.
-const SYSCTLS: [&str; 9] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_syncookies",
-];
 
 /// One thing that an object reaches for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +25,54 @@ pub(crate) enum Power {
     ServiceAccount(String),
     /// A subject of a binding that is not among the package's objects.
     Subject(String),
-    /// Requests of the API server that a webhook sees, or where it sends them.
-    Webhook(String),
+    /// A role that a binding grants and that is not among the package's objects.
+    Role(String),
+    /// What a role grants outside the package's namespace.
+    Permission(Permission),
+    /// Requests of the API server that others see or decide, or where they are sent.
+    Webhook {
+        /// The kind, or who is asked.
+        what: String,
+        /// Which objects of a built-in kind.
+        scope: String,
+    },
+    /// A label or annotation that decides what holds for others.
+    Label {
+        /// Its key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// Somebody else decides when the object is gone.
+    Finalizer(String),
+    /// The object belongs to another.
+    Owner(String),
+    /// An image that the bundle does not list, in whatever is no pod.
+    Image(String),
+}
+
+/// One permission of a role.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Permission {
+    /// Where it holds; empty for the whole cluster.
+    place: String,
+    verb: String,
+    group: String,
+    /// A resource, or a path of the API server.
+    resource: String,
+    name: Option<String>,
+}
+
+impl Permission {
+    /// Whether this one grants all that the other does.
+    fn covers(&self, other: &Self) -> bool {
+        let has = |own: &str, other: &str| own == "*" || own == other;
+        (self.place.is_empty() || self.place == other.place)
+            && has(&self.verb, &other.verb)
+            && has(&self.group, &other.group)
+            && has(&self.resource, &other.resource)
+            && (self.name.is_none() || self.name == other.name)
+    }
 }
 
 impl Power {
@@ -61,7 +82,13 @@ impl Power {
             Self::Host(_) => "host".to_owned(),
             Self::ServiceAccount(name) => format!("serviceaccount/{name}"),
             Self::Subject(subject) => format!("subject/{subject}"),
-            Self::Webhook(what) => format!("webhook/{what}"),
+            Self::Role(role) => format!("role/{role}"),
+            Self::Permission(_) => "permissions".to_owned(),
+            Self::Webhook { what, .. } => format!("webhook/{what}"),
+            Self::Label { key, .. } => format!("label/{key}"),
+            Self::Finalizer(name) => format!("finalizer/{name}"),
+            Self::Owner(_) => "owner".to_owned(),
+            Self::Image(image) => format!("image/{image}"),
         }
     }
 }
@@ -74,7 +101,27 @@ impl fmt::Display for Power {
                 write!(f, "use the service account `{name}`, which is not the package's")
             }
             Self::Subject(subject) => write!(f, "grant permissions to {subject}, which is not the package's"),
-            Self::Webhook(what) => write!(f, "see requests of the API server ({what})"),
+            Self::Role(role) => write!(f, "grant the role {role}, which is not the package's"),
+            Self::Permission(Permission { place, verb, group, resource, name }) => {
+                let dot = if group.is_empty() { "" } else { "." };
+                write!(f, "grant the permission to {verb} {resource}{dot}{group}")?;
+                if let Some(name) = name {
+                    write!(f, " {name:?}")?;
+                }
+                if place.is_empty() { write!(f, " in the whole cluster") } else { write!(f, " in `{place}`") }
+            }
+            Self::Webhook { what, scope } if scope.is_empty() => {
+                write!(f, "see requests of the API server ({what})")
+            }
+            Self::Webhook { what, scope } => {
+                write!(f, "see requests of the API server ({what}, selected by {scope})")
+            }
+            Self::Label { key, value } => {
+                write!(f, "carry `{key}: {value}`, which decides what holds for others")
+            }
+            Self::Finalizer(name) => write!(f, "wait for the finalizer `{name}` when it is deleted"),
+            Self::Owner(owner) => write!(f, "belong to {owner} (ownerReferences)"),
+            Self::Image(image) => write!(f, "name the image {image}, which the signed bundle does not list"),
         }
     }
 }
@@ -83,38 +130,59 @@ impl fmt::Display for Power {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Powers(BTreeMap<Power, String>);
 
+/// The package that objects are of.
+pub(super) struct Package<'a> {
+    /// Where it goes.
+    pub(super) target: &'a str,
+    /// The namespaces that are its own.
+    pub(super) inside: &'a dyn Fn(&str) -> bool,
+    objects: &'a [Brought],
+}
+
+impl Package<'_> {
+    /// Whether a service account is the package's own, for an object that brings itself at the events `hook`.
+    ///
+    /// A hook's service account is there while its hooks run, and may be another's at any other time. So it counts
+    /// only for hooks that run with it.
+    fn has_account(&self, namespace: &str, name: &str, hook: Option<&BTreeSet<&'static str>>) -> bool {
+        self.objects.iter().any(|brought| {
+            let object = &brought.value;
+            let is_it = group(object).is_empty()
+                && text(object, "/kind") == "ServiceAccount"
+                && text(object, "/metadata/name") == name
+                && text(object, "/metadata/namespace") == namespace;
+            let is_there = match (&brought.hook, hook) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(brought), Some(wanted)) => wanted.is_subset(brought),
+            };
+            is_it && is_there
+        })
+    }
+
+    fn objects(&self) -> impl Iterator<Item = &Value> {
+        self.objects.iter().map(|brought| &brought.value)
+    }
+}
+
 impl Powers {
     /// What the objects of a package reach for; `inside` tells the namespaces that are the package's.
-    pub(super) fn of(objects: &[Value], inside: &impl Fn(&str) -> bool) -> Self {
-        let accounts = objects
-            .iter()
-            .filter(|object| group(object).is_empty() && text(object, "/kind") == "ServiceAccount");
-        let accounts: Vec<_> = accounts
-            .map(|object| (text(object, "/metadata/namespace"), text(object, "/metadata/name")))
-            .collect();
+    pub(super) fn of(objects: &[Brought], target: &str, inside: &dyn Fn(&str) -> bool) -> Self {
+        let package = Package { target, inside, objects };
         let mut found = Self::default();
-        for object in objects {
+        for brought in objects {
             let mut powers = Vec::new();
-            match (group(object), text(object, "/kind")) {
-                (RBAC, "RoleBinding" | "ClusterRoleBinding") => subjects(object, &accounts, &mut powers),
-                (ADMISSION, "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
-                    webhooks(object, inside, &mut powers);
-                }
-                ("", "PersistentVolume") => volume(&object["spec"], &mut powers),
-                ("", "Secret") => token(object, &accounts, &mut powers),
-                (group, kind) => {
-                    if let Some(pod) = pod_spec(group, kind, object) {
-                        let namespace = text(object, "/metadata/namespace");
-                        let template = pod_annotations(group, kind, object);
-                        pods(pod, template, (namespace, &accounts), &mut powers);
-                    }
-                }
-            }
+            cluster::powers(brought, &package, &mut powers);
+            pods::powers(brought, &package, &mut powers);
             for power in powers {
-                found.0.entry(power).or_insert_with(|| shown(object));
+                found.add(power, shown(&brought.value));
             }
         }
         found
+    }
+
+    pub(super) fn add(&mut self, power: Power, object: String) {
+        self.0.entry(power).or_insert(object);
     }
 
     /// Whether nothing is reached for.
@@ -124,156 +192,25 @@ impl Powers {
 
     /// What of it others do not have.
     pub(super) fn beyond<'a>(&'a self, others: &'a Self) -> impl Iterator<Item = (&'a Power, &'a str)> {
-        self.0
-            .iter()
-            .filter(|(power, _)| !others.0.contains_key(*power))
-            .map(|(power, object)| (power, object.as_str()))
+        self.0.iter().filter(|(power, _)| !others.have(power)).map(|(power, object)| (power, object.as_str()))
+    }
+
+    fn have(&self, power: &Power) -> bool {
+        let Power::Permission(wanted) = power else { return self.0.contains_key(power) };
+        self.0.keys().any(|own| matches!(own, Power::Permission(own) if own.covers(wanted)))
     }
 }
 
-type Accounts<'a> = [(&'a str, &'a str)];
-
+/// The items of a list of an object.
 fn list<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     of.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
+/// The texts of a list of an object.
+fn texts<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a str> {
+    list(of, name).filter_map(Value::as_str)
+}
+
 fn is_true(of: &Value, at: &str) -> bool {
     of.pointer(at) == Some(&Value::Bool(true))
-}
-
-fn subjects(binding: &Value, accounts: &Accounts<'_>, powers: &mut Vec<Power>) {
-    for subject in list(binding, "subjects") {
-        let (kind, name, namespace) =
-            (text(subject, "/kind"), text(subject, "/name"), text(subject, "/namespace"));
-        if kind == "ServiceAccount" && accounts.contains(&(namespace, name)) {
-            continue;
-        }
-        let name = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
-        powers.push(Power::Subject(format!("{kind}/{name}")));
-    }
-}
-
-fn webhooks(object: &Value, inside: &impl Fn(&str) -> bool, powers: &mut Vec<Power>) {
-    for webhook in list(object, "webhooks") {
-        if let Some(url) = webhook.pointer("/clientConfig/url").and_then(Value::as_str) {
-            powers.push(Power::Webhook(url.to_owned()));
-        }
-        let namespace = text(webhook, "/clientConfig/service/namespace");
-        if !namespace.is_empty() && !inside(namespace) {
-            powers
-                .push(Power::Webhook(format!("{namespace}/{}", text(webhook, "/clientConfig/service/name"))));
-        }
-        for rule in list(webhook, "rules") {
-            for group in list(rule, "apiGroups").filter_map(Value::as_str) {
-                for resource in list(rule, "resources").filter_map(Value::as_str) {
-                    powers.push(Power::Webhook(format!("{group}/{resource}")));
-                }
-            }
-        }
-    }
-}
-
-fn volume(volume: &Value, powers: &mut Vec<Power>) {
-    for kind in ["hostPath", "local"] {
-        if let Some(path) = volume.get(kind).filter(|kind| !kind.is_null()) {
-            powers.push(Power::Host(format!("{kind} {}", text(path, "/path"))));
-        }
-    }
-}
-
-/// A Secret that Kubernetes fills in with the token of a service account.
-fn token(secret: &Value, accounts: &Accounts<'_>, powers: &mut Vec<Power>) {
-    if text(secret, "/type") != "kubernetes.io/service-account-token" {
-        return;
-    }
-    let name = text(secret, "/metadata/annotations/kubernetes.io~1service-account.name");
-    if !accounts.contains(&(text(secret, "/metadata/namespace"), name)) {
-        powers.push(Power::ServiceAccount(name.to_owned()));
-    }
-}
-
-/// The annotations of the pods that an object makes.
-fn pod_annotations<'a>(group: &str, kind: &str, object: &'a Value) -> Option<&'a Value> {
-    let at = match (group, kind) {
-        ("", "Pod") => "/metadata/annotations",
-        ("", "PodTemplate") => "/template/metadata/annotations",
-        ("batch", "CronJob") => "/spec/jobTemplate/spec/template/metadata/annotations",
-        _ => "/spec/template/metadata/annotations",
-    };
-    object.pointer(at)
-}
-
-fn pods(pod: &Value, annotations: Option<&Value>, accounts: (&str, &Accounts<'_>), powers: &mut Vec<Power>) {
-    let (namespace, accounts) = accounts;
-    for name in ["/serviceAccountName", "/serviceAccount"].map(|at| text(pod, at)) {
-        if !["", "default"].contains(&name) && !accounts.contains(&(namespace, name)) {
-            powers.push(Power::ServiceAccount(name.to_owned()));
-        }
-    }
-    let mut host = |what: String| powers.push(Power::Host(what));
-    for field in ["hostNetwork", "hostPID", "hostIPC"] {
-        if is_true(pod, &format!("/{field}")) {
-            host(field.to_owned());
-        }
-    }
-    for volume in list(pod, "volumes") {
-        if let Some(path) = volume.get("hostPath").filter(|path| !path.is_null()) {
-            host(format!("hostPath {}", text(path, "/path")));
-        }
-    }
-    for sysctl in pod.get("securityContext").into_iter().flat_map(|context| list(context, "sysctls")) {
-        let name = text(sysctl, "/name");
-        if !SYSCTLS.contains(&name) {
-            host(format!("sysctl {name}"));
-        }
-    }
-    for (name, profile) in annotations.and_then(Value::as_object).into_iter().flatten() {
-        if name.starts_with("container.apparmor.security.beta.kubernetes.io/") && *profile == "unconfined" {
-            host("AppArmor unconfined".to_owned());
-        }
-    }
-    context(pod.get("securityContext"), &mut host);
-    for containers in ["initContainers", "containers", "ephemeralContainers"] {
-        for container in list(pod, containers) {
-            context(container.get("securityContext"), &mut host);
-            for port in list(container, "ports").filter_map(|port| port.get("hostPort")?.as_u64()) {
-                if port != 0 {
-                    host(format!("hostPort {port}"));
-                }
-            }
-        }
-    }
-}
-
-/// What a security context of a pod or a container asks for.
-fn context(context: Option<&Value>, host: &mut impl FnMut(String)) {
-    let Some(context) = context else { return };
-    if is_true(context, "/privileged") {
-        host("privileged".to_owned());
-    }
-    if is_true(context, "/windowsOptions/hostProcess") {
-        host("hostProcess".to_owned());
-    }
-    for capability in context.get("capabilities").into_iter().flat_map(|all| list(all, "add")) {
-        let name = capability.as_str().unwrap_or_default();
-        if !CAPABILITIES.contains(&name) {
-            host(format!("capability {name}"));
-        }
-    }
-    for (at, fine) in [("/procMount", "Default"), ("/seLinuxOptions/user", ""), ("/seLinuxOptions/role", "")]
-    {
-        let value = text(context, at);
-        if !value.is_empty() && value != fine {
-            host(format!("{} {value}", at.trim_start_matches('/')));
-        }
-    }
-    for profile in ["seccompProfile", "appArmorProfile"] {
-        if text(context, &format!("/{profile}/type")) == "Unconfined" {
-            host(format!("{profile} Unconfined"));
-        }
-    }
-    let kind = text(context, "/seLinuxOptions/type");
-    if !["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"].contains(&kind) {
-        host(format!("seLinuxOptions/type {kind}"));
-    }
 }

@@ -10,6 +10,8 @@ use serde_json::json;
 use super::*;
 use crate::objects;
 
+mod attacks;
+
 pub(crate) const GOOD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const BAD: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const CHART: &str = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
@@ -78,8 +80,13 @@ fn pod(image: &str) -> Value {
     pod
 }
 
+/// Objects of a manifest.
+fn brought(objects: &[Value]) -> Vec<Brought> {
+    objects.iter().map(|value| Brought { value: value.clone(), hook: None }).collect()
+}
+
 fn judge(bounds: &Bounds, object: &Value) -> Result<Judged, String> {
-    bounds.judge("shop", std::slice::from_ref(object))
+    bounds.judge("shop", &brought(std::slice::from_ref(object)))
 }
 
 #[test]
@@ -243,7 +250,7 @@ fn a2a_no_package_brings_what_decides_about_packages() {
 
 /// What objects reach for, as an administrator would allow it.
 fn reaches(objects: &[Value]) -> Vec<String> {
-    let powers = bounds(&[], "").powers_of("shop", objects);
+    let powers = bounds(&[], "").powers_of("shop", &brought(objects));
     powers.beyond(&Powers::default()).map(|(power, _)| power.to_string()).collect()
 }
 
@@ -301,7 +308,7 @@ fn a2d_what_values_add_to_a_chart_s_reach_is_refused_and_what_the_chart_has_is_n
         assert!(found.len() == 1 && found[0].contains(word), "{object}: {found:?}");
         let objects = [object];
         let closed = bounds(&[], "");
-        let wanted = closed.powers_of("shop", &objects);
+        let wanted = closed.powers_of("shop", &brought(&objects));
         let refused = closed.powers(&wanted, &Powers::default()).unwrap_err();
         assert!(refused.contains("does not do by its own defaults; an administrator allows"), "{refused}");
         assert_eq!(closed.powers(&wanted, &wanted), Ok(()));
@@ -371,7 +378,7 @@ proptest! {
     #[test]
     fn a2_whatever_is_generated_only_the_bundle_s_images_in_the_package_s_namespace_pass((document, good) in generated()) {
         let objects = objects::flatten(document).unwrap();
-        let judged = bounds(&["registry.example/team/app"], "").judge("shop", &objects);
+        let judged = bounds(&["registry.example/team/app"], "").judge("shop", &brought(&objects));
         prop_assert_eq!(judged.is_ok(), good, "{:?}", judged);
     }
 }

@@ -6,13 +6,53 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::objects::text;
+use crate::objects::{group, text};
+
+/// The groups whose kinds are Kubernetes' own.
+const BUILT_IN: [&str; 21] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
+/// Whether a group's kinds are Kubernetes' own.
+pub(crate) fn is_built_in(group: &str) -> bool {
+    BUILT_IN.contains(&group)
+}
+
+/// The resource of a kind that no chart defines.
+pub(crate) fn resource_of(group: &str, kind: &str) -> Option<String> {
+    plural(group, kind, &Defined::new())
+}
 
 /// Plurals by group and kind, of the definitions that come along.
 pub(super) type Defined = BTreeMap<(String, String), String>;
 
+/// A definition says nothing of Kubernetes' own kinds.
 pub(super) fn defined(objects: &[&Value]) -> Defined {
-    let definitions = objects.iter().filter(|object| text(object, "/kind") == "CustomResourceDefinition");
+    let definitions = objects.iter().filter(|object| {
+        group(object) == "apiextensions.k8s.io"
+            && text(object, "/kind") == "CustomResourceDefinition"
+            && !is_built_in(text(object, "/spec/group"))
+    });
     definitions
         .map(|definition| {
             let key = (text(definition, "/spec/group"), text(definition, "/spec/names/kind"));

@@ -47,8 +47,57 @@ fn a_kind_that_a_chart_defines_is_called_as_it_says() {
     });
     let objects = [object("x.io/v1", "Ox", "one"), definition];
     let derived = derive(&objects);
-    assert_eq!(find(&derived, "oxen").len(), 1);
+    let oxen: Vec<_> = find(&derived, "oxen").into_iter().map(|rule| rule.verbs.join(" ")).collect();
+    assert_eq!(oxen, ["create delete get patch", "list"]);
     assert_eq!(find(&derived, "customresourcedefinitions").len(), 1);
+}
+
+#[test]
+fn a2_a_definition_says_nothing_of_kubernetes_own_kinds() {
+    for (group, kind, plural) in [
+        ("", "ConfigMap", "secrets"),
+        ("rbac.authorization.k8s.io", "Foo", "clusterroles"),
+        ("apps", "Foo", "deployments"),
+    ] {
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "x" },
+            "spec": { "group": group, "names": { "kind": kind, "plural": plural } },
+        });
+        let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+        let derived = derive(&[definition, object(&version, kind, "cluster-admin")]);
+        assert!(find(&derived, plural).is_empty(), "{group} {kind}");
+    }
+    // Nor does an object of another group that is called a definition.
+    let other = json!({
+        "apiVersion": "x.example/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "x" },
+        "spec": { "group": "y.example", "names": { "kind": "Foo", "plural": "bars" } },
+    });
+    assert!(find(&derive(&[other, object("y.example/v1", "Foo", "a")]), "bars").is_empty());
+}
+
+#[test]
+fn a2_kubernetes_own_roles_are_not_bound_but_for_those_that_change_nothing() {
+    let binding = |role: &str| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "b" },
+            "roleRef": { "kind": "ClusterRole", "name": role },
+        })
+    };
+    for role in [
+        "admin",
+        "edit",
+        "cluster-admin",
+        "system:masters",
+        "system:controller:clusterrole-aggregation-controller",
+        "system:kube-controller-manager",
+        "system:node",
+        "system:aggregate-to-admin",
+    ] {
+        assert_eq!(derive([&binding(role)]).excess.len(), 1, "{role}");
+    }
+    for role in ["view", "system:auth-delegator", "system:discovery"] {
+        assert!(derive([&binding(role)]).excess.is_empty(), "{role}");
+    }
 }
 
 #[test]
@@ -86,6 +135,7 @@ fn what_is_as_good_as_everything_is_told_and_not_granted() {
     });
     for too_much in [
         role(json!({ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] })),
+        role(json!({ "apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "create"] })),
         role(
             json!({ "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["escalate"] }),
         ),

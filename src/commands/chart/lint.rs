@@ -1,113 +1,79 @@
 //! `airlock chart lint`: what is wrong with a chart, as far as that shows without a cluster.
 
-use helm::{Chart, Rendered};
+use helm::lint::Severity;
+use helm::{Chart, Options};
 use packager::discover::discover;
 use serde::Serialize;
 
 use super::load::{chart, options};
 use crate::cli::ChartRender;
 use crate::failure::Status;
-use crate::printer::{Printer, count};
+use crate::printer::Printer;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    Info,
-    Warning,
-    Error,
-}
+/// The release's name where none is given.
+const UNNAMED: &str = "release-name";
 
 #[derive(Debug, Serialize)]
 struct Finding {
-    severity: Severity,
+    severity: &'static str,
     place: String,
     message: String,
+}
+
+pub(super) fn run(settings: &ChartRender, strict: bool, printer: &Printer) -> anyhow::Result<Status> {
+    let loaded = chart(&settings.chart)?;
+    let mut options = options(settings)?;
+    options.mode = helm::Mode::Lint;
+    if settings.name == UNNAMED {
+        // As Helm calls it.
+        "test-release".clone_into(&mut options.release.name);
+    }
+    let found = helm::lint::lint(&loaded, &options);
+    let worst = found.iter().map(|finding| finding.severity).max();
+    let least = if strict { Severity::Warning } else { Severity::Error };
+    let failed = worst.is_some_and(|worst| worst >= least);
+    let mut findings: Vec<_> = found.into_iter().map(Finding::from).collect();
+    findings.extend(own(&loaded, &options));
+    printer.result(&findings, |findings| {
+        let lines = findings.iter().map(|Finding { severity, place, message }| {
+            let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+            format!("[{severity}] {place}{message}\n")
+        });
+        let head = format!("==> Linting {}\n", settings.chart.chart);
+        head + &lines.collect::<String>()
+            + &format!("\n1 chart(s) linted, {} chart(s) failed\n", u8::from(failed))
+    })?;
+    Ok(if failed { Status::Faults } else { Status::Done })
 }
 
 impl From<helm::lint::Finding> for Finding {
     fn from(found: helm::lint::Finding) -> Self {
         let severity = match found.severity {
-            helm::lint::Severity::Warning => Severity::Warning,
-            helm::lint::Severity::Error => Severity::Error,
+            Severity::Info => "INFO",
+            Severity::Warning => "WARNING",
+            Severity::Error => "ERROR",
         };
-        finding(severity, found.place, found.message)
+        Self { severity, place: found.place, message: found.message }
     }
 }
 
-pub(super) fn run(settings: &ChartRender, strict: bool, printer: &Printer) -> anyhow::Result<Status> {
-    let loaded = chart(&settings.chart)?;
-    let mut findings = metadata(&loaded);
-    let mut options = options(settings)?;
-    options.mode = helm::Mode::Lint;
-    match helm::render(&loaded, &options) {
-        Ok(rendered) => {
-            findings.extend(helm::lint::lint(&loaded, Some(&rendered)).into_iter().map(Finding::from));
-            findings.extend(images(&loaded, &rendered));
-        }
-        Err(error) => {
-            findings.extend(helm::lint::lint(&loaded, None).into_iter().map(Finding::from));
-            let causes = anyhow::Error::from(error).chain().map(ToString::to_string).collect::<Vec<_>>();
-            findings.push(finding(Severity::Error, "templates/", causes.join(": ")));
-        }
-    }
-    let failed = |finding: &Finding| {
-        finding.severity == Severity::Error || (strict && finding.severity == Severity::Warning)
-    };
-    let status = if findings.iter().any(failed) { Status::Faults } else { Status::Done };
-    printer.result(&findings, |findings| {
-        let line = |finding: &Finding| {
-            let severity = match finding.severity {
-                Severity::Info => "info",
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-            };
-            format!("{severity:8} {}: {}\n", finding.place, finding.message)
-        };
-        let faults = findings.iter().filter(|finding| failed(finding)).count();
-        findings.iter().map(line).collect::<String>()
-            + &format!("{} in chart {}\n", count(faults, "fault"), loaded.name())
-    })?;
-    Ok(status)
-}
-
-fn finding(severity: Severity, place: impl Into<String>, message: impl Into<String>) -> Finding {
-    Finding { severity, place: place.into(), message: message.into() }
-}
-
-fn metadata(chart: &Chart) -> Vec<Finding> {
+/// What Helm does not tell, and what therefore fails no chart.
+fn own(chart: &Chart, options: &Options<'_>) -> Vec<Finding> {
+    let info = |place: &str, message: String| Finding { severity: "INFO", place: place.to_owned(), message };
     let mut findings = Vec::new();
-    let about = chart.metadata();
-    if about.icon.is_empty() {
-        findings.push(finding(Severity::Info, "Chart.yaml", "an icon is recommended"));
+    if chart.metadata().deprecated {
+        findings.push(info("Chart.yaml", "the chart is deprecated".to_owned()));
     }
-    if about.deprecated {
-        findings.push(finding(Severity::Warning, "Chart.yaml", "the chart is deprecated"));
-    }
-    if chart.values().is_none() {
-        findings.push(finding(Severity::Info, "values.yaml", "the chart has no values file"));
-    }
-    for name in chart.missing_dependencies() {
-        findings.push(finding(
-            Severity::Error,
-            "charts/",
-            format!("dependency `{name}` is not in the chart"),
-        ));
-    }
-    findings
-}
-
-fn images(chart: &Chart, rendered: &Rendered) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let Ok(found) = discover(chart, rendered, &[]) else { return findings };
+    let found = helm::render(chart, options).ok().and_then(|rendered| discover(chart, &rendered, &[]).ok());
+    let Some(found) = found else { return findings };
     for (place, text) in &found.unusable {
         let message = format!("{} {}: `{text}` is not an image reference", place.object, place.field);
-        findings.push(finding(Severity::Warning, &place.template, message));
+        findings.push(info(&place.template, message));
     }
-    for image in &found.images {
-        let floating = image.reference.ends_with(":latest");
-        for place in image.places.iter().filter(|_| floating) {
+    for image in found.images.iter().filter(|image| image.reference.ends_with(":latest")) {
+        for place in &image.places {
             let message = format!("{} uses `{}`, whose content changes", place.object, image.reference);
-            findings.push(finding(Severity::Warning, &place.template, message));
+            findings.push(info(&place.template, message));
         }
     }
     findings

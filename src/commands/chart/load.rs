@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use bundle_signer::openpgp::SignedBy;
-use helm::{Capabilities, Chart, KubeVersion, Limits, Options, SchemaCheck, Values};
+use helm::{Capabilities, Chart, Keys, KubeVersion, Limits, Options, SchemaCheck, Values};
 use oci::Digest;
 use packager::mirror::{self, StoredChart, stored_chart, verify_chart};
 use packager::source::chart_config;
@@ -101,6 +101,9 @@ pub(super) fn whole(argument: &ChartArg) -> anyhow::Result<Chart> {
 pub(super) fn options(settings: &ChartRender) -> anyhow::Result<Options<'static>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut options = Options::new(&settings.name, &settings.namespace, seed(settings)?, now);
+    if settings.seed.is_some() {
+        options.keys = Keys::Named;
+    }
     options.values = values(settings, &options.limits)?;
     let mut capabilities = Capabilities::default();
     if let Some(version) = &settings.kube_version {

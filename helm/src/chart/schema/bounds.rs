@@ -71,7 +71,7 @@ impl<'a> Index<'a> {
 }
 
 /// A fragment without percent encoding, as far as pointers need it.
-fn decoded(fragment: &str) -> String {
+pub(super) fn decoded(fragment: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = fragment.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -1,96 +1,232 @@
 //! References of a schema that lead back to it without a step into the values.
 //!
-//! Helm's validator refuses values when it meets such a circle; the one used here would take it for true.
+//! Helm's validator refuses a value when it comes back to a schema that it is checking the same value by; where that is
+//! within one of several schemas (`anyOf`, `oneOf`, `not`, `if`), only that one fails. The validator used here would take it
+//! for true. So what closes a circle is replaced by what no value is, and says so in Helm's words.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::limits::Limits;
 
-/// What Helm says of a circle that all values meet: from the root by `$ref` and `allOf` alone.
-pub(super) fn find(schema: &Json, limits: &Limits) -> Option<String> {
-    let mut walk = Walk { root: schema, depth: limits.value_depth, open: Vec::new(), done: HashSet::new() };
-    walk.visit(schema, "#", "")
+/// The base of all references, as Helm has it.
+pub(super) const BASE: &str = "file:///values.schema.json";
+/// What a schema is called that closes a circle.
+const MARK: &str = "\u{0}reference cycle";
+
+/// The schema with every circle cut.
+pub(super) fn cut(schema: &Json, limits: &Limits) -> Json {
+    let drafts = ["draft-04", "draft-06", "draft-07"];
+    let named = schema.get("$schema").and_then(Json::as_str).unwrap_or_default();
+    let alone = drafts.iter().any(|draft| named.contains(draft));
+    let mut walk = Walk { root: schema, alone, depth: limits.value_depth, ..Walk::default() };
+    walk.visit("", "", &[]);
+    let mut schema = schema.clone();
+    for (at, words) in walk.cuts {
+        if let Some(part) = schema.pointer_mut(&at) {
+            *part = json!({ "const": { MARK: words } });
+        }
+    }
+    schema
+}
+
+/// What Helm says of a circle, if `expected` stands for one.
+pub(super) fn told(expected: &Json) -> Option<&str> {
+    expected.as_object()?.get(MARK)?.as_str()
 }
 
 struct Walk<'a> {
     root: &'a Json,
+    /// Whether keywords beside `$ref` are ignored, as to draft 7.
+    alone: bool,
     depth: usize,
-    /// The schemas being looked at, with the keywords that led there.
-    open: Vec<(&'a Json, String)>,
-    done: HashSet<*const Json>,
+    done: HashSet<String>,
+    /// Where a circle is cut, with what is said of it.
+    cuts: BTreeMap<String, String>,
 }
 
-impl<'a> Walk<'a> {
-    fn visit(&mut self, schema: &'a Json, name: &str, path: &str) -> Option<String> {
-        if let Some((_, before)) = self.open.iter().find(|(open, _)| std::ptr::eq(*open, schema)) {
-            let place = format!("file:///values.schema.json{name}");
-            return Some(format!(
-                "- at '': both {path} and {before} resolve to \"{place}\" causing reference cycle"
-            ));
-        }
-        if self.done.contains(&std::ptr::from_ref(schema)) || self.open.len() > self.depth {
-            return None;
-        }
-        self.open.push((schema, path.to_owned()));
-        let found = self.inside(schema, name, path);
-        self.open.pop();
-        self.done.insert(std::ptr::from_ref(schema));
-        found
+impl Default for Walk<'_> {
+    fn default() -> Self {
+        Self { root: &Json::Null, alone: false, depth: 0, done: HashSet::new(), cuts: BTreeMap::new() }
     }
+}
 
-    fn inside(&mut self, schema: &'a Json, name: &str, path: &str) -> Option<String> {
-        let reference = schema.get("$ref").and_then(Json::as_str);
-        if let Some(pointer) = reference.and_then(|text| text.strip_prefix('#'))
-            && let Some(target) = self.root.pointer(pointer)
-            && let Some(found) = self.visit(target, &format!("#{pointer}"), &format!("{path}/$ref"))
-        {
-            return Some(found);
+/// A schema that a value is being checked by: its place, and the keywords that led there.
+type Open = (String, String);
+
+impl Walk<'_> {
+    /// Looks at the schema at a place; `open` are those that the same value is being checked by.
+    fn visit(&mut self, at: &str, path: &str, open: &[Open]) {
+        if open.len() > self.depth || !self.done.insert(at.to_owned()) {
+            return;
         }
-        let all = schema.get("allOf").and_then(Json::as_array);
-        for (index, part) in all.into_iter().flatten().enumerate() {
-            let keyword = format!("/allOf/{index}");
-            let found = self.visit(part, &format!("{name}{keyword}"), &format!("{path}{keyword}"));
-            if found.is_some() {
-                return found;
+        let root = self.root;
+        let Some(Json::Object(schema)) = root.pointer(at) else { return };
+        let mut open = open.to_vec();
+        open.push((at.to_owned(), path.to_owned()));
+        for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
+            let reference = schema.get(keyword).and_then(Json::as_str);
+            if let Some(target) = reference.and_then(|reference| self.target(at, reference)) {
+                self.follow(at, &target, &format!("{path}/{keyword}"), &open);
             }
         }
-        None
+        if self.alone && schema.contains_key("$ref") {
+            return;
+        }
+        for (keyword, value) in schema {
+            let (at, path) = (format!("{at}/{}", escaped(keyword)), format!("{path}/{}", escaped(keyword)));
+            match (keyword.as_str(), value) {
+                ("allOf" | "anyOf" | "oneOf", Json::Array(items)) => {
+                    for index in 0..items.len() {
+                        self.visit(&format!("{at}/{index}"), &format!("{path}/{index}"), &open);
+                    }
+                }
+                ("not" | "if" | "then" | "else", _) => self.visit(&at, &path, &open),
+                ("dependentSchemas" | "dependencies", Json::Object(members)) => {
+                    for name in members.keys().map(|name| escaped(name)) {
+                        self.visit(&format!("{at}/{name}"), &format!("{path}/{name}"), &open);
+                    }
+                }
+                _ => self.step(keyword, value, &at, &path),
+            }
+        }
     }
+
+    /// Schemas of what is in a value, where nothing is open.
+    fn step(&mut self, keyword: &str, value: &Json, at: &str, path: &str) {
+        match (keyword, value) {
+            ("properties" | "patternProperties", Json::Object(members)) => {
+                for name in members.keys().map(|name| escaped(name)) {
+                    self.visit(&format!("{at}/{name}"), &format!("{path}/{name}"), &[]);
+                }
+            }
+            ("items" | "prefixItems", Json::Array(items)) => {
+                for index in 0..items.len() {
+                    self.visit(&format!("{at}/{index}"), &format!("{path}/{index}"), &[]);
+                }
+            }
+            (
+                "items"
+                | "additionalItems"
+                | "unevaluatedItems"
+                | "contains"
+                | "additionalProperties"
+                | "unevaluatedProperties"
+                | "propertyNames",
+                _,
+            ) => self.visit(at, path, &[]),
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, at: &str, target: &str, path: &str, open: &[Open]) {
+        if let Some((_, before)) = open.iter().find(|(open, _)| open == target) {
+            let words =
+                format!("both {path} and {before} resolve to \"{BASE}#{target}\" causing reference cycle");
+            self.cuts.insert(at.to_owned(), words);
+        } else {
+            self.visit(target, path, open);
+        }
+    }
+
+    /// The place that a reference names, as far as it is within the schema.
+    fn target(&self, from: &str, reference: &str) -> Option<String> {
+        let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let resource = if base.is_empty() { self.resource_of(from) } else { self.resource(base)? };
+        if fragment.is_empty() {
+            return Some(resource);
+        }
+        let fragment = super::bounds::decoded(fragment);
+        if fragment.starts_with('/') {
+            return Some(format!("{resource}{fragment}"));
+        }
+        find(self.root.pointer(&resource)?, &resource, &|schema| {
+            let text = |key: &str| schema.get(key).and_then(Json::as_str);
+            let is_id = |key: &str| text(key).and_then(|id| id.strip_prefix('#')) == Some(&fragment);
+            let is = |key: &str| text(key) == Some(&fragment);
+            is("$anchor") || is("$dynamicAnchor") || is_id("$id") || is_id("id")
+        })
+    }
+
+    /// The innermost schema around a place that has an identifier of its own.
+    fn resource_of(&self, from: &str) -> String {
+        let mut at = from;
+        loop {
+            let has_id = |key: &str| {
+                let schema = self.root.pointer(at);
+                schema.and_then(|schema| schema.get(key)?.as_str()).is_some_and(|id| !id.starts_with('#'))
+            };
+            if at.is_empty() || has_id("$id") || has_id("id") {
+                return at.to_owned();
+            }
+            at = at.rsplit_once('/').map_or("", |(before, _)| before);
+        }
+    }
+
+    /// The schema that is called so.
+    fn resource(&self, base: &str) -> Option<String> {
+        let base = base.trim_start_matches("./");
+        if base == BASE || BASE.ends_with(&format!("/{base}")) {
+            return Some(String::new());
+        }
+        let named = |id: &str| id.trim_end_matches('#') == base || id.ends_with(&format!("/{base}"));
+        find(self.root, "", &|schema| {
+            ["$id", "id"].iter().any(|key| schema.get(*key).and_then(Json::as_str).is_some_and(named))
+        })
+    }
+}
+
+/// The first schema in `within`, which is at the place `at`, that is so.
+fn find(within: &Json, at: &str, is_it: &dyn Fn(&Json) -> bool) -> Option<String> {
+    match within {
+        Json::Object(table) if is_it(within) && !table.is_empty() => Some(at.to_owned()),
+        Json::Object(table) => {
+            table.iter().find_map(|(key, value)| find(value, &format!("{at}/{}", escaped(key)), is_it))
+        }
+        Json::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| find(item, &format!("{at}/{index}"), is_it))
+        }
+        _ => None,
+    }
+}
+
+/// A name as a step of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn h10_circles_are_found_and_what_steps_into_the_values_is_none() {
+    fn h10_circles_are_cut_and_what_steps_into_the_values_is_none() {
         let limits = Limits::default();
-        let found = |schema: Json| find(&schema, &limits);
+        let same = |schema: Json| assert_eq!(cut(&schema, &limits), schema);
+        same(json!({"properties": {"a": {"$ref": "#"}}}));
+        same(json!({"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {}}}));
+        same(json!({"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a",
+            "allOf": [{"$ref": "#"}], "definitions": {"a": {}}}));
+        let words = |schema: Json, at: &str| {
+            let cut = cut(&schema, &limits);
+            let expected = cut.pointer(at).and_then(|part| part.get("const")).cloned();
+            told(&expected.unwrap_or_default()).map(str::to_owned)
+        };
+        let circle =
+            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"});
         assert_eq!(
-            found(json!({"$ref": "#"})).unwrap(),
-            "- at '': both /$ref and  resolve to \"file:///values.schema.json#\" causing reference cycle"
+            words(circle, "/$defs/b").unwrap(),
+            "both /$ref/$ref/$ref and /$ref resolve to \"file:///values.schema.json#/$defs/a\" causing reference cycle"
         );
-        assert_eq!(
-            found(json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}))
-                .unwrap(),
-            "- at '': both /$ref/$ref/$ref and /$ref resolve to \"file:///values.schema.json#/$defs/a\" causing \
-             reference cycle"
-        );
-        assert_eq!(found(json!({"properties": {"a": {"$ref": "#"}}})), None);
-        assert_eq!(
-            found(json!({"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {}}})),
-            None
-        );
+        let branch = json!({"not": {"$ref": "#"}});
+        assert!(words(branch, "/not").unwrap().starts_with("both /not/$ref and  resolve to"));
         // Each level twice: no more work than levels.
         let mut levels = serde_json::Map::new();
         for level in 0..200 {
             let next = json!({"$ref": format!("#/$defs/{}", level + 1)});
             levels.insert(level.to_string(), json!({"allOf": [next.clone(), next]}));
         }
-        assert_eq!(found(json!({"$ref": "#/$defs/0", "$defs": levels})), None);
+        same(json!({"$ref": "#/$defs/0", "$defs": levels}));
     }
 }

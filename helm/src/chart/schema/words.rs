@@ -67,7 +67,10 @@ fn words(error: &ValidationError<'_>) -> String {
             format!("additional properties {} not allowed", names.join(", "))
         }
         Kind::Enum { options } => enumerated(options),
-        Kind::Constant { expected_value } => format!("value must be {}", shown(expected_value)),
+        Kind::Constant { expected_value } => match super::cycle::told(expected_value) {
+            Some(words) => words.to_owned(),
+            None => format!("value must be {}", shown(expected_value)),
+        },
         Kind::Pattern { pattern } => format!("{} does not match pattern {}", shown(value), quoted(pattern)),
         Kind::Format { format } => format!("{} is not valid {format}", shown(value)),
         Kind::AnyOf { .. } => "'anyOf' failed".to_owned(),

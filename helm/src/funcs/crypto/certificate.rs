@@ -45,6 +45,8 @@ pub(super) struct Request {
     pub(super) not_before: i64,
     pub(super) not_after: i64,
     pub(super) serial: [u8; 16],
+    /// Which issue of it this is.
+    pub(super) issue: u64,
     pub(super) authority: bool,
 }
 

@@ -58,6 +58,11 @@ impl Key {
         Self::Rsa(RsaKey::generate(primes))
     }
 
+    /// The same, of a certificate that has a seed of its own.
+    pub(super) fn of_seed(seed: [u8; 32]) -> Result<Self, String> {
+        Ok(Self::Rsa(RsaKey::of_seed(seed).ok_or("failed to generate private key: no prime found")?))
+    }
+
     /// Sprig's `parsePrivateKeyPEM`.
     ///
     /// # Errors

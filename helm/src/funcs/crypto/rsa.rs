@@ -11,7 +11,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
 use super::der as write;
-use crate::primes::{EXPONENT, Primes, large_pair};
+use crate::primes::{EXPONENT, Primes, large_pair, pair_of};
+
+/// How often two primes may turn out to be the same, which happens never.
+const ATTEMPTS: u64 = 4;
 
 /// An RSA private key of two primes. Each number is its bytes, the highest first.
 pub(super) struct RsaKey {
@@ -30,6 +33,11 @@ impl RsaKey {
                 return key;
             }
         }
+    }
+
+    /// The key of 2048 bits that a seed stands for.
+    pub(super) fn of_seed(seed: [u8; 32]) -> Option<Self> {
+        (0..ATTEMPTS).find_map(|attempt| pair_of(seed, attempt).and_then(|(p, q)| Self::from_primes(p, q)))
     }
 
     /// A new key of 4096 bits.

@@ -9,6 +9,8 @@ use crate::limits::Limits;
 use crate::lookup::Deny;
 use crate::primes::Primes;
 
+mod kept;
+
 fn object(value: &Value) -> (String, String) {
     let Value::Object(object) = value else { panic!("{}", value.type_name()) };
     let part = |name| {
@@ -262,39 +264,6 @@ fn certificates_of_far_years_are_written() {
     for days in [i64::MIN, i64::MAX, 106_751, -106_751] {
         year(days);
     }
-}
-
-#[test]
-fn h6_a_certificate_stays_until_two_thirds_of_its_time_are_over() {
-    let limits = Limits::default();
-    let day = std::time::Duration::from_hours(24);
-    let at = |days: u32| {
-        let mut scope = Scope::new(&limits, NOW + day * days, &Random::new([3; 32]), &Deny);
-        scope.born = NOW;
-        let made = within(&scope, FUNCTIONS, "genCA", &["x".into(), Value::Int(30)]).unwrap();
-        let (pem, _) = object(&made);
-        let der = der_of(&pem);
-        let (_, parsed) = parse_x509_certificate(&der).unwrap();
-        let (from, to) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
-        let now = (NOW + day * days).as_secs().cast_signed();
-        assert!(from <= now && now + 10 * 86_400 <= to, "{days}: {from} {to}");
-        (pem, parsed.raw_serial().to_vec())
-    };
-    let first = at(0);
-    assert_eq!([at(1), at(19)], [first.clone(), first.clone()]);
-    let second = at(21);
-    assert!(second.0 != first.0 && second.1 != first.1);
-    assert_eq!([at(39), at(4000)].map(|(pem, _)| pem == second.0), [true, false]);
-}
-
-#[test]
-fn h6_a_certificate_is_due_in_the_last_third_of_its_time() {
-    let (pem, key) = object(&with_seed(1, FUNCTIONS, "genCA", &["x".into(), Value::Int(30)]).unwrap());
-    let at = |days: i64| NOW.as_secs().cast_signed() + days * 86_400;
-    let due = |text: &str| [0, 19, 21, 40].map(|days| is_due(text, at(days)));
-    assert_eq!(due(&pem), [false, false, true, true]);
-    assert_eq!(due(&format!("{key}{pem}")), [false, false, true, true]);
-    assert_eq!([due(&key), due("-----BEGIN CERTIFICATE-----\nx")], [[false; 4]; 2]);
 }
 
 #[test]

@@ -12,6 +12,12 @@ const IMPLICIT: [&str; 3] = ["apiVersion", "kind", "metadata"];
 /// The versions and fields that the definition `live` keeps and `new` would not, as paths.
 pub(in crate::engine) fn lost(live: &Value, new: &Value) -> Vec<String> {
     let mut found = Vec::new();
+    // As definitions from before Kubernetes 1.16 have it: then nothing is pruned.
+    let keeps =
+        |definition: &Value| definition.get("spec").is_some_and(|spec| is_set(spec, "preserveUnknownFields"));
+    if keeps(live) && !keeps(new) {
+        found.push("all that its schema does not name".to_owned());
+    }
     for version in versions(live) {
         let name = name(version);
         match versions(new).find(|new| self::name(new) == name) {
@@ -141,6 +147,16 @@ mod tests {
         assert_eq!(between(&some, &any), Vec::<String>::new());
         assert_eq!(between(&any, &some), ["v1.*"]);
         assert_eq!(between(&any, &any), Vec::<String>::new());
+    }
+
+    #[test]
+    fn h1_a_definition_that_never_pruned_is_not_made_to() {
+        let text = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+        let mut live = definition(&text);
+        live["spec"]["preserveUnknownFields"] = json!(true);
+        assert_eq!(lost(&live, &definition(&text)), ["all that its schema does not name"]);
+        assert_eq!(lost(&live, &live), Vec::<String>::new());
+        assert_eq!(lost(&definition(&text), &live), Vec::<String>::new());
     }
 
     #[test]

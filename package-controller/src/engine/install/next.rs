@@ -92,7 +92,7 @@ mod tests {
             chart_version: String::new(),
             is_upgrade: false,
             digest: Digest::sha256(b"chart"),
-            seed: Seed { bytes: [0; 32], now: 0 },
+            seed: Seed { bytes: [0; 32], now: 0, keys: helm::Keys::Named },
             document: Value::Null,
             objects: Vec::new(),
         }

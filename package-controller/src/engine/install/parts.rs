@@ -25,7 +25,7 @@ impl Parts {
         let wanted = prepared.plan.create_namespace.then(|| namespace(prepared)).transpose()?;
         let mut definitions = read(&prepared.definitions, "")?;
         for definition in &mut definitions {
-            let mark = format!("{}/{}", prepared.plan.release_namespace, prepared.plan.release);
+            let mark = definitions::mark(prepared.plan.release_namespace, &prepared.plan.release);
             definition.annotate(definitions::RELEASE, &mark);
             if definition.is_definition() {
                 definition.namespace.clear();
@@ -48,7 +48,9 @@ impl Parts {
 /// The namespace that a package goes to: the chart's own, if it brings it, else one of that name.
 fn namespace(prepared: &Prepared) -> Result<Object, Error> {
     let namespace = prepared.namespace.as_str();
-    let is_it = |object: &Object| object.kind == "Namespace" && object.name == namespace;
+    let is_it = |object: &Object| {
+        object.api_version == "v1" && object.kind == "Namespace" && object.name == namespace
+    };
     let brought = read(&prepared.manifest, "")?.into_iter().find(is_it);
     let Some(mut brought) = brought else {
         let labels = json!({"name": namespace});

@@ -1,16 +1,17 @@
 //! The guard between rendering and installing: every object that a plan comes to is judged, and its images are named by
 //! the digests that the bundle lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use helm::Rendered;
+use helm::{Chart, Rendered};
 use oci::{Digest, Reference};
+use packager::discover::{CHART_FILE, discover};
 use serde_json::{Value, json};
 
 use crate::engine::apply::settle;
 use crate::engine::object::{Object, parse, read, read_hook};
 use crate::engine::{Engine, Error, Record};
-use crate::guard::{self, Bounds, Judged, Pins};
+use crate::guard::{self, Bounds, Brought, Judged, Pins, Powers};
 
 /// The definitions of a render, as the engine applies them.
 pub(super) fn definitions(rendered: &Rendered) -> String {
@@ -24,15 +25,37 @@ pub(super) async fn objects(
     engine: &Engine,
     rendered: &Rendered,
     namespace: &str,
-) -> Result<Vec<Value>, Error> {
+) -> Result<Vec<Brought>, Error> {
     let definitions = read(&definitions(rendered), "")?;
     let mut all = read(&rendered.manifest_text(), namespace)?;
+    let mut hooks = vec![None; definitions.len() + all.len()];
     for hook in &rendered.hooks {
-        all.extend(read_hook(&hook.manifest, namespace)?);
+        let objects = read_hook(&hook.manifest, namespace)?;
+        let events: BTreeSet<_> = hook.events.iter().map(|event| event.as_str()).collect();
+        hooks.extend(vec![Some(events); objects.len()]);
+        all.extend(objects);
     }
     let all = settle(&engine.cluster, all, &definitions).await?;
     let definitions = settle(&engine.cluster, definitions, &[]).await?;
-    Ok(definitions.into_iter().chain(all).map(placed).collect())
+    let values = definitions.into_iter().chain(all).map(placed);
+    Ok(values.zip(hooks).map(|(value, hook)| Brought { value, hook }).collect())
+}
+
+/// Adds what a render names as images for others to run, such as an operator's settings.
+pub(super) fn add_images(
+    bounds: &Bounds,
+    chart: &Chart,
+    rendered: &Rendered,
+    powers: &mut Powers,
+) -> Result<(), Error> {
+    let found = discover(chart, rendered, &[]);
+    let found = found.map_err(|error| Error::Document { reason: error.to_string() })?;
+    let named = found.images.iter().filter_map(|image| {
+        let place = image.places.iter().find(|place| place.template != CHART_FILE)?;
+        Some((image.reference.as_str(), place.object.as_str()))
+    });
+    bounds.add_images(named, powers);
+    Ok(())
 }
 
 /// The object with its namespace, as it is applied.
@@ -49,7 +72,7 @@ fn placed(object: Object) -> Value {
 }
 
 /// Judges the objects of a plan.
-pub(super) fn judge(bounds: &Bounds, namespace: &str, objects: &[Value]) -> Result<Judged, Error> {
+pub(super) fn judge(bounds: &Bounds, namespace: &str, objects: &[Brought]) -> Result<Judged, Error> {
     bounds.judge(namespace, objects).map_err(refused)
 }
 
@@ -119,7 +142,10 @@ impl Engine {
     /// It is refused, or the cluster does not answer.
     pub async fn judge(&self, record: &Record) -> Result<(), Error> {
         let Some(bounds) = &self.bounds else { return Ok(()) };
-        let judged = judge(bounds, &record.namespace, &self.objects_of(record).await?)?;
+        // What it reaches for was judged when it was installed.
+        let objects = self.objects_of(record).await?;
+        let objects: Vec<_> = objects.into_iter().map(|value| Brought { value, hook: None }).collect();
+        let judged = judge(bounds, &record.namespace, &objects)?;
         match judged.tags.keys().next() {
             Some(image) => {
                 Err(refused(format!("revision {} has the image {image} without a digest", record.revision)))

@@ -128,3 +128,36 @@ async fn h6_a_certificate_that_is_over_is_not_put_back() {
     let current = world.engine.current(RECORDS, "web").await.unwrap().unwrap();
     assert_eq!(world.engine.drift(&current).await.unwrap().len(), 1);
 }
+
+/// A chart that makes two certificates, in an order that its values choose.
+const ORDERED: &str = "{{- $names := list \"one\" \"two\" }}\n{{- if .Values.turned }}{{ $names = list \"zero\" \"two\" \"one\" }}{{ end }}\n\
+    apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n{{- range $names }}\n\
+    \x20 {{ . }}: {{ (genCA . 300).Key | quote }}\n{{- end }}\n";
+
+#[tokio::test]
+async fn h6_another_order_of_certificates_changes_no_key() {
+    let world = World::start().await;
+    let chart = chart("1.0.0", &[("templates/a.yaml", ORDERED)]);
+    let keys = || ["one", "two"].map(|name| text(&world, SECRET, &format!("/stringData/{name}")));
+    world.good(&chart, &plan(Some("shop"), json!({"turned": false}))).await;
+    let first = keys();
+    world.good(&chart, &plan(Some("shop"), json!({"turned": true}))).await;
+    assert_eq!(keys(), first);
+    assert_ne!(first[0], first[1]);
+}
+
+#[tokio::test]
+async fn h6_a_record_from_before_keeps_its_keys() {
+    let world = World::start().await;
+    let chart = chart("1.0.0", &[("templates/a.yaml", ORDERED)]);
+    let keys = || ["one", "two"].map(|name| text(&world, SECRET, &format!("/stringData/{name}")));
+    world.good(&chart, &plan(Some("shop"), json!({"a": 1}))).await;
+    let storage = Storage::new(&world.engine.cluster, RECORDS, "web");
+    let mut newest = storage.newest().await.unwrap().unwrap();
+    newest.seed.as_mut().unwrap().keys = helm::Keys::Ordered;
+    storage.update(&mut newest).await.unwrap();
+    world.good(&chart, &plan(Some("shop"), json!({"a": 2}))).await;
+    let ordered = keys();
+    world.good(&chart, &plan(Some("shop"), json!({"a": 3}))).await;
+    assert_eq!(keys(), ordered);
+}
