@@ -69,8 +69,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
         if cause.is::<Usage>()
             || cause.is::<packager::config::Error>()
             || cause.is::<packager::lock::Error>()
-            || cause.downcast_ref().is_some_and(is_usage)
-            || cause.downcast_ref().is_some_and(is_no_identity)
+            || is_usage(cause)
         {
             return 2;
         }
@@ -129,7 +128,11 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
 }
 
 /// Whether what is wrong was typed, or stands in a file of the user's.
-fn is_usage(error: &bundle_signer::Error) -> bool {
+fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(is_misused) || cause.downcast_ref().is_some_and(is_no_identity)
+}
+
+fn is_misused(error: &bundle_signer::Error) -> bool {
     use bundle_signer::Error as E;
     matches!(
         error,

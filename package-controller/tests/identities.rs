@@ -1,6 +1,7 @@
 //! A `TrustPolicy` with identities, judged as the webhook judges: by the trust file that the policy is.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../../bundle-signer/tests/keyless/authority.rs"]
 mod authority;
 

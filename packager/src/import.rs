@@ -328,13 +328,12 @@ fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Erro
         for tag in &repository.tags {
             let (name, digest) = (&repository.name, &tag.digest);
             // What was signed here stays beside what the drive brings.
-            let set = match gathering.get(digest) {
-                Some(manifest) => gathered::changes(store, name, (&tag.tag, digest, manifest))
-                    .map_err(|error| of_store(error, store))?,
-                None => {
-                    let (repository, tag, digest) = (name.clone(), tag.tag.clone(), digest.clone());
-                    vec![Change::SetTag { repository, tag, digest }]
-                }
+            let set = if let Some(manifest) = gathering.get(digest) {
+                let set = gathered::changes(store, name, (&tag.tag, digest, manifest));
+                set.map_err(|error| of_store(error, store))?
+            } else {
+                let (repository, tag, digest) = (name.clone(), tag.tag.clone(), digest.clone());
+                vec![Change::SetTag { repository, tag, digest }]
             };
             changes.extend(set);
         }
