@@ -8,7 +8,7 @@ use oci::Digest;
 use packager::drive_log::SenderLog;
 use packager::lock::Lock;
 use packager::pack::shipment::Added;
-use packager::pack::{Shipment, WriteOptions, plan, write, write_in_turn};
+use packager::pack::{PackReport, Shipment, WriteOptions, plan, write, write_in_turn};
 use packager::witness::notes::{Purpose, heed_policy, refuse_stale_policy};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -94,19 +94,20 @@ async fn put(settings: &Pack, work: Option<&mut Work<'_>>, printer: &Printer) ->
         past.keep(&log.verifier(), &Folder::checkpoint(log.folder())?);
     }
     finish(&mut work.borrow_mut(), &report.set)?;
-    printer.report(&report, |report| {
-        let volumes =
-            report.volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name));
-        let proof = if report.read_back { "read back and complete" } else { "complete, not read back" };
-        volumes.collect::<String>()
-            + &report.log.as_ref().map_or_else(String::new, |log| {
-                let sites =
-                    log.acknowledged.iter().map(|(site, size)| format!(", {site} acknowledged {size}"));
-                format!("log {}, {}{}\n", log.origin, count(log.size, "entry"), sites.collect::<String>())
-            })
-            + &format!("set {}\n{proof}: safe to unplug after unmounting\n", report.set)
-    })?;
+    printer.report(&report, text)?;
     Ok(Status::Done)
+}
+
+/// What was written.
+fn text(report: &PackReport) -> String {
+    let volumes = report.volumes.iter().map(|volume| format!("{:>10}  {}\n", size(volume.size), volume.name));
+    let proof = if report.read_back { "read back and complete" } else { "complete, not read back" };
+    volumes.collect::<String>()
+        + &report.log.as_ref().map_or_else(String::new, |log| {
+            let sites = log.acknowledged.iter().map(|(site, size)| format!(", {site} acknowledged {size}"));
+            format!("log {}, {}{}\n", log.origin, count(log.size, "entry"), sites.collect::<String>())
+        })
+        + &format!("set {}\n{proof}: safe to unplug after unmounting\n", report.set)
 }
 
 /// A dry run: what would be written.

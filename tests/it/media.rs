@@ -31,7 +31,7 @@ fn volumes(folder: &Path) -> Vec<String> {
     let listing = fs::read_dir(folder).unwrap().flatten();
     let mut names: Vec<String> = listing
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".tar"))
+        .filter(|name| name.contains("-of-"))
         .collect();
     names.sort();
     names

@@ -176,7 +176,7 @@ fn a16_whoever_waits_for_a_log_or_a_witness_is_told_who_holds_it() {
         assert!(said.contains(lock) && said.contains(&format!("process {}", std::process::id())), "{said}");
         assert!(said.contains("running for") && said.contains("wait for that process to end"), "{said}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(120));
+    assert!(begun.elapsed() < Duration::from_mins(2));
     drop(locks);
     assert!(airlock(path, &["audit", "verify", "--store", "near"]).status.success());
     works(path, "022", &["import", "drive", "--trust", "trust.yaml", "--store", "far"]);
