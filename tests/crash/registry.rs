@@ -53,7 +53,7 @@ impl Served {
             if let Some(address) = address.trim().strip_prefix("http://") {
                 return Self { child, address: address.trim_end_matches('/').to_owned(), asked: 0 };
             }
-            assert!(begun.elapsed() < Duration::from_secs(120), "the registry does not start");
+            assert!(begun.elapsed() < Duration::from_mins(2), "the registry does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -52,12 +52,8 @@ fn manifest_of(content: &mut Content, kind: &str, bytes: &[u8]) -> Value {
 
 const JUNK: [(&str, Junk); 14] = [
     ("a layer that is shorter than stated", |content, subject, _| {
-        let layer = put(content, "a", KIND, b"short");
-        vec![statement(
-            content,
-            Some(subject),
-            &layer_of(b"short", layer["size"].as_u64().unwrap() as usize + 3),
-        )]
+        put(content, "a", KIND, b"short");
+        vec![statement(content, Some(subject), &layer_of(b"short", 8))]
     }),
     ("a layer that is longer than stated", |content, subject, _| {
         put(content, "a", KIND, b"rather long");
