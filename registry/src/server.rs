@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use store::{Store, UploadLimits};
+use store::{NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
@@ -113,6 +113,8 @@ pub struct Limits {
     pub bytes_per_second: u64,
     /// What unfinished uploads may take: sessions and bytes, in a repository and in all.
     pub uploads: UploadLimits,
+    /// How much of one user may refer to one manifest; none is no bound. 2000 manifests, 64 MiB.
+    pub naming: Option<NamingLimits>,
     /// How long an upload session is kept that gets nothing. 7 days.
     pub session: Duration,
     /// How long requests may go on after shutdown began. 30 s.
@@ -135,6 +137,7 @@ impl Default for Limits {
             stall: Duration::from_mins(1),
             bytes_per_second: 4096,
             uploads: UploadLimits::default(),
+            naming: Some(NamingLimits::default()),
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
         }

@@ -51,6 +51,14 @@ impl Call {
         Visitor { user: self.caller.user(), address: self.address() }
     }
 
+    /// Whose push it is: a user's, or that of a network from which nobody says who they are.
+    pub(super) fn pusher(&self) -> String {
+        match self.caller.user() {
+            Some(user) => format!("user {user}"),
+            None => format!("network {}", self.network()),
+        }
+    }
+
     fn address(&self) -> Option<SocketAddr> {
         self.client().map(|client| client.address)
     }
