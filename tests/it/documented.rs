@@ -9,9 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-#[expect(dead_code, reason = "other suites use the rest")]
-#[path = "../peers/programs.rs"]
-mod programs;
+use crate::programs;
 
 const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
 /// What every page's folder is made by.

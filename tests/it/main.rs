@@ -31,6 +31,10 @@ mod manifests;
 #[cfg(test)]
 mod packages;
 #[cfg(test)]
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../peers/programs.rs"]
+mod programs;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod shown;
