@@ -44,6 +44,7 @@ pub use serve::serve;
 pub use sockets::Sockets;
 
 use auth::Authenticator;
+use guard::rates::Rates;
 use guard::shares::Shares;
 use refusal::Refusal;
 use refusals::Refusals;
@@ -144,6 +145,10 @@ impl Default for Limits {
     }
 }
 
+/// So many requests of one client are refused without delay, and one more after so long.
+const REFUSED: u32 = 200;
+const REFUSAL: Duration = Duration::from_millis(10);
+
 /// What every request shares.
 struct App {
     store: Store,
@@ -155,6 +160,8 @@ struct App {
     per_client: Shares,
     observer: Option<Arc<dyn Observer>>,
     refusals: Arc<Refusals>,
+    /// Clients whose refusals are delayed.
+    refused_often: Rates,
     gate: Option<Arc<dyn Gate>>,
 }
 
@@ -169,6 +176,7 @@ impl App {
             transfers: Arc::new(Semaphore::new(config.limits.transfers)),
             per_client: Shares::new(config.limits.per_client.div_ceil(2)),
             refusals: Arc::new(Refusals::new(config.observer.clone())),
+            refused_often: Rates::new(REFUSED, REFUSAL),
             observer: config.observer,
             gate: config.gate,
         }
