@@ -7,14 +7,16 @@ mod tests {
     use std::net::TcpListener;
 
     use bundle_signer::statement::{COSIGN_SIGN, SPDX};
-    use bundle_signer::{Gate, ImageName, NameRule, PrivateKey, TrustFile, attached, bundle, referrer};
+    use bundle_signer::{
+        Gate, ImageName, NameRule, PrivateKey, TrustFile, attached, bundle, referrer, simple_signing,
+    };
     use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag};
     use packager::evidence::gate::{Answer, Asking, ask};
     use packager::evidence::signing::{Order, sign};
-    use packager::evidence::{Place, Question, Until, Verdict, judged};
+    use packager::evidence::{Bounds, Place, Question, Until, Verdict, judged};
     use registry::client::{Client, ClientConfig, HostRule};
     use serde_json::json;
-    use store::{Change, Store};
+    use store::{Change, NamingLimits, Store};
 
     const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -104,11 +106,15 @@ mod tests {
 
         /// A referrer of the image, with layers of a type.
         fn referrer(&self, kind: &str, layers: &[Descriptor], number: usize) -> Digest {
+            self.put(self.referring(kind, layers, number), None)
+        }
+
+        fn referring(&self, kind: &str, layers: &[Descriptor], number: usize) -> Manifest {
             let config = self.blob(b"{}", "application/vnd.oci.empty.v1+json");
             let subject = json!({ "mediaType": TYPE, "digest": self.image.digest, "size": self.image.size });
             let value = json!({ "schemaVersion": 2, "mediaType": TYPE, "artifactType": kind, "config": config,
                 "layers": layers, "subject": subject, "annotations": { "number": number.to_string() } });
-            self.manifest(&value, None)
+            Manifest::parse(value.to_string().into(), None).unwrap()
         }
 
         async fn ask(&self) -> Answer {
@@ -200,6 +206,54 @@ mod tests {
         value["layers"] = layers.into();
         rig.manifest(&value, Some(tag));
         assert!(rig.ask().await.is_satisfied());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a9_full_tags_do_not_hide_a_signature_among_the_referrers() {
+        let rig = Rig::new();
+        rig.say("bundle", None).await;
+        for (suffix, kind) in
+            [("sig", simple_signing::MEDIA_TYPE), ("att", "application/vnd.dsse.envelope.v1+json")]
+        {
+            let config = rig.blob(b"{}", "application/vnd.oci.empty.v1+json");
+            let layer = |number: u32| {
+                json!({ "mediaType": kind, "digest": Digest::sha256(&number.to_be_bytes()), "size": 3,
+                    "annotations": { "dev.cosignproject.cosign/signature": "AA" } })
+            };
+            let layers: Vec<_> = (0..12_000).map(layer).collect();
+            let value = json!({ "schemaVersion": 2, "mediaType": TYPE, "config": config, "layers": layers });
+            rig.manifest(&value, Some(Tag::of_attachment(&rig.image.digest, suffix).unwrap()));
+        }
+        assert!(rig.ask().await.is_satisfied());
+    }
+
+    /// A registry lets each user push so much.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a9_what_one_user_may_push_hides_no_signature() {
+        let (most, bounds) = (NamingLimits::default(), Bounds::default());
+        assert!(7 * 2 * most.manifests < bounds.things as u64 && 7 * most.bytes < bounds.bytes);
+        assert!(referrer::ARTIFACT_TYPES.iter().all(|kind| store::is_statement(kind)));
+        let rig = Rig::new();
+        let large = json!({ "name": "x".repeat(1_600_000) });
+        rig.say("bundle", Some(&large)).await;
+        rig.say("bundle", None).await;
+        let junk = |size: usize| {
+            rig.blob(format!("{{\"a\":\"{}\"}}", "x".repeat(size)).as_bytes(), bundle::MEDIA_TYPE)
+        };
+        let (small, middle) = (junk(9), junk(1_000_000));
+        let mut changes = Vec::new();
+        for number in 0..most.manifests {
+            let layer = if number < most.bytes / 1_100_000 { &middle } else { &small };
+            // Half of it as something else than evidence, of which there may be more bytes.
+            let kind = if number % 2 == 0 { bundle::MEDIA_TYPE } else { "application/vnd.example" };
+            let manifest = rig.referring(kind, std::slice::from_ref(layer), usize::try_from(number).unwrap());
+            let (repository, digest) = (rig.repository.clone(), manifest.digest());
+            changes.push(Change::PutManifest { repository, digest, manifest });
+        }
+        rig.store.commit(changes).unwrap();
+        assert!(rig.ask().await.is_satisfied());
+        let verdict = rig.verdict(&rig.place(), SPDX).await;
+        assert_eq!(verdict.signatures.len(), 1, "{:?}", verdict.skipped);
     }
 
     #[tokio::test(flavor = "multi_thread")]

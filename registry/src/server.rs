@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use store::{Store, UploadLimits};
+use store::{NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
@@ -44,6 +44,7 @@ pub use serve::serve;
 pub use sockets::Sockets;
 
 use auth::Authenticator;
+use guard::rates::Rates;
 use guard::shares::Shares;
 use refusal::Refusal;
 use refusals::Refusals;
@@ -113,6 +114,8 @@ pub struct Limits {
     pub bytes_per_second: u64,
     /// What unfinished uploads may take: sessions and bytes, in a repository and in all.
     pub uploads: UploadLimits,
+    /// How much of one user may refer to one manifest; none is no bound. 2000 manifests, 64 MiB.
+    pub naming: Option<NamingLimits>,
     /// How long an upload session is kept that gets nothing. 7 days.
     pub session: Duration,
     /// How long requests may go on after shutdown began. 30 s.
@@ -135,11 +138,16 @@ impl Default for Limits {
             stall: Duration::from_mins(1),
             bytes_per_second: 4096,
             uploads: UploadLimits::default(),
+            naming: Some(NamingLimits::default()),
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
         }
     }
 }
+
+/// So many requests of one client are refused without delay, and one more after so long.
+const REFUSED: u32 = 200;
+const REFUSAL: Duration = Duration::from_millis(10);
 
 /// What every request shares.
 struct App {
@@ -152,6 +160,8 @@ struct App {
     per_client: Shares,
     observer: Option<Arc<dyn Observer>>,
     refusals: Arc<Refusals>,
+    /// Clients whose refusals are delayed.
+    refused_often: Rates,
     gate: Option<Arc<dyn Gate>>,
 }
 
@@ -166,6 +176,7 @@ impl App {
             transfers: Arc::new(Semaphore::new(config.limits.transfers)),
             per_client: Shares::new(config.limits.per_client.div_ceil(2)),
             refusals: Arc::new(Refusals::new(config.observer.clone())),
+            refused_often: Rates::new(REFUSED, REFUSAL),
             observer: config.observer,
             gate: config.gate,
         }

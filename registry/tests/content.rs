@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 
 use oci::Digest;
-use registry::server::{ServerConfig, serve};
+use registry::server::{Auth, Htpasswd, ServerConfig, serve};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use store::{Store, UploadLimits};
+use store::{NamingLimits, Store, UploadLimits};
 use tokio::net::TcpListener;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -172,6 +172,38 @@ async fn r12_head_and_get_of_what_is_damaged_are_404_until_it_is_pushed_again() 
     }
 }
 
+#[tokio::test]
+async fn r12_a_download_of_damaged_bytes_never_ends_well_and_the_next_one_finds_nothing() {
+    let folder = tempfile::tempdir().expect("no folder");
+    let root = folder.path();
+    // Too large to be hashed before it is served.
+    let content: Vec<u8> = (0_u32..5_000_000).flat_map(u32::to_le_bytes).collect();
+    let first = Server::over(root, |_| ()).await;
+    let blob = first.push_blob("a", &content).await;
+    let path = format!("/v2/a/blobs/{blob}");
+    let ways = [None, Some("bytes=0-"), Some("bytes=0-99999999")];
+    for (at, way) in [(0, ways[0]), (content.len() - 1, ways[0]), (7_000_000, ways[1]), (9, ways[2])] {
+        let mut damaged = content.clone();
+        damaged[at] ^= 1;
+        std::fs::write(first.file(&blob), &damaged).expect("not written");
+        // A server that has not seen the file before cannot know that it was changed.
+        let server = Server::over(root, |_| ()).await;
+        let get = async |range: Option<&str>| {
+            let request = server.http.get(format!("{}{path}", server.base));
+            let request = range.into_iter().fold(request, |request, range| request.header("range", range));
+            let answer = request.send().await.expect("no answer");
+            (answer.status().as_u16(), answer.bytes().await)
+        };
+        let (status, body) = get(way).await;
+        assert!(matches!(status, 200 | 206) && body.is_err(), "{status}: byte {at} was wrong, asked {way:?}");
+        assert_eq!(get(way).await.0, 404);
+        assert!(!first.file(&blob).exists() && root.join("quarantine").join(blob.hex()).exists());
+        server.push_blob("a", &content).await;
+        let (status, body) = get(way).await;
+        assert!(matches!(status, 200 | 206) && body.expect("it broke off") == content);
+    }
+}
+
 fn referrer(subject: &Digest, size: usize, kind: &str, number: usize, note: usize) -> Value {
     json!({
         "schemaVersion": 2, "mediaType": IMAGE, "artifactType": kind, "layers": [],
@@ -231,6 +263,48 @@ async fn r5_the_signature_is_on_the_first_page_and_no_page_is_too_large() {
     let filtered = pages(&server, &format!("/v2/a/referrers/{digest}?artifactType={BUNDLE}")).await.concat();
     assert_eq!(filtered.len(), 2);
     assert_eq!(server.status(Method::GET, &format!("/v2/a/referrers/{digest}?last=x")).await, 400);
+}
+
+#[tokio::test]
+async fn a9_one_user_puts_only_so_many_referrers_beside_an_image() {
+    let folder = tempfile::tempdir().expect("no folder");
+    let hash = bcrypt::hash("secret", 4).expect("no hash");
+    let users = Htpasswd::parse(&format!("ann:{hash}\nben:{hash}\n")).expect("no users");
+    let server = Server::over(folder.path(), |config| {
+        config.auth = Auth::Htpasswd { users, anonymous_pull: true };
+        config.limits.naming = Some(NamingLimits { manifests: 3, bytes: 1 << 20 });
+    })
+    .await;
+    let push = async |user: &str, method: Method, path: String, body: String| {
+        let request = server.http.request(method, format!("{}{path}", server.base)).body(body);
+        let request = request.header("content-type", IMAGE).basic_auth(user, Some("secret"));
+        request.send().await.expect("no answer")
+    };
+    let empty = Digest::sha256(b"{}");
+    let blob = format!("/v2/a/blobs/uploads/?digest={empty}");
+    assert_eq!(push("ann", Method::POST, blob, "{}".to_owned()).await.status(), 201);
+    let subject = Digest::sha256(b"an image that comes later");
+    let about = |number: usize| referrer(&subject, 9, BUNDLE, number, 0);
+    let put = async |user: &str, number: usize| {
+        let manifest = about(number);
+        let path = format!("/v2/a/manifests/{}", digest_of(&manifest));
+        push(user, Method::PUT, path, manifest.to_string()).await
+    };
+    for number in 0..3 {
+        assert_eq!(put("ann", number).await.status(), 201);
+    }
+    let refused = put("ann", 3).await;
+    assert_eq!(refused.status(), 403);
+    let text = refused.text().await.expect("no body");
+    assert!(
+        ["DENIED", "no more than 3", "--referrers-per-user"].iter().all(|word| text.contains(word)),
+        "{text}"
+    );
+    assert_eq!(put("ben", 3).await.status(), 201, "another user has a share of his own");
+    assert_eq!(put("ann", 0).await.status(), 201, "what is there costs nothing");
+    let gone = format!("/v2/a/manifests/{}", digest_of(&about(0)));
+    assert_eq!(push("ann", Method::DELETE, gone, String::new()).await.status(), 202);
+    assert_eq!(put("ann", 4).await.status(), 201);
 }
 
 #[tokio::test]

@@ -46,6 +46,9 @@ pub(crate) struct Serve {
     /// Open connections that one client may have; 0 for no limit.
     #[arg(long, value_name = "NUMBER", default_value_t = 256)]
     pub(crate) connections_per_client: usize,
+    /// Referrers of one image, and indexes that list it, that one user may push; 0 for no limit.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
+    pub(crate) referrers_per_user: u64,
     /// Write the served URL to this file once listening.
     #[arg(long, value_name = "FILE")]
     pub(crate) address_file: Option<PathBuf>,

@@ -9,6 +9,7 @@ use audit::Kind;
 use packager::witness::notes::{Purpose, heed_policy};
 use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
 use serde_json::json;
+use store::NamingLimits;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -79,10 +80,20 @@ async fn open(
     write_address(settings.address_file.as_deref(), &url)?;
     let observer = observer(journals, &store);
     let read_only = settings.read_only;
-    let limits = Limits { per_client: settings.connections_per_client, ..Limits::default() };
+    let limits = limits(&settings);
     let proxies: Proxies = settings.trusted_proxy.iter().copied().collect();
     let config = ServerConfig { store, auth, read_only, limits, observer, gate, proxies };
     Ok((url, serve(listener, served.map(|served| served.config), config, ended())))
+}
+
+/// Bounds on clients, of which some may be set.
+fn limits(settings: &Serve) -> Limits {
+    let manifests = settings.referrers_per_user;
+    let usual = NamingLimits::default();
+    // More referrers may have more bytes.
+    let bytes = usual.bytes.saturating_mul(manifests.div_ceil(usual.manifests));
+    let naming = (manifests > 0).then_some(NamingLimits { manifests, bytes });
+    Limits { per_client: settings.connections_per_client, naming, ..Limits::default() }
 }
 
 /// The gates `push` and `pull` of the trust file, if it asks anything there.

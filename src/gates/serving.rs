@@ -5,6 +5,7 @@
 //! decision about a manifest is logged when it is first taken, and when it becomes another.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -117,13 +118,15 @@ impl Gates {
         Ok(found)
     }
 
-    /// Puts what was let out first, then what has a tag.
+    /// Puts what was let out first, then what has a tag; each in an order that nobody can choose.
     fn sort(&self, repository: &RepositoryName, digests: &mut [Digest]) -> Result<(), Stop> {
         if digests.len() > 1 {
             let tags = self.store.tags(repository, None, None).map_err(failed)?;
             let tagged: BTreeSet<_> = tags.into_iter().map(|(_, digest)| digest).collect();
+            let order = RandomState::new();
             digests.sort_by_cached_key(|digest| {
-                (!self.is_let_out(&(repository.clone(), digest.clone())), !tagged.contains(digest))
+                let is_new = !self.is_let_out(&(repository.clone(), digest.clone()));
+                (is_new, !tagged.contains(digest), order.hash_one(digest))
             });
         }
         Ok(())

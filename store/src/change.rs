@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::journal::Record;
 use crate::layout::Layout;
+use crate::pushed::{self, NamingLimits};
 use crate::{Error, Result};
 
 /// How long a pushed blob is kept for the manifest that will name it.
@@ -40,6 +41,20 @@ pub enum Change {
         digest: Digest,
         /// The manifest.
         manifest: Manifest,
+    },
+    /// Counts a manifest that the next change puts as pushed by somebody, and refuses it when too many of theirs name
+    /// the same manifest.
+    CountPushed {
+        /// The repository.
+        repository: RepositoryName,
+        /// The manifest's digest.
+        digest: Digest,
+        /// The manifest.
+        manifest: Manifest,
+        /// Who pushes it.
+        pusher: String,
+        /// How many there may be.
+        most: NamingLimits,
     },
     /// Takes a manifest out of a repository, with the tags on it.
     DeleteManifest {
@@ -135,18 +150,12 @@ pub(crate) fn apply(
             Ok(None)
         }
         Change::UnlinkBlob { repository, digest } => {
-            execute(
-                connection,
-                "DELETE FROM blobs WHERE digest = ?2 AND repository = (SELECT id FROM repositories WHERE name = ?1)",
-                params![repository.as_str(), digest.to_string()],
-            )?;
+            unlink(connection, repository, digest)?;
             Ok(None)
         }
         Change::PutManifest { repository, digest, manifest } => {
-            if sizes == Sizes::Bind
-                && let Some(Misfit { digest: named, said, found }) = misfits(layout, manifest).pop()
-            {
-                return Err(Error::DescriptorSize { manifest: digest.clone(), digest: named, said, found });
+            if sizes == Sizes::Bind {
+                refuse_misfits(layout, digest, manifest)?;
             }
             put_manifest(connection, layout, repository, digest, manifest)?;
             Ok(Some(Record::Manifest {
@@ -154,6 +163,10 @@ pub(crate) fn apply(
                 digest: digest.clone(),
                 media_type: manifest.media_type().clone(),
             }))
+        }
+        Change::CountPushed { repository, digest, manifest, pusher, most } => {
+            pushed::count(connection, (repository, digest), manifest, (pusher, *most))?;
+            Ok(None)
         }
         Change::DeleteManifest { repository, digest } => {
             delete_manifest(connection, repository, digest)?;
@@ -182,6 +195,15 @@ pub(crate) fn apply(
             Ok(None)
         }
         Change::Note { name, value } => note(connection, name, *value).map(Some),
+    }
+}
+
+fn refuse_misfits(layout: &Layout, manifest: &Digest, content: &Manifest) -> Result<()> {
+    match misfits(layout, content).pop() {
+        None => Ok(()),
+        Some(Misfit { digest, said, found }) => {
+            Err(Error::DescriptorSize { manifest: manifest.clone(), digest, said, found })
+        }
     }
 }
 
@@ -242,6 +264,7 @@ fn delete_manifest(connection: &Connection, repository: &RepositoryName, digest:
     for tag in tags {
         remember_tag(connection, id, &tag, None)?;
     }
+    pushed::forget(connection, id, &digest)?;
     execute(connection, "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", params![id, digest])
 }
 
@@ -275,7 +298,7 @@ fn remember_tag(connection: &Connection, repository: i64, tag: &str, digest: Opt
     execute(connection, sql, params![repository, tag, digest, now()])
 }
 
-fn repository_id(connection: &Connection, repository: &RepositoryName) -> Result<i64> {
+pub(crate) fn repository_id(connection: &Connection, repository: &RepositoryName) -> Result<i64> {
     let sql = "INSERT OR IGNORE INTO repositories (name) VALUES (?1)";
     execute(connection, sql, params![repository.as_str()])?;
     let sql = "SELECT id FROM repositories WHERE name = ?1";
@@ -285,6 +308,12 @@ fn repository_id(connection: &Connection, repository: &RepositoryName) -> Result
 fn link(connection: &Connection, repository: i64, digest: &Digest, size: u64) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO blobs (repository, digest, size) VALUES (?1, ?2, ?3)";
     execute(connection, sql, params![repository, digest.to_string(), signed(size)])
+}
+
+fn unlink(connection: &Connection, repository: &RepositoryName, digest: &Digest) -> Result<()> {
+    let sql =
+        "DELETE FROM blobs WHERE digest = ?2 AND repository = (SELECT id FROM repositories WHERE name = ?1)";
+    execute(connection, sql, params![repository.as_str(), digest.to_string()])
 }
 
 fn lease(connection: &Connection, holder: &str, digest: &Digest, seconds: i64) -> Result<()> {

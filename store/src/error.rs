@@ -116,6 +116,16 @@ pub enum Error {
         /// The content's size.
         found: u64,
     },
+    /// Somebody pushed as many manifests beside one as they may.
+    #[error("no more than {most} {what} of one user may refer to `{named}`")]
+    TooManyNaming {
+        /// What is referred to.
+        named: Digest,
+        /// The limit.
+        most: u64,
+        /// What is limited.
+        what: &'static str,
+    },
     /// Two requests write to one upload session.
     #[error("upload `{0}` is being written by another request")]
     UploadBusy(String),
@@ -175,6 +185,7 @@ impl Error {
             Self::DescriptorSize { .. } => {
                 Some("the manifest is wrong, and no client can pull it: have it built and pushed anew")
             }
+            Self::TooManyNaming { .. } => Some("delete referrers that are no longer needed"),
             Self::UploadQuota { .. } => Some("finish or cancel uploads that are open, or wait an hour"),
             Self::Database(_) => {
                 Some("`airlock store check` tells what is wrong, `airlock store rebuild` mends it")

@@ -40,11 +40,22 @@ pub struct ReferrerPage {
     pub next: Option<ReferrerPosition>,
 }
 
+/// How the artifact types of signatures and attestations begin.
+const STATEMENTS: [&str; 3] =
+    ["application/vnd.dev.cosign.", "application/vnd.dev.sigstore.", "application/vnd.cncf.notary."];
+
 /// The order: small signatures, other small ones, large signatures, other large ones; each by digest.
-const RANK: &str =
-    "(size > ?4) * 2 + (lower(coalesce(artifact_type, '')) NOT GLOB 'application/vnd.dev.cosign.*'
-    AND lower(coalesce(artifact_type, '')) NOT GLOB 'application/vnd.dev.sigstore.*'
-    AND lower(coalesce(artifact_type, '')) NOT GLOB 'application/vnd.cncf.notary.*')";
+fn rank() -> String {
+    let types = STATEMENTS.map(|begin| format!("lower(coalesce(artifact_type, '')) NOT GLOB '{begin}*'"));
+    format!("(size > ?4) * 2 + ({})", types.join(" AND "))
+}
+
+/// Whether an artifact type is that of signatures and attestations.
+#[must_use]
+pub fn is_statement(artifact_type: &str) -> bool {
+    let kind = artifact_type.to_ascii_lowercase();
+    STATEMENTS.iter().any(|begin| kind.starts_with(begin))
+}
 
 impl Readers {
     /// The next page after `after`. Manifests whose files are damaged or gone are left out.
@@ -101,8 +112,9 @@ impl Readers {
         artifact_type: Option<&str>,
         after: Option<&ReferrerPosition>,
     ) -> Result<Vec<ReferrerPosition>> {
+        let rank_of = rank();
         let sql = format!(
-            "SELECT rank, digest FROM (SELECT {RANK} AS rank, digest FROM manifests
+            "SELECT rank, digest FROM (SELECT {rank_of} AS rank, digest FROM manifests
                WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
                AND (?3 IS NULL OR artifact_type = ?3))
              WHERE (rank, digest) > (?5, ?6) ORDER BY rank, digest LIMIT ?7"

@@ -34,6 +34,11 @@ CREATE INDEX IF NOT EXISTS blobs_by_digest ON blobs (digest);
 CREATE TABLE IF NOT EXISTS edges (
   parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS edges_by_child ON edges (child);
+CREATE TABLE IF NOT EXISTS pushed (
+  repository INTEGER NOT NULL REFERENCES repositories, named TEXT NOT NULL, pusher TEXT NOT NULL, manifest TEXT NOT NULL,
+  things INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  PRIMARY KEY (repository, named, pusher, manifest)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pushed_by_manifest ON pushed (repository, manifest);
 CREATE TABLE IF NOT EXISTS leases (
   holder TEXT NOT NULL, digest TEXT NOT NULL, expires INTEGER NOT NULL,
   PRIMARY KEY (holder, digest)) STRICT, WITHOUT ROWID;

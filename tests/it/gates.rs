@@ -157,6 +157,11 @@ impl Served {
         panic!("airlock serve did not start")
     }
 
+    /// Host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.1
+    }
+
     pub(crate) fn ask(
         &self,
         method: &str,

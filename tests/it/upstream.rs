@@ -1,5 +1,7 @@
 //! Upstreams in trouble, through the built binary: what is tried again, what is told, and that nothing is published half.
 
+mod lookups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

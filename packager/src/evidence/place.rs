@@ -9,10 +9,13 @@ use futures::StreamExt as _;
 use futures::stream;
 use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
 use registry::client::{Client, Error as Unanswered};
-use store::{Change, Store};
+use store::{Change, PageLimits, Store};
 
 use super::Error;
 use crate::pack::Shipment;
+
+/// Referrers of a store that are looked at: signatures first, and large ones last.
+const MOST_LISTED: PageLimits = PageLimits { entries: 40_000, bytes: 32 << 20 };
 
 /// Where an image is and what is said about it.
 #[derive(Clone)]
@@ -32,6 +35,11 @@ pub(super) struct Listed {
     pub(super) whole: bool,
     /// Whether there are more.
     pub(super) cut: bool,
+}
+
+/// Whether a referrer is listed as a signature or attestation of any kind.
+pub(super) fn is_statement(listed: &Descriptor) -> bool {
+    listed.artifact_type.as_deref().is_some_and(store::is_statement)
 }
 
 /// Whether a referrer is listed as evidence.
@@ -87,8 +95,10 @@ impl Place {
                     }
                 }
                 Self::Store(store, repository) => {
-                    let found = tokio::task::block_in_place(|| store.referrers(repository, subject, kind))?;
-                    listed.entries.extend(found);
+                    let page = || store.referrer_page(repository, subject, kind, None, MOST_LISTED);
+                    let found = tokio::task::block_in_place(page)?;
+                    listed.entries.extend(found.descriptors);
+                    listed.cut |= found.next.is_some();
                 }
                 Self::Shipment(shipment, repository) => {
                     listed.entries = shipment.referrers(repository, subject).to_vec();
@@ -189,4 +199,21 @@ fn read(store: &Store, blob: &Descriptor, bytes: &mut Vec<u8>) -> Result<(), Err
     let digest = blob.digest.clone();
     let read = found.file.take(blob.size.saturating_add(1)).read_to_end(bytes);
     read.map(drop).map_err(|source| Error::Read { digest, source })
+}
+
+/// Whether a failure is the place's, and not that of a thing in it.
+pub(super) fn is_trouble(error: &Error, listed: bool) -> bool {
+    use registry::client::{Class, Error as E};
+    match error {
+        Error::Client(E::Refused { status, .. }) => match status.as_u16() {
+            401 | 403 => !listed,
+            408 | 429 => true,
+            other => other >= 500,
+        },
+        Error::Client(E::Protocol { .. }) => !listed,
+        Error::Client(error) if matches!(error.class(), Class::Content | Class::Missing) => false,
+        Error::Store(store::Error::Invalid(_)) => false,
+        Error::Client(_) | Error::Store(_) | Error::Read { .. } => true,
+        _ => false,
+    }
 }

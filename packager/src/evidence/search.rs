@@ -1,10 +1,16 @@
 //! The search for what is said about one image, in a place where anyone may have put things beside it.
 //!
-//! It is never all or nothing. Bytes, things and time are bounded; what is likely to count is read first, and the small
-//! before the large; what is broken, foreign or too much is passed over and told. So whoever may push referrers makes a
-//! search longer, and hides nothing. Nothing that was read is kept: a listener hears each thing once.
+//! It is never all or nothing. What may be evidence is in four corners: under each of cosign's tags, among the referrers
+//! that are listed as evidence, and among the others. The corners take turns, and each has bounds of its own, so that
+//! nobody hides what is in one by filling another. Within a corner, what is likely to count is read first, and the small
+//! before the large; what is broken, foreign or too much is passed over and told. How much one user can put beside an
+//! image is for the registry to bound (`store::NamingLimits`). Nothing that was read is kept: a listener hears each thing
+//! once.
+
+mod corner;
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use bundle_signer::{Limits, attached, referrer};
@@ -12,31 +18,34 @@ use futures::future::join_all;
 use oci::{Descriptor, Digest, Manifest, Selector, Tag};
 use tokio::time::{Instant, timeout_at};
 
-use super::place::is_likely;
+use self::corner::{Corner, Piece, Source};
+use super::place::{Listed, is_likely, is_statement, is_trouble};
 use super::shape::says_something;
 use super::{Error, Found, Kind, Place, Skipped, in_words};
 
 /// Things that are asked for at once.
 const AT_ONCE: usize = 16;
-/// Larger things are asked for one by one, after all others.
-const SMALL: u64 = 256 << 10;
+/// So many referrers are read in the order of their sizes.
+const FEW: usize = 64;
+/// Larger manifests are read after all others.
+const LARGE_ENTRY: u64 = 64 << 10;
 /// Things that are named as passed over; others are counted.
 const MOST_TOLD: usize = 64;
 
 /// How much is looked at for one image.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes of payloads, envelopes and bundles.
+    /// Bytes of payloads, envelopes and bundles, in each corner.
     pub bytes: u64,
-    /// Manifests and blobs.
+    /// Manifests and blobs, in each corner.
     pub things: usize,
-    /// Time.
+    /// Time in all.
     pub time: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { bytes: 512 << 20, things: 20_000, time: Duration::from_mins(1) }
+        Self { bytes: 512 << 20, things: 40_000, time: Duration::from_mins(1) }
     }
 }
 
@@ -68,26 +77,21 @@ pub async fn search(place: &Place, image: &Digest, bounds: &Bounds, hear: &mut L
         image,
         limits: Limits::default(),
         until: Instant::now() + bounds.time,
-        bytes: bounds.bytes,
-        things: bounds.things,
         hear,
-        large: Vec::new(),
+        known: BTreeSet::new(),
+        others: None,
         found: Searched::default(),
         more: 0,
         ended: false,
     };
-    search.tags().await;
-    search.referrers().await;
-    search.large().await;
+    let sources = [Source::Tag("sig"), Source::Tag("att"), Source::Evidence, Source::Others];
+    let mut corners = sources.map(|source| Corner::new(source, bounds));
+    while corners.iter().any(|corner| !corner.is_done()) && !search.ended {
+        for corner in corners.iter_mut().filter(|corner| !corner.is_done()) {
+            search.step(corner).await;
+        }
+    }
     search.finish()
-}
-
-/// Something that is to be read.
-#[derive(Clone)]
-struct Piece {
-    at: String,
-    blob: Descriptor,
-    kind: Kind,
 }
 
 struct Search<'a, 'b> {
@@ -95,10 +99,11 @@ struct Search<'a, 'b> {
     image: &'a Digest,
     limits: Limits,
     until: Instant,
-    bytes: u64,
-    things: usize,
     hear: &'a mut Listener<'b>,
-    large: Vec<Piece>,
+    /// Referrers that a corner has.
+    known: BTreeSet<Digest>,
+    /// The other referrers, where all were listed together.
+    others: Option<Vec<Descriptor>>,
     found: Searched,
     /// Things that were passed over and are not named.
     more: usize,
@@ -109,20 +114,32 @@ struct Search<'a, 'b> {
 type KindOf = fn(String) -> Kind;
 
 impl Search<'_, '_> {
-    /// The manifests under cosign's tags. All their layers are read, in the order of their sizes.
-    async fn tags(&mut self) {
-        for suffix in ["sig", "att"] {
-            let Ok(tag) = Tag::of_attachment(self.image, suffix) else { continue };
-            let at = tag.to_string();
-            let Some(asked) = self.in_time(self.place.manifest(&Selector::Tag(tag))).await else { return };
-            match asked {
-                Ok(None) => {}
-                Ok(Some(manifest)) => {
-                    let pieces = self.layers(&at, &manifest);
-                    self.read(pieces).await;
-                }
-                Err(error) => self.failed(at, error, false),
+    /// Lists a corner, and reads some of it.
+    async fn step(&mut self, corner: &mut Corner) {
+        if !corner.listed {
+            corner.listed = true;
+            match corner.source {
+                Source::Tag(suffix) => self.tag(corner, suffix).await,
+                Source::Evidence | Source::Others => self.referrers(corner).await,
             }
+        }
+        if corner.small.is_empty() && !corner.entries.is_empty() {
+            self.manifests(corner).await;
+        }
+        let pieces = corner.next();
+        if !pieces.is_empty() && !self.ended {
+            self.blobs(corner, &pieces).await;
+        }
+    }
+
+    /// The manifest under one of cosign's tags. All its layers are read, in the order of their sizes.
+    async fn tag(&mut self, corner: &mut Corner, suffix: &str) {
+        let Ok(tag) = Tag::of_attachment(self.image, suffix) else { return };
+        let at = tag.to_string();
+        match self.in_time(self.place.manifest(&Selector::Tag(tag))).await {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(manifest))) => corner.put(self.layers(&at, &manifest)),
+            Some(Err(error)) => self.failed(at, error, false),
         }
     }
 
@@ -155,60 +172,69 @@ impl Search<'_, '_> {
         pieces
     }
 
-    async fn referrers(&mut self) {
-        let mut known = BTreeSet::new();
-        for likely in [true, false] {
-            if self.ended {
-                return;
+    async fn referrers(&mut self, corner: &mut Corner) {
+        let evidence = corner.source == Source::Evidence;
+        let mut entries = match self.others.take() {
+            Some(others) if !evidence => others,
+            _ => self.listed(evidence).await,
+        };
+        entries.retain(|entry| self.known.insert(entry.digest.clone()));
+        if entries.len() <= FEW {
+            entries.sort_by_key(|entry| (!is_statement(entry), entry.size));
+        } else {
+            // Whoever put many there did not choose which of them come first, nor do they when it is asked again.
+            let order = RandomState::new();
+            entries.sort_by_cached_key(|entry| {
+                (!is_statement(entry), entry.size > LARGE_ENTRY, order.hash_one(&entry.digest))
+            });
+        }
+        corner.entries = entries.into();
+    }
+
+    async fn listed(&mut self, evidence: bool) -> Vec<Descriptor> {
+        let asked = self.in_time(self.place.listed(self.image, evidence)).await;
+        match asked {
+            None => Vec::new(),
+            Some(Err(error)) => {
+                self.failed(format!("the referrers of {}", self.image), error, false);
+                Vec::new()
             }
-            let Some(asked) = self.in_time(self.place.listed(self.image, likely)).await else { return };
-            let listed = match asked {
-                Ok(listed) => listed,
-                Err(error) => {
-                    self.failed(format!("the referrers of {}", self.image), error, false);
-                    continue;
+            Some(Ok(Listed { entries, whole, cut })) => {
+                if cut {
+                    self.skip("the list of referrers".to_owned(), "it is longer than is read");
                 }
-            };
-            if listed.cut {
-                self.skip("the list of referrers".to_owned(), "it is longer than is read");
-            }
-            let mut entries: Vec<_> =
-                listed.entries.into_iter().filter(|entry| known.insert(entry.digest.clone())).collect();
-            entries.sort_by_key(|entry| (!is_likely(entry), entry.size));
-            for some in entries.chunks(AT_ONCE) {
-                if self.ended {
-                    return;
+                if !(evidence && whole) {
+                    return entries;
                 }
-                self.some(some).await;
-            }
-            if listed.whole {
-                return;
+                let (likely, others) = entries.into_iter().partition(is_likely);
+                self.others = Some(others);
+                likely
             }
         }
     }
 
-    /// Reads some referrers, and what they hold.
-    async fn some(&mut self, listed: &[Descriptor]) {
-        let Some(taken) = self.things.checked_sub(listed.len()) else {
-            return self.end("there are more things beside the image than are looked at");
+    /// Reads the manifests of some referrers.
+    async fn manifests(&mut self, corner: &mut Corner) {
+        let count = corner.entries.len().min(AT_ONCE);
+        let Some(things) = corner.things.checked_sub(count) else {
+            return self.leave(corner, "there are more things beside the image than are looked at");
         };
-        self.things = taken;
+        corner.things = things;
+        let listed: Vec<_> = corner.entries.drain(..count).collect();
         let place = self.place;
         let asked = listed.iter().map(|entry| {
             let selector = Selector::Digest(entry.digest.clone());
             async move { place.manifest(&selector).await }
         });
         let Some(asked) = self.in_time(join_all(asked)).await else { return };
-        let mut pieces = Vec::new();
         for (entry, asked) in listed.iter().zip(asked) {
             let at = entry.digest.to_string();
             match asked {
                 Ok(None) => self.skip(at, "it is listed, but not there"),
                 Err(error) => self.failed(at, error, true),
-                Ok(Some(manifest)) => pieces.extend(self.pieces(&at, &manifest)),
+                Ok(Some(manifest)) => corner.put(self.pieces(&at, &manifest)),
             }
         }
-        self.read(pieces).await;
     }
 
     /// What a referrer holds: one bundle, or layers as under cosign's tags.
@@ -227,25 +253,8 @@ impl Search<'_, '_> {
         }
     }
 
-    async fn read(&mut self, pieces: Vec<Piece>) {
-        let (small, large): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.blob.size <= SMALL);
-        self.large.extend(large);
-        let mut small = &small[..];
-        while !small.is_empty() && !self.ended {
-            // Thousands of signatures may be over one payload.
-            let mut digests = BTreeSet::new();
-            let count = small.iter().take_while(|piece| {
-                digests.insert(&piece.blob.digest);
-                digests.len() <= AT_ONCE
-            });
-            let (some, rest) = small.split_at(count.count());
-            self.blobs(some).await;
-            small = rest;
-        }
-    }
-
     /// Reads some blobs at once, each once.
-    async fn blobs(&mut self, pieces: &[Piece]) {
+    async fn blobs(&mut self, corner: &mut Corner, pieces: &[Piece]) {
         let mut blobs: Vec<&Descriptor> = Vec::new();
         for piece in pieces {
             let same =
@@ -256,11 +265,11 @@ impl Search<'_, '_> {
         }
         let size = blobs.iter().map(|blob| blob.size).sum();
         let (Some(bytes), Some(things)) =
-            (self.bytes.checked_sub(size), self.things.checked_sub(blobs.len()))
+            (corner.bytes.checked_sub(size), corner.things.checked_sub(blobs.len()))
         else {
-            return self.end("there is more beside the image than is read");
+            return self.leave(corner, "there is more beside the image than is read");
         };
-        (self.bytes, self.things) = (bytes, things);
+        (corner.bytes, corner.things) = (bytes, things);
         let place = self.place;
         let asked = join_all(blobs.iter().map(|blob| place.blob(blob)));
         let Some(asked) = self.in_time(asked).await else { return };
@@ -296,17 +305,6 @@ impl Search<'_, '_> {
         }
     }
 
-    async fn large(&mut self) {
-        let mut large = std::mem::take(&mut self.large);
-        large.sort_by_key(|piece| piece.blob.size);
-        for piece in large {
-            if self.ended {
-                return;
-            }
-            self.blobs(&[piece]).await;
-        }
-    }
-
     /// Waits as long as there is time.
     async fn in_time<T>(&mut self, asked: impl Future<Output = T>) -> Option<T> {
         if self.ended {
@@ -322,6 +320,16 @@ impl Search<'_, '_> {
     fn end(&mut self, why: &str) {
         self.skip("the rest".to_owned(), why);
         self.ended = true;
+    }
+
+    /// Leaves what is left of a corner.
+    fn leave(&mut self, corner: &mut Corner, why: &str) {
+        let rest = match corner.source {
+            Source::Tag(suffix) => format!("the rest under the tag for `{suffix}`"),
+            Source::Evidence | Source::Others => "the rest of the referrers".to_owned(),
+        };
+        self.skip(rest, why);
+        corner.leave();
     }
 
     /// What one thing's failure means. What was only `listed` is anyone's: that it is not given out says nothing of the
@@ -348,22 +356,5 @@ impl Search<'_, '_> {
             self.found.skipped.push(Skipped { at: self.image.to_string(), why });
         }
         self.found
-    }
-}
-
-/// Whether a failure is the place's, and not that of a thing in it.
-fn is_trouble(error: &Error, listed: bool) -> bool {
-    use registry::client::{Class, Error as E};
-    match error {
-        Error::Client(E::Refused { status, .. }) => match status.as_u16() {
-            401 | 403 => !listed,
-            408 | 429 => true,
-            other => other >= 500,
-        },
-        Error::Client(E::Protocol { .. }) => !listed,
-        Error::Client(error) if matches!(error.class(), Class::Content | Class::Missing) => false,
-        Error::Store(store::Error::Invalid(_)) => false,
-        Error::Client(_) | Error::Store(_) | Error::Read { .. } => true,
-        _ => false,
     }
 }

@@ -15,6 +15,7 @@ use oci::Digest;
 
 use super::guard::address::Network;
 use super::guard::fair::Fair;
+use super::guard::rates::Rates;
 use super::refusal::Refusal;
 use super::route::Right;
 use super::tokens::{self, Tokens};
@@ -29,6 +30,9 @@ const WRONG_FOR: Duration = Duration::from_secs(30);
 /// So many checks of one client wait, and of so many clients. Each takes a core for tens of milliseconds.
 const WAITING: usize = 32;
 const CLIENTS: usize = 64;
+/// So many passwords of one client are checked at once, and one more after so long. What was right is not counted.
+const GUESSES: u32 = 40;
+const GUESS: Duration = Duration::from_millis(500);
 /// Whoever sends more is kept waiting for his refusal.
 const FULL: Duration = Duration::from_secs(1);
 
@@ -167,6 +171,7 @@ pub(super) struct Authenticator {
     auth: Auth,
     pub(super) tokens: Tokens,
     checks: Fair<Network>,
+    guesses: Rates,
     /// SHA-256 of name and password of those that were right.
     remembered: Mutex<Vec<Digest>>,
     /// The same of those that were wrong just now.
@@ -189,7 +194,8 @@ impl Authenticator {
         // Half of the cores are left for those who know their password.
         let checks = Fair::new((cores / 2).max(1), WAITING, CLIENTS);
         let (remembered, wrong, pending) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { auth, tokens: Tokens::default(), checks, remembered, wrong, pending }
+        let (tokens, guesses) = (Tokens::default(), Rates::new(GUESSES, GUESS));
+        Self { auth, tokens, checks, guesses, remembered, wrong, pending }
     }
 
     /// Whether answers depend on who asks.
@@ -285,9 +291,13 @@ impl Authenticator {
         network: Network,
         key: &Digest,
     ) -> Result<bool, Refusal> {
-        let Some(turn) = self.checks.turn(&network).await else {
+        let often = !self.guesses.count(network, Instant::now());
+        let turn = if often { None } else { self.checks.turn(&network).await };
+        let Some(turn) = turn else {
             tokio::time::sleep(FULL).await;
-            return Err(Refusal::too_many("too many passwords of this client wait to be checked"));
+            return Err(Refusal::too_many(
+                "too many passwords of this client were wrong, or wait to be checked",
+            ));
         };
         let checking = tokio::task::spawn_blocking(move || {
             let good = check.run(&password);
@@ -296,6 +306,7 @@ impl Authenticator {
         });
         let good = checking.await.map_err(|error| Refusal::internal(&error))?;
         if good {
+            self.guesses.give_back(network);
             let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
             if remembered.len() == REMEMBERED {
                 remembered.remove(0);

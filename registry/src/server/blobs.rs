@@ -14,7 +14,7 @@ use store::{BlobFile, Change};
 
 use super::App;
 use super::answer::{self, Lasting};
-use super::download::{self, Segment, Turn};
+use super::download::{self, Segment, Source, Turn};
 use super::handle::{Call, Place};
 use super::observe::{Changed, Deed};
 use super::range::{self, Span, Wanted};
@@ -43,7 +43,10 @@ pub(super) async fn pull(
         Body::empty()
     } else {
         let turn = app.turn(call).await?;
-        download::body(blob.file, plan.segments, app.limits.pace(), turn)
+        let source = Source { file: blob.file, digest: digest.clone(), store: app.store.clone() };
+        // One span of everything is the blob, however it was asked for.
+        let whole = plan.segments == [Segment::File(Span { start: 0, len: blob.size })];
+        download::body(source, plan.segments, whole, app.limits.pace(), turn)
     };
     let mut response = Response::new(body);
     *response.status_mut() = plan.status;

@@ -1,14 +1,18 @@
 //! Blob bytes to the client: large reads on the blocking pool, one ahead of the socket.
+//!
+//! A body that is a whole blob is hashed on its way. The last bytes are held back until the hash is right, so that no
+//! download of wrong bytes ends well; the file is then moved to the quarantine.
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
+use oci::{Digest, Hasher};
 use rustix::buffer::spare_capacity;
+use store::Store;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::guard::pace::{Credit, Pace};
@@ -62,16 +66,45 @@ impl Segment {
 /// How long an error waits to be taken.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
-/// A body of segments, in order. It ends in an error when the client takes them too slowly.
-pub(super) fn body(file: File, segments: Vec<Segment>, pace: Pace, turn: Turn) -> Body {
+/// The blob that a body is of.
+pub(super) struct Source {
+    pub(super) file: File,
+    pub(super) digest: Digest,
+    pub(super) store: Store,
+}
+
+/// Why a body ends early.
+enum Broken {
+    /// The client takes too few bytes.
+    Client(io::Error),
+    /// The file cannot be read, or is not what its name says.
+    File(io::Error),
+}
+
+/// A body of segments, in order; with `whole`, they are the blob and nothing else. It ends in an error when the client
+/// takes them too slowly, and when the file is damaged.
+pub(super) fn body(source: Source, segments: Vec<Segment>, whole: bool, pace: Pace, turn: Turn) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        let sent = send(Arc::new(file), segments, Credit::new(pace), &sender, &turn).await;
-        if let Err(error) = sent {
-            tracing::warn!(%error, "a download broke off");
-            drop(turn);
-            let _ = tokio::time::timeout(LAST_WORD, sender.send(Err(error))).await;
-        }
+        let Source { file, digest, store } = source;
+        let hasher = whole.then(|| Hasher::new(digest.algorithm()));
+        let open = Open { file, hasher, digest: digest.clone() };
+        let sent = send(open, segments, Credit::new(pace), &sender, &turn).await;
+        let Err(broken) = sent else { return };
+        drop(turn);
+        let error = match broken {
+            Broken::Client(error) => error,
+            Broken::File(error) => {
+                // Before the client learns it, so that it finds no such blob when it asks again.
+                let name = digest.clone();
+                let inspected = tokio::task::spawn_blocking(move || store.verify_blob(&name)).await;
+                let sound = inspected.map_err(io::Error::other).and_then(|it| it.map_err(io::Error::other));
+                tracing::error!(%digest, %error, ?sound, "a blob could not be read as what it is");
+                error
+            }
+        };
+        tracing::warn!(%error, "a download broke off");
+        let _ = tokio::time::timeout(LAST_WORD, sender.send(Err(error))).await;
     });
     Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|item| (item, receiver))
@@ -79,12 +112,12 @@ pub(super) fn body(file: File, segments: Vec<Segment>, pace: Pace, turn: Turn) -
 }
 
 async fn send(
-    file: Arc<File>,
+    mut open: Open,
     segments: Vec<Segment>,
     mut credit: Credit,
     sender: &mpsc::Sender<io::Result<Bytes>>,
     turn: &Turn,
-) -> io::Result<()> {
+) -> Result<(), Broken> {
     for segment in segments {
         match segment {
             Segment::Text(bytes) => {
@@ -97,8 +130,10 @@ async fn send(
                 let mut at = span.start;
                 while at < end {
                     let want = usize::try_from((end - at).min(turn.read_size())).unwrap_or(usize::MAX);
-                    let file = Arc::clone(&file);
-                    let bytes = tokio::task::spawn_blocking(move || read(&file, at, want)).await??;
+                    let last = at + want as u64 == end;
+                    let read = tokio::task::spawn_blocking(move || open.read(at, want, last)).await;
+                    let bytes;
+                    (open, bytes) = read.map_err(io::Error::other).flatten().map_err(Broken::File)?;
                     at += bytes.len() as u64;
                     if !give(sender, bytes, &mut credit).await? {
                         return Ok(());
@@ -115,12 +150,43 @@ async fn give(
     sender: &mpsc::Sender<io::Result<Bytes>>,
     bytes: Bytes,
     credit: &mut Credit,
-) -> io::Result<bool> {
+) -> Result<bool, Broken> {
     let (begun, len) = (Instant::now(), bytes.len() as u64);
     match tokio::time::timeout(credit.left(), sender.send(Ok(bytes))).await {
         Ok(Err(_)) => Ok(false),
         Ok(Ok(())) if credit.spend(begun.elapsed(), len) => Ok(true),
-        Ok(Ok(())) | Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too few bytes")),
+        Ok(Ok(())) | Err(_) => {
+            let slow = io::Error::new(io::ErrorKind::TimedOut, "the client takes too few bytes");
+            Err(Broken::Client(slow))
+        }
+    }
+}
+
+/// A blob that is being read.
+struct Open {
+    file: File,
+    /// Of what was read so far, where it is read as a whole.
+    hasher: Option<Hasher>,
+    digest: Digest,
+}
+
+impl Open {
+    /// The next bytes; the last ones only when all of them are what the digest says.
+    fn read(mut self, at: u64, want: usize, last: bool) -> io::Result<(Self, Bytes)> {
+        let bytes = read(&self.file, at, want)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes);
+        }
+        if last
+            && let Some(hasher) = self.hasher.take()
+            && hasher.finish() != self.digest
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the content is not what its digest says",
+            ));
+        }
+        Ok((self, bytes))
     }
 }
 

@@ -8,7 +8,8 @@
 //! - bodies that are held in memory share a budget in bytes
 //!
 //! `address`: who a client is; `connection`: what is known of one; `exchange`: of one request; `stream`, `head`: its
-//! bytes; `pace`: patience; `shares`, `memory`, `fair`: what is shared out.
+//! bytes; `pace`: patience; `shares`, `memory`, `fair`: what is shared out;
+//! `rates`: how often.
 
 pub(super) mod address;
 pub(super) mod connection;
@@ -17,6 +18,7 @@ pub(super) mod fair;
 mod head;
 pub(super) mod memory;
 pub(super) mod pace;
+pub(super) mod rates;
 pub(super) mod shares;
 pub(super) mod stream;
 

@@ -3,7 +3,7 @@
 use std::mem;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -27,6 +27,8 @@ use super::{answer, blobs, listing, manifests, tokens, uploads};
 /// So much of a refused body is read, so that the client gets to reading the refusal.
 const DRAIN_BYTES: usize = 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How long a refusal takes for a client that was refused too often.
+const TOO_OFTEN: Duration = Duration::from_secs(1);
 
 /// A request on its way to its action.
 pub(super) struct Call {
@@ -49,6 +51,14 @@ impl Call {
     /// Who asks.
     pub(super) fn visitor(&self) -> Visitor {
         Visitor { user: self.caller.user(), address: self.address() }
+    }
+
+    /// Whose push it is: a user's, or that of a network from which nobody says who they are.
+    pub(super) fn pusher(&self) -> String {
+        match self.caller.user() {
+            Some(user) => format!("user {user}"),
+            None => format!("network {}", self.network()),
+        }
     }
 
     fn address(&self) -> Option<SocketAddr> {
@@ -163,6 +173,10 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
             // Who waits to be asked for the body is not asked any more.
             let drained = expects || drain(call.take_body()).await;
             let unauthorized = refusal.status() == StatusCode::UNAUTHORIZED;
+            // Refusals are cheap, and whoever asks for them without end would still take the time of others.
+            if may_not(refusal.status()) && !app.refused_often.count(call.network(), Instant::now()) {
+                tokio::time::sleep(TOO_OFTEN).await;
+            }
             let mut response = refusal.into_response(&method);
             if unauthorized {
                 response.headers_mut().insert(WWW_AUTHENTICATE, challenge(&app, &call));
@@ -178,6 +192,17 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
     }
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered a request");
     response
+}
+
+/// Whether it was refused because of who asks; what is not there is asked for by every client that pushes.
+fn may_not(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {

@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use oci::distribution::ErrorCode;
 use oci::{Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
 use serde_json::json;
-use store::{Change, ManifestRow, Misfit, Store};
+use store::{Change, ManifestRow, Misfit, NamingLimits, Store};
 
 use super::App;
 use super::answer::{self, Lasting};
@@ -115,6 +115,7 @@ pub(super) async fn push(
         .await?;
     let subject = manifest.subject().map(|subject| subject.digest.clone());
     let gate = app.gate.clone().filter(|_| !tags.is_empty());
+    let (pusher, counted) = (call.pusher(), app.limits.naming);
     let changed = app
         .change(move |store| {
             if let Some(gate) = gate {
@@ -125,7 +126,8 @@ pub(super) async fn push(
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            let digest = put(store, &name, &by, named.clone(), manifest.clone())?;
+            let counted = counted.map(|most| (pusher, most));
+            let digest = put(store, &name, &by, (named.clone(), manifest.clone()), counted)?;
             let (deed, manifest) = (Deed::PushManifest, Some(manifest));
             Ok(Changed { deed, repository: name, digest, tags: named, manifest, visitor })
         })
@@ -169,8 +171,8 @@ fn put(
     store: &Store,
     repository: &RepositoryName,
     selector: &Selector,
-    tags: Vec<Tag>,
-    manifest: Manifest,
+    (tags, manifest): (Vec<Tag>, Manifest),
+    counted: Option<(String, NamingLimits)>,
 ) -> Result<Digest, Refusal> {
     let digest = match selector {
         Selector::Tag(_) => manifest.digest(),
@@ -187,9 +189,15 @@ fn put(
         return Err(Refusal::blobs_missing(repository, &missing));
     }
     refuse_wrong_sizes(store, repository, &manifest)?;
-    let manifest = Change::PutManifest { repository: repository.clone(), digest: digest.clone(), manifest };
-    let set = |tag| Change::SetTag { repository: repository.clone(), tag, digest: digest.clone() };
-    store.commit(std::iter::once(manifest).chain(tags.into_iter().map(set)).collect())?;
+    let (name, of) = (|| repository.clone(), || digest.clone());
+    let mut changes = Vec::new();
+    if let Some((pusher, most)) = counted {
+        let manifest = manifest.clone();
+        changes.push(Change::CountPushed { repository: name(), digest: of(), manifest, pusher, most });
+    }
+    changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
+    changes.extend(tags.into_iter().map(|tag| Change::SetTag { repository: name(), tag, digest: of() }));
+    store.commit(changes)?;
     Ok(digest)
 }
 

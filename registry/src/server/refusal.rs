@@ -244,6 +244,12 @@ impl From<store::Error> for Refusal {
             },
             store::Error::UploadGone(id) => Self::upload_unknown(id),
             store::Error::UploadQuota { .. } => Self::upload_quota(&error),
+            store::Error::TooManyNaming { named, .. } => {
+                let hint = "delete referrers or indexes that are no longer needed, or ask the registry's operator for a \
+                            higher --referrers-per-user";
+                let detail = json!({ "digest": named.to_string(), "hint": hint });
+                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
+            }
             store::Error::DescriptorSize { digest, said, found, .. } => {
                 Self::sizes(&[Misfit { digest: digest.clone(), said: *said, found: *found }])
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use oci::{Digest, Manifest};
-use store::{Change, PageLimits, Store};
+use store::{Change, NamingLimits, PageLimits, Store};
 
 use crate::rig::repository;
 
@@ -70,4 +70,84 @@ fn r5_a_damaged_referrer_is_left_out() {
     std::fs::write(crate::rig::file_of(folder.path(), &manifests[1].digest()), "rotten").unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.referrers(&repository("a/b"), &subject, None).unwrap().len(), 2);
+}
+
+fn pushes(store: &Store, manifest: &Manifest, pusher: &str, most: NamingLimits) -> Result<(), store::Error> {
+    let (repository, digest) = (repository("a/b"), manifest.digest());
+    let (pusher, counted) = (pusher.to_owned(), manifest.clone());
+    store.commit(vec![
+        Change::CountPushed {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            manifest: counted,
+            pusher,
+            most,
+        },
+        Change::PutManifest { repository, digest, manifest: manifest.clone() },
+    ])
+}
+
+#[test]
+fn a9_one_user_puts_only_so_many_manifests_beside_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (subject, kind) = (Digest::sha256(b"subject"), "application/vnd.dev.sigstore.bundle.v0.3+json");
+    let most = NamingLimits { manifests: 3, bytes: 1 << 20 };
+    let of = |number: usize| referrer(&subject, kind, number, 0);
+    let refused = |manifest: &Manifest, pusher: &str, what: &str| {
+        let error = pushes(&store, manifest, pusher, most).unwrap_err();
+        assert!(error.to_string().contains(what) && error.hint().is_some(), "{error}");
+        assert!(store.manifest(&repository("a/b"), &manifest.digest()).unwrap().is_none());
+    };
+    for number in 0..3 {
+        pushes(&store, &of(number), "ann", most).unwrap();
+    }
+    refused(&of(3), "ann", "no more than 3 manifests");
+    // Indexes that list it are counted with them, under whichever user does not exceed the limit.
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{subject}","size":1}}]}}"#
+    );
+    let index = Manifest::parse(index.into_bytes().into(), None).unwrap();
+    refused(&index, "ann", "no more than 3 manifests");
+    pushes(&store, &index, "ben", most).unwrap();
+    // Others have a share of their own; what is there is nobody's burden; another subject is another count.
+    pushes(&store, &of(3), "ben", most).unwrap();
+    for number in 0..4 {
+        pushes(&store, &of(number), "ann", most).unwrap();
+    }
+    pushes(&store, &referrer(&Digest::sha256(b"other"), kind, 0, 0), "ann", most).unwrap();
+    refused(&referrer(&subject, kind, 9, 1 << 20), "ben", "no more than 1048576 bytes");
+    // What is deleted makes room.
+    let gone = of(0).digest();
+    store.commit(vec![Change::DeleteManifest { repository: repository("a/b"), digest: gone }]).unwrap();
+    pushes(&store, &of(7), "ann", most).unwrap();
+    refused(&of(8), "ann", "no more than 3 manifests");
+}
+
+#[test]
+fn a9_a_referrer_with_many_signatures_counts_for_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (subject, empty) = (Digest::sha256(b"subject"), Digest::sha256(b"{}"));
+    let with = |kind: &str, layers: usize| {
+        let layer = |at: usize| {
+            let digest = Digest::sha256(&at.to_be_bytes());
+            format!(
+                r#"{{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":"{digest}","size":9}}"#
+            )
+        };
+        let layers: Vec<_> = (0..layers).map(layer).collect();
+        let layers = layers.join(",");
+        let text = format!(
+            r#"{{"schemaVersion":2,"artifactType":"{kind}","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{empty}","size":2}},"layers":[{layers}],"subject":{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{subject}","size":1}}}}"#
+        );
+        Manifest::parse(text.into_bytes().into(), None).unwrap()
+    };
+    let most = NamingLimits { manifests: 5, bytes: 1 << 20 };
+    let kind = "application/vnd.dev.cosign.artifact.sig.v1+json";
+    pushes(&store, &with(kind, 4), "ann", most).unwrap();
+    assert!(pushes(&store, &with(kind, 2), "ann", most).is_err());
+    // Layers of other artifacts are not read by a search for signatures.
+    pushes(&store, &with("application/vnd.example.model", 60), "ann", most).unwrap();
+    assert!(pushes(&store, &with("application/vnd.example.model", 61), "ann", most).is_err());
 }

@@ -1,0 +1,96 @@
+//! Who pushed what beside a manifest: how many manifests of one user name another one, as its referrers or as indexes
+//! that list it. A search for signatures reads a bounded part of these, so nobody may put more there than a part of that.
+//!
+//! Kept in the database alone: after `store rebuild`, what is there counts as nobody's.
+
+use oci::{Digest, Manifest, RepositoryName};
+use rusqlite::{Connection, params};
+
+use crate::change::{repository_id, signed};
+use crate::referrers::is_statement;
+use crate::{Error, Result};
+
+/// How much of one user may name one manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamingLimits {
+    /// Manifests; one that holds several signatures or attestations counts for each.
+    pub manifests: u64,
+    /// Their bytes, with those of the signatures and attestations that they hold.
+    pub bytes: u64,
+}
+
+impl Default for NamingLimits {
+    /// 2000 and 64 MiB. A search for signatures reads 40,000 manifests and blobs and 512 MiB: those of seven users who
+    /// mean harm, and everybody else's.
+    fn default() -> Self {
+        Self { manifests: 2000, bytes: 64 << 20 }
+    }
+}
+
+/// Counts a manifest that is about to be put, unless the repository has it already.
+pub(crate) fn count(
+    connection: &Connection,
+    (repository, digest): (&RepositoryName, &Digest),
+    manifest: &Manifest,
+    (pusher, most): (&str, NamingLimits),
+) -> Result<()> {
+    let id = repository_id(connection, repository)?;
+    let known = "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2";
+    if connection.prepare_cached(known)?.exists(params![id, digest.to_string()])? {
+        return Ok(());
+    }
+    let mut weight = Weight { things: 1, bytes: manifest.bytes().len() as u64 };
+    for child in manifest.children().iter().filter(|child| child.media_type.is_manifest()) {
+        charge(connection, id, (&child.digest, digest), weight, (pusher, most))?;
+    }
+    if let Some(subject) = manifest.subject() {
+        if manifest.artifact_type().is_some_and(is_statement) {
+            // The first blob is the configuration.
+            weight.things = (manifest.blobs().count() as u64).saturating_sub(1).max(1);
+            let held = manifest.blobs().map(|blob| blob.size).fold(0, u64::saturating_add);
+            weight.bytes = weight.bytes.saturating_add(held);
+        }
+        charge(connection, id, (&subject.digest, digest), weight, (pusher, most))?;
+    }
+    Ok(())
+}
+
+/// What a manifest counts for.
+#[derive(Clone, Copy)]
+struct Weight {
+    things: u64,
+    bytes: u64,
+}
+
+fn charge(
+    connection: &Connection,
+    repository: i64,
+    (named, manifest): (&Digest, &Digest),
+    weight: Weight,
+    (pusher, most): (&str, NamingLimits),
+) -> Result<()> {
+    let text = named.to_string();
+    let sql = "INSERT OR REPLACE INTO pushed (repository, named, pusher, manifest, things, bytes)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let (things, bytes) = (signed(weight.things), signed(weight.bytes));
+    let row = params![repository, text, pusher, manifest.to_string(), things, bytes];
+    connection.prepare_cached(sql)?.execute(row)?;
+    let sql = "SELECT total(things) > ?4, total(bytes) > ?5 FROM pushed
+               WHERE repository = ?1 AND named = ?2 AND pusher = ?3";
+    let asked = params![repository, text, pusher, signed(most.manifests), signed(most.bytes)];
+    let over: (bool, bool) =
+        connection.prepare_cached(sql)?.query_row(asked, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let named = named.clone();
+    match over {
+        (true, _) => Err(Error::TooManyNaming { named, most: most.manifests, what: "manifests" }),
+        (_, true) => Err(Error::TooManyNaming { named, most: most.bytes, what: "bytes" }),
+        (false, false) => Ok(()),
+    }
+}
+
+/// Forgets a manifest that is taken out of a repository.
+pub(crate) fn forget(connection: &Connection, repository: i64, digest: &str) -> Result<()> {
+    let sql = "DELETE FROM pushed WHERE repository = ?1 AND manifest = ?2";
+    connection.prepare_cached(sql)?.execute(params![repository, digest])?;
+    Ok(())
+}
