@@ -39,7 +39,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
     // Each side logs into its own store; what needs no store is the near side's.
     let logs = Logs { default_store: Some(dir.join("near")), ..logs.clone() };
-    carry(dir, &upstream.to_string(), &logs, printer).await?;
+    Box::pin(carry(dir, &upstream.to_string(), &logs, printer)).await?;
     drop(stop);
     server.await??;
 

@@ -218,7 +218,7 @@ pub async fn run(
     if plan.done {
         return Ok(plan.report());
     }
-    let (mut lock, report) = fetch::fetch(plan, client, store, reporter).await?;
+    let (mut lock, report) = Box::pin(fetch::fetch(plan, client, store, reporter)).await?;
     lock.file = Some(file.to_owned());
     let (path, bytes) = (lock_path.to_owned(), lock.to_bytes());
     fetch::blocking(move || fetch::write_durably(&path, &bytes)).await?;

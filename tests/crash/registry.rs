@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -47,15 +48,7 @@ impl Served {
         let _ = std::fs::remove_file(&file);
         let arguments: Vec<&str> = arguments.into_iter().chain([file.to_str().unwrap()]).collect();
         let child = rig.traced(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        loop {
-            let address = std::fs::read_to_string(&file).unwrap_or_default();
-            if let Some(address) = address.trim().strip_prefix("http://") {
-                return Self { child, address: address.trim_end_matches('/').to_owned(), asked: 0 };
-            }
-            assert!(begun.elapsed() < Duration::from_mins(2), "the registry does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        Self { child, address: address_in(&file), asked: 0 }
     }
 
     /// Asks once; gives the status and the `Location`.
@@ -115,6 +108,19 @@ impl Served {
         let process = children.split_whitespace().next().unwrap().to_owned();
         assert!(std::process::Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// The address that a registry writes once it listens.
+fn address_in(file: &Path) -> String {
+    let begun = Instant::now();
+    loop {
+        let address = std::fs::read_to_string(file).unwrap_or_default();
+        if let Some(address) = address.trim().strip_prefix("http://") {
+            return address.trim_end_matches('/').to_owned();
+        }
+        assert!(begun.elapsed() < Duration::from_mins(2), "the registry does not start");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -140,7 +140,7 @@ impl Rig {
         let models = if is_long() { &MODELS[..] } else { &MODELS[..FEW] };
         // A step that has no divisor in common with the models' number meets each of them.
         let step = (calls.len() * models.len() / most()).max(1);
-        let step = (step..).find(|step| step % 2 == 1 && step % 3 > 0 && step % 11 > 0).unwrap_or(1);
+        let step = (step..step + 70).find(|step| step % 2 == 1 && step % 3 > 0 && step % 11 > 0).unwrap_or(1);
         let (mut seen, mut answers, mut number) = (HashSet::new(), Vec::new(), 0);
         let (mut disk, state) = (Disk::holding(start, &self.work()), self.path("state"));
         for point in 0..=calls.len() {

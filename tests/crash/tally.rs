@@ -107,7 +107,8 @@ pub(crate) fn end(counts: Vec<Count>) {
             "total: {states} distinct states of {commands} commands, {models} models; {losses} acknowledged losses, \
              {alarms} false alarms, {stuck} that one command does not heal; healed by a command that a message names: {by}"
         ));
-        assert!(!is_long() || *states >= LEAST, "only {states} states");
+        let all = is_long() && std::env::var_os("AIRLOCK_TEST_STATES").is_none();
+        assert!(!all || *states >= LEAST, "only {states} states");
     }
     drop(tally);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -28,12 +28,23 @@ fn host_and_prefix() -> String {
 /// A reference as the parser of references reads it: what is before the first slash is a host when it has a dot, a colon
 /// or is `localhost`.
 fn reference() -> String {
+    tagged(&format!("{TAG}(@{DIGEST})?"))
+}
+
+/// A chart's reference, in which a version with `+` may stand for its tag.
+fn chart_reference() -> String {
+    let version = TAG.replace("A-Za-z0-9_]", "A-Za-z0-9_+]").replace("._-]", "._+-]");
+    tagged(&format!("({TAG}(@{DIGEST})?|{version})"))
+}
+
+/// A reference's name with what ends it.
+fn tagged(end: &str) -> String {
     // Hosts of references are lower-case.
     let label = LABEL.replace("A-Z", "");
     let marked =
         format!("(localhost|{label}(\\.{label})*{PORT}|{label}(\\.{label})+|\\[[0-9A-Fa-f:.]+\\]({PORT})?)");
     let name = format!("({marked}/{}|{PART}|{FOLDER}/{})", repository(), repository());
-    format!("^{name}{TAG}(@{DIGEST})?$")
+    format!("^{name}{end}$")
 }
 
 /// That a member is there and not null.
@@ -65,6 +76,7 @@ fn pattern(schema: &mut Value, at: &str, pattern: &str) {
 pub(super) fn complete(mut schema: Value) -> Value {
     schema["properties"]["apiVersion"]["const"] = json!(super::API_VERSION);
     schema["properties"]["kind"]["const"] = json!(super::KIND);
+    let chart = chart_reference();
     let (whole, reference, prefix) = (format!("^{}$", host()), reference(), host_and_prefix());
     for (at, text) in [
         ("/$defs/Metadata/properties/name", "^[a-z0-9][a-z0-9.-]{0,63}$"),
@@ -72,7 +84,7 @@ pub(super) fn complete(mut schema: Value) -> Value {
         ("/$defs/RegistryText/properties/host", &whole),
         ("/$defs/RegistryText/properties/mirror", &prefix),
         ("/$defs/SourceText/properties/images/items", &reference),
-        ("/$defs/ChartText/properties/reference", &reference),
+        ("/$defs/ChartText/properties/reference", &chart),
         ("/$defs/ArchiveText/properties/reference", &reference),
         ("/$defs/BundleText/properties/reference", &reference),
         ("/$defs/BundleText/properties/registry", &prefix),
@@ -194,6 +206,10 @@ mod tests {
             json!([{ "file": "a.tgz" }]),
             json!([{ "file": "a.tgz", "reference": "r.io/a" }]),
             json!([{ "reference": "r.io/a:1" }]),
+            json!([{ "reference": "r.io/a:1.0.0+b" }]),
+            json!([{ "reference": "r.io/a:+b" }]),
+            json!([{ "reference": "r.io/a+b" }]),
+            json!([{ "reference": format!("r.io/a:1+b@sha256:{SHA256}") }]),
             json!([{ "reference": "R/a" , "images": false }]),
             json!([{ "reference": "a", "set": ["a=b"], "values": ["v"], "skipSchemaValidation": true }]),
             json!([{ "file": "a", "images": "yes" }]),
