@@ -133,7 +133,7 @@ fn d17_helm_and_airlock_say_the_same_of_what_helm_and_gnupg_signed() {
     gpg.key("berta@example.org", "ed25519");
     gpg.run(&["--output", "secret.gpg", "--export-secret-keys", "anna@example.org"]);
     let line = with_chart(path);
-    std::fs::write(path.join("none"), "").unwrap();
+    std::fs::write(path.join("none"), "\n").unwrap();
     assert!(Command::new("tar").args(["-xzf", CHART]).current_dir(path).status().unwrap().success());
     let sign = ["package", "hello", "--sign", "--key", "anna@example.org", "--keyring", "secret.gpg"];
     let (done, said) = helm(path, &[&sign[..], &["--passphrase-file", "none"]].concat());
