@@ -60,97 +60,97 @@ pub(crate) struct Cli {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// How to print results.
+    /// Set the output format.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
-    /// Print errors, and what was asked for; nothing of work that is done.
+    /// Print only errors and requested output.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Say more; twice for debugging.
+    /// Print more detail; repeat for debug output.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// A log that gets the events beside the log of the store
+    /// Also write audit events to this log.
     #[arg(long, global = true, env = env::AUDIT_LOG, value_name = "DIR")]
     pub(crate) audit_log: Option<PathBuf>,
-    /// The store that the settings name, for commands that name none.
+    /// The default store, from the settings.
     #[arg(skip)]
     pub(crate) default_store: Option<PathBuf>,
-    /// Where what packs signed is kept outside the stores.
+    /// The folder outside stores that records what packs signed.
     #[arg(skip)]
     pub(crate) past: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON document on standard output.
     Json,
-    /// One JSON document to a line, for `audit log`.
+    /// One JSON document per line, for `audit log`.
     Jsonl,
-    /// One YAML document, for what is in a cluster.
+    /// One YAML document, for cluster resources.
     Yaml,
-    /// A page, for `inspect`.
+    /// An HTML page, for `inspect`.
     Html,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Fetch what a mirror file names into a store, and lock it.
+    /// Fetch the content that a mirror file lists into a store, and write a lock file.
     Mirror(Mirror),
-    /// Write a lock's content to a medium, as signed volumes.
+    /// Write the content of a lock file to a medium, as signed volumes.
     Pack(Pack),
-    /// Prove a drive: its signature, and every byte.
+    /// Verify a drive: its signature and every byte.
     Verify(Verify),
-    /// Show what is on a drive, without keys.
+    /// Show the content of a drive. Needs no keys.
     Inspect(Inspect),
-    /// Verify a drive and bring its content into a store.
+    /// Verify a drive and import its content into a store.
     Import(Import),
-    /// Look into drives that raised an alarm, and lift it.
+    /// Inspect quarantined drives and release them.
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// Write what goes back to the senders: what this site saw of their logs, cosigned.
+    /// Write this site's cosigned checkpoints of senders' logs, to return to the senders.
     Return(Return),
-    /// Keep what sites returned: how much of this side's log they saw.
+    /// Store the checkpoints that sites returned.
     Acknowledge(Acknowledge),
     /// Serve a store as an OCI registry.
     Serve(Serve),
-    /// Print what nodes and clusters need to pull from the registry under the images' own names.
+    /// Print configuration that lets nodes pull from the registry by original image names.
     Config(Config),
-    /// Run the controller of packages and the webhooks that verify images: the cluster's part of airlock.
+    /// Run the package controller and the admission webhooks, inside a cluster.
     Controller(Box<Controller>),
-    /// Make, sign and list bundles of packages.
+    /// Create, sign and list package bundles.
     #[command(subcommand)]
     Bundle(Bundle),
-    /// Print manifests to begin with.
+    /// Generate starter manifests.
     #[command(subcommand)]
     Generate(Generate),
     #[command(flatten)]
     InCluster(InCluster),
-    /// Make, import, show, rotate and revoke keys; make trust files.
+    /// Create, import, show, rotate and revoke keys; create trust files.
     #[command(subcommand)]
     Keys(Keys),
-    /// Sign an image as cosign does, in a registry or a store; or sign a package bundle.
+    /// Sign an image as cosign does, in a registry or a store, or sign a package bundle.
     Sign(Sign),
-    /// Sign a statement about an image: provenance, a bill of materials, a scan.
+    /// Sign an attestation about an image: provenance, an SBOM or a scan.
     Attest(Attest),
-    /// Check who signed an image, or attested something of it.
+    /// Verify an image's signatures or attestations.
     VerifyImage(VerifyImage),
-    /// Check a manifest that AWS signed, and tell what its signature does not cover.
+    /// Verify a manifest that AWS signed, and list the fields that its signature does not cover.
     VerifyManifest(VerifyManifest),
-    /// Explain trust files.
+    /// Check and explain trust files.
     #[command(subcommand)]
     Trust(Trust),
-    /// Render Helm charts and look into them, without a cluster.
+    /// Render and inspect Helm charts, without a cluster.
     #[command(subcommand)]
     Chart(Chart),
-    /// Look after a store.
+    /// Maintain a store.
     #[command(subcommand)]
     Store(Store),
-    /// Search and prove the audit log: what was done, by whom, and how it ended.
+    /// Search, verify and report on the audit log.
     #[command(subcommand)]
     Audit(Audit),
-    /// Make a small upstream, carry it across, and serve it: the whole path in one command.
+    /// Try the whole path in one command: a small upstream, a drive, and a registry.
     Quickstart(Quickstart),
     /// Print the JSON Schema of the mirror file.
     Schema,
@@ -161,7 +161,7 @@ pub(crate) enum Command {
     },
     /// Write man pages.
     Man {
-        /// The folder.
+        /// The output folder.
         #[arg(long, default_value = "man")]
         to: PathBuf,
     },
@@ -171,7 +171,7 @@ pub(crate) enum Command {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StoreArg {
-    /// The store's folder.
+    /// The folder of the store.
     #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: PathBuf,
 }
@@ -185,19 +185,20 @@ pub(crate) struct Mirror {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// The lock to write, and to follow where it exists. A lock belongs to one mirror file.
+    /// The lock file to write. If it exists, references resolve to the digests that it records. A lock file
+    /// belongs to one mirror file.
     #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
     pub(crate) lock: PathBuf,
-    /// Take over the lock of a mirror file that was renamed or moved.
+    /// Use the lock file of a mirror file that was renamed or moved.
     #[arg(long)]
     pub(crate) renamed: bool,
-    /// Ask what references mean now, in spite of the lock.
+    /// Resolve references again, despite the lock file.
     #[arg(long)]
     pub(crate) update: bool,
-    /// Go on after a failure, and list all failures at the end. Nothing is published if anything fails.
+    /// Continue after a failure, and list all failures at the end. If anything fails, nothing is published.
     #[arg(long)]
     pub(crate) keep_going: bool,
-    /// Print what would be fetched into a store that is there, and fetch nothing.
+    /// Print what would be fetched into an existing store, without fetching it.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -206,7 +207,7 @@ pub(crate) struct Mirror {
 #[command(after_help = "With a trust file, its gate `pack` is asked about each image, chart and file.\n\
     Example: airlock pack --store store --to /media/usb --key release.key --trust trust.yaml")]
 pub(crate) struct Pack {
-    /// The lock.
+    /// The lock file.
     #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
     pub(crate) lock: PathBuf,
     #[command(flatten)]
@@ -225,27 +226,27 @@ pub(crate) struct Pack {
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) gate: GateArgs,
-    /// The largest volume, with a unit such as MiB or GB; 4 GiB - 64 KiB fits FAT32.
+    /// The maximum volume size, with a unit such as MiB or GB. The default, 4 GiB - 64 KiB, fits FAT32.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4294901760")]
     pub(crate) volume_size: u64,
-    /// Do not read the medium back.
+    /// Do not read the medium again to verify it.
     #[arg(long)]
     pub(crate) no_read_back: bool,
-    /// Print the volumes, and write nothing.
+    /// Print the volumes, without writing them.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MediaArg {
-    /// Volumes, or folders that hold them.
+    /// Volumes, or folders that contain them.
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrustArg {
-    /// The trust file: the keys that are accepted.
+    /// The trust file, which lists the accepted keys.
     #[arg(long, env = env::TRUST, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
 }
@@ -257,10 +258,11 @@ pub(crate) struct Verify {
     pub(crate) media: MediaArg,
     #[command(flatten)]
     pub(crate) trust: TrustArg,
-    /// The store that took earlier drives: the log is compared with what it remembers, and nothing is remembered.
+    /// The store that imported earlier drives. The drive's log is compared with its records, which stay
+    /// unchanged.
     #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Take a drive that carries no log, as older versions packed it, though the trust file asks for one.
+    /// Accept a drive without a log, as older versions write it, although the trust file requires one.
     #[arg(long)]
     pub(crate) without_log: bool,
 }
@@ -284,10 +286,11 @@ pub(crate) struct Import {
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Take a drive that carries no log, as older versions packed it, though the trust file asks for one.
+    /// Accept a drive without a log, as older versions write it, although the trust file requires one.
     #[arg(long)]
     pub(crate) without_log: bool,
-    /// Verify signature and log, print what would be imported into a store that is there, and import nothing.
+    /// Verify the signature and the log, and print what would be imported into an existing store, without
+    /// importing it.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -309,21 +312,21 @@ pub(crate) enum Store {
         #[arg(long)]
         title: Option<String>,
     },
-    /// Hash every blob and compare files, database and journal.
+    /// Hash every blob, and compare files, database and journal.
     Check(StoreArg),
-    /// Make the database anew from the blobs and the journal of names.
+    /// Rebuild the database from the blobs and the journal of names.
     Rebuild {
         #[command(flatten)]
         store: StoreArg,
-        /// Go on where neither database nor journal is left: every name is lost, and only the blobs stay.
+        /// Rebuild even if both the database and the journal are lost. All names are lost; only blobs remain.
         #[arg(long)]
         without_names: bool,
     },
-    /// Remove blobs that nothing names.
+    /// Delete blobs that nothing references.
     Gc {
         #[command(flatten)]
         store: StoreArg,
-        /// Print what would be removed, and remove nothing.
+        /// Print what would be deleted, without deleting it.
         #[arg(long)]
         dry_run: bool,
     },

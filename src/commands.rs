@@ -30,10 +30,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(crate) use self::cluster::reach::Answer;
+use ::mirror::lock::LockedItem;
 use anyhow::Context as _;
 use bundle_signer::TrustFile;
 use clap::CommandFactory as _;
-use packager::lock::LockedItem;
 
 use crate::cli::{Audit, Cli, Command, Format, MediaArg, StoreArg, TrustArg};
 use crate::failure::{Status, Usage};
@@ -44,7 +44,7 @@ use crate::quickstart;
 pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     fits(&command, printer)?;
     match command {
-        Command::Mirror(settings) => mirror::run(&settings, logs, printer).await,
+        Command::Mirror(settings) => Box::pin(mirror::run(&settings, logs, printer)).await,
         Command::Pack(settings) => pack::run(&settings, logs, printer).await,
         Command::Verify(settings) => verify::run(&settings, logs, printer),
         Command::Inspect(settings) => inspect::run(&settings, printer),
@@ -69,7 +69,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Store(settings) => store::run(&settings, logs, printer),
         Command::Quickstart(settings) => Box::pin(quickstart::run(&settings, logs, printer)).await,
         Command::Schema => {
-            printer.data(&serde_json::to_string_pretty(&packager::config::json_schema())?)?;
+            printer.data(&serde_json::to_string_pretty(&::mirror::config::json_schema())?)?;
             Ok(Status::Done)
         }
         Command::Completions { shell } => {

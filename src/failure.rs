@@ -67,8 +67,8 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
 fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
     for cause in anyhow::Chain::new(error).map(unboxed) {
         if cause.is::<Usage>()
-            || cause.is::<packager::config::Error>()
-            || cause.is::<packager::lock::Error>()
+            || cause.is::<mirror::config::Error>()
+            || cause.is::<mirror::lock::Error>()
             || is_usage(cause)
         {
             return 2;
@@ -173,8 +173,8 @@ fn is_no_identity(error: &bundle_signer::keyless::Error) -> bool {
 }
 
 /// What is said of a cause, later causes decide.
-fn package_bundle_code(error: &packager::package_bundle::Error) -> Option<u8> {
-    use packager::package_bundle::Error as E;
+fn package_bundle_code(error: &package_bundle::Error) -> Option<u8> {
+    use package_bundle::Error as E;
     match error {
         E::Yaml { .. }
         | E::Kind { .. }
@@ -211,8 +211,8 @@ fn engine_code(error: &package_controller::engine::Error) -> Option<u8> {
     }
 }
 
-fn evidence_code(error: &packager::evidence::Error) -> Option<u8> {
-    use packager::evidence::Error as E;
+fn evidence_code(error: &evidence::Error) -> Option<u8> {
+    use evidence::Error as E;
     match error {
         E::Demand(_) | E::Keyless(_) => Some(2),
         E::NotFound(_) => Some(4),
@@ -294,13 +294,11 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
             .or_else(|| cause.downcast_ref::<Answer>().and_then(Answer::hint))
             .or_else(|| unasked(error, cause))
             .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
-            .or_else(|| cause.downcast_ref::<packager::lock::Error>().and_then(packager::lock::Error::hint))
+            .or_else(|| cause.downcast_ref::<mirror::lock::Error>().and_then(mirror::lock::Error::hint))
+            .or_else(|| cause.downcast_ref::<mirror::Error>().and_then(mirror::Error::hint))
             .or_else(|| {
-                cause.downcast_ref::<packager::mirror::Error>().and_then(packager::mirror::Error::hint)
-            })
-            .or_else(|| {
-                let error = cause.downcast_ref::<packager::package_bundle::Error>();
-                error.and_then(packager::package_bundle::Error::hint)
+                let error = cause.downcast_ref::<package_bundle::Error>();
+                error.and_then(package_bundle::Error::hint)
             })
             .or_else(|| cause.downcast_ref::<bundle_signer::Error>().and_then(bundle_signer::Error::hint))
             .or_else(|| cause.downcast_ref::<store::Error>().and_then(store::Error::hint))
@@ -317,7 +315,7 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
 fn unasked(error: &anyhow::Error, cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     use package_controller::engine::Error as Engine;
     let of_chart = matches!(cause.downcast_ref(), Some(Engine::Pull { .. }));
-    let of_image = matches!(cause.downcast_ref(), Some(packager::evidence::Error::Client(_)));
+    let of_image = matches!(cause.downcast_ref(), Some(evidence::Error::Client(_)));
     if !of_chart && !of_image {
         return None;
     }
@@ -369,7 +367,7 @@ mod tests {
         let refused = Client::Refused { at, status: 401_u16.try_into().unwrap(), said: String::new() };
         assert!(hint(&pull(refused)).unwrap().contains("log in"));
         let gone = Client::Protocol { host: "a".to_owned(), what: "nothing" };
-        let sign = anyhow::Error::new(packager::evidence::Error::Client(gone));
+        let sign = anyhow::Error::new(evidence::Error::Client(gone));
         assert!(code(&sign) == 6 && hint(&sign).unwrap().contains("--store"));
         assert_eq!(code(&Engine::NoChart { chart: "a/b".to_owned() }.into()), 4);
     }

@@ -5,9 +5,9 @@ pub(crate) mod serving;
 use std::sync::Arc;
 
 use bundle_signer::{Gate, NameRule, TrustFile};
+use evidence::gate::{Asking, ask_at};
+use evidence::{Contents, Place};
 use oci::RegistryHost;
-use packager::evidence::Place;
-use packager::evidence::gate::{Asking, ask_at};
 use packager::pack::Shipment;
 
 use crate::cli::GateArgs;
@@ -49,7 +49,7 @@ pub(crate) async fn pack(
     let asking = Asking { trust, gate, name_rule: name_rule(arg), host };
     let (mut by, mut refused, mut allowed) = (Vec::new(), Vec::new(), true);
     for (repository, digest) in shipment.judged() {
-        let place = Place::Shipment(Arc::clone(shipment), repository.clone());
+        let place = Place::Shipment(Arc::clone(shipment) as Arc<dyn Contents>, repository.clone());
         let answer = ask_at(&place, repository, digest, &asking).await?;
         by.extend(answer.by.iter().cloned());
         allowed &= answer.is_allowed();

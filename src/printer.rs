@@ -46,7 +46,7 @@ impl Printer {
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Json => text::json(&serde_json::to_string_pretty(value)?).into_owned(),
-            Format::Yaml => helm::yaml::write(&serde_json::to_value(value)?),
+            Format::Yaml => gostd::yaml::write(&serde_json::to_value(value)?),
             Format::Text | Format::Html | Format::Jsonl => text::shown(&words(value)).into_owned(),
         };
         self.data(&text)

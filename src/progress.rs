@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use packager::reporter::{Reporter, State};
+use mirror::reporter::{Reporter, State};
 
 use crate::cli::Format;
 use crate::printer::{Printer, size};

@@ -158,7 +158,7 @@ async fn typed(arguments: &[&str], logs: &Logs, printer: &Printer) -> anyhow::Re
     let cli = Cli::try_parse_from(std::iter::once(&"airlock").chain(arguments))?;
     match cli.command {
         Command::Keys(settings) => keys::run(&settings, logs, printer)?,
-        Command::Mirror(settings) => mirror::run(&settings, logs, printer).await?,
+        Command::Mirror(settings) => Box::pin(mirror::run(&settings, logs, printer)).await?,
         Command::Pack(settings) => pack::run(&settings, logs, printer).await?,
         Command::Verify(settings) => verify::run(&settings, logs, printer)?,
         Command::Import(settings) => import::run(&settings, logs, printer)?,

@@ -18,10 +18,9 @@ use std::path::Path;
 use serde::Serialize;
 use tlog::{Checkpoint, Folder, Note, check, cosignature};
 
-use crate::{Belief, Error, Event, Result};
-
 use self::rows::Rows;
 use self::tree::Tree;
+use crate::{Belief, Error, Event, Result};
 
 /// Faults that are named; the rest are only counted.
 const NAMED: usize = 50;

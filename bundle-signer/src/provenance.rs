@@ -3,10 +3,10 @@
 //! It is a clear-signed text of two parts: `Chart.yaml`, a line of three dots, and the SHA-256 of the archive by its file name.
 //! What `helm verify --keyring` accepts is accepted here: the signature first, then the digest under the chart's own name.
 
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use oci::Digest;
+use serde::Deserialize;
 
 use crate::openpgp::{self, Defect, Keyring, SignedBy};
 

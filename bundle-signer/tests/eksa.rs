@@ -11,7 +11,7 @@ mod tests {
     };
     use bundle_signer::trust::What;
     use bundle_signer::{Error, PrivateKey, TrustFile};
-    use helm::{Limits, yaml};
+    use gostd::{Limits, yaml};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

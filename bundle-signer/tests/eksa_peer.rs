@@ -17,7 +17,7 @@ mod tests {
     use bundle_signer::eksa::{Coverage, Refusal, sign_bundle, verify_package_bundle};
     use bundle_signer::trust::What;
     use bundle_signer::{Error, PrivateKey, TrustFile};
-    use helm::{Limits, yaml};
+    use gostd::{Limits, yaml};
     use proptest::strategy::{Strategy, ValueTree};
     use proptest::test_runner::TestRunner;
     use serde_json::{Value, json};

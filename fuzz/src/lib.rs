@@ -63,22 +63,23 @@ pub fn expectation() -> Expectation<'static> {
 /// Bounds that end every run within moments, so that what goes on for longer is a finding.
 #[must_use]
 pub fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.archive_bytes = 1 << 20;
-    limits.file_bytes = 1 << 18;
-    limits.files = 200;
-    limits.chart_depth = 4;
-    limits.include_depth = 100;
-    limits.syntax_depth = 50;
-    limits.syntax_nodes = 20_000;
-    limits.value_depth = 100;
-    limits.value_nodes = 10_000;
-    limits.steps = 50_000;
-    limits.output_bytes = 1 << 20;
-    limits.held_bytes = 1 << 20;
-    limits.regex_bytes = 1 << 16;
-    limits.time = Duration::from_millis(500);
-    limits
+    Limits {
+        archive_bytes: 1 << 20,
+        file_bytes: 1 << 18,
+        files: 200,
+        chart_depth: 4,
+        include_depth: 100,
+        syntax_depth: 50,
+        syntax_nodes: 20_000,
+        value_depth: 100,
+        value_nodes: 10_000,
+        steps: 50_000,
+        output_bytes: 1 << 20,
+        held_bytes: 1 << 20,
+        regex_bytes: 1 << 16,
+        time: Duration::from_millis(500),
+        ..Limits::default()
+    }
 }
 
 /// Renders within [`limits`]; whatever comes of it is right.

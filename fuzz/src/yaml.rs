@@ -1,6 +1,6 @@
 //! Any text as YAML; what is written of what was read reads as the same, and is written the same again.
 
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 
 /// One run.
 pub fn run(bytes: &[u8]) {

@@ -20,11 +20,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use archive::Budget;
+use gostd::limits::Limits;
 use serde_json::{Map as Table, Value as Json};
 
 use crate::error::Error;
-use crate::limits::Limits;
-use archive::Budget;
 pub(crate) use archive::File;
 pub(crate) use coalesce::Meter;
 pub(crate) use dependencies::{Node, at, is_compatible, join, resolve};

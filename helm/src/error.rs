@@ -10,14 +10,14 @@ use crate::template::RenderError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The chart costs more than [`crate::Limits`] allows.
+    /// The chart costs more than [`gostd::Limits`] allows.
     #[error("the chart is beyond the limit `{name}`")]
     Limit {
-        /// The field of [`crate::Limits`].
+        /// The field of [`gostd::Limits`].
         name: &'static str,
     },
 
-    /// A file of the chart is larger than [`crate::Limits::file_bytes`] allows in an archive, or the whole chart may be.
+    /// A file of the chart is larger than [`gostd::Limits::file_bytes`] allows in an archive, or the whole chart may be.
     #[error("chart file {path:?} is larger than the maximum file size {bound}")]
     LargeFile {
         /// As the chart names it.
@@ -235,12 +235,12 @@ pub enum Error {
         /// What Helm says.
         text: String,
     },
-    /// A template costs more than [`crate::Limits`] allows.
+    /// A template costs more than [`gostd::Limits`] allows.
     #[error("{place}: the chart is beyond the limit `{name}`")]
     RenderLimit {
         /// The template with the line, and the column if it is known.
         place: String,
-        /// The field of [`crate::Limits`].
+        /// The field of [`gostd::Limits`].
         name: &'static str,
     },
     /// The system gives no thread for the render.

@@ -1,13 +1,16 @@
 //! What a template function is: its signature, its body, and all that it may reach.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::ops::Deref;
+use std::time::Duration;
+
+pub(crate) use gostd::Failure;
+use gostd::value::{List, Map, Value};
+use gostd::{Budget, Limits};
 
 use crate::draws::Draws;
-use crate::limits::Limits;
 use crate::primes::Primes;
 use crate::render::Keys;
-use crate::value::{ELEMENT, List, Map, Value, held};
 
 /// One function of the table. The evaluator checks number and types of the arguments as Go's reflection
 /// would, before the body runs; nil is an empty map where a map is asked for.
@@ -44,29 +47,13 @@ pub(crate) enum Parameter {
     List,
 }
 
-/// Why a function, and with it the render, stops.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// What Go's function would say.
-    Said(String),
-    /// A bound of [`Limits`], by the name of its field.
-    Limit(&'static str),
-}
-
-impl<S: Into<String>> From<S> for Failure {
-    fn from(text: S) -> Self {
-        Self::Said(text.into())
-    }
-}
-
 /// The checked arguments of one call.
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a>(pub(crate) &'a [Value]);
 
 /// What a function may reach: bounds, the injected clock and the seeded randomness. Nothing of the host.
 pub(crate) struct Scope<'a> {
-    /// The bounds of this render.
-    pub(crate) limits: &'a Limits,
+    budget: Budget<'a>,
     /// The time that `now` gives, since 1970-01-01 UTC.
     pub(crate) now: Duration,
     /// When what is kept was first made: certificates count their time from here.
@@ -79,12 +66,15 @@ pub(crate) struct Scope<'a> {
     pub(crate) keys: Keys,
     /// `lookup`, as the caller allows it.
     pub(crate) lookup: &'a dyn crate::lookup::Lookup,
-    steps: Cell<u64>,
     asked: Cell<usize>,
-    produced: Cell<u64>,
-    /// What this thread held before: a chart that makes cycles leaves some behind.
-    held: usize,
-    deadline: Instant,
+}
+
+impl<'a> Deref for Scope<'a> {
+    type Target = Budget<'a>;
+
+    fn deref(&self) -> &Budget<'a> {
+        &self.budget
+    }
 }
 
 impl<'a> Scope<'a> {
@@ -96,48 +86,15 @@ impl<'a> Scope<'a> {
         lookup: &'a dyn crate::lookup::Lookup,
     ) -> Self {
         Self {
-            limits,
+            budget: Budget::new(limits),
             now,
             born: now,
             primes: Primes::new(random.seed()),
             keys: Keys::Ordered,
             draws: Draws::new(random.seed()),
             lookup,
-            steps: Cell::new(0),
             asked: Cell::new(0),
-            produced: Cell::new(0),
-            held: held(),
-            deadline: Instant::now() + limits.time,
         }
-    }
-
-    /// Accounts for `count` nodes evaluated or elements made, before they are.
-    ///
-    /// # Errors
-    /// A bound is met: `steps` or `time`.
-    pub(crate) fn step(&self, count: u64) -> Result<(), Failure> {
-        let before = self.steps.get();
-        let after = before.saturating_add(count);
-        self.steps.set(after);
-        if after > self.limits.steps {
-            return Err(Failure::Limit("steps"));
-        }
-        self.room(0)?;
-        // The clock is asked once in a thousand steps: it costs more than a step.
-        if before >> 10 != after >> 10 && Instant::now() > self.deadline {
-            return Err(Failure::Limit("time"));
-        }
-        Ok(())
-    }
-
-    /// Accounts for one more element of a list that has `length` and is being made.
-    ///
-    /// # Errors
-    /// A bound is met: `held_bytes`, `steps` or `time`.
-    pub(crate) fn grow(&self, length: usize) -> Result<(), Failure> {
-        // A vector that grows is for a moment there twice.
-        self.room(length.saturating_mul(2))?;
-        self.step(1)
     }
 
     /// Accounts for one more question to the cluster, before it is asked.
@@ -149,29 +106,7 @@ impl<'a> Scope<'a> {
         if self.asked.get() > self.limits.lookups {
             return Err(Failure::Limit("lookups"));
         }
-        if Instant::now() > self.deadline { Err(Failure::Limit("time")) } else { Ok(()) }
-    }
-
-    /// Whether so many elements more may be held.
-    fn room(&self, elements: usize) -> Result<(), Failure> {
-        let made = held().saturating_sub(self.held);
-        if made.saturating_add(elements.saturating_mul(ELEMENT)) > self.limits.held_bytes {
-            return Err(Failure::Limit("held_bytes"));
-        }
-        Ok(())
-    }
-
-    /// Accounts for `bytes` of text, before it is made.
-    ///
-    /// # Errors
-    /// A bound is met: `output_bytes`, or `time`.
-    pub(crate) fn produce(&self, bytes: usize) -> Result<(), Failure> {
-        let after = self.produced.get().saturating_add(bytes as u64);
-        self.produced.set(after);
-        if after > self.limits.output_bytes {
-            return Err(Failure::Limit("output_bytes"));
-        }
-        self.step(1 + (bytes >> 8) as u64)
+        self.in_time()
     }
 }
 

@@ -8,22 +8,18 @@
 //! - `chart`: loading, values, dependencies, schemas; [`Chart`], [`Values`]
 //! - `capabilities`: what templates may learn of the cluster unasked; [`Capabilities`]
 //! - `render`: templates to manifests, hooks and notes; [`render()`], [`Options`], [`Rendered`]
-//! - `value`: Go's values as templates see them; `object`: values with methods
-//! - `gofmt`: Go's fmt for these values; `gotime`: Go's instants, layouts and durations
 //! - `function`: what a template function is, and what it may reach
 //! - `template`: Go's text/template: lexer, parser, evaluator
 //! - `funcs`: the functions themselves; `semver`: versions and the constraints on them; `toml`: TOML in and out
 //! - `primes`: what RSA keys are made of, made ahead
 //! - [`lookup`]: what a chart may learn of a cluster
-//! - [`yaml`]: the reader and writer of YAML for all that airlock hands to Kubernetes; `json`: Go's JSON
-//! - [`limits`]: every bound, with its default
+//!
+//! Go's values, `fmt`, `time`, JSON and YAML are [`gostd`]'s; [`Limits`] is its type.
 //!
 //! `Chart + Values + Capabilities -> Rendered`
 
-pub mod limits;
 pub mod lint;
 pub mod lookup;
-pub mod yaml;
 
 mod capabilities;
 mod chart;
@@ -31,22 +27,17 @@ mod draws;
 mod error;
 mod funcs;
 mod function;
-mod gofmt;
-mod gotime;
-mod json;
-mod object;
 mod primes;
 mod render;
 mod semver;
 mod template;
 mod toml;
-mod value;
 
 pub use capabilities::{Capabilities, KubeVersion};
 pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values, schema_is_bounded};
 pub use error::Error;
 pub use funcs::crypto::is_due;
-pub use limits::Limits;
+pub use gostd::Limits;
 pub use lookup::{Deny, Lookup};
 pub use render::{
     Crd, DeletePolicy, Hook, HookEvent, Keys, Manifest, Mode, Options, Order, OutputLogPolicy, Release,

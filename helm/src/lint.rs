@@ -13,14 +13,14 @@ mod templates;
 use std::error::Error as _;
 use std::fmt;
 
+use gostd::limits::Limits;
+use gostd::value::Value as Held;
+use gostd::yaml;
 use serde_json::Value;
 
 use crate::chart::{self, Chart};
 use crate::error::Error;
-use crate::limits::Limits;
 use crate::render::{Options, SchemaCheck};
-use crate::value::Value as Held;
-use crate::yaml;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,9 +18,10 @@ use crate::error::Error;
 use crate::funcs::crypto::keys_in;
 use crate::function::{Random, Scope};
 pub use crate::template::Mode;
+use gostd::value::Map;
+
 use crate::template::Set;
 use crate::template::stack::with_stack;
-use crate::value::Map;
 pub use hooks::{DeletePolicy, Hook, HookEvent, OutputLogPolicy};
 pub use manifests::Manifest;
 pub use options::{Keys, Options, Release, SchemaCheck};

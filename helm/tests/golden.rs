@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use helm::{Chart, KubeVersion, Limits, Options, Rendered, Values, render, yaml};
+use gostd::yaml;
+use helm::{Chart, KubeVersion, Limits, Options, Rendered, Values, render};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use x509_parser::prelude::*;

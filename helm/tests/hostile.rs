@@ -73,9 +73,7 @@ struct Cost {
 }
 
 fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.time = TIME;
-    limits
+    Limits { time: TIME, ..Limits::default() }
 }
 
 fn text(name: &str, content: &str) -> (String, Vec<u8>) {

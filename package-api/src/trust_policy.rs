@@ -3,9 +3,10 @@
 //! What `trust` holds is the document that `--trust` takes everywhere else in airlock, without its first two lines
 //! and without gates: here the gate is admission, and what it asks for stands in `require`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 use crate::object::{Kind, object};
 use crate::{AIRLOCK_GROUP, Condition};

@@ -5,7 +5,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::{Path, PathBuf};
 
-    use helm::{Limits, yaml};
+    use gostd::{Limits, yaml};
     use package_api::crd;
     use serde_json::{Value, json};
 

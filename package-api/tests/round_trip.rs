@@ -2,7 +2,7 @@
 
 #[cfg(test)]
 mod tests {
-    use helm::{Limits, yaml};
+    use gostd::{Limits, yaml};
     use package_api::{
         ControllerState, Package, PackageBundle, PackageBundleController, PackageState, PackageStatus,
         TrustPolicy,

@@ -23,7 +23,7 @@ pub fn trust_file(policy: &TrustPolicySpec) -> bundle_signer::Result<TrustFile> 
         let require = policy.require.as_deref().unwrap_or_default();
         members.insert("gates".to_owned(), json!({ "pull": { "mode": mode, "require": require } }));
     }
-    TrustFile::parse(&helm::yaml::write(&document))
+    TrustFile::parse(&gostd::yaml::write(&document))
 }
 
 /// AWS's published key for package bundles, for tests.

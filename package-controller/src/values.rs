@@ -11,7 +11,7 @@ use std::io::Read as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 use jsonschema::{Draft, PatternOptions, Retrieve, Uri, ValidationOptions};
 use serde_json::{Map, Value};
 

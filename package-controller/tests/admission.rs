@@ -7,7 +7,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use bundle_signer::eksa::package_keys;
-    use helm::{Limits, yaml};
+    use gostd::{Limits, yaml};
     use package_api::{
         BundlePackage, BundleSource, Package, PackageBundle, PackageBundleSpec, PackageSpec, PackageStatus,
         SourceVersion,

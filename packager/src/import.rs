@@ -10,17 +10,19 @@ pub(crate) mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use oci::{Digest, Hasher, Manifest, RepositoryName, Selector, Tag};
+use evidence::gathered;
+pub use mirror::MovedTag;
+use mirror::reporter::Reporter;
+use oci::{Digest, Hasher, Manifest, Selector};
 use serde::Serialize;
 use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 
 pub use self::in_turn::{Turns, import_in_turn};
 use self::walk::{Chunk, Payloads, Sink, Volumes, walk_volumes};
+use crate::bundle::error::of_store;
 use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
 use crate::complete::SetCheck;
-use crate::evidence::{gathered, of_store};
 use crate::media::Media;
-use crate::reporter::Reporter;
 use crate::witness::{Admitted, LogVerdict};
 
 /// Chunks that wait to be hashed; fewer than there are buffers.
@@ -63,20 +65,6 @@ pub struct ImportReport {
     pub moved: Vec<MovedTag>,
     /// What became of the sender's log.
     pub log: Option<LogVerdict>,
-}
-
-/// A tag that an import points at something else: a newer drive does so, and an older one does it backwards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MovedTag {
-    /// The repository.
-    pub repository: RepositoryName,
-    /// The tag.
-    pub tag: Tag,
-    /// What it pointed at.
-    pub from: Digest,
-    /// What it points at now.
-    pub to: Digest,
 }
 
 /// How many, and how many bytes.

@@ -5,9 +5,10 @@ mod html;
 use serde::Serialize;
 
 pub use self::html::html;
+use mirror::lock::{ItemKind, LockedItem};
+
 use crate::bundle::{Encoding, EntryKind, Error};
 use crate::drive_log::examine::{ClaimedLog, claimed};
-use crate::lock::{ItemKind, LockedItem};
 use crate::media::{Completion, Media};
 
 /// What is on a drive, by its own account: the signature was not checked.

@@ -1,12 +1,12 @@
 //! A drive proved without importing it: every byte of every volume.
 
+use mirror::reporter::Reporter;
 use serde::Serialize;
 
 use crate::bundle::{Entry, Error};
 use crate::complete::SetCheck;
 use crate::import::walk::{Chunk, Proof, Sink, walk};
 use crate::media::{Completion, Media};
-use crate::reporter::Reporter;
 use crate::witness::{Admitted, LogVerdict};
 
 /// What was proved.

@@ -16,7 +16,7 @@ pub(crate) enum Audit {
         airlock audit log --store store --since 2026-11-01 --event push --actor ann\n  \
         airlock audit log --store store --digest sha256:9f86d081 --output jsonl")]
     Log(AuditSearch),
-    /// Prove the whole log from its files alone, and say what is wrong and since when.
+    /// Verify the whole log from its files alone, and report what is wrong and since when.
     #[command(
         after_help = "Ends with 0 when nothing is wrong, with 3 when something is, with 4 when there is no log.\n\
         Without --key or --policy the key beside the log is believed: this finds damage, but not a log that was made \
@@ -26,46 +26,46 @@ pub(crate) enum Audit {
     Verify {
         #[command(flatten)]
         log: LogArg,
-        /// A checkpoint that was kept elsewhere: the log must go on from it. May be given several times.
+        /// A checkpoint that was kept elsewhere. The log must be consistent with it. Can be repeated.
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
     },
-    /// Print the signed checkpoint, to be kept where nobody can change it.
+    /// Print the signed checkpoint. Keep it where nobody can change it.
     #[command(after_help = "Example: airlock audit checkpoint --store store > kept-elsewhere.txt")]
     Checkpoint(LogArg),
-    /// Print the proof that an event is in the log, with the event in it (C2SP tlog-proof).
+    /// Print the inclusion proof of an event, with the event (C2SP tlog-proof).
     #[command(after_help = "Example: airlock audit proof 17 --store store > event-17.tlog-proof")]
     Proof {
-        /// An event's index, or a digest: then the newest event about it.
+        /// The index of an event, or a digest to select the newest event about it.
         #[arg(value_name = "INDEX|DIGEST")]
         what: String,
         #[command(flatten)]
         log: LogArg,
     },
-    /// Tell all that the log has about a digest: each decision, and what it rested on.
+    /// Print the history of a digest: each decision and its evidence.
     Explain(super::AuditExplain),
-    /// Report what the log is evidence for, control by control, with the proof of each event.
+    /// Report compliance evidence by control, with a proof of each event.
     Report(super::AuditReport),
-    /// Bring the index for searches up to date; searches do so by themselves.
+    /// Update the search index. Searches update it automatically.
     Index {
         #[command(flatten)]
         log: LogArg,
-        /// Throw it away and make it anew.
+        /// Delete the index and rebuild it.
         #[arg(long)]
         rebuild: bool,
     },
 }
 
-/// A log, and by whose word it is believed.
+/// A log, and the keys that verify it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogArg {
-    /// The store whose log it is, unless --audit-log names one.
+    /// The store that contains the log. --audit-log overrides it.
     #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// The log's public key, or a file that holds it.
+    /// The public key of the log, or a file that contains it.
     #[arg(long = "key", id = "log_key", value_name = "KEY", conflicts_with = "policy")]
     pub(crate) key: Option<String>,
-    /// A policy: the logs that are believed, and the witnesses that must have signed (C2SP tlog-policy).
+    /// A policy: accepted logs and required witnesses (C2SP tlog-policy).
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
 }
@@ -74,36 +74,36 @@ pub(crate) struct LogArg {
 pub(crate) struct AuditSearch {
     #[command(flatten)]
     pub(crate) log: LogArg,
-    /// Not before this: a date, or a date and time as in 2026-11-21T10:00:00Z.
+    /// Show events at or after this date, or date and time such as 2026-11-21T10:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time_of)]
     pub(crate) since: Option<OffsetDateTime>,
-    /// Before this.
+    /// Show events before this date, or date and time.
     #[arg(long, value_name = "TIME", value_parser = time_of)]
     pub(crate) until: Option<OffsetDateTime>,
-    /// By this user.
+    /// Show events by this user.
     #[arg(long, value_name = "USER")]
     pub(crate) actor: Option<String>,
-    /// About a digest, or one that begins so.
+    /// Show events about this digest, or digests with this prefix.
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub(crate) digest: Option<String>,
-    /// Of this kind, for example push, or of all that begin with a word, as policy and key.
+    /// Show events of this kind, such as push, or of all kinds with this first word, such as policy or key.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     pub(crate) event: Option<String>,
-    /// That ended like this.
+    /// Show events with this outcome.
     #[arg(long, value_enum)]
     pub(crate) outcome: Option<OutcomeArg>,
-    /// The newest so many.
+    /// Show at most this many of the newest events.
     #[arg(long, value_name = "COUNT")]
     pub(crate) limit: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutcomeArg {
-    /// It was done.
+    /// The action succeeded.
     Success,
-    /// It was not allowed.
+    /// The action was denied.
     Refused,
-    /// It could not be done.
+    /// The action failed.
     Failed,
 }
 

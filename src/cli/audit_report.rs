@@ -18,7 +18,7 @@ pub(crate) struct AuditExplain {
     pub(crate) digest: String,
     #[command(flatten)]
     pub(crate) log: LogArg,
-    /// Print each event's proof, too (C2SP tlog-proof).
+    /// Also print the proof of each event (C2SP tlog-proof).
     #[arg(long)]
     pub(crate) proofs: bool,
 }
@@ -28,21 +28,22 @@ pub(crate) struct AuditExplain {
     after_help = "Example: airlock audit report --store store --framework nist-800-53r5 --since 2026-01-01 --out report.html"
 )]
 pub(crate) struct AuditReport {
-    /// Whose controls to report on.
+    /// The control catalog to report on.
     #[arg(long, value_name = "NAME", value_parser = frameworks())]
     pub(crate) framework: Framework,
     #[command(flatten)]
     pub(crate) log: LogArg,
-    /// What to write; by the ending of `--out`, else a page.
+    /// The report format. Default: by the extension of `--out`, otherwise HTML.
     #[arg(long, value_enum)]
     pub(crate) format: Option<ReportFormat>,
-    /// The file to write, which is replaced; standard output unless given. OSCAL is written to a file ending in `.json`.
+    /// The output file; an existing file is replaced. Default: standard output. An OSCAL file ends in
+    /// `.json`.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Events not before this: a date, or a date and time as in 2026-11-21T10:00:00Z.
+    /// Include events at or after this date, or date and time such as 2026-11-21T10:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time_of)]
     pub(crate) since: Option<OffsetDateTime>,
-    /// Events before this.
+    /// Include events before this date, or date and time.
     #[arg(long, value_name = "TIME", value_parser = time_of)]
     pub(crate) until: Option<OffsetDateTime>,
     /// How many events of each kind and outcome to list with their proofs. All are counted and checked.
@@ -58,11 +59,11 @@ fn leaves(text: &str) -> Result<usize, String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
-    /// One page that needs nothing else.
+    /// A self-contained HTML page.
     Html,
-    /// A table for spreadsheets.
+    /// A CSV table.
     Csv,
-    /// Everything, for programs.
+    /// JSON with all details.
     Json,
     /// OSCAL assessment results.
     Oscal,

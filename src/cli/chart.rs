@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Chart {
-    /// Print what Helm would install.
+    /// Print the manifests that Helm would install.
     #[command(after_help = "Example: airlock chart template harbor-1.4.0.tgz --set expose.type=loadBalancer")]
     Template {
         #[command(flatten)]
@@ -14,29 +14,30 @@ pub(crate) enum Chart {
         #[command(flatten)]
         printed: ChartPrinted,
     },
-    /// Manage the charts that a chart depends on.
+    /// Manage a chart's dependencies.
     #[command(subcommand)]
     Dependency(ChartDependency),
-    /// Find what is wrong with a chart.
+    /// Examine a chart for possible issues.
     Lint {
         #[command(flatten)]
         render: ChartRender,
-        /// Fail on warnings, too.
+        /// Also fail on warnings.
         #[arg(long)]
         strict: bool,
     },
-    /// List the images that a chart comes to, and where each is named.
+    /// List the images that a chart renders to, and where each is referenced.
     #[command(after_help = "What counts as an image is told in docs/charts.md.")]
     Images {
         #[command(flatten)]
         render: ChartRender,
-        /// A regular expression that finds more images in any text: its first group, or all of it.
+        /// A regular expression that finds more images in any text. The image is its first group, or the
+        /// whole match.
         #[arg(long, value_name = "REGEX")]
         pattern: Vec<String>,
     },
-    /// Print a part of a chart as it was written.
+    /// Print a file of a chart unchanged.
     Show {
-        /// Which part.
+        /// The part to print.
         #[arg(value_enum)]
         part: ChartPart,
         #[command(flatten)]
@@ -52,18 +53,18 @@ pub(crate) enum Chart {
         /// OpenPGP public keys, as `gpg --export` writes them.
         #[arg(long, value_name = "FILE")]
         keyring: PathBuf,
-        /// Take the chart out of this store.
+        /// Read the chart from this store.
         #[arg(long, value_name = "DIR")]
         store: Option<PathBuf>,
     },
-    /// Tell what a chart does: sub-charts, objects, hooks, look-ups, and what changes with each render.
+    /// Describe a chart: subcharts, objects, hooks, lookups, and values that change with each render.
     Explain {
         #[command(flatten)]
         render: ChartRender,
     },
 }
 
-/// What of a rendered chart is printed, and where.
+/// What to print of a rendered chart, and where.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(crate) struct ChartPrinted {
@@ -71,13 +72,13 @@ pub(crate) struct ChartPrinted {
     /// several times, and is printed in that order.
     #[arg(long, short, value_name = "TEMPLATE", value_delimiter = ',')]
     pub(crate) show_only: Vec<String>,
-    /// Begin with the files of `crds/`.
+    /// Include the files of `crds/` first.
     #[arg(long)]
     pub(crate) include_crds: bool,
-    /// Leave hooks out.
+    /// Exclude hooks.
     #[arg(long)]
     pub(crate) no_hooks: bool,
-    /// Leave out hooks that are tests.
+    /// Exclude test hooks.
     #[arg(long)]
     pub(crate) skip_tests: bool,
     /// Render as for an upgrade.
@@ -86,28 +87,29 @@ pub(crate) struct ChartPrinted {
     /// Write each template's output to a file below this folder instead of printing it.
     #[arg(long, value_name = "DIR", conflicts_with = "show_only")]
     pub(crate) output_dir: Option<PathBuf>,
-    /// A program that gets the manifests on its standard input and prints those to use instead.
+    /// A program that reads the manifests on standard input and prints the manifests to use instead.
     #[arg(long, value_name = "PROGRAM", conflicts_with = "output_dir")]
     pub(crate) post_renderer: Option<PathBuf>,
-    /// An argument of that program; may be given several times.
+    /// An argument of the post-renderer. Can be repeated.
     #[arg(long, value_name = "ARGUMENT", requires = "post_renderer", allow_hyphen_values = true)]
     pub(crate) post_renderer_args: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChartDependency {
-    /// List what `Chart.yaml` declares, and whether it is in `charts/`.
+    /// List the dependencies that `Chart.yaml` declares, and whether each is in `charts/`.
     List {
         #[command(flatten)]
         chart: ChartArg,
     },
-    /// Put declared charts into `charts/`: those with a `file://` repository, and with `--store` those that it has.
+    /// Copy declared dependencies into `charts/`: those with a `file://` repository and, with `--store`,
+    /// those in the store.
     #[command(after_help = "Example: airlock chart dependency build ./shop --store store")]
     Build {
         /// The chart's folder.
         #[arg(value_name = "CHART")]
         chart: PathBuf,
-        /// Take charts out of this store.
+        /// Read charts from this store.
         #[arg(long, value_name = "DIR")]
         store: Option<PathBuf>,
     },
@@ -129,10 +131,10 @@ pub(crate) enum ChartPart {
 
 #[derive(Debug, Args)]
 pub(crate) struct ChartArg {
-    /// A chart's folder or archive, or with `--store` its reference.
+    /// The folder or archive of a chart or, with `--store`, its reference.
     #[arg(value_name = "CHART")]
     pub(crate) chart: String,
-    /// Take the chart out of this store.
+    /// Read the chart from this store.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Use the chart only if a key of the keyring signed its provenance file.
@@ -153,31 +155,31 @@ pub(crate) struct ChartRender {
     /// The release's namespace.
     #[arg(long, short, default_value = "default")]
     pub(crate) namespace: String,
-    /// Files of values, over the chart's own, the later over the earlier; `-` reads standard input.
+    /// Values files. Each overrides the chart's values and earlier files. `-` reads standard input.
     #[arg(long, short = 'f', value_name = "FILE", value_delimiter = ',')]
     pub(crate) values: Vec<PathBuf>,
-    /// Values, over those of files: `a.b=1,c[0]=x`.
+    /// Set values on the command line, such as `a.b=1,c[0]=x`. They override files.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Values that are text.
+    /// Set string values.
     #[arg(long, value_name = "KEY=TEXT")]
     pub(crate) set_string: Vec<String>,
-    /// Values in JSON.
+    /// Set JSON values.
     #[arg(long, value_name = "KEY=JSON")]
     pub(crate) set_json: Vec<String>,
-    /// Values that are the content of files.
+    /// Set values from the content of files.
     #[arg(long, value_name = "KEY=FILE")]
     pub(crate) set_file: Vec<String>,
-    /// One value whose text is taken as it is.
+    /// Set one literal string value.
     #[arg(long, value_name = "KEY=TEXT")]
     pub(crate) set_literal: Vec<String>,
-    /// The Kubernetes version that templates are told.
+    /// The Kubernetes version for `.Capabilities.KubeVersion`.
     #[arg(long, value_name = "VERSION")]
     pub(crate) kube_version: Option<String>,
-    /// API versions that templates find in the cluster, for example `monitoring.coreos.com/v1`.
+    /// API versions for `.Capabilities.APIVersions`, such as `monitoring.coreos.com/v1`.
     #[arg(long, short, value_name = "VERSION", value_delimiter = ',')]
     pub(crate) api_versions: Vec<String>,
-    /// Do not check the values by the chart's schema.
+    /// Do not validate values against the chart's schema.
     #[arg(long)]
     pub(crate) skip_schema_validation: bool,
     /// 64 hex digits from which all passwords and certificates are made: the same give the same. Random unless given.

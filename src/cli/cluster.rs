@@ -7,22 +7,22 @@ use clap::{Args, Subcommand};
 
 use super::cluster_install::{InstallController, UninstallController};
 
-/// How the management cluster's API server is reached.
+/// How to connect to the API server of the management cluster.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReachArg {
     // No `env`: clap would call it required in usage lines wherever the variable is set, and the variable may list files.
-    /// The kubeconfig of the management cluster; what `KUBECONFIG` says, else `~/.kube/config`, unless given.
+    /// The kubeconfig of the management cluster. Default: `KUBECONFIG`, then `~/.kube/config`.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context; its current one unless given.
+    /// The kubeconfig context. Default: the current context.
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
 }
 
-/// Which cluster's packages.
+/// The cluster that the packages belong to.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClusterArg {
-    /// The cluster that the packages are for.
+    /// The cluster that the packages belong to.
     #[arg(long, value_name = "CLUSTER", value_parser = cluster_name)]
     pub(crate) cluster: String,
     #[command(flatten)]
@@ -32,63 +32,63 @@ pub(crate) struct ClusterArg {
 /// The verbs that ask a cluster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InCluster {
-    /// List what a bundle offers.
+    /// List the packages in a bundle.
     #[command(subcommand)]
     List(List),
-    /// Install airlock's controller, or a package.
+    /// Install the controller or a package.
     #[command(subcommand)]
     Install(Install),
-    /// Take airlock's controller away.
+    /// Uninstall the controller.
     #[command(subcommand)]
     Uninstall(Uninstall),
-    /// Make packages in a cluster.
+    /// Create packages in a cluster.
     #[command(subcommand)]
     Create(Create),
-    /// Make or change packages in a cluster.
+    /// Create or update packages in a cluster.
     #[command(subcommand)]
     Apply(Apply),
-    /// Show packages, bundles and settings of a cluster.
+    /// Show packages, bundles and controller settings of a cluster.
     #[command(subcommand)]
     Get(Get),
-    /// Show everything about packages of a cluster.
+    /// Show details of packages in a cluster.
     #[command(subcommand)]
     Describe(Describe),
-    /// Bring a cluster's packages to another bundle.
+    /// Upgrade a cluster's packages to another bundle.
     #[command(subcommand)]
     Upgrade(Upgrade),
-    /// Delete packages of a cluster.
+    /// Delete packages from a cluster.
     #[command(subcommand)]
     Delete(Delete),
-    /// Look at what packages come to as charts, and go back to what they were.
+    /// Render, diff and roll back packages.
     #[command(subcommand)]
     Package(PackageCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Get {
-    /// Packages of a cluster.
+    /// Show packages of a cluster.
     #[command(visible_alias = "package", after_help = "Example: airlock get packages --cluster mgmt")]
     Packages {
-        /// Only these.
+        /// Show only these.
         names: Vec<String>,
         #[command(flatten)]
         cluster: ClusterArg,
     },
-    /// Bundles that are in the management cluster.
+    /// Show bundles in the management cluster.
     #[command(visible_alias = "packagebundle", after_help = "Example: airlock get packagebundles")]
     Packagebundles {
-        /// Only these.
+        /// Show only these.
         names: Vec<String>,
         #[command(flatten)]
         reach: ReachArg,
     },
-    /// Clusters' settings for packages, and their active bundles.
+    /// Show clusters' package settings and active bundles.
     #[command(
         visible_aliases = ["packagebundlecontroller", "pbc"],
         after_help = "Example: airlock get packagebundlecontrollers"
     )]
     Packagebundlecontrollers {
-        /// Only these.
+        /// Show only these.
         names: Vec<String>,
         #[command(flatten)]
         reach: ReachArg,
@@ -97,7 +97,7 @@ pub(crate) enum Get {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum List {
-    /// What a bundle offers: names and versions.
+    /// List the names and versions of packages in a bundle.
     #[command(
         visible_alias = "package",
         after_help = "Examples:\n  airlock list packages --cluster mgmt\n  airlock list packages --bundle bundle.yaml"
@@ -126,7 +126,7 @@ pub(crate) enum Describe {
         after_help = "Example: airlock describe packages --cluster mgmt harbor"
     )]
     Packages {
-        /// Only these.
+        /// Show only these.
         names: Vec<String>,
         #[command(flatten)]
         cluster: ClusterArg,
@@ -141,7 +141,7 @@ pub(crate) struct FromFile {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) reach: ReachArg,
-    /// Let the cluster check everything, and change nothing.
+    /// Validate with the API server, without changing anything.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -194,14 +194,14 @@ pub(crate) struct InstallPackage {
     /// The namespace to install in; the chart's own default unless given.
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) target_namespace: Option<String>,
-    /// Let the cluster check everything, and change nothing.
+    /// Validate with the API server, without changing anything.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Upgrade {
-    /// Make another bundle the active one: packages follow it to its versions.
+    /// Activate another bundle. Packages upgrade to its versions.
     #[command(
         visible_alias = "package",
         after_help = "Example: airlock upgrade packages --bundle-version v1-35-8 --cluster mgmt"
@@ -211,22 +211,22 @@ pub(crate) enum Upgrade {
 
 #[derive(Args, Debug)]
 pub(crate) struct UpgradePackages {
-    /// The bundle's name.
+    /// The name of the bundle.
     #[arg(long, value_name = "BUNDLE")]
     pub(crate) bundle_version: package_api::BundleName,
     #[command(flatten)]
     pub(crate) cluster: ClusterArg,
-    /// Take a bundle that is older than the active one.
+    /// Accept a bundle that is older than the active one.
     #[arg(long)]
     pub(crate) allow_downgrade: bool,
-    /// Let the cluster check everything, and change nothing.
+    /// Validate with the API server, without changing anything.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Delete {
-    /// Take packages away, and what they installed.
+    /// Delete packages and everything that they installed.
     #[command(
         visible_alias = "package",
         after_help = "Example: airlock delete packages harbor --cluster mgmt"
@@ -236,18 +236,18 @@ pub(crate) enum Delete {
 
 #[derive(Args, Debug)]
 pub(crate) struct DeletePackages {
-    /// Which.
+    /// The packages to delete.
     #[arg(required = true)]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArg,
-    /// Do not wait until everything is gone.
+    /// Do not wait for the deletion to finish.
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// How long to wait.
+    /// The time to wait.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// Let the cluster check everything, and change nothing.
+    /// Validate with the API server, without changing anything.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -277,32 +277,34 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PackageCommand {
-    /// Print what would be applied for a package, by the active bundle.
+    /// Print the manifests that would be applied for a package, from the active bundle.
     #[command(
         after_help = "Example: airlock package render harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
     )]
     Render(OnePackage),
-    /// Show how what would be applied differs from what is in the cluster. Ends with 3 when it does.
+    /// Show the difference between the rendered manifests and the cluster. Exits with 3 if there is one.
     #[command(
         after_help = "Example: airlock package diff harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
     )]
     Diff(OnePackage),
-    /// Bring a package back to an earlier revision: its version and its values. Or to the latest version again.
+    /// Roll a package back to the version and values of an earlier revision, or return it to the latest
+    /// version.
     #[command(after_help = "Examples:\n  \
         airlock package rollback harbor --cluster mgmt --revision 3\n  \
         airlock package rollback harbor --cluster mgmt --latest")]
     Rollback(RollbackPackage),
-    /// Print what the controller must be allowed for the packages that are there, and how that changes; allow it.
+    /// Print the RBAC permissions that the controller needs for the installed packages, and what changes;
+    /// with --apply, grant them.
     #[command(
         after_help = "Example: airlock package rights --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt --apply"
     )]
     Rights(PackageRights),
 }
 
-/// A package, and the registry that has its chart.
+/// A package, and the registry that serves its chart.
 #[derive(Args, Debug)]
 pub(crate) struct OnePackage {
-    /// The package, by its name in the cluster.
+    /// The name of the package in the cluster.
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) cluster: ClusterArg,
@@ -310,33 +312,34 @@ pub(crate) struct OnePackage {
     pub(crate) charts: ChartsArg,
 }
 
-/// Where charts come from.
+/// Where charts are pulled from.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChartsArg {
-    /// The registry that serves everything, as HOST or HOST:PORT; those that the bundle names unless given.
+    /// The registry that serves all charts, as HOST or HOST:PORT. Default: the registries that the bundle
+    /// names.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry: Option<oci::RegistryHost>,
-    /// The authority of the registry's certificate, PEM.
+    /// The CA of the registry's certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "registry")]
     pub(crate) registry_ca: Option<PathBuf>,
-    /// Speak plain HTTP with the registry.
+    /// Use plain HTTP for the registry.
     #[arg(long, requires = "registry", conflicts_with = "registry_ca")]
     pub(crate) plain_http: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct RollbackPackage {
-    /// The package, by its name in the cluster.
+    /// The name of the package in the cluster.
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) cluster: ClusterArg,
-    /// To which revision; the last good one before this unless given.
+    /// The revision to return to. Default: the last revision before this one that was installed successfully.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) revision: Option<u32>,
-    /// To the latest version of the active bundle, which the package follows again. Its values stay.
+    /// Return to the latest version in the active bundle, and follow the bundle again. The values are kept.
     #[arg(long, conflicts_with = "revision")]
     pub(crate) latest: bool,
-    /// Let the cluster check everything, and change nothing.
+    /// Validate with the API server, without changing anything.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -347,7 +350,7 @@ pub(crate) struct PackageRights {
     pub(crate) cluster: ClusterArg,
     #[command(flatten)]
     pub(crate) charts: ChartsArg,
-    /// Give the controller these rights.
+    /// Grant these permissions to the controller.
     #[arg(long)]
     pub(crate) apply: bool,
 }

@@ -14,7 +14,7 @@ use super::cluster::{ReachArg, cluster_name, duration};
     airlock install controller --cluster mgmt --registry registry.site:5000 --registry-ca store/tls/ca.crt --store store --bundle-key release.pub --dry-run\n\n\
     It can be repeated: what is as it should be stays, and a newer program takes the older one's place.")]
 pub(crate) struct InstallController {
-    /// The management cluster's name.
+    /// The name of the management cluster.
     #[arg(long, visible_alias = "cluster-name", value_name = "CLUSTER", value_parser = cluster_name)]
     pub(crate) cluster: String,
     #[command(flatten)]
@@ -23,36 +23,37 @@ pub(crate) struct InstallController {
     pub(crate) image: ControllerImage,
     #[command(flatten)]
     pub(crate) registry: RegistryArg,
-    /// Sign the image, too.
+    /// Also sign the image.
     #[command(flatten)]
     pub(crate) key: KeyArg,
-    /// The public key that bundles must be signed by, PEM; AWS's unless given.
+    /// The public key that must have signed bundles, PEM. Default: AWS's key.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle_key: Option<PathBuf>,
-    /// How many replicas.
+    /// The number of replicas.
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub(crate) replicas: u16,
-    /// Manifests to apply once everything is ready, such as a `TrustPolicy`; refused when they would lock airlock out.
+    /// Manifests to apply once everything is ready, such as a `TrustPolicy`. Manifests that would lock
+    /// airlock out are refused.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
-    /// Leave the cluster's own settings for packages alone: make no `PackageBundleController`.
+    /// Keep the cluster's package settings: do not create a `PackageBundleController`.
     #[arg(long)]
     pub(crate) without_settings: bool,
-    /// How long to wait for the controller to be ready.
+    /// The time to wait for the controller to be ready.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// Print the manifests that would be applied; ask no cluster, and change nothing.
+    /// Print the manifests that would be applied, without contacting a cluster.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
-/// The image that is made.
+/// The image to build.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ControllerImage {
-    /// The program to make the image of: a static build of airlock. This one unless given.
+    /// The binary to package as an image: a static build of airlock. Default: the running binary.
     #[arg(long, value_name = "FILE")]
     pub(crate) binary: Option<PathBuf>,
-    /// The repository that the image goes into.
+    /// The repository of the image.
     #[arg(long, value_name = "REPOSITORY", default_value = "airlock/airlock")]
     pub(crate) repository: oci::RepositoryName,
 }
@@ -63,16 +64,16 @@ pub(crate) struct RegistryArg {
     /// The registry that nodes and the controller pull from, as HOST or HOST:PORT.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry: oci::RegistryHost,
-    /// Put the image into this store, which the registry serves, instead of pushing it.
+    /// Write the image to this store, which the registry serves, instead of pushing it.
     #[arg(long = "store", id = "into_store", value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// The authority of the registry's certificate, PEM. The controller knows no other.
+    /// The CA of the registry's certificate, PEM. The controller trusts no other CA.
     #[arg(long, value_name = "FILE")]
     pub(crate) registry_ca: PathBuf,
-    /// A file whose first line is `USER:PASSWORD`, for the controller and for nodes.
+    /// A file whose first line is `USER:PASSWORD`, for the controller and the nodes.
     #[arg(long, value_name = "FILE")]
     pub(crate) registry_credentials: Option<PathBuf>,
-    /// What stands before repositories of charts and images in the registry, when everything is below one name.
+    /// The repository prefix of charts and images in the registry.
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) registry_prefix: Option<oci::RepositoryName>,
 }
@@ -83,16 +84,16 @@ pub(crate) struct RegistryArg {
 pub(crate) struct UninstallController {
     #[command(flatten)]
     pub(crate) reach: ReachArg,
-    /// Take away definitions and namespace, too; only when no package is left.
+    /// Also delete the CRDs and the namespace. Only possible when no package is left.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Go although packages are there, which nothing looks after any more.
+    /// Uninstall although packages exist. Nothing manages them afterward.
     #[arg(long, conflicts_with = "all")]
     pub(crate) leave_packages: bool,
-    /// How long to wait until everything is gone.
+    /// The time to wait for the deletion to finish.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// Print what would be deleted, and delete nothing.
+    /// Print what would be deleted, without deleting it.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

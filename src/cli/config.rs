@@ -11,7 +11,7 @@ use crate::env;
     after_help = "Example: airlock config containerd --registry https://registry.site:5000 --ca-file store/tls/ca.crt --store store"
 )]
 pub(crate) struct Config {
-    /// For what.
+    /// The kind of configuration.
     #[arg(value_enum)]
     pub(crate) client: Client,
     /// The registry that airlock serves: `https://HOST:PORT`.
@@ -21,22 +21,22 @@ pub(crate) struct Config {
     /// `HOST=`. May be given several times.
     #[arg(long, value_name = "HOST[=NAMESPACE]")]
     pub(crate) mirror: Vec<String>,
-    /// Every registry that this store has images or charts of.
+    /// Add every registry that this store has images or charts of.
     #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Every registry whose images or charts this lock names.
+    /// Add every registry whose images or charts this lock file lists.
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: Option<PathBuf>,
-    /// The authority that made the registry's certificate, PEM.
+    /// The CA of the registry's certificate, PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Do not check the registry's certificate.
+    /// Do not verify the registry's certificate.
     #[arg(long, conflicts_with = "ca_file")]
     pub(crate) insecure_skip_verify: bool,
     /// A file whose first line is `USER:PASSWORD`.
     #[arg(long, value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
-    /// Let nodes ask the internet for what the registry does not have.
+    /// Let nodes fall back to the internet for images that the registry does not have.
     #[arg(long)]
     pub(crate) fallback: bool,
     /// Send pulls from every other registry to this one, too, so that no node asks the internet for any image. For

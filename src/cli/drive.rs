@@ -8,38 +8,38 @@ use super::{StoreArg, TrustArg};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Quarantine {
-    /// List drives that raised an alarm, and who lifted it why.
+    /// List quarantined drives, and who released them and why.
     List(StoreArg),
-    /// Show what raised an alarm, with the signed checkpoints that prove it.
+    /// Show the cause of an alarm, with the signed checkpoints that prove it.
     #[command(after_help = "Example: airlock quarantine show sha256:… --store store")]
     Show {
-        /// The set, or the site that returned it, as `quarantine list` prints them.
+        /// The set, or the site that returned it, as printed by `quarantine list`.
         #[arg(value_name = "SET|SITE")]
         what: String,
         #[command(flatten)]
         store: StoreArg,
     },
-    /// Go on where files of the store's folder `witness` were lost: what they told is forgotten.
+    /// Reset lost witness state, when files of the store's `witness` folder were lost.
     #[command(
         after_help = "Put the folder back from a copy, if there is one: with it, old drives can still be told.\n\
         Example: airlock quarantine begin-anew --reason 'disk lost, no copy' --store store"
     )]
     BeginAnew {
-        /// Why; it is logged.
+        /// The reason, for the audit log.
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
         #[command(flatten)]
         store: StoreArg,
     },
-    /// Lift a quarantine: the set may be imported in spite of this alarm.
+    /// Release a set from quarantine, so that it can be imported despite this alarm.
     #[command(
         after_help = "Example: airlock quarantine release sha256:… --reason 'sender confirms drive 12 by telephone' --store store"
     )]
     Release {
-        /// The set, as `quarantine list` prints it.
+        /// The set, as printed by `quarantine list`.
         #[arg(value_name = "SET")]
         set: oci::Digest,
-        /// Why; it is kept.
+        /// The reason, which is kept with the release.
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
         #[command(flatten)]

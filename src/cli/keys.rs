@@ -7,10 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::TrustArg;
 use crate::env;
 
-/// Who signs.
+/// The signing key.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct KeyArg {
-    /// The private key: a file, or a `pkcs11:` URI of a key in a token.
+    /// The private key: a file, or a `pkcs11:` URI.
     #[arg(long, env = env::KEY, value_name = "FILE|URI")]
     pub(crate) key: Option<PathBuf>,
     #[command(flatten)]
@@ -21,10 +21,10 @@ pub(crate) struct KeyArg {
 /// given. There is no flag for the password itself: everybody on the machine could read it.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PasswordArg {
-    /// A file whose first line is the password, or the token's PIN.
+    /// A file whose first line is the password or the PIN of the token.
     #[arg(long, value_name = "FILE", conflicts_with = "password_fd")]
     pub(crate) password_file: Option<PathBuf>,
-    /// An open file descriptor to read that line from.
+    /// An open file descriptor to read the password or PIN from.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) password_fd: Option<u32>,
 }
@@ -39,24 +39,24 @@ pub(crate) enum KeyType {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Make a key pair: NAME.key, encrypted as cosign does, and NAME.pub.
+    /// Create a key pair: NAME.key, encrypted as by cosign, and NAME.pub.
     Generate {
-        /// Its name.
+        /// The name of the key.
         #[arg(default_value = "airlock")]
         name: PathBuf,
-        /// What kind of key.
+        /// The kind of key.
         #[arg(long = "type", value_enum, default_value_t = KeyType::EcdsaP256)]
         kind: KeyType,
         #[command(flatten)]
         password: PasswordArg,
     },
-    /// Make NAME.key and NAME.pub of a private key that another program made.
+    /// Import a private key of another program as NAME.key and NAME.pub.
     Import(Import),
-    /// Show a key's public half, its hint and its fingerprint.
+    /// Show the public key, its hint and its fingerprint.
     Show(Show),
-    /// Make a key pair that takes over from a key of a trust file. Nothing is taken away from the old one.
+    /// Create a key pair that succeeds a key of a trust file. The old key stays accepted.
     Rotate(Rotate),
-    /// Write into a trust file that a key's signatures no longer count.
+    /// Revoke a key in a trust file.
     Revoke(Revoke),
     /// Add keys, an identity, logs or witnesses to a trust file.
     Add(Add),
@@ -71,7 +71,7 @@ pub(crate) enum Keys {
     airlock keys trust --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com \
     --trusted-root trusted_root.json --to trust.yaml")]
 pub(crate) struct TrustKeys {
-    /// Public keys, PEM.
+    /// Public key files, PEM.
     #[arg(required_unless_present = "someone", value_name = "PUBLIC_KEY")]
     pub(crate) keys: Vec<PathBuf>,
     #[command(flatten)]
@@ -84,10 +84,10 @@ pub(crate) struct TrustKeys {
 /// What goes into a trust file beside keys, and what the keys may sign.
 #[derive(Debug, Args)]
 pub(crate) struct AddedArg {
-    /// A sender's log, whose drives are to carry it: its key, or the file `log/key.pub` of the sender's store.
+    /// A sender's log that drives must carry: its key, or the file `log/key.pub` of the sender's store.
     #[arg(long, value_name = "KEY")]
     pub(crate) log: Vec<String>,
-    /// A site, whose word on a log is believed: its key, or the file `key.pub` of what it returned.
+    /// A site whose cosignatures are accepted: its key, or the file `key.pub` of a return medium.
     #[arg(long, value_name = "KEY")]
     pub(crate) witness: Vec<String>,
     /// What the keys, or the identity, may sign: `signature`, `driveManifest`, `packageBundle`, ... Unless given, keys may sign
@@ -125,7 +125,7 @@ pub(crate) struct IdentityArg {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: airlock keys import cosign.key release")]
 pub(crate) struct Import {
-    /// cosign's encrypted PEM, or a private key that lies open: PKCS#8 or SEC1.
+    /// An encrypted cosign key, or an unencrypted PKCS#8 or SEC1 key.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The name of the new files.
@@ -133,7 +133,7 @@ pub(crate) struct Import {
     pub(crate) name: PathBuf,
     #[command(flatten)]
     pub(crate) password: PasswordArg,
-    /// A file whose first line opens FILE; the new password does unless given.
+    /// A file whose first line is the password of FILE. Default: the new password.
     #[arg(long, value_name = "FILE")]
     pub(crate) source_password_file: Option<PathBuf>,
 }
@@ -149,10 +149,10 @@ pub(crate) struct Show {
     pub(crate) shown: PathBuf,
     #[command(flatten)]
     pub(crate) password: PasswordArg,
-    /// Print the public key alone.
+    /// Print only the public key.
     #[arg(long)]
     pub(crate) pem: bool,
-    /// For an Ed25519 key: also as the keys of a log and of a witness of this name (signed-note).
+    /// For an Ed25519 key: also print it as log and witness keys with this name (signed-note).
     #[arg(long, value_name = "NAME")]
     pub(crate) note_name: Option<String>,
 }
@@ -164,10 +164,10 @@ pub(crate) struct Rotate {
     /// The name of the new key and its files.
     #[arg(value_name = "NAME")]
     pub(crate) name: PathBuf,
-    /// The old key's name in the trust file; the only key unless given.
+    /// The name of the old key in the trust file. Default: the only key.
     #[arg(long, value_name = "NAME")]
     pub(crate) old: Option<String>,
-    /// A public key that is there already, as of a token; no pair is made.
+    /// Use this existing public key, such as a key in a token, instead of creating a pair.
     #[arg(long, value_name = "FILE")]
     pub(crate) public_key: Option<PathBuf>,
     #[command(flatten)]
@@ -183,10 +183,10 @@ pub(crate) struct Revoke {
     /// The key or identity: its name in the trust file, its hint, or its public key file.
     #[arg(value_name = "KEY")]
     pub(crate) revoked: String,
-    /// Why; refusals show it.
+    /// The reason, which errors show.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
-    /// When, for people; today (UTC) unless given.
+    /// The date, for information. Default: today (UTC).
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) date: Option<String>,
     #[command(flatten)]
@@ -211,12 +211,12 @@ pub(crate) struct Add {
     pub(crate) change: ChangeArg,
 }
 
-/// A trust file that is to change.
+/// The trust file to change.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ChangeArg {
     #[command(flatten)]
     pub(crate) trust: TrustArg,
-    /// Write the changed file here, and leave the trust file as it is.
+    /// Write the changed trust file here, instead of replacing it.
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
 }

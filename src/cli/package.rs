@@ -8,7 +8,7 @@ use super::{KeyArg, StoreArg};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bundle {
-    /// Make and sign a bundle of packages from charts that are in a store.
+    /// Create and sign a package bundle from charts in a store.
     #[command(
         after_help = "Example: airlock bundle create -f packages.yaml --store store --key release.key --publish"
     )]
@@ -19,7 +19,7 @@ pub(crate) enum Bundle {
 
 #[derive(Args, Debug)]
 pub(crate) struct CreateBundle {
-    /// Which packages: see docs/packages.md.
+    /// The file that lists the packages; see docs/packages.md.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) file: PathBuf,
     #[command(flatten)]
@@ -29,13 +29,13 @@ pub(crate) struct CreateBundle {
     /// Leave the charts' registries and repositories out of the signature, as AWS does.
     #[arg(long)]
     pub(crate) without_source: bool,
-    /// Put it into the store, where the controller looks for it.
+    /// Publish the bundle to the store, where the controller finds it.
     #[arg(long)]
     pub(crate) publish: bool,
-    /// Replace a bundle of the same name that is published already.
+    /// Replace a published bundle of the same name.
     #[arg(long, requires = "publish")]
     pub(crate) replace: bool,
-    /// The repository to put it into.
+    /// The repository to publish to.
     #[arg(
         long,
         value_name = "REPOSITORY",
@@ -43,17 +43,17 @@ pub(crate) struct CreateBundle {
         default_value = "eks-anywhere-packages-bundles"
     )]
     pub(crate) repository: oci::RepositoryName,
-    /// A lock of `airlock mirror` to add it to, so that `airlock pack` takes it along.
+    /// A lock file of `airlock mirror` to add the bundle to, so that `airlock pack` includes it.
     #[arg(long, value_name = "FILE", requires = "publish")]
     pub(crate) lock: Option<PathBuf>,
-    /// Where to write it; standard output unless given or published.
+    /// The output file. Default: standard output, unless the bundle is published.
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Generate {
-    /// Print a package to edit and apply.
+    /// Print a Package manifest to edit and apply.
     #[command(
         visible_alias = "packages",
         after_help = "Example: airlock generate package harbor --cluster mgmt > harbor.yaml"
@@ -63,12 +63,12 @@ pub(crate) enum Generate {
 
 #[derive(Debug, Args)]
 pub(crate) struct GeneratePackage {
-    /// The package's name in the bundle.
+    /// The name of the package in the bundle.
     pub(crate) name: String,
-    /// The cluster it is for.
+    /// The cluster that the package is for.
     #[arg(long, value_name = "CLUSTER")]
     pub(crate) cluster: String,
-    /// A bundle that must have it, YAML.
+    /// A bundle that must contain the package, YAML.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
 }

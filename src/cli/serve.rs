@@ -17,21 +17,21 @@ use super::{GateArgs, StoreArg, TrustArg};
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Make an empty store where there is none.
+    /// Create an empty store if there is none.
     #[arg(long, conflicts_with = "read_only")]
     pub(crate) create: bool,
-    /// Address and port, or host and port, or `:PORT` for every address; port 0 takes a free one.
+    /// The address and port, host and port, or `:PORT` for all addresses. Port 0 selects a free port.
     #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) tls: Tls,
-    /// A password file (`htpasswd -B`); without it everybody on this machine may pull and push.
+    /// A password file (`htpasswd -B`). Without it, everyone on this machine can pull and push.
     #[arg(long, value_name = "FILE")]
     pub(crate) htpasswd: Option<PathBuf>,
-    /// With a password file: pull without a password.
+    /// With a password file: allow pulls without a password.
     #[arg(long)]
     pub(crate) anonymous_pull: bool,
-    /// Let everybody who reaches the registry push and delete, without a password.
+    /// Allow everyone who can reach the registry to push and delete without a password.
     #[arg(long, conflicts_with = "read_only")]
     pub(crate) anonymous_push: bool,
     /// Refuse pushes and deletes.
@@ -40,16 +40,16 @@ pub(crate) struct Serve {
     /// Serve plain HTTP on an address that others can reach.
     #[arg(long)]
     pub(crate) allow_plain_http: bool,
-    /// Trust a proxy at this address, or in this range, to say which client a request is from. May be repeated.
+    /// Trust a proxy at this address or in this range to name the client of a request. Can be repeated.
     #[arg(long, value_name = "CIDR")]
     pub(crate) trusted_proxy: Vec<Cidr>,
-    /// Open connections that one client may have; 0 for no limit.
+    /// The maximum number of open connections per client; 0 for no limit.
     #[arg(long, value_name = "NUMBER", default_value_t = 256)]
     pub(crate) connections_per_client: usize,
     /// Referrers of one image, and indexes that list it, that one user may push; 0 for no limit.
     #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
     pub(crate) referrers_per_user: u64,
-    /// Write the served URL to this file once listening.
+    /// Write the URL to this file when the server is ready.
     #[arg(long, value_name = "FILE")]
     pub(crate) address_file: Option<PathBuf>,
     #[command(flatten)]
@@ -66,29 +66,29 @@ pub(crate) struct Tls {
     /// Its private key, PEM.
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// Make a certificate authority once, and a certificate by it.
+    /// Create a CA once, and issue a certificate from it.
     #[arg(long)]
     pub(crate) self_signed: bool,
-    /// Where the authority is kept; `tls` in the store's folder unless given.
+    /// The folder of the CA. Default: `tls` in the store's folder.
     #[arg(long, value_name = "DIR", requires = "self_signed")]
     pub(crate) tls_dir: Option<PathBuf>,
-    /// Names or addresses under which clients reach the registry, beside localhost.
+    /// Names or addresses at which clients reach the registry, in addition to localhost.
     #[arg(long, value_name = "NAME", requires = "self_signed")]
     pub(crate) tls_name: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Quickstart {
-    /// Where everything is made.
+    /// The folder to create everything in.
     #[arg(long, default_value = "airlock-quickstart", value_name = "DIR")]
     pub(crate) dir: PathBuf,
-    /// Address and port; the next free port is taken if this one is not free.
+    /// The address and port. If the port is in use, the next free port is used.
     #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: SocketAddr,
-    /// End after everything was checked, for scripts.
+    /// Exit when every check is done, for scripts.
     #[arg(long)]
     pub(crate) exit: bool,
-    /// Write the served URL to this file once listening.
+    /// Write the URL to this file when the server is ready.
     #[arg(long, value_name = "FILE")]
     pub(crate) address_file: Option<PathBuf>,
 }

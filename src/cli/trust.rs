@@ -23,10 +23,11 @@ pub(crate) struct Sign {
     pub(crate) what: Option<SignFile>,
     #[command(flatten)]
     pub(crate) image: ImageArg,
-    /// Sign everything that this lock names, in the store, each under the name of its upstream.
+    /// Sign everything that this lock file lists, in the store, each under its upstream name.
     #[arg(long, value_name = "FILE", requires = "in_store", conflicts_with_all = ["reference", "name"])]
     pub(crate) lock: Option<PathBuf>,
-    /// With --lock: the registry under whose name to sign what has no upstream registry, such as local files and charts.
+    /// With --lock: the registry name for content without an upstream registry, such as local files and
+    /// charts.
     #[arg(long, value_name = "HOST[:PORT]", requires = "lock")]
     pub(crate) registry_name: Option<oci::RegistryHost>,
     #[command(flatten)]
@@ -37,7 +38,7 @@ pub(crate) struct Sign {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignFile {
-    /// Sign a `PackageBundle` of EKS Anywhere within itself, so that its controller takes it.
+    /// Sign an EKS Anywhere `PackageBundle` in place, as its controller requires.
     #[command(
         after_help = "Example: airlock sign bundle package-bundle.yaml --key release.key --to signed.yaml"
     )]
@@ -50,10 +51,10 @@ pub(crate) enum SignFile {
         /// Leave the charts' registries and repositories out of the signature, as AWS does.
         #[arg(long, conflicts_with = "add")]
         without_source: bool,
-        /// Add a signature to those that are there: for trust files that ask for several.
+        /// Add a signature to existing ones, for trust files with thresholds.
         #[arg(long)]
         add: bool,
-        /// Where to write it; standard output unless given.
+        /// The output file. Default: standard output.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
@@ -67,10 +68,11 @@ pub(crate) enum SignFile {
 pub(crate) struct Attest {
     #[command(flatten)]
     pub(crate) image: ImageArg,
-    /// The predicate: a JSON file.
+    /// The predicate, a JSON file.
     #[arg(long, value_name = "FILE")]
     pub(crate) predicate: PathBuf,
-    /// What it is: slsaprovenance, slsaprovenance1, spdx, spdxjson, cyclonedx, vuln, vsa, openvex, custom, or a URI.
+    /// The predicate type: slsaprovenance, slsaprovenance1, spdx, spdxjson, cyclonedx, vuln, vsa, openvex,
+    /// custom, or a URI.
     #[arg(long = "type", value_name = "TYPE", value_parser = predicate_type)]
     pub(crate) kind: String,
     #[command(flatten)]
@@ -89,31 +91,31 @@ pub(crate) struct VerifyImage {
     pub(crate) image: ImageArg,
     #[command(flatten)]
     pub(crate) trust: TrustArg,
-    /// What must be said of the image: signature, a type as of `airlock attest`, or a URI.
+    /// The required evidence: signature, a predicate type of `airlock attest`, or a URI.
     #[arg(long = "type", value_name = "TYPE", default_value = "signature", value_parser = predicate_type)]
     pub(crate) kind: String,
-    /// By which gate's rules of the trust file.
+    /// The gate of the trust file whose rules apply.
     #[arg(long, value_enum, default_value_t = GateArg::Pull)]
     pub(crate) gate: GateArg,
-    /// Take signatures that do not say under which name the image is signed, as `cosign sign` 3 makes them.
+    /// Accept signatures without an image name, as `cosign sign` 3 creates them.
     #[arg(long)]
     pub(crate) allow_unnamed: bool,
-    /// Refuse a trust file with a lower sequence than this.
+    /// Reject a trust file with a lower sequence number.
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     pub(crate) min_trust_sequence: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GateArg {
-    /// Before anything from upstream is named.
+    /// Before mirrored content is published in the store.
     Mirror,
     /// Before a drive is written.
     Pack,
-    /// Before a drive's content is taken.
+    /// Before a drive's content is imported.
     Import,
-    /// Before an image is put into a registry.
+    /// Before a registry accepts an image.
     Push,
-    /// Before an image is used.
+    /// Before an image is pulled or admitted.
     Pull,
 }
 
@@ -125,35 +127,35 @@ pub(crate) struct VerifyManifest {
     /// A `PackageBundle`, `Bundles`, or `Release` of EKS.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// For a `Release`: the `Bundles` that hold its signature.
+    /// For a `Release`: the `Bundles` that contain its signature.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundles: Option<PathBuf>,
-    /// A trust file with the keys that count, instead of AWS's.
+    /// A trust file with the accepted keys. Default: AWS's keys.
     #[arg(long = "trust", id = "manifest_trust", value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
 }
 
-/// An image, and where it is.
+/// An image and its location.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ImageArg {
     /// The image's reference, by tag or digest.
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) reference: Option<String>,
-    /// Look and write in this store instead of the image's registry.
+    /// Use this store instead of the image's registry.
     #[arg(long = "store", id = "in_store", value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// The name that is signed, `HOST/REPOSITORY`; that of the reference unless given.
+    /// The signed name, `HOST/REPOSITORY`. Default: the name in the reference.
     #[arg(long, alias = "sign-container-identity", value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Speak plain HTTP with the registry.
+    /// Use plain HTTP for the registry.
     #[arg(long, alias = "allow-http-registry")]
     pub(crate) plain_http: bool,
-    /// A certificate authority to trust for the registry, PEM.
+    /// A CA to trust for the registry, PEM.
     #[arg(long, alias = "registry-cacert", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// How gates of the trust file look at images.
+/// How gates of the trust file judge images.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GateArgs {
     /// With a trust file: take signatures that do not say under which name the image is signed, as `cosign sign` 3 makes
@@ -166,19 +168,19 @@ pub(crate) struct GateArgs {
     pub(crate) registry_name: Option<oci::RegistryHost>,
 }
 
-/// How something is signed.
+/// How to sign.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct HowArg {
-    /// In which of cosign's formats.
+    /// The cosign format.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "legacy,bundle")]
     pub(crate) format: Vec<SignFormat>,
-    /// For an index: its images, too.
+    /// For an index: also sign its images.
     #[arg(long, short)]
     pub(crate) recursive: bool,
-    /// Something to sign beside the image's digest and name; `sequence` and `class` have a meaning.
+    /// An annotation to sign along with the digest and name. `sequence` and `class` have a meaning.
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = annotation)]
     pub(crate) annotation: Vec<(String, String)>,
-    /// Print what would be signed, and sign nothing.
+    /// Print what would be signed, without signing it.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -193,7 +195,7 @@ pub(crate) enum SignFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trust {
-    /// Explain a trust file, and find what contradicts itself.
+    /// Explain a trust file, and find contradictions.
     #[command(
         after_help = "Ends with 3 when a rule can never be met.\nExample: airlock trust check trust.yaml"
     )]
@@ -202,7 +204,7 @@ pub(crate) enum Trust {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Have a trust file decide in a store, though one with a greater sequence did.
+    /// Accept an older trust file: one with a lower sequence number than the store has seen.
     #[command(
         after_help = "Give the file a greater sequence instead, if you can: that works at every site.\n\
         Example: airlock trust accept trust.yaml --reason 'number 9 was a mistake' --store store"
@@ -214,7 +216,7 @@ pub(crate) enum Trust {
         /// Why; it is logged.
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
-        /// For what sites return (`airlock acknowledge`), not for drives and images.
+        /// Accept it for `airlock acknowledge`, not for drives and images.
         #[arg(long)]
         sites: bool,
         #[command(flatten)]

@@ -7,10 +7,10 @@ use audit::Kind;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle, verify_package_bundle};
 use bundle_signer::trust::What;
 use bundle_signer::{PublicKey, TrustFile};
+use mirror::lock::Lock;
 use oci::Digest;
 use package_api::BundleName;
-use packager::lock::Lock;
-use packager::package_bundle::{BundleConfig, Published, carry, listed, make, publish, published};
+use package_bundle::{BundleConfig, Published, carry, listed, make, publish, published};
 use serde_json::json;
 use store::Store;
 
@@ -88,7 +88,7 @@ fn publish_once(
         };
         let before = spec(&text);
         if before.is_none() || before != spec(signed.yaml()) {
-            return Err(packager::package_bundle::Error::Published(name.clone()).into());
+            return Err(package_bundle::Error::Published(name.clone()).into());
         }
         return Ok(known);
     }

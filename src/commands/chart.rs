@@ -8,8 +8,8 @@ mod template;
 
 use std::path::Path;
 
+use chart_images::{Discovery, discover};
 use helm::{Chart as Loaded, HookEvent, Rendered, render};
-use packager::discover::{Discovery, discover};
 use regex::Regex;
 use serde_json::json;
 

@@ -20,11 +20,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use site::Site;
 
 use crate::cli::{Client, Config};
 use crate::failure::{Status, Usage};
 use crate::printer::Printer;
-use site::Site;
 
 /// A file for a node.
 #[derive(Debug, PartialEq, Eq, Serialize)]

@@ -1,6 +1,6 @@
 //! `airlock generate`: manifests to begin with.
 
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 use package_api::{Package, PackageBundle, PackageSpec, name};
 
 use crate::cli::{Generate, GeneratePackage};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bundle_signer::ImageName;
+use evidence::{self, Place};
 use oci::{Reference, RepositoryName, Selector};
-use packager::evidence::{self, Place};
 use registry::client::{Client, ClientConfig, HostRule, ProxySettings};
 
 use crate::cli::ImageArg;

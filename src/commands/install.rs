@@ -24,10 +24,10 @@ use anyhow::Context as _;
 use audit::Kind;
 use bundle_signer::statement::COSIGN_SIGN;
 use bundle_signer::{ImageName, PublicKey};
+use evidence::Place;
+use evidence::signing::{Order, sign};
 use kube::Client;
 use package_api::TrustPolicy;
-use packager::evidence::Place;
-use packager::evidence::signing::{Order, sign};
 use registry::client::HostRule;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -66,7 +66,7 @@ pub(super) async fn run(
     if settings.dry_run {
         let order = prepare(settings)?;
         let extra: String =
-            order.extra.iter().map(|extra| format!("---\n{}", helm::yaml::write(extra))).collect();
+            order.extra.iter().map(|extra| format!("---\n{}", gostd::yaml::write(extra))).collect();
         let all: Vec<_> = order.manifests.all().chain(&order.extra).collect();
         printer.result(&all, |_| order.manifests.text() + &extra)?;
         return Ok(Status::Done);
@@ -102,7 +102,7 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
     let manifests = Manifests::of(&site)?;
     let mut extra = Vec::new();
     for path in &settings.file {
-        let documents = helm::yaml::documents(&read(path)?, &helm::Limits::default());
+        let documents = gostd::yaml::documents(&read(path)?, &gostd::Limits::default());
         let documents = documents.with_context(|| format!("`{}` is not YAML", path.display()))?;
         extra.extend(documents.into_iter().filter(|document| !document.is_null()));
     }

@@ -1,11 +1,11 @@
 //! `airlock mirror`.
 
 use audit::Kind;
+use mirror::config::MirrorConfig;
+use mirror::lock::{Lock, file_of};
+use mirror::reporter::State;
+use mirror::{Download, Locks, MirrorReport, client, plan};
 use oci::Digest;
-use packager::config::MirrorConfig;
-use packager::lock::{Lock, file_of};
-use packager::mirror::{Download, Locks, MirrorReport, client, plan};
-use packager::reporter::State;
 use serde_json::json;
 
 use crate::cli::Mirror;
@@ -56,7 +56,7 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
         plan.check()?;
         return Ok(Status::Done);
     };
-    let report = packager::mirror::run(plan, &client, &store, (&settings.lock, &file), &progress).await?;
+    let report = mirror::run(plan, &client, &store, (&settings.lock, &file), &progress).await?;
     let lock = Lock::read(&settings.lock)?;
     work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
     work.digests(contents(&lock.items));

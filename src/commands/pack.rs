@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use audit::Kind;
+use evidence::Contents as _;
+use mirror::lock::Lock;
 use oci::Digest;
 use packager::drive_log::SenderLog;
-use packager::lock::Lock;
 use packager::pack::shipment::Added;
 use packager::pack::{PackReport, Shipment, WriteOptions, plan, write, write_in_turn};
 use packager::witness::notes::{Purpose, heed_policy, refuse_stale_policy};

@@ -4,12 +4,11 @@ pub(crate) mod get;
 mod list;
 
 use audit::Kind;
-use packager::reporter::Reporter as _;
+use mirror::reporter::Reporter as _;
 use store::Store;
 
 use self::get::{Wanted, get};
 use self::list::list;
-
 use crate::cli;
 use crate::failure::Status;
 use crate::logged::{Logs, Work, outcome};

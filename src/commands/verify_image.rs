@@ -3,7 +3,7 @@
 use audit::Kind;
 use bundle_signer::trust::Mode;
 use bundle_signer::{Gate, NameRule};
-use packager::evidence::{Place, Question, Until, Verdict, judged, resolve};
+use evidence::{Place, Question, Until, Verdict, judged, resolve};
 use packager::witness::notes::{Purpose, refuse_stale_policy};
 use serde_json::json;
 

@@ -12,8 +12,8 @@ pub(super) fn unboxed<'a>(
         cause.downcast_ref::<Box<T>>().map(|inner| -> &(dyn std::error::Error + 'static) { &**inner })
     }
     let all = [
-        inner::<packager::evidence::Error>,
-        inner::<packager::mirror::Error>,
+        inner::<evidence::Error>,
+        inner::<mirror::Error>,
         inner::<registry::client::Error>,
         inner::<bundle_signer::Error>,
         inner::<helm::Error>,
@@ -36,8 +36,8 @@ pub(super) fn client_code(error: &registry::client::Error) -> u8 {
 }
 
 /// What a mirror run's own error says; where it says nothing, its cause decides.
-pub(super) fn mirror_code(error: &packager::mirror::Error) -> Option<u8> {
-    use packager::mirror::Error as E;
+pub(super) fn mirror_code(error: &mirror::Error) -> Option<u8> {
+    use mirror::Error as E;
     match error {
         E::NoSpace { .. } => Some(5),
         E::ChartArchive { source, .. } => Some(io_code(source).unwrap_or(3)),

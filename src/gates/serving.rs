@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use audit::{Draft, Ending, Kind, Outcome};
 use bundle_signer::{Gate, NameRule, TrustFile};
+use evidence::gate::{Answer, Asking, ask};
+use evidence::shape::is_evidence;
 use oci::{Digest, Manifest, RegistryHost, RepositoryName, Tag};
-use packager::evidence::gate::{Answer, Asking, ask};
-use packager::evidence::shape::is_evidence;
 use registry::server::{Pull, Push, Stop, Visitor};
 use store::Store;
 use tokio::runtime::Handle;

@@ -4,9 +4,8 @@ use std::error::Error;
 use std::time::SystemTime;
 
 use audit::{Draft, Ending, Kind, Outcome};
+use evidence::shape::{is_evidence, label};
 use oci::{Manifest, Tag};
-use packager::evidence;
-use packager::evidence::shape::{is_evidence, label};
 use registry::server::{Changed, Deed, Observer, Refused, Repeats, Visitor};
 use store::Store;
 use time::OffsetDateTime;

@@ -35,7 +35,7 @@ impl Listing {
                 comma.to_owned() + &serde_json::to_string_pretty(value)?.replace('\n', "\n  ")
             }
             Format::Jsonl => serde_json::to_string(value)? + "\n",
-            Format::Yaml => helm::yaml::write(&serde_json::json!([value])),
+            Format::Yaml => gostd::yaml::write(&serde_json::json!([value])),
             Format::Text | Format::Html => words(value),
         };
         self.is_empty = false;

@@ -7,12 +7,12 @@ use crate::rig::Cluster;
 impl Cluster {
     /// What kubectl finds different from a manifest; nothing, when all of it is there as written.
     pub(crate) fn is_as(&self, manifest: &str, namespace: &str) -> Result<(), String> {
-        let mut objects = helm::yaml::documents(manifest, &helm::Limits::default()).unwrap();
+        let mut objects = gostd::yaml::documents(manifest, &gostd::Limits::default()).unwrap();
         // Kubernetes itself fills in the rules of roles that are the sum of others.
         for role in objects.iter_mut().filter(|object| object.get("aggregationRule").is_some()) {
             role.as_object_mut().unwrap().remove("rules");
         }
-        let objects: Vec<_> = objects.iter().map(helm::yaml::write).collect();
+        let objects: Vec<_> = objects.iter().map(gostd::yaml::write).collect();
         let words = ["diff", "--server-side", "--force-conflicts", "--field-manager", "judge"];
         let (same, said) = self.about(&words, &objects.join("---\n"), namespace);
         if same { Ok(()) } else { Err(said) }

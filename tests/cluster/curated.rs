@@ -264,7 +264,7 @@ fn one_bundle_offers_all_curated_charts_with_every_image_by_its_digest() {
     );
     airlock(folder, &["verify-manifest", "bundle.yaml", "--trust", "release.yaml"]);
     let text = fs::read_to_string(folder.join("bundle.yaml")).unwrap();
-    let bundle = helm::yaml::parse(&text, &helm::Limits::default()).unwrap();
+    let bundle = gostd::yaml::parse(&text, &gostd::Limits::default()).unwrap();
     let listed = airlock(folder, &["store", "list", "--store", "store"]);
     let digest_of = |name: &str| {
         let line = listed.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("  "));

@@ -137,12 +137,12 @@ impl World {
 
     fn is_as(&self, manifest: &str, namespace: &str) -> Result<(), String> {
         let file = self.folder.path().join(format!("{namespace}.yaml"));
-        let mut objects = helm::yaml::documents(manifest, &helm::Limits::default()).unwrap();
+        let mut objects = gostd::yaml::documents(manifest, &gostd::Limits::default()).unwrap();
         // Kubernetes itself fills in the rules of roles that are the sum of others.
         for role in objects.iter_mut().filter(|object| object.get("aggregationRule").is_some()) {
             role.as_object_mut().unwrap().remove("rules");
         }
-        let objects: Vec<_> = objects.iter().map(helm::yaml::write).collect();
+        let objects: Vec<_> = objects.iter().map(gostd::yaml::write).collect();
         std::fs::write(&file, objects.join("---\n")).unwrap();
         // With a namespace as an argument, kubectl refuses objects of another.
         let config = self.folder.path().join(format!("{namespace}.config"));

@@ -97,11 +97,15 @@ fn a_chart_is_checked_shown_and_explained() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     write_chart(folder);
-    assert!(out(folder, &["chart", "lint", "web", "--strict"]).contains("[INFO] Chart.yaml: icon is recommended"));
+    assert!(
+        out(folder, &["chart", "lint", "web", "--strict"]).contains("[INFO] Chart.yaml: icon is recommended")
+    );
     let old = "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: old}\n";
     fs::write(folder.join("web/templates/old.yaml"), old).unwrap();
     let said = out(folder, &["chart", "lint", "web"]);
-    assert!(said.contains("[WARNING] templates/old.yaml: policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+"));
+    assert!(said.contains(
+        "[WARNING] templates/old.yaml: policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+"
+    ));
     assert!(said.ends_with("1 chart(s) linted, 0 chart(s) failed\n"), "{said}");
     let strict = airlock(folder, &["chart", "lint", "web", "--strict"]);
     assert_eq!(strict.status.code(), Some(3));
@@ -205,7 +209,10 @@ fn h7_a_declared_dependency_that_is_missing_is_an_error_and_can_be_built() {
         );
     }
     let said = out(folder, &["chart", "lint", "web"]);
-    assert!(said.contains("[WARNING] charts/: chart directory is missing these dependencies: base"), "{said}");
+    assert!(
+        said.contains("[WARNING] charts/: chart directory is missing these dependencies: base"),
+        "{said}"
+    );
     let strict = airlock(folder, &["chart", "lint", "web", "--strict"]);
     assert_eq!(strict.status.code(), Some(3));
     assert!(out(folder, &["chart", "dependency", "list", "web"]).contains("missing"));

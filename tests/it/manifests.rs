@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use package_controller::rbac;
 use package_controller::webhook::{Reach, configurations, empty};

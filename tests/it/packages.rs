@@ -54,7 +54,7 @@ fn a_bundle_made_from_the_store_is_signed_whole_and_found_by_its_tags() {
     fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
     let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
     let first = works(path, &create);
-    let bundle = helm::yaml::parse(&first, &helm::Limits::default()).unwrap();
+    let bundle = gostd::yaml::parse(&first, &gostd::Limits::default()).unwrap();
     let bundle: package_api::PackageBundle = serde_json::from_value(bundle).unwrap();
     assert_eq!((bundle.name(), bundle.namespace()), ("v1-35-7", "eksa-packages"));
     let web = bundle.spec.package("web").unwrap();
@@ -153,7 +153,7 @@ fn o8_mirror_keeps_a_bundle_in_the_lock_and_a_version_is_published_once() {
     let publish = [&create[..], &["--publish", "--lock", "charts.lock"]].concat();
     works(path, &publish);
     let locked = || {
-        let lock = packager::lock::Lock::read(&path.join("charts.lock")).unwrap();
+        let lock = mirror::lock::Lock::read(&path.join("charts.lock")).unwrap();
         lock.made_here().map(|item| item.digest.to_string()).collect::<Vec<_>>()
     };
     let first = locked();

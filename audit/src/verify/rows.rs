@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 use tlog::{Checkpoint, Folder};
 
-use crate::index::{Known, known};
-use crate::{Event, Index};
-
 use super::tree::Tree;
 use super::{Fault, NAMED, Part, Report};
+use crate::index::{Known, known};
+use crate::{Event, Index};
 
 /// Rows that are read at once.
 const CHUNK: i64 = 4096;

@@ -9,10 +9,9 @@ use tlog::merkle::{self, Nodes};
 use tlog::tile::{HEIGHT, Place, WIDTH, encode_hashes, fold};
 use tlog::{Checkpoint, Folder, Hash};
 
-use crate::Event;
-
 use super::entries::differences;
 use super::{Fault, NAMED, Part, Report, entries};
+use crate::Event;
 
 /// Hashes of tiles, level by level, as far as the entries give them.
 pub(super) struct Tree<'a> {

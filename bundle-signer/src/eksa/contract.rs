@@ -197,7 +197,7 @@ impl Contract {
         }
         document::check_signed(&object)?;
         let bytes = match self.form {
-            Form::Yaml => helm::yaml::write(&object),
+            Form::Yaml => gostd::yaml::write(&object),
             Form::Json => go_json(&object),
         };
         Ok(Parts { covered: Covered { bytes: bytes.into_bytes(), object }, uncovered: left_out.finish() })

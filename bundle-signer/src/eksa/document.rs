@@ -1,6 +1,6 @@
 //! From bytes to a value, refusing what two readers could read as two things.
 
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 use serde_json::Value;
 use serde_saphyr::budget::{BudgetBreach, EnforcingPolicy, check_yaml_budget};
 
@@ -82,10 +82,7 @@ fn bound(text: &str) -> Result<()> {
 }
 
 fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.value_depth = MAX_DEPTH;
-    limits.value_nodes = MAX_NODES;
-    limits
+    Limits { value_depth: MAX_DEPTH, value_nodes: MAX_NODES, ..Limits::default() }
 }
 
 fn check_strings(

@@ -27,7 +27,7 @@ pub enum Refusal {
     Bound(&'static str),
     /// Not YAML, or a key twice.
     #[error("the manifest is not YAML with every key once")]
-    Yaml(#[source] helm::yaml::Error),
+    Yaml(#[source] gostd::yaml::Error),
     /// YAML by one reader's rules but not by the other's.
     #[error("the manifest is not YAML that all read alike")]
     AmbiguousYaml,

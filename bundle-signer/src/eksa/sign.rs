@@ -64,7 +64,7 @@ pub fn sign_bundle(text: &[u8], coverage: Coverage, key: &PrivateKey) -> Result<
     }
     let covered = PACKAGE_BUNDLE.apart(&bundle)?.covered;
     annotate(&mut bundle, SIGNATURE, STANDARD.encode(key.sign(covered.bytes())?));
-    let yaml = helm::yaml::write(&bundle);
+    let yaml = gostd::yaml::write(&bundle);
 
     let again = verify_package_bundle(yaml.as_bytes(), &own(key)?)?;
     if again.signed().get().bytes() != covered.bytes() {
@@ -94,7 +94,7 @@ pub fn cosign_bundle(text: &[u8], key: &PrivateKey) -> Result<SignedBundle> {
         let signature = STANDARD.encode(key.sign(covered.bytes())?);
         annotate(&mut bundle, MORE_SIGNATURES, format!("{more} {signature}").trim_start().to_owned());
     }
-    let yaml = helm::yaml::write(&bundle);
+    let yaml = gostd::yaml::write(&bundle);
     verify_package_bundle(yaml.as_bytes(), &own(key)?)?;
     Ok(SignedBundle { yaml, uncovered })
 }

@@ -1,6 +1,6 @@
 //! The contracts against what AWS's own programs signed, the public test key's samples included.
 
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 use serde_json::json;
 
 use super::contract::EXCLUDES;

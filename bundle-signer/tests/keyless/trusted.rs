@@ -27,7 +27,7 @@ impl Rig {
     }
 
     /// A trust file with identities, each by its name and the members that say who it is, and more.
-    fn trust(&self, identities: &[(&str, Value)], more: Value) -> Result<TrustFile> {
+    fn trust(&self, identities: &[(&str, Value)], more: &Value) -> Result<TrustFile> {
         let identities: Vec<Value> = identities
             .iter()
             .map(|(name, who)| {
@@ -49,7 +49,7 @@ impl Rig {
 
     /// One that accepts the workflow.
     fn own(&self) -> TrustFile {
-        self.trust(&[("release", exact(WORKFLOW))], json!({})).unwrap()
+        self.trust(&[("release", exact(WORKFLOW))], &json!({})).unwrap()
     }
 
     fn signer(&self) -> Signer<'static> {
@@ -148,7 +148,7 @@ fn r7_no_other_subject_and_no_other_issuer_is_the_identity() {
     let rig = Rig::new();
     let trust = rig.own();
     let patterns =
-        rig.trust(&[("release", pattern(r"https://github\.com/team/[^/]+/\.github/.*"))], json!({}));
+        rig.trust(&[("release", pattern(r"https://github\.com/team/[^/]+/\.github/.*"))], &json!({}));
     let patterns = patterns.unwrap();
     for subject in [
         "https://evil.example/https://github.com/team/app/.github/workflows/release.yml@refs/tags/v1",
@@ -175,7 +175,7 @@ fn r7_no_other_subject_and_no_other_issuer_is_the_identity() {
         assert!(matches!(refused, Keyless::Issuer { .. } | Keyless::NoIssuer), "{issuer}: {refused:?}");
     }
     // With several identities, the refusal says who signed.
-    let two = rig.trust(&[("a", exact("a@example.com")), ("b", exact("b@example.com"))], json!({})).unwrap();
+    let two = rig.trust(&[("a", exact("a@example.com")), ("b", exact("b@example.com"))], &json!({})).unwrap();
     assert!(
         matches!(rig.refusal(&two, &rig.bundle()), Keyless::Stranger { subject, .. } if subject == WORKFLOW)
     );
@@ -225,11 +225,11 @@ fn r7_a_bundle_without_its_proof_its_log_or_its_certificate_log_does_not_count()
     };
     let refused = [
         changed(&|bundle| {
-            entry(bundle, &|entry| drop(entry.as_object_mut().unwrap().remove("inclusionProof")))
+            entry(bundle, &|entry| drop(entry.as_object_mut().unwrap().remove("inclusionProof")));
         }),
         changed(&|bundle| entry(bundle, &|entry| entry["inclusionProof"]["checkpoint"] = json!({}))),
         changed(&|bundle| {
-            entry(bundle, &|entry| entry["inclusionProof"]["rootHash"] = json!(THEN.to_string()))
+            entry(bundle, &|entry| entry["inclusionProof"]["rootHash"] = json!(THEN.to_string()));
         }),
         changed(&|bundle| entry(bundle, &|entry| entry["canonicalizedBody"] = json!("e30="))),
         changed(&|bundle| bundle["verificationMaterial"]["tlogEntries"] = json!([])),
@@ -252,7 +252,7 @@ fn r7_a_bundle_without_its_proof_its_log_or_its_certificate_log_does_not_count()
         change(&mut root);
         let mut who = exact(WORKFLOW);
         who["trustedRoot"] = json!(root.to_string());
-        rig.refusal(&rig.trust(&[("release", who)], json!({})).unwrap(), &rig.bundle())
+        rig.refusal(&rig.trust(&[("release", who)], &json!({})).unwrap(), &rig.bundle())
     };
     let other: Value = serde_json::from_str(&Authority::new().root()).unwrap();
     let refused = root(&|root| root["ctlogs"] = other["ctlogs"].clone());
@@ -307,7 +307,7 @@ fn r7_real_signatures_count_under_the_root_that_is_built_in() {
     let trust = file(STATEMENT_V1.subject, STATEMENT_V1.issuer, kind);
     let outcome = rig.verify_as(&trust, &Evidence::Bundle(text.as_bytes()), kind);
     assert!(
-        matches!(&outcome, Err(Error::OtherName { found, .. }) if found.ends_with(".conda")),
+        matches!(&outcome, Err(Error::OtherName { found, .. }) if found.contains("hb0f4dca_0.conda")),
         "{outcome:?}"
     );
     let stranger = file("https://github.com/mallory/x", STATEMENT_V1.issuer, kind);
@@ -349,13 +349,13 @@ fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
     let (alice, bob) = ("alice@example.com", "bob@example.com");
     let pair = json!({ "groups": [{ "name": "pair", "threshold": 2, "keys": ["alice", "bob"] }],
         "gates": { "pull": { "require": [{ "sign": "signature", "by": "pair" }] } } });
-    let trust = rig.trust(&[("alice", exact(alice)), ("bob", exact(bob))], pair.clone()).unwrap();
+    let trust = rig.trust(&[("alice", exact(alice)), ("bob", exact(bob))], &pair).unwrap();
     assert!(rig.decide(&trust, &[rig.by(alice), rig.by(bob)]).satisfied);
     assert!(!rig.decide(&trust, &[rig.by(alice), rig.by(alice)]).satisfied);
     // One person is one signer, also where two entries fit.
     let team =
         json!({ "certificateIdentityRegexp": r".*@example\.com", "certificateOidcIssuer": GITHUB_ACTIONS });
-    let both = rig.trust(&[("bob", team.clone()), ("alice", exact(alice))], pair.clone()).unwrap();
+    let both = rig.trust(&[("bob", team.clone()), ("alice", exact(alice))], &pair).unwrap();
     assert!(!rig.decide(&both, &[rig.by(alice), rig.by(alice)]).satisfied);
     assert!(rig.decide(&both, &[rig.by(alice), rig.by(bob)]).satisfied);
     assert!(both.findings().iter().any(|found| found.text.contains("`bob` fits `alice`")));
@@ -366,7 +366,7 @@ fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
     let key = PrivateKey::generate().unwrap().public_key().unwrap().to_pem();
     let mixed = json!({ "keys": [{ "name": "bob", "publicKey": key }], "groups": pair["groups"],
         "gates": pair["gates"] });
-    let mixed = rig.trust(&[("alice", exact(alice))], mixed).unwrap();
+    let mixed = rig.trust(&[("alice", exact(alice))], &mixed).unwrap();
     assert!(!rig.decide(&mixed, &[rig.by(alice)]).satisfied);
 
     let hint = trust.identities()[0].hint().to_owned();
@@ -380,11 +380,11 @@ fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
 
     let mut who = exact(WORKFLOW);
     who["roles"] = json!([{ "sign": ["signature"], "repositories": ["registry.example/other/**"] }]);
-    let elsewhere = rig.trust(&[("release", who.clone())], json!({})).unwrap();
+    let elsewhere = rig.trust(&[("release", who.clone())], &json!({})).unwrap();
     let decision = rig.decide(&elsewhere, &[rig.bundle()]);
     assert!(decision.why_not[0].to_string().contains("may not sign this"), "{decision:?}");
     who["roles"] = json!([{ "sign": ["signature"], "formats": ["simpleSigning"] }]);
-    let other = rig.trust(&[("release", who)], json!({})).unwrap();
+    let other = rig.trust(&[("release", who)], &json!({})).unwrap();
     assert!(!rig.decide(&other, &[rig.bundle()]).satisfied);
 }
 
@@ -393,17 +393,17 @@ fn r7_a_trust_file_with_identities_survives_its_text_and_half_an_identity_is_ref
     let rig = Rig::new();
     let mut replacing = pattern(r"https://github\.com/team/.*");
     replacing["replaces"] = json!("release");
-    let trust = rig.trust(&[("release", exact(WORKFLOW)), ("next", replacing)], json!({})).unwrap();
+    let trust = rig.trust(&[("release", exact(WORKFLOW)), ("next", replacing)], &json!({})).unwrap();
     let text = trust.to_yaml();
     assert_eq!(TrustFile::parse(&text).unwrap(), trust, "{text}");
     let pretty: Value = serde_json::from_str(&rig.authority.root()).unwrap();
     for root in [format!("{pretty:#}\n"), format!("{pretty:#}"), format!(" {pretty}\n\n")] {
         let mut who = exact(WORKFLOW);
         who["trustedRoot"] = json!(root);
-        let trust = rig.trust(&[("release", who)], json!({})).unwrap();
+        let trust = rig.trust(&[("release", who)], &json!({})).unwrap();
         assert_eq!(TrustFile::parse(&trust.to_yaml()).unwrap(), trust, "{}", trust.to_yaml());
     }
-    let refused = |who: Value| rig.trust(&[("release", who)], json!({})).unwrap_err();
+    let refused = |who: Value| rig.trust(&[("release", who)], &json!({})).unwrap_err();
     let without = |member: &str| {
         let mut who = exact(WORKFLOW);
         who.as_object_mut().unwrap().remove(member);
@@ -426,10 +426,10 @@ fn r7_a_trust_file_with_identities_survives_its_text_and_half_an_identity_is_ref
         assert!(error.to_string().contains("signed by keys"), "{what}: {error}");
     }
     assert!(matches!(with("certificateIdentityRegexpp", json!("x")), Error::Trust(_)));
-    let twice = rig.trust(&[("a", exact(WORKFLOW)), ("b", exact(WORKFLOW))], json!({}));
+    let twice = rig.trust(&[("a", exact(WORKFLOW)), ("b", exact(WORKFLOW))], &json!({}));
     assert!(matches!(twice, Err(Error::TrustTwice(_))));
     let bad = json!({ "certificateIdentityRegexp": "(", "certificateOidcIssuer": GITHUB_ACTIONS });
-    assert!(matches!(rig.trust(&[("a", bad)], json!({})), Err(Error::TrustIdentity { .. })));
+    assert!(matches!(rig.trust(&[("a", bad)], &json!({})), Err(Error::TrustIdentity { .. })));
 }
 
 #[test]
@@ -458,14 +458,14 @@ fn r7_patterns_that_say_more_than_they_seem_to_are_told() {
     let issuers = json!({ "certificateIdentity": WORKFLOW, "certificateOidcIssuerRegexp": ".*" });
     let trust = rig.trust(
         &[("all", pattern(".*")), ("loose", pattern("https://github.com/team/.*")), ("any", issuers)],
-        json!({}),
+        &json!({}),
     );
     let told: Vec<String> = trust.unwrap().findings().into_iter().map(|found| found.text).collect();
     let has = |part: &str| assert!(told.iter().any(|text| text.contains(part)), "{part}: {told:#?}");
     has("`all` accepts any subject");
     has("`any` accepts any issuer");
     has("`b.c`");
-    let strict = rig.trust(&[("strict", pattern(r"https://github\.com/team/.*"))], json!({})).unwrap();
+    let strict = rig.trust(&[("strict", pattern(r"https://github\.com/team/.*"))], &json!({})).unwrap();
     assert_eq!(strict.findings(), []);
 }
 

@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::rc::Rc;
 
+use gostd::object::{Object, string};
+use gostd::value::Value;
+
 use super::{Capabilities, KubeVersion};
 use crate::function::Failure;
-use crate::object::{Object, string};
-use crate::value::Value;
 
 /// The compiler and the client library of Helm 4.3.
 const GO_VERSION: &str = "go1.27.2";

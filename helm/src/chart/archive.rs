@@ -6,11 +6,11 @@ use std::cell::Cell;
 use std::io::{self, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
+use gostd::limits::Limits;
 use tar::EntryType;
 
 use super::path;
 use crate::error::Error;
-use crate::limits::Limits;
 
 /// One file of a chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,9 +145,10 @@ pub(super) fn write(name: &str, files: &[File]) -> Result<Vec<u8>, Error> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
+
+    use super::*;
 
     /// An archive of `files`, with raw names.
     pub(crate) fn pack(files: &[(&str, EntryType, &[u8])]) -> Vec<u8> {

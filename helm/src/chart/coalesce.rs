@@ -8,11 +8,12 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use gostd::limits::Limits;
+use gostd::value::{List, Map, Value};
+
 use super::dependencies::Node;
 use super::values::to_json;
 use crate::error::Error;
-use crate::limits::Limits;
-use crate::value::{List, Map, Value};
 
 /// Whether null takes a default away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

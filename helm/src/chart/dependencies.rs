@@ -5,15 +5,15 @@
 
 use std::rc::Rc;
 
+use gostd::limits::Limits;
+use gostd::value::{Map, Value};
 use serde_json::{Value as Json, json};
 
 use super::coalesce::{self, Meter, Mode};
 use super::values::to_map;
 use super::{Chart, Dependency, File, Metadata};
 use crate::error::Error;
-use crate::limits::Limits;
 use crate::semver::{Constraint, Version};
-use crate::value::{Map, Value};
 
 /// A chart while it is made ready for one render.
 #[derive(Clone)]

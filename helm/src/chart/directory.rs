@@ -65,8 +65,9 @@ fn load(path: &Path, name: &str, budget: &Budget<'_>) -> Result<Vec<u8>, Error> 
 
 #[cfg(test)]
 mod tests {
+    use gostd::limits::Limits;
+
     use super::*;
-    use crate::limits::Limits;
 
     fn write(root: &Path, name: &str, data: &str) {
         let path = root.join(name);

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use gostd::limits::Limits;
+use gostd::value::{Map, Value};
+use gostd::yaml::{self, Problem};
+
 use super::metadata::Unfit;
 use crate::error::Error;
-use crate::limits::Limits;
-use crate::value::{Map, Value};
-use crate::yaml::{self, Problem};
 
 /// Why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,14 +8,14 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gostd::object::{Object, string};
+use gostd::value::{Element, List, Value};
 use serde_json::Value as Json;
 
 use super::archive::File;
 use super::glob::Glob;
 use super::path;
 use crate::function::Failure;
-use crate::object::{Object, string};
-use crate::value::{Element, List, Value};
 
 /// Go's `engine.files`, a map of bytes by name.
 pub(crate) struct Files {
@@ -63,7 +63,7 @@ impl Files {
     fn flatten(&self, text: impl Fn(&[u8]) -> String) -> Value {
         let entries =
             self.entries.iter().map(|(name, data)| (path::base(name).to_owned(), Json::String(text(data))));
-        let yaml = crate::yaml::write(&Json::Object(entries.collect()));
+        let yaml = gostd::yaml::write(&Json::Object(entries.collect()));
         yaml.strip_suffix('\n').unwrap_or(&yaml).into()
     }
 }

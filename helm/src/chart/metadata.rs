@@ -6,11 +6,11 @@ mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gostd::fmt::is_print;
 use serde_json::Value as Json;
 
 use super::document::{Fault, Fields};
 use super::values::to_json;
-use crate::gofmt::is_print;
 use crate::semver::Version;
 
 /// What `Chart.yaml` says. A field it does not have is empty.

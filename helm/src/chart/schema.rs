@@ -10,14 +10,14 @@ mod words;
 use std::collections::HashMap;
 use std::error::Error as StdError;
 
+use gostd::limits::Limits;
+use gostd::value::{Map, Value};
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationOptions, Validator};
 use serde_json::{Number, Value as Json};
 
 use super::dependencies::Node;
 use super::values::to_json;
 use crate::error::Error;
-use crate::limits::Limits;
-use crate::value::{Map, Value};
 
 /// Checks the values of a chart and of every chart in it.
 ///

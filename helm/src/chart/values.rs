@@ -7,13 +7,13 @@ mod set;
 
 use std::io;
 
+use gostd::json;
+use gostd::limits::Limits;
+use gostd::value::{Map, Value};
 use serde_json::{Map as Table, Number, Value as Json};
 
 use super::document;
 use crate::error::Error;
-use crate::json;
-use crate::limits::Limits;
-use crate::value::{Map, Value};
 
 /// Values as the user gives them, before they meet a chart.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -191,8 +191,9 @@ pub(crate) fn to_json(value: &Value) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn numbers_of_json_are_floats_and_of_set_are_integers() {

@@ -4,11 +4,11 @@ mod compare;
 mod escape;
 mod index;
 
-use crate::function::{Arguments, Failure, Function, Parameter, Scope};
-use crate::gofmt;
-use crate::value::Value;
-
 use Parameter::{Any, Str};
+use gostd::fmt;
+use gostd::value::Value;
+
+use crate::function::{Arguments, Failure, Function, Parameter, Scope};
 
 pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "not", parameters: &[Any], rest: None, body: not },
@@ -34,13 +34,13 @@ fn not(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
 }
 
 fn print(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    gofmt::sprint(scope, arguments.0)
+    fmt::sprint(scope, arguments.0)
 }
 
 fn printf(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    gofmt::sprintf(scope, arguments.bytes(0), arguments.from(1))
+    fmt::sprintf(scope, arguments.bytes(0), arguments.from(1))
 }
 
 fn println(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    gofmt::sprintln(scope, arguments.0)
+    fmt::sprintln(scope, arguments.0)
 }

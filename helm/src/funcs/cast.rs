@@ -1,6 +1,6 @@
 //! Any value as a number, as `spf13/cast` 1.7 and Go's `strconv` do it.
 
-use crate::value::Value;
+use gostd::value::Value;
 
 /// `cast.ToInt64`: zero for what is no number.
 pub(crate) fn to_int(value: &Value) -> i64 {

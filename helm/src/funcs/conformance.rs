@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gostd::limits::Limits;
+use gostd::value::{Element, List, Map, Value};
 use serde_json::{Value as Json, json};
 
 use crate::function::{Arguments, Failure, Random, Scope};
-use crate::limits::Limits;
 use crate::lookup::Deny;
 use crate::semver::Version;
-use crate::value::{Element, List, Map, Value};
 
 /// Calls the function `name` under `limits`.
 pub(crate) fn call_with(limits: &Limits, name: &str, arguments: &[Value]) -> Result<Value, Failure> {

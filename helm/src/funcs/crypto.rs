@@ -20,14 +20,15 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256};
 
 pub use self::certificate::is_due;
+use gostd::fmt;
+use gostd::time::Time;
+use gostd::value::Value;
+
 use self::certificate::{Certificate, Issuer, Request, check, issue};
 use self::key::Key;
 use super::random::stream;
 use crate::function::{Arguments, Failure, Function, Parameter, Scope};
-use crate::gofmt;
-use crate::gotime::Time;
 use crate::render::Keys;
-use crate::value::Value;
 
 /// What slow functions cost in steps of the render, so that a loop over them meets the bound.
 mod cost {
@@ -228,7 +229,7 @@ fn text<'v>(scope: &Scope<'_>, value: &'v Value, about: &str) -> Result<&'v str,
     if let Value::Str(text) = value {
         return Ok(text);
     }
-    let shown = gofmt::display(scope, value)?;
+    let shown = fmt::display(scope, value)?;
     let shown = String::from_utf8_lossy(shown.bytes().unwrap_or_default());
     Err(format!("{about}: {shown} is not a string").into())
 }

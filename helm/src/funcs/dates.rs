@@ -10,11 +10,11 @@ mod spans;
 use std::rc::Rc;
 
 pub(crate) use self::objects::{Duration, Instant};
-use crate::function::{Arguments, Failure, Function, Parameter, Scope};
-use crate::gotime::{Time, Zone, duration, format, parse};
-use crate::value::Value;
-
 use Parameter::{Any, Str};
+use gostd::time::{Time, Zone, duration, format, parse};
+use gostd::value::Value;
+
+use crate::function::{Arguments, Failure, Function, Parameter, Scope};
 
 pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "ago", parameters: &[Any], rest: None, body: ago },

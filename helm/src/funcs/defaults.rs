@@ -2,9 +2,10 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "the shape of every function's body")]
 
+use gostd::value::Value;
+
 use crate::function::Parameter::{Any, Bool};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::value::Value;
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

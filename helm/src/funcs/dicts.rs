@@ -6,10 +6,11 @@ mod merge;
 
 use std::collections::BTreeSet;
 
+use gostd::value::{Element, Map, Value};
+
 use super::text;
 use crate::function::Parameter::{self, Any, Str};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::value::{Element, Map, Value};
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

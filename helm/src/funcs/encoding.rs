@@ -3,12 +3,12 @@
 mod base32;
 mod base64;
 
+use gostd::value::Value;
 use sha2::Digest as _;
 
 use super::text;
 use crate::function::Parameter::Str;
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::value::Value;
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

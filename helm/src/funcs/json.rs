@@ -1,11 +1,12 @@
 //! JSON in templates: `toJson`, `fromJson` and `fromJsonArray` of Helm's `pkg/engine/funcs.go`, the others of
 //! Sprig's `defaults.go`.
 
+use gostd::json::reader::{Document, Refusal, read};
+use gostd::json::write;
+use gostd::json::writer::Style;
+use gostd::value::Value;
+
 use crate::function::{Arguments, Failure, Function, Parameter, Scope};
-use crate::json::reader::{Document, Refusal, read};
-use crate::json::write;
-use crate::json::writer::Style;
-use crate::value::Value;
 
 /// The functions of this file.
 pub(crate) const FUNCTIONS: &[Function] = &[
@@ -94,7 +95,7 @@ fn parse(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Result<Document<
     scope.produce(bytes.len())?;
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => crate::json::writer::replace_invalid(bytes),
+        Err(_) => gostd::json::writer::replace_invalid(bytes),
     };
     match read(&text, scope.limits) {
         Ok(document) => Ok(Ok(document)),
@@ -122,9 +123,10 @@ pub(crate) fn name(value: &Value) -> &'static str {
 mod tests {
     use std::time::Duration;
 
+    use gostd::limits::Limits;
+
     use super::*;
     use crate::function::Random;
-    use crate::limits::Limits;
     use crate::lookup::Deny;
 
     /// What the function of that name makes of one argument.

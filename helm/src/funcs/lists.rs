@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use gostd::value::{Element, List, Value};
+
 use super::{cast, text, types};
 use crate::function::Parameter::{Any, Int, Str};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::value::{Element, List, Value};
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

@@ -4,10 +4,11 @@
 
 mod decimal;
 
+use gostd::value::{Element, List, Value};
+
 use super::{cast, text};
 use crate::function::Parameter::{Any, Float64, Int, Str};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::value::{Element, List, Value};
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

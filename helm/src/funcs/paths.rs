@@ -2,10 +2,11 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "the shape of every function's body")]
 
+use gostd::value::Value;
+
 use super::text;
 use crate::function::Parameter::Str;
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::value::Value;
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

@@ -5,12 +5,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gostd::value::Value;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::draws::Again;
 use crate::function::{Arguments, Failure, Function, Parameter, Random, Scope};
-use crate::value::Value;
 
 const ONE_INT: &[Parameter] = &[Parameter::Int];
 

@@ -6,13 +6,13 @@
 mod expand;
 mod pattern;
 
+use gostd::fmt;
+use gostd::value::{Element, List, Value};
 use regex::bytes::{Captures, Regex, RegexBuilder};
 
 use super::text;
 use crate::function::Parameter::{Int, Str};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::gofmt;
-use crate::value::{Element, List, Value};
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[
@@ -79,7 +79,7 @@ impl Unusable {
         let plain = std::str::from_utf8(source).ok().filter(|text| {
             !text.chars().any(|rune| rune == '`' || (rune.is_control() && rune != '\t') || rune == '\u{FEFF}')
         });
-        let quoted = plain.map_or_else(|| gofmt::quote(source), |text| format!("`{text}`"));
+        let quoted = plain.map_or_else(|| fmt::quote(source), |text| format!("`{text}`"));
         match self {
             Self::Syntax(text) => format!("regexp: Compile({quoted}): error parsing regexp: {text}").into(),
             Self::Costly(failure) => failure,

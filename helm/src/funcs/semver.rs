@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use gostd::value::Value;
+
 use crate::function::Parameter::Str;
 use crate::function::{Arguments, Failure, Function, Scope};
 use crate::semver::{Constraint, Version};
-use crate::value::Value;
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

@@ -5,11 +5,12 @@
 mod cases;
 mod wrap;
 
+use gostd::fmt;
+use gostd::value::Value;
+
 use super::{runes, text};
 use crate::function::Parameter::{Any, Int, Str};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::gofmt;
-use crate::value::Value;
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[
@@ -73,7 +74,7 @@ fn joined(
 }
 
 fn quote(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    joined(scope, arguments, |value| Ok(gofmt::quote(&text::strval(scope, value)?).into_bytes()))
+    joined(scope, arguments, |value| Ok(fmt::quote(&text::strval(scope, value)?).into_bytes()))
 }
 
 fn squote(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {

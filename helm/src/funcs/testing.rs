@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use gostd::limits::Limits;
+use gostd::value::Value;
+
 use crate::function::{Arguments, Failure, Function, Random, Scope};
-use crate::limits::Limits;
 use crate::lookup::Deny;
-use crate::value::Value;
 
 /// 2024-05-06 07:08:09.123456789 UTC, the `now` of these calls.
 pub(crate) const NOW: Duration = Duration::new(1_714_979_289, 123_456_789);

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use gostd::fmt;
+use gostd::value::{List, Map, Value};
+
 use crate::function::{Failure, Scope};
-use crate::gofmt;
-use crate::value::{List, Map, Value};
 
 /// Text as the result of a function, accounted for.
 ///
@@ -30,7 +31,7 @@ pub(crate) fn give_all<'a>(
         scope.grow(items.len())?;
         items.push(give(scope, part)?);
     }
-    Ok(Value::List(List::of(crate::value::Element::Str, items)))
+    Ok(Value::List(List::of(gostd::value::Element::Str, items)))
 }
 
 /// Sprig's `strval`: strings and `[]byte` as they are, else what `%v` prints.
@@ -50,7 +51,7 @@ pub(crate) fn printed<'a>(scope: &Scope<'_>, value: &'a Value) -> Result<Cow<'a,
         return Ok(Cow::Borrowed(value.bytes().unwrap_or_default()));
     }
     let mut out = Vec::new();
-    gofmt::append(scope, &mut out, value)?;
+    fmt::append(scope, &mut out, value)?;
     Ok(Cow::Owned(out))
 }
 
@@ -107,7 +108,7 @@ pub(crate) fn numbered<'a>(
         scope.grow(8 * entries.len())?;
         entries.push((format!("_{index}"), give(scope, part)?));
     }
-    Ok(Value::Map(Map::of(crate::value::Element::Str, entries)))
+    Ok(Value::Map(Map::of(gostd::value::Element::Str, entries)))
 }
 
 /// `old` replaced by `new` everywhere, or between all runes if `old` is empty, as Go's `strings.ReplaceAll`.

@@ -2,9 +2,10 @@
 //!
 //! Source: Helm 4 `pkg/engine/funcs.go`.
 
+use gostd::value::Value;
+
 use crate::function::{Arguments, Failure, Function, Parameter, Scope};
 use crate::toml::{read, write};
-use crate::value::Value;
 
 pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "fromToml", parameters: &[Parameter::Str], rest: None, body: from_toml },

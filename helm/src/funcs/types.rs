@@ -4,11 +4,12 @@
 
 use std::rc::Rc;
 
+use gostd::object::Object;
+use gostd::value::{List, Map, Value};
+
 use crate::function::Parameter::{Any, Str};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::object::Object;
 use crate::semver::Version;
-use crate::value::{List, Map, Value};
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[

@@ -6,13 +6,13 @@ mod reference;
 
 use std::rc::Rc;
 
+use gostd::fmt;
+use gostd::value::{Map, Value};
 use reference::Reference;
 
 use super::text;
 use crate::function::Parameter::{self, Str};
 use crate::function::{Arguments, Failure, Function, Scope};
-use crate::gofmt;
-use crate::value::{Map, Value};
 
 /// The functions of this group.
 pub(crate) const FUNCTIONS: &[Function] = &[
@@ -47,7 +47,7 @@ fn parse(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> 
 }
 
 fn described(refusal: &reference::Refusal) -> String {
-    format!("parse {}: {}", gofmt::quote(&refusal.url), refusal.reason)
+    format!("parse {}: {}", fmt::quote(&refusal.url), refusal.reason)
 }
 
 fn join(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {

@@ -1,8 +1,9 @@
 //! YAML in templates: the functions of Helm's own `pkg/engine/funcs.go`.
 
+use gostd::value::Value;
+use gostd::yaml::{self, Dialect, Problem};
+
 use crate::function::{Arguments, Failure, Function, Parameter, Scope};
-use crate::value::Value;
-use crate::yaml::{self, Dialect, Problem};
 
 /// The functions of this file.
 pub(crate) const FUNCTIONS: &[Function] = &[
@@ -88,11 +89,12 @@ fn mismatch(value: &Value, wanted: &str) -> String {
 mod tests {
     use std::time::Duration;
 
+    use gostd::json::write;
+    use gostd::json::writer::Style;
+    use gostd::limits::Limits;
+
     use super::*;
     use crate::function::Random;
-    use crate::json::write;
-    use crate::json::writer::Style;
-    use crate::limits::Limits;
     use crate::lookup::Deny;
 
     /// What the function of that name makes of one argument: a string, or JSON.

@@ -1,11 +1,11 @@
 //! What is wrong with a `Chart.yaml` that can be loaded.
 
+use gostd::limits::Limits;
+use gostd::yaml;
 use serde_json::Value;
 
 use super::{Finding, text};
 use crate::chart::{Chart, Maintainer};
-use crate::limits::Limits;
-use crate::yaml;
 
 const FILE: &str = "Chart.yaml";
 const NAMES: &str = "chart names must contain lowercase letters, numbers, and dashes, and must start and end with a \

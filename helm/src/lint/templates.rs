@@ -1,11 +1,11 @@
 //! What the chart's own templates make.
 
+use gostd::yaml;
 use serde_json::Value;
 
 use super::{Finding, deprecated, names, text, words};
 use crate::chart::Chart;
 use crate::render::{self, Options};
-use crate::yaml;
 
 const FOLDER: &str = "templates/";
 
@@ -60,7 +60,7 @@ fn documents(made: &str, options: &Options<'_>) -> Result<Vec<Value>, yaml::Erro
 fn indent(name: &str, made: &str, findings: &mut Vec<Finding>) {
     let Some(line) = made.lines().find(|line| !line.trim().is_empty()) else { return };
     if line.starts_with([' ', '\t']) {
-        let line = crate::gofmt::quote(line.as_bytes());
+        let line = gostd::fmt::quote(line.as_bytes());
         let message =
             format!("document starts with an illegal indent: {line}, which may cause parsing problems");
         findings.push(Finding::warning(name, message));
@@ -73,7 +73,7 @@ fn object(name: &str, document: &Value, made: &str, minor: &str, findings: &mut 
     let own = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let faults = names::faults(kind, own);
     if !faults.is_empty() {
-        let quoted = crate::gofmt::quote(own.as_bytes());
+        let quoted = gostd::fmt::quote(own.as_bytes());
         let told = faults.iter().map(|fault| format!("metadata.name: Invalid value: {quoted}: {fault}"));
         let told = told.collect::<Vec<_>>();
         let told = if told.len() == 1 { told.concat() } else { format!("[{}]", told.join(", ")) };

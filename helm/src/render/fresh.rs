@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gostd::limits::Limits;
+use gostd::yaml;
 use serde_json::Value;
 
 use crate::draws::{Again, Made};
 use crate::funcs::random::{letters, uuid};
 use crate::function::Random;
-use crate::limits::Limits;
-use crate::yaml;
 
 /// Text that is shorter may stand in a file by chance.
 const SHORTEST: usize = 4;
@@ -74,7 +74,7 @@ mod tests {
         let files =
             [("Chart.yaml", "apiVersion: v2\nname: a\nversion: 1.0.0\n"), ("templates/a.yaml", template)];
         let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
-        let chart = Chart::from_files(files, &crate::Limits::default()).unwrap();
+        let chart = Chart::from_files(files, &gostd::Limits::default()).unwrap();
         let mut options = Options::new("web", "shop", [seed; 32], Duration::from_hours(500_000));
         options.fresh = Some([fresh; 32]);
         render(&chart, &options).unwrap().manifest_text()

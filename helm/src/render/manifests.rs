@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use gostd::limits::Limits;
+
 use super::Crd;
 use super::hooks::{Hook, Role, role};
 use super::order::Order;
 use crate::chart::{Fault, Fields, Node, path, read_document};
 use crate::error::Error;
-use crate::limits::Limits;
 
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 /// The Go type of a head's `metadata`, which errors tell.

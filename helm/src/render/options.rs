@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use gostd::limits::Limits;
+
 use crate::capabilities::Capabilities;
 use crate::chart::Values;
 use crate::error::Error;
-use crate::limits::Limits;
 use crate::lookup::{Deny, Lookup};
 use crate::template::Mode;
 

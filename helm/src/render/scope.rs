@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use gostd::value::{Map, Value};
+
 use super::options::Options;
 use crate::chart::{Files, Node, at, path};
 use crate::error::Error;
-use crate::value::{Map, Value};
 
 /// A template and what it sees.
 pub(super) struct Template {

@@ -4,10 +4,10 @@
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
+use gostd::fmt;
 use regex::{Captures, Regex};
 
 use super::{Invalid, Version};
-use crate::gofmt;
 
 /// Alternatives, each of which is a group of comparisons that must all hold.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Constraint {
         if text.len() > 512 {
             return Err(Invalid::ConstraintLength);
         }
-        let improper = |text: &str| Invalid::Constraint(gofmt::quote(text.as_bytes()));
+        let improper = |text: &str| Invalid::Constraint(fmt::quote(text.as_bytes()));
         let Some(grammar) = GRAMMAR.as_ref() else { return Err(improper(text)) };
         let text = grammar.without_ranges(text);
         let alternatives: Vec<&str> = text.split("||").collect();

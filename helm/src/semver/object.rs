@@ -4,10 +4,11 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use gostd::object::Object;
+use gostd::value::Value;
+
 use super::{Invalid, Version, is_identifiers};
 use crate::function::Failure;
-use crate::object::Object;
-use crate::value::Value;
 
 impl Object for Version {
     fn type_name(&self) -> &'static str {

@@ -14,14 +14,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use gostd::fmt;
+use gostd::value::Value;
+
 use crate::function::Scope;
-use crate::gofmt;
 use crate::template::ast::{Command, Node, Operand, Pipeline, Tree};
 use crate::template::error::Stop;
 use crate::template::print::location;
 use crate::template::set::{Layer, Mode, TPL};
 use crate::template::stack;
-use crate::value::Value;
 
 pub(super) use held::Held;
 
@@ -82,7 +83,7 @@ impl<'a> Engine<'a> {
     /// Runs the template `name` of `layer` on its own: `ExecuteTemplate`.
     pub(super) fn execute(&self, layer: &Layer<'_>, name: &str, dot: &Held) -> Result<Vec<u8>, Stop> {
         let Some(tree) = layer.find(name) else {
-            let name = gofmt::quote(name.as_bytes());
+            let name = fmt::quote(name.as_bytes());
             return Err(Stop::said(format!(
                 "template: no template {name} associated with template \"gotpl\""
             )));
@@ -165,7 +166,7 @@ impl<'t> Frame<'t> {
                 self.out.extend_from_slice(text.as_bytes());
                 Ok(())
             }
-            Held::Plain(value) | Held::Boxed(value) => Ok(gofmt::append(scope, &mut self.out, &value)?),
+            Held::Plain(value) | Held::Boxed(value) => Ok(fmt::append(scope, &mut self.out, &value)?),
         }
     }
 
@@ -178,7 +179,7 @@ impl<'t> Frame<'t> {
     ) -> Result<(), Stop> {
         self.at = At::Template(node);
         let Some(tree) = self.layer.find(name) else {
-            return Err(self.fault(&format!("template {} not defined", gofmt::quote(name.as_bytes()))));
+            return Err(self.fault(&format!("template {} not defined", fmt::quote(name.as_bytes()))));
         };
         let dot = match argument {
             Some(pipeline) => self.pipeline(pipeline, dot)?,
@@ -216,7 +217,7 @@ impl<'t> Frame<'t> {
             At::Template(Node::Template { position, .. }) => (*position, self.at_template()),
             At::Template(_) => (0, String::new()),
         };
-        let name = gofmt::quote(self.tree.name.as_bytes());
+        let name = fmt::quote(self.tree.name.as_bytes());
         let place = location(self.tree, position);
         format!("template: {}:{place}: executing {name} at <{context}>: ", self.tree.file)
     }

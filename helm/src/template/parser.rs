@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use gostd::limits::Limits;
+
 use crate::function::Failure;
-use crate::limits::Limits;
 use crate::template::ast::{Node, Position, Tree};
 use crate::template::lexer::{Lexer, LoopWords};
 use crate::template::token::{Fault, Kind, Token};

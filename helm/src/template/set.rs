@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use gostd::limits::Limits;
+use gostd::value::Value;
+
 use crate::function::Scope;
-use crate::limits::Limits;
 use crate::template::ast::Tree;
 use crate::template::error::{RenderError, syntax};
 use crate::template::exec::{Engine, Held, is_defined};
 use crate::template::parser::{SyntaxError, parse};
-use crate::value::Value;
 
 /// What Helm calls the template that a set starts from, and hence what `tpl` is given.
 pub(super) const TPL: &str = "gotpl";

@@ -5,7 +5,7 @@
 //! that no chart can overflow it. Only pages that are touched cost memory: a usual render touches less than one
 //! MiB.
 
-use crate::limits::Limits;
+use gostd::limits::Limits;
 
 /// Levels of nesting (control structures, parentheses, template calls) that one template call may use on
 /// average when calls are as deep as they may be.

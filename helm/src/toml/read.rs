@@ -4,12 +4,13 @@
 
 use std::rc::Rc;
 
+use gostd::value::{Map, Value};
+
 use super::scalar::{line, scalar};
 use super::scan::{Fault, Scanner, named};
 use super::tables::{Refused, Tables};
 use super::{DEPTH, dotted, quoted, quoted_letter};
 use crate::function::{Failure, Scope};
-use crate::value::{Map, Value};
 
 /// The document that `text` is.
 ///

@@ -4,11 +4,12 @@
 
 use std::rc::Rc;
 
+use gostd::time::{Zone, parse};
+use gostd::value::Value;
+
 use super::scan::{Fault, Scanner};
 use super::{quoted, quoted_letter};
 use crate::funcs::dates::Instant;
-use crate::gotime::{Zone, parse};
-use crate::value::Value;
 
 /// Reads what is no array and no table; `first` was read already.
 ///

@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
+use gostd::value::{Element, List, Map, Value};
+
 use super::{dotted, quoted};
 use crate::function::{Failure, Scope};
-use crate::value::{Element, List, Map, Value};
 
 /// Why a key may not stand where it does.
 pub(super) enum Refused {

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use gostd::limits::Limits;
+use gostd::value::Value;
+
 use super::*;
 use crate::function::{Failure, Random, Scope};
-use crate::limits::Limits;
 use crate::lookup::Deny;
-use crate::value::Value;
 
 const CASES: &str = include_str!("../../tests/data/toml/cases.tsv");
 

@@ -4,11 +4,12 @@
 
 use std::rc::Rc;
 
+use gostd::time::{Zone, format};
+use gostd::value::Value;
+
 use super::{DEPTH, basic, dotted, key};
 use crate::funcs::dates::{Duration, Instant};
 use crate::function::{Failure, Scope};
-use crate::gotime::{Zone, format};
-use crate::value::Value;
 
 /// What the encoder of `BurntSushi/toml` writes.
 ///

@@ -193,7 +193,7 @@ pub(super) fn read_hook(document: &str, namespace: &str) -> Result<Vec<Object>, 
 
 /// The object of one document.
 pub(super) fn parse(document: &str) -> Result<Value, Error> {
-    helm::yaml::parse(document, &helm::Limits::default())
+    gostd::yaml::parse(document, &gostd::Limits::default())
         .map_err(|error| Error::Document { reason: error.to_string() })
 }
 

@@ -281,7 +281,7 @@ fn definitions(chart: &Chart) -> Result<Vec<Value>, Error> {
     let mut found = Vec::new();
     let files = chart.files().filter(|(name, _)| name.starts_with("crds/") && is_manifest(name));
     for (name, data) in files {
-        let documents = helm::yaml::documents(&String::from_utf8_lossy(data), &helm::Limits::default());
+        let documents = gostd::yaml::documents(&String::from_utf8_lossy(data), &gostd::Limits::default());
         let broken = |error| Error::Document { reason: format!("{name}: {error}") };
         found.extend(documents.map_err(broken)?);
     }

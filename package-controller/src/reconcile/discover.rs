@@ -1,10 +1,10 @@
 //! Bundles of packages in the registry: found by tag, verified, and read.
 
 use bundle_signer::eksa;
+use evidence::Place;
 use oci::{Content, RegistryHost, RepositoryName, Selector, Tag};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{BundleName, PackageBundle, PackageBundleControllerSpec};
-use packager::evidence::Place;
 
 use crate::admission::bundle::fault;
 use crate::keys::BundleKeys;

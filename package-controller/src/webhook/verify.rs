@@ -16,7 +16,6 @@ use std::time::Duration;
 use bundle_signer::ImageName;
 use futures::future::join_all;
 use oci::{Digest, Reference};
-use packager::evidence;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 

@@ -5,8 +5,8 @@ use std::fmt;
 use bundle_signer::statement::{COSIGN_SIGN, TYPE_NAMES};
 use bundle_signer::trust::Reason;
 use bundle_signer::{Gate, ImageName, TrustFile};
+use evidence::{Fault, Verdict};
 use oci::{Digest, RegistryHost, RepositoryName};
-use packager::evidence::{Fault, Verdict};
 
 /// More keys, and more of what is wrong with one statement, are of no help.
 const MOST: usize = 4;

@@ -113,8 +113,8 @@ pub enum Error {
     #[error("the manifest is inconsistent: {0}")]
     Inconsistent(&'static str),
     /// The set lacks something that one of its manifests names, or has it with another size.
-    #[error("the set is not complete: {}", crate::complete::list(.0))]
-    Incomplete(Vec<crate::complete::Gap>),
+    #[error("the set is not complete: {}", mirror::complete::list(.0))]
+    Incomplete(Vec<mirror::complete::Gap>),
     /// The manifest has more entries or volumes than allowed.
     #[error("the manifest has {found} {what}, more than the {limit} allowed")]
     TooMany {
@@ -212,7 +212,7 @@ pub enum Error {
     NotInStore(Digest),
     /// The package bundles of the store cannot be read.
     #[error("the package bundles of the store cannot be read")]
-    Bundles(#[source] Box<crate::package_bundle::Error>),
+    Bundles(#[source] Box<package_bundle::Error>),
     /// A blob in the store is damaged.
     #[error("blob `{expected}` in the store is damaged: it hashes to `{found}`")]
     StoreDamaged {
@@ -354,6 +354,15 @@ pub enum HeaderDefect {
     /// Something that carries no meaning differs, but differs.
     #[error("the tar header of `{0}` differs in its mode, owner or time")]
     Details(String),
+}
+
+/// The error of a store in which evidence cannot be read.
+pub(crate) fn of_store(error: evidence::Error, store: &store::Store) -> Error {
+    match error {
+        evidence::Error::Store(error) => Error::Store(error),
+        evidence::Error::Read { source, .. } => Error::io("read", store.root())(source),
+        _ => Error::Inconsistent("a manifest in the store cannot be looked at"),
+    }
 }
 
 impl From<private::Error> for Error {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use mirror::lock::is_name;
+use mirror::lock::{Absent, LockedItem, LockedTag};
 use oci::{Digest, MediaType, RepositoryName};
 use serde::{Deserialize, Serialize};
 use tlog::text::is_plain;
 
 use super::{Error, Limits, layout};
-use crate::lock::{Absent, LockedItem, LockedTag};
 
 /// The version of manifest and volumes. Version 1, which is still read, did not declare what is absent.
 pub const VERSION: u32 = 2;
@@ -251,11 +252,4 @@ impl BundleManifest {
         }
         Ok(())
     }
-}
-
-/// Whether a set may have this name: it becomes part of file names, on FAT too.
-#[must_use]
-pub fn is_name(text: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
-    (1..=64).contains(&text.len()) && text.bytes().all(good) && !text.starts_with(['.', '-'])
 }

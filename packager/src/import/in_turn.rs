@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use mirror::reporter::Reporter;
 use oci::Digest;
 use store::Store;
 
@@ -14,7 +15,6 @@ use super::walk::Volumes;
 use super::{ImportReport, changes, check, load, plan};
 use crate::bundle::{BundleManifest, EntryKind, Error, Limits};
 use crate::media::{Changer, Media, Payload};
-use crate::reporter::Reporter;
 use crate::witness::Admitted;
 
 /// Where volumes turn up, and who has them changed.

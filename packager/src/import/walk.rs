@@ -262,11 +262,11 @@ fn finish(entry: &Entry, content: Content) -> Result<(), Error> {
 /// A sink that only hashes.
 pub(crate) struct Proof<'a> {
     hasher: Option<Hasher>,
-    reporter: &'a dyn crate::reporter::Reporter,
+    reporter: &'a dyn mirror::reporter::Reporter,
 }
 
 impl<'a> Proof<'a> {
-    pub(crate) fn new(reporter: &'a dyn crate::reporter::Reporter) -> Self {
+    pub(crate) fn new(reporter: &'a dyn mirror::reporter::Reporter) -> Self {
         Self { hasher: None, reporter }
     }
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use mirror::lock::{ItemKind, LockedItem};
 use tlog::text;
 
 use super::{Contents, kind_name, log_line};
-use crate::lock::{ItemKind, LockedItem};
 
 const STYLE: &str = include_str!("html.css");
 

@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::{PrivateKey, sign_blob};
+use mirror::reporter::Reporter;
 use oci::{Algorithm, Digest, Hasher};
 use serde::{Deserialize, Serialize};
 use store::Store;
@@ -20,7 +21,6 @@ use crate::bundle::Error;
 use crate::bundle::head::{VolumeHeader, head_bytes};
 use crate::drive_log::{SenderLog, publish, read_file};
 use crate::media::{Beneath, Changer};
-use crate::reporter::Reporter;
 use crate::witness::Witness;
 
 /// A longer record is none of ours.

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek as _, SeekFrom};
 use std::rc::Rc;
 
+use evidence::Contents as _;
+use mirror::lock::Lock;
+use mirror::reporter::Reporter;
 use oci::{Algorithm, Digest, Hasher};
 use serde::Serialize;
 use serde_json::json;
@@ -15,9 +18,7 @@ use crate::bundle::manifest::{BundleRepository, BundledManifest, VERSION};
 use crate::bundle::tar::TRAILER;
 use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, Limits, layout};
 use crate::import;
-use crate::lock::Lock;
 use crate::pack::Shipment;
-use crate::reporter::Reporter;
 
 /// zstd's level: its speed keeps up with a removable medium.
 const LEVEL: i32 = 3;
@@ -143,7 +144,7 @@ fn place(mut manifest: BundleManifest, volume_size: u64) -> Result<BundleManifes
 }
 
 fn repositories(lock: &Lock) -> Vec<BundleRepository> {
-    let bundled = |manifest: &crate::lock::LockedManifest| BundledManifest {
+    let bundled = |manifest: &mirror::lock::LockedManifest| BundledManifest {
         digest: manifest.digest.clone(),
         media_type: manifest.media_type.clone(),
         absent: manifest.absent.clone(),

@@ -6,16 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use evidence::Contents;
+use evidence::shape::is_evidence;
+use mirror::lock::{Lock, LockedBlob, LockedManifest, LockedRepository, LockedTag};
 use oci::{Descriptor, Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
 use serde::Serialize;
 use store::Store;
 
 use crate::bundle::Error;
-use crate::evidence;
-use crate::evidence::shape::is_evidence;
+use crate::bundle::error::of_store;
 use crate::import::read_blob;
-use crate::lock::{Lock, LockedBlob, LockedManifest, LockedRepository, LockedTag};
-use crate::package_bundle;
 
 /// Evidence about one image that the lock does not name; what is more stays behind, and is told.
 const MOST_ADDED: usize = 1000;
@@ -67,6 +67,32 @@ impl Held {
     }
 }
 
+impl Contents for Shipment {
+    fn manifest(&self, repository: &RepositoryName, selector: &Selector) -> Option<&Manifest> {
+        let held = self.repositories.get(repository)?;
+        let digest = match selector {
+            Selector::Digest(digest) => digest,
+            Selector::Tag(tag) => held.tags.get(tag)?,
+        };
+        held.manifests.get(digest)
+    }
+
+    fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> &[Descriptor] {
+        let held = self.repositories.get(repository);
+        held.and_then(|held| held.referrers.get(subject)).map_or(&[], Vec::as_slice)
+    }
+
+    fn has_blob(&self, repository: &RepositoryName, digest: &Digest) -> bool {
+        let repositories = self.lock.repositories.iter().filter(|known| known.name == *repository);
+        let mut blobs = repositories.flat_map(|known| &known.manifests).flat_map(|manifest| &manifest.blobs);
+        blobs.any(|blob| blob.digest == *digest)
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
 impl Shipment {
     /// Collects what goes along with a lock.
     ///
@@ -95,12 +121,6 @@ impl Shipment {
         &self.lock
     }
 
-    /// The store that the content is read from.
-    #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// What was added.
     #[must_use]
     pub fn added(&self) -> &Added {
@@ -120,32 +140,6 @@ impl Shipment {
             judged.extend(asked.map(|digest| (name, digest)));
         }
         judged
-    }
-
-    /// A manifest that goes along.
-    #[must_use]
-    pub fn manifest(&self, repository: &RepositoryName, selector: &Selector) -> Option<&Manifest> {
-        let held = self.repositories.get(repository)?;
-        let digest = match selector {
-            Selector::Digest(digest) => digest,
-            Selector::Tag(tag) => held.tags.get(tag)?,
-        };
-        held.manifests.get(digest)
-    }
-
-    /// What goes along that refers to an image.
-    #[must_use]
-    pub fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> &[Descriptor] {
-        let held = self.repositories.get(repository);
-        held.and_then(|held| held.referrers.get(subject)).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether a blob goes along with a repository.
-    #[must_use]
-    pub fn has_blob(&self, repository: &RepositoryName, digest: &Digest) -> bool {
-        let repositories = self.lock.repositories.iter().filter(|known| known.name == *repository);
-        let mut blobs = repositories.flat_map(|known| &known.manifests).flat_map(|manifest| &manifest.blobs);
-        blobs.any(|blob| blob.digest == *digest)
     }
 
     /// Adds the package bundles of the store all of whose charts and images are in the lock.
@@ -294,7 +288,7 @@ fn read(store: &Store, digest: &Digest, media_type: &MediaType) -> Result<Manife
 
 /// Whether a manifest is evidence, and nothing that a runtime unpacks.
 fn says_only(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
-    is_evidence(store, manifest).map_err(|error| evidence::of_store(error, store))
+    is_evidence(store, manifest).map_err(|error| of_store(error, store))
 }
 
 /// A manifest all of whose blobs go along.

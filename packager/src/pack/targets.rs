@@ -4,13 +4,13 @@ use std::fs::TryLockError;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use mirror::reporter::Reporter;
 use oci::Digest;
 
 use super::plan::PackPlan;
 use crate::bundle::head::Head;
 use crate::bundle::{Error, Limits};
 use crate::media::{Beneath, mark_name};
-use crate::reporter::Reporter;
 
 /// FAT's file system type, and its largest file.
 const MSDOS_MAGIC: u64 = 0x4d44;

@@ -5,6 +5,7 @@ use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use bundle_signer::{PrivateKey, sign_blob};
+use mirror::reporter::Reporter;
 use oci::{Algorithm, Digest, Hasher};
 use serde::Serialize;
 use store::{Store, write_behind};
@@ -18,7 +19,6 @@ use crate::bundle::{Entry, EntryKind, Error, Limits};
 use crate::drive_log::{self, CarriedLog, SenderLog};
 use crate::import::walk::{Proof, walk};
 use crate::media::{Beneath, Completion, Media, mark_name};
-use crate::reporter::Reporter;
 use crate::witness::{Acknowledged, Witness};
 
 /// The unit of writing.

@@ -161,7 +161,7 @@ fn a_volume_of_another_set_is_named() {
     let mut other = hostile.rig.lock.clone();
     other.name = "other".into();
     let other = packager::pack::Shipment::of(&other, &hostile.rig.store).unwrap();
-    let plan = packager::pack::plan(&other, SIZE, None, &packager::reporter::Silent).unwrap();
+    let plan = packager::pack::plan(&other, SIZE, None, &mirror::reporter::Silent).unwrap();
     let options = packager::pack::WriteOptions {
         targets: vec![hostile.rig.path("drive")],
         read_back: false,
@@ -173,7 +173,7 @@ fn a_volume_of_another_set_is_named() {
         &hostile.rig.key,
         &options,
         None,
-        &packager::reporter::Silent,
+        &mirror::reporter::Silent,
     )
     .unwrap();
     let far = Store::open(&hostile.rig.path("far")).unwrap();

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::TrustFile;
+use mirror::reporter::Silent;
 use oci::Digest;
 use packager::bundle::{Error, Limits};
 use packager::drive_log::{AlarmKind, Refusal, SenderLog};
 use packager::import::import;
 use packager::media::Media;
-use packager::reporter::Silent;
 use packager::witness::{Admitted, Gatekeeper, LogVerdict, Now, Without, Witness, admit};
 use store::Store;
 use tlog::note::KeyKind;

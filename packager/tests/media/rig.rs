@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::{PrivateKey, TrustFile};
+use mirror::lock::{ItemKind, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag};
+use mirror::reporter::Silent;
 use oci::{Algorithm, Digest, Manifest, media_type};
 use packager::bundle::{Error, Limits};
 use packager::drive_log::SenderLog;
 use packager::import::{ImportReport, import};
-use packager::lock::{ItemKind, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag};
 use packager::media::Media;
 use packager::pack::{PackPlan, Shipment, WriteOptions, plan, write};
-use packager::reporter::Silent;
 use packager::verify::{VerifyReport, verify};
 use packager::witness::{Admitted, Gatekeeper, Without, admit};
 use serde_json::json;

@@ -3,11 +3,11 @@
 use std::fs;
 use std::process::Command;
 
+use mirror::reporter::Silent;
 use oci::Digest;
 use packager::bundle::{Error, Limits};
 use packager::inspect;
 use packager::media::Media;
-use packager::reporter::Silent;
 use store::Store;
 
 use crate::rig::{Rig, dump, prove};

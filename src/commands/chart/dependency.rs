@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use helm::{Chart, Dependency, Limits};
+use mirror::StoredChart;
 use oci::RepositoryName;
-use packager::mirror::StoredChart;
 use serde::Serialize;
 use store::Store;
 
@@ -155,7 +155,7 @@ fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Re
     // What is no chart, an image of the same name say, is none of them.
     let mut found = Vec::new();
     for name in candidates {
-        if let Some(StoredChart { archive: bytes, .. }) = packager::mirror::stored_chart(store, &name)? {
+        if let Some(StoredChart { archive: bytes, .. }) = mirror::stored_chart(store, &name)? {
             found.push((name, bytes));
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use chart_images::discover;
 use helm::{Chart, Lookup, Rendered};
-use packager::discover::discover;
 use serde::Serialize;
 
 use super::documents;

@@ -1,8 +1,8 @@
 //! `airlock chart lint`: what is wrong with a chart, as far as that shows without a cluster.
 
+use chart_images::discover;
 use helm::lint::Severity;
 use helm::{Chart, Options};
-use packager::discover::discover;
 use serde::Serialize;
 
 use super::load::{chart, options};

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use bundle_signer::openpgp::SignedBy;
 use helm::{Capabilities, Chart, Keys, KubeVersion, Limits, Options, SchemaCheck, Values};
+use mirror::source::chart_config;
+use mirror::{StoredChart, stored_chart, verify_chart};
 use oci::Digest;
-use packager::mirror::{self, StoredChart, stored_chart, verify_chart};
-use packager::source::chart_config;
 use store::Store;
 
 use crate::cli::{ChartArg, ChartRender};

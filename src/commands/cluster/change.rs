@@ -147,7 +147,7 @@ fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
     } else {
         read(&settings.file)?
     };
-    let mut all = helm::yaml::documents(&text, &helm::Limits::default())?;
+    let mut all = gostd::yaml::documents(&text, &gostd::Limits::default())?;
     all.retain(|document| !document.is_null());
     for document in &all {
         if !is_about_packages(document) {
@@ -259,7 +259,7 @@ fn config(settings: &[(String, String)]) -> anyhow::Result<Option<String>> {
             return Err(clash().into());
         }
     }
-    Ok((!all.is_empty()).then(|| helm::yaml::write(&Value::Object(all))))
+    Ok((!all.is_empty()).then(|| gostd::yaml::write(&Value::Object(all))))
 }
 
 pub(crate) async fn upgrade(

@@ -135,7 +135,7 @@ pub(crate) async fn list(settings: &List, printer: &Printer) -> anyhow::Result<S
 
 async fn bundle(settings: &ListPackages) -> anyhow::Result<PackageBundle> {
     if let Some(path) = &settings.bundle {
-        let value = helm::yaml::parse(&read(path)?, &helm::Limits::default())?;
+        let value = gostd::yaml::parse(&read(path)?, &gostd::Limits::default())?;
         return Ok(serde_json::from_value(value)?);
     }
     let client = connect(&settings.reach).await?;

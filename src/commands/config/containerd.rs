@@ -37,7 +37,7 @@ pub(super) fn kind(site: &Site) -> Vec<NodeFile> {
         "containerdConfigPatches": [patch],
         "nodes": [{ "role": "control-plane", "extraMounts": [mount] }],
     });
-    let mut files = vec![NodeFile::new("kind.yaml", helm::yaml::write(&cluster))];
+    let mut files = vec![NodeFile::new("kind.yaml", gostd::yaml::write(&cluster))];
     files.extend(certs(site, "certs.d"));
     files
 }

@@ -46,5 +46,5 @@ pub(super) fn files(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
         mirror.insert("authenticate".to_owned(), json!(true));
     }
     let cluster = json!({ "spec": { "registryMirrorConfiguration": Value::Object(mirror) } });
-    Ok(vec![NodeFile::new("cluster-patch.yaml", helm::yaml::write(&cluster))])
+    Ok(vec![NodeFile::new("cluster-patch.yaml", gostd::yaml::write(&cluster))])
 }

@@ -38,7 +38,7 @@ pub(super) fn files(site: &Site, product: &str) -> Vec<NodeFile> {
     if !access.is_empty() {
         registries["configs"] = json!({ site.registry.host.as_str(): Value::Object(access) });
     }
-    let text = helm::yaml::write(&registries);
+    let text = gostd::yaml::write(&registries);
     let mut files =
         vec![NodeFile::new(format!("{folder}/registries.yaml"), text).secret(site.credentials.is_some())];
     if let Some(text) = &site.authority {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mirror::lock::{ItemKind, Lock};
+use mirror::source::FILE_TYPE;
 use oci::{RegistryHost, RepositoryName};
-use packager::lock::{ItemKind, Lock};
-use packager::source::FILE_TYPE;
 use store::Store;
 
 use crate::cli::Config;

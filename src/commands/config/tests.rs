@@ -142,7 +142,7 @@ fn the_two_generations_of_containerd_have_their_own_plugin_ids() {
 }
 
 fn read(file: &NodeFile) -> serde_json::Value {
-    helm::yaml::parse(&file.content, &helm::Limits::default()).unwrap()
+    gostd::yaml::parse(&file.content, &gostd::Limits::default()).unwrap()
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use evidence::Place;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use oci::{Digest, Manifest, Selector, Tag, media_type};
-use packager::evidence::Place;
 use serde_json::json;
 
 use crate::failure::Usage;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use bundle_signer::NameRule;
 use bundle_signer::statement::COSIGN_SIGN;
+use evidence::{self, Place, Question, Until};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use package_api::TrustPolicy;
 use package_api::name::PACKAGES_NAMESPACE;
-use packager::evidence::{self, Place, Question, Until};
 use serde_json::Value;
 
 use super::lockout::{self, Labels, OwnImage};

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 use oci::{RegistryHost, RepositoryName};
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
 use package_api::{PackageBundleController, PackageBundleControllerSpec, crd};

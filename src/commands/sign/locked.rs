@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use mirror::lock::{Lock, LockedItem};
 use oci::{Reference, RegistryHost, RepositoryName};
-use packager::lock::{Lock, LockedItem};
 
 use crate::cli::ImageArg;
 use crate::failure::Usage;
@@ -60,7 +60,7 @@ fn mirrored(reference: &Reference) -> Option<RepositoryName> {
 
 #[cfg(test)]
 mod tests {
-    use packager::lock::ItemKind;
+    use mirror::lock::ItemKind;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bundle_signer::PrivateKey;
 use bundle_signer::eksa::{Coverage, sign_bundle};
 use futures::StreamExt as _;
-use helm::{Limits, yaml};
+use gostd::{Limits, yaml};
 use serde_json::{Value, json};
 
 use super::{Site, shared};

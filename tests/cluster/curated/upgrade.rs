@@ -159,7 +159,7 @@ impl Site {
         for offer in &OFFERS {
             let manifest = records[offer.name].last().unwrap().manifest();
             let live = self.cluster.live(&manifest, offer.namespace);
-            let documents = helm::yaml::documents(&manifest, &Limits::default()).unwrap();
+            let documents = gostd::yaml::documents(&manifest, &Limits::default()).unwrap();
             let said: BTreeMap<_, _> = documents.into_iter().map(|value| (called(&value), value)).collect();
             assert_eq!(said.len(), live.len(), "{}", offer.name);
             for object in live {

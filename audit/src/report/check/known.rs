@@ -91,7 +91,9 @@ impl Known {
     pub(super) fn wait(&self, leaf: u64, digests: &[String]) {
         self.with_table(|table| {
             let mut insert = table.prepare_cached("INSERT INTO waiting (leaf, digest) VALUES (?1, ?2)")?;
-            digests.iter().try_for_each(|digest| insert.execute(params![leaf.cast_signed(), digest]).map(drop))
+            digests
+                .iter()
+                .try_for_each(|digest| insert.execute(params![leaf.cast_signed(), digest]).map(drop))
         });
     }
 

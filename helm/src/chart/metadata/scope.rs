@@ -2,9 +2,10 @@
 //!
 //! Source: `pkg/chart/common.go`, `structToMap`: Go's field names, every slice a `[]any`.
 
+use gostd::value::{Element, Map, Value};
+
 use super::{Dependency, Maintainer, Metadata};
 use crate::chart::values::to_value;
-use crate::value::{Element, Map, Value};
 
 impl Metadata {
     /// `.Chart`, without `IsRoot`.

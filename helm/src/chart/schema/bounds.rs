@@ -6,10 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use gostd::limits::Limits;
 use serde_json::{Map as Table, Value as Json};
 
 use crate::error::Error;
-use crate::limits::Limits;
 
 /// Checks within checks: what the validator's own recursion may take of a thread's stack.
 const DEPTH: usize = 300;
@@ -220,8 +220,9 @@ fn too_deep() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn bounded(schema: &Json, values: &Json) -> Result<(), Error> {
         check(schema, values, &Limits::default())

@@ -6,9 +6,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use gostd::limits::Limits;
 use serde_json::{Value as Json, json};
-
-use crate::limits::Limits;
 
 /// The base of all references, as Helm has it.
 pub(super) const BASE: &str = "file:///values.schema.json";

@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use gostd::fmt;
+use gostd::value::Value;
+
 use crate::function::{Arguments, Failure, Scope};
-use crate::gofmt;
-use crate::value::Value;
 
 /// A value by its basic kind.
 enum Basic<'v> {
@@ -92,12 +93,12 @@ fn equal_others(scope: &Scope<'_>, left: &Value, right: &Value) -> Result<bool, 
             let names = [left.type_name().into(), right.type_name().into()];
             let [left_type, right_type] = names;
             let values = [left.clone(), left_type, right_type, right.clone()];
-            Err(said(&gofmt::sprintf(scope, b"non-comparable types %s: %v, %s: %v", &values)?))
+            Err(said(&fmt::sprintf(scope, b"non-comparable types %s: %v, %s: %v", &values)?))
         }
         (Value::Object(left), Value::Object(right)) => Ok(Rc::ptr_eq(left, right)),
         _ => {
             let values = [right.clone(), right.type_name().into()];
-            Err(said(&gofmt::sprintf(scope, b"non-comparable type %s: %v", &values)?))
+            Err(said(&fmt::sprintf(scope, b"non-comparable type %s: %v", &values)?))
         }
     }
 }

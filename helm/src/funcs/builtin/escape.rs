@@ -1,8 +1,9 @@
 //! `html js urlquery`: what their arguments print, escaped.
 
+use gostd::fmt;
+use gostd::value::Value;
+
 use crate::function::{Arguments, Failure, Scope};
-use crate::gofmt;
-use crate::value::Value;
 
 /// `evalArgs`: nil prints as in an action.
 fn text(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Vec<u8>, Failure> {
@@ -11,7 +12,7 @@ fn text(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Vec<u8>, Failure>
         .iter()
         .map(|value| if matches!(value, Value::Nil) { "<no value>".into() } else { value.clone() })
         .collect();
-    let printed = gofmt::sprint(scope, &values)?;
+    let printed = fmt::sprint(scope, &values)?;
     Ok(printed.bytes().unwrap_or_default().to_vec())
 }
 
@@ -47,7 +48,7 @@ pub(super) fn js(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, F
                 }
                 // Only what is not ASCII is asked whether it prints.
                 '\u{7f}' => out.push(0x7f),
-                _ if gofmt::is_print(character) => {
+                _ if fmt::is_print(character) => {
                     out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 _ => out.extend_from_slice(format!("\\u{:04X}", u32::from(character)).as_bytes()),

@@ -1,8 +1,9 @@
 //! `len` and `index`. Sprig has a `slice` of its own, which hides Go's.
 
+use gostd::value::Value;
+
 use crate::function::{Arguments, Failure, Scope};
 use crate::template::zero;
-use crate::value::Value;
 
 pub(super) fn len(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let value = arguments.any(0);

@@ -6,6 +6,9 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use gostd::object::Object;
+use gostd::time::Civil;
+use gostd::value::Value;
 use ring::digest::{SHA256, digest};
 use x509_cert::Certificate as Parsed;
 use x509_cert::der::{Decode, Encode};
@@ -14,9 +17,6 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use super::der as write;
 use super::key::{Key, to_pem};
 use crate::function::Failure;
-use crate::gotime::Civil;
-use crate::object::Object;
-use crate::value::Value;
 
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];

@@ -8,11 +8,11 @@ use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bcrypt::Version;
+use gostd::value::Value;
 use ring::hmac;
 
 use super::cost;
 use crate::function::{Arguments, Failure, Scope};
-use crate::value::Value;
 
 /// Go's `bcrypt.DefaultCost`.
 const BCRYPT_COST: u32 = 10;

@@ -1,11 +1,11 @@
 use std::process::Command;
 
+use gostd::limits::Limits;
 use x509_parser::prelude::{X509Version, parse_x509_certificate};
 
 use super::*;
 use crate::funcs::testing::{NOW, call, with_seed, within};
 use crate::function::Random;
-use crate::limits::Limits;
 use crate::lookup::Deny;
 use crate::primes::Primes;
 

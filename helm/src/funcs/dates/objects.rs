@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use gostd::object::Object;
+use gostd::time::{Civil, MONTHS, Time, WEEKDAYS, Zone, duration, format};
+use gostd::value::Value;
+
 use crate::function::Failure;
-use crate::gotime::{Civil, MONTHS, Time, WEEKDAYS, Zone, duration, format};
-use crate::object::Object;
-use crate::value::Value;
 
 /// `time.Time`
 #[derive(Clone)]

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use gostd::time::duration as go;
+use gostd::value::Value;
+
 use super::now;
 use super::objects::{Duration, Instant};
 use crate::function::{Arguments, Failure, Scope};
-use crate::gotime::duration as go;
-use crate::value::Value;
 
 /// Sprig's `duration`: seconds as text or `int64`; anything else, an `int` too, is none.
 pub(super) fn duration(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {

@@ -1,6 +1,7 @@
+use gostd::object::Object;
+
 use super::*;
 use crate::funcs::testing::call;
-use crate::object::Object;
 
 fn text_of(value: Value) -> String {
     match value {

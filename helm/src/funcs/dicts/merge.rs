@@ -5,8 +5,9 @@
 
 use std::rc::Rc;
 
+use gostd::value::{Element, Map, Value};
+
 use crate::function::{Arguments, Failure, Scope};
-use crate::value::{Element, Map, Value};
 
 /// What to do with what the destination already has.
 #[derive(Clone, Copy, PartialEq, Eq)]

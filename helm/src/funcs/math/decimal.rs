@@ -1,10 +1,10 @@
 //! Sums, products and quotients in decimal, as shopspring/decimal 1.5 computes them: `addf 0.1 0.2` is 0.3.
 
+use gostd::value::Value;
 use num_bigint::{BigInt, Sign};
 
 use crate::funcs::cast;
 use crate::function::{Arguments, Failure, Scope};
-use crate::value::Value;
 
 /// `digits` times ten to the `exponent`.
 struct Decimal {

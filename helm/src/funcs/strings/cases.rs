@@ -1,10 +1,11 @@
 //! Letter cases: Go's `strings` and `unicode`, goutils' words, and the word splitting of xstrings 1.6.
 
+use gostd::value::Value;
+
 use crate::funcs::runes::{self, is_letter, is_lower, is_number, is_punctuation, is_title, is_upper};
 use crate::funcs::runes::{to_lower, to_title, to_upper};
 use crate::funcs::text;
 use crate::function::{Arguments, Failure, Scope};
-use crate::value::Value;
 
 /// `upper`
 pub(crate) fn upper(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {

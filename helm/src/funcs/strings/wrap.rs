@@ -1,8 +1,9 @@
 //! Wrapping and shortening, as goutils does it: by bytes.
 
+use gostd::value::Value;
+
 use crate::funcs::text;
 use crate::function::{Arguments, Failure, Scope};
-use crate::value::Value;
 
 /// `wrap`: words longer than a line stay whole.
 pub(crate) fn wrap(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {

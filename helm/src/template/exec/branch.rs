@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use crate::gofmt;
-use crate::template::ast::Branch;
-use crate::template::error::Stop;
-use crate::value::Value;
+use gostd::fmt;
+use gostd::value::Value;
 
 use super::{Flow, Frame, Held};
+use crate::template::ast::Branch;
+use crate::template::error::Stop;
 
 /// Index and element of each turn of a loop.
 type Turns = Box<dyn Iterator<Item = (Held, Held)>>;
@@ -110,7 +110,7 @@ impl<'t> Frame<'t> {
 
     fn refused(&self, before: &str, value: &Value, after: &str) -> Stop {
         let mut text = before.as_bytes().to_vec();
-        if let Err(failure) = gofmt::append(self.engine.scope, &mut text, value) {
+        if let Err(failure) = fmt::append(self.engine.scope, &mut text, value) {
             return failure.into();
         }
         text.extend_from_slice(after.as_bytes());

@@ -2,15 +2,15 @@
 
 use std::rc::Rc;
 
-use crate::funcs;
-use crate::function::{Arguments, Failure, Function, Parameter};
-use crate::template::ast::{Expression, Operand};
-use crate::template::error::Stop;
-use crate::value::{Element, Value};
+use gostd::value::{Element, Value};
 
 use super::held::Last;
 use super::special::{self, Special};
 use super::{At, Frame, Held};
+use crate::funcs;
+use crate::function::{Arguments, Failure, Function, Parameter};
+use crate::template::ast::{Expression, Operand};
+use crate::template::error::Stop;
 
 /// What is given to a function, method or field.
 pub(super) struct Call<'t> {

@@ -2,15 +2,15 @@
 
 use std::rc::Rc;
 
-use crate::function::{Failure, Parameter};
-use crate::object::Object;
-use crate::template::error::Stop;
-use crate::value::{Element, Map, Value};
-use crate::yaml;
+use gostd::object::Object;
+use gostd::value::{Element, Map, Value};
+use gostd::yaml;
 
 use super::call::Call;
 use super::held::Last;
 use super::{Frame, Held};
+use crate::function::{Failure, Parameter};
+use crate::template::error::Stop;
 
 impl<'t> Frame<'t> {
     /// `evalFieldChain`: only the last name takes the arguments.
@@ -121,6 +121,6 @@ pub(crate) fn zero(element: Element) -> Value {
         Element::Str => Value::from(""),
         Element::Int => Value::Int(0),
         Element::Map => Value::Map(Map::new::<&str>([])),
-        Element::List => Value::List(crate::value::List::nil(Element::Any)),
+        Element::List => Value::List(gostd::value::List::nil(Element::Any)),
     }
 }

@@ -1,6 +1,6 @@
 //! What the evaluator holds: Go's `reflect.Value`, as far as templates can tell.
 
-use crate::value::{Element, Value};
+use gostd::value::{Element, Value};
 
 /// A value on its way through a template.
 ///

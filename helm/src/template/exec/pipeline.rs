@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use crate::template::ast::{Command, Expression, Number, Operand, Pipeline};
-use crate::template::error::Stop;
-use crate::value::Value;
+use gostd::value::Value;
 
 use super::call::Call;
 use super::held::Last;
 use super::{At, Frame, Held};
+use crate::template::ast::{Command, Expression, Number, Operand, Pipeline};
+use crate::template::error::Stop;
 
 impl<'t> Frame<'t> {
     /// `evalPipeline`: the result is never an interface, so a nil one becomes nothing at all.

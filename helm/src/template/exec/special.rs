@@ -3,19 +3,18 @@
 
 use std::rc::Rc;
 
+use gostd::fmt;
+use gostd::value::Value;
 use serde_json::Value as Json;
 
+use super::call::Signature;
+use super::{Frame, Held};
 use crate::funcs;
 use crate::function::{Failure, Parameter};
-use crate::gofmt;
 use crate::template::ast::Operand;
 use crate::template::error::{Stop, warning};
 use crate::template::parser::parse;
 use crate::template::set::{Layer, Mode, TPL};
-use crate::value::Value;
-
-use super::call::Signature;
-use super::{Frame, Held};
 
 /// One of them.
 #[derive(Clone, Copy)]
@@ -110,14 +109,14 @@ impl<'t> Frame<'t> {
             Err(error) => match Failure::from(error) {
                 Failure::Limit(limit) => return Err(Stop::limit(limit)),
                 Failure::Said(said) => {
-                    let quoted = gofmt::quote(source);
+                    let quoted = fmt::quote(source);
                     return Err(Stop::said(said).wrapped(format!("cannot parse template {quoted}: ")));
                 }
             },
         };
         let layer = Layer::above(self.layer, trees, scope.limits).map_err(Stop::limit)?;
         let out = self.engine.execute(&layer, TPL, &Held::data(data)).map_err(|stop| {
-            let quoted = gofmt::quote(source);
+            let quoted = fmt::quote(source);
             stop.wrapped(format!("error during tpl function execution for {quoted}: "))
         })?;
         Ok(Value::string(without_no_value(out)))

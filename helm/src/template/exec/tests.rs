@@ -1,13 +1,13 @@
 use std::time::Duration;
 
+use gostd::limits::Limits;
+use gostd::value::Value;
 use serde_json::Value as Json;
 
 use super::*;
 use crate::function::Random;
-use crate::limits::Limits;
 use crate::lookup::Deny;
 use crate::template::{RenderError, Set};
-use crate::value::Value;
 
 const HELPERS: &str = "{{ define \"h\" }}[{{ .Values.s }}]{{ end }}\n{{ define \"bad\" }}\n  {{ .Values.zzz.q }}{{ end }}\
     {{ define \"loop\" }}{{ include \"loop\" . }}{{ end }}{{ define \"id\" }}{{ . }}{{ end }}";

@@ -1,7 +1,8 @@
 //! Printing against Go's forms.
 
+use gostd::limits::Limits;
+
 use super::*;
-use crate::limits::Limits;
 use crate::template::parser::parse;
 
 fn tree(source: &str) -> Tree {

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chart_images::{CHART_FILE, discover};
 use helm::{Chart, Rendered};
 use oci::{Digest, Reference};
-use packager::discover::{CHART_FILE, discover};
 use serde_json::{Value, json};
 
 use crate::engine::apply::settle;
@@ -116,7 +116,7 @@ pub(super) fn pin(rendered: &mut Rendered, pins: &Pins) -> Result<(), Error> {
     for text in manifests.chain(hooks) {
         let mut document = parse(text)?;
         if guard::pin(&mut document, pins) {
-            *text = helm::yaml::write(&document);
+            *text = gostd::yaml::write(&document);
         }
     }
     Ok(())

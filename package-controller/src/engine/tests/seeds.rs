@@ -98,7 +98,7 @@ fn over() -> String {
     let chart = chart("1.0.0", &[("templates/a.yaml", template)]);
     let options = helm::Options::new("web", "shop", [1; 32], Duration::from_secs(1_600_000_000));
     let text = helm::render(&chart, &options).unwrap().manifest_text();
-    let documents = helm::yaml::documents(&text, &helm::Limits::default()).unwrap();
+    let documents = gostd::yaml::documents(&text, &gostd::Limits::default()).unwrap();
     documents.iter().find_map(|document| document.get("cert")?.as_str()).unwrap().to_owned()
 }
 

@@ -1,8 +1,8 @@
 //! What a registry has of an image, asked and judged by one policy.
 
 use bundle_signer::{Gate, ImageName, NameRule};
+use evidence::{self, Place, Question, Until, judged};
 use oci::{Reference, RegistryHost, RepositoryName, Selector};
-use packager::evidence::{self, Place, Question, Until, judged};
 
 use crate::images::place_of;
 use crate::run::Context;

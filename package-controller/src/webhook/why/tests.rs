@@ -1,6 +1,6 @@
 use bundle_signer::trust::Mode;
 use bundle_signer::{Decision, PrivateKey};
-use packager::evidence::Refused;
+use evidence::Refused;
 
 use super::*;
 

@@ -27,10 +27,10 @@ pub(super) async fn diff(settings: &OnePackage, printer: &Printer) -> anyhow::Re
     // What is installed as it should be is not rendered anew: what charts draw at random would be another.
     let is_current = |record: &&Record| record.status == State::Deployed && prepared.is_of(record);
     let wanted = current.as_ref().filter(is_current).map_or(&prepared.manifest, |record| &record.manifest);
-    let wanted = helm::yaml::documents(wanted, &helm::Limits::default())?;
+    let wanted = gostd::yaml::documents(wanted, &gostd::Limits::default())?;
     let (mut before, mut drifted) = (Vec::new(), Vec::new());
     if let Some(record) = &current {
-        before = helm::yaml::documents(&record.manifest, &helm::Limits::default())?;
+        before = gostd::yaml::documents(&record.manifest, &gostd::Limits::default())?;
         drifted = cluster.engine.drift(record).await?;
     }
     let mut all = differences(&before, &wanted);

@@ -79,7 +79,7 @@ pub(super) async fn rights(
         work.done()?;
     }
     printer.result(&all, |all| {
-        all.iter().map(|manifest| format!("---\n{}", helm::yaml::write(manifest))).collect()
+        all.iter().map(|manifest| format!("---\n{}", gostd::yaml::write(manifest))).collect()
     })?;
     Ok(Status::Done)
 }

@@ -3,7 +3,7 @@
 use kube::api::{Api, Patch, PatchParams};
 use package_api::bundle::LATEST;
 use package_api::name::PACKAGES_NAMESPACE;
-use package_api::{Package, PackageBundle, PackageSpec};
+use package_api::{BundleName, Package, PackageBundle, PackageSpec};
 use package_controller::engine::{Record, Status as Release};
 use package_controller::package::ROLLBACK;
 use serde_json::{Value, json};
@@ -36,8 +36,9 @@ pub(super) async fn rollback(
         Ok(spec) => spec,
         Err(message) => {
             let all = listed::<PackageBundle>(&cluster.client, &[], PACKAGES_NAMESPACE).await?;
-            let newest = all.iter().rev().find(|bundle| spec_of(package, record, bundle).is_ok());
-            let hint = way_back(newest.map(PackageBundle::name), &settings.cluster.cluster);
+            let offering = all.iter().filter(|bundle| spec_of(package, record, bundle).is_ok());
+            let newest = newest(offering.map(PackageBundle::name));
+            let hint = way_back(newest, &settings.cluster.cluster);
             return Err(Answer::first(message, hint));
         }
     };
@@ -148,6 +149,11 @@ fn way_back(bundle: Option<&str>, cluster: &str) -> String {
     )
 }
 
+/// The newest of bundles by their names; by the alphabet, `v1-36-9` would be newer than `v1-36-10`.
+fn newest<'a>(bundles: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    bundles.max_by_key(|name| name.parse::<BundleName>().ok())
+}
+
 /// What the package must ask for, to come to what a revision was: the chart by its digest, and all values.
 fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result<PackageSpec, String> {
     let offered = bundle.spec.package(&package.spec.package_name);
@@ -165,7 +171,7 @@ fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result
     };
     Ok(PackageSpec {
         package_version: Some(version.digest.clone()),
-        config: Some(helm::yaml::write(&record.config)),
+        config: Some(gostd::yaml::write(&record.config)),
         ..package.spec.clone()
     })
 }
@@ -174,8 +180,15 @@ fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result
 mod tests {
     use clap::Parser as _;
 
-    use super::{to_the_latest, way_back};
+    use super::{newest, to_the_latest, way_back};
     use crate::cli::Cli;
+
+    #[test]
+    fn the_newest_bundle_is_the_one_with_the_greatest_number() {
+        assert_eq!(newest(["v1-36-10", "v1-36-9"].into_iter()), Some("v1-36-10"));
+        assert_eq!(newest(["v1-36-9", "v1-36-10", "other"].into_iter()), Some("v1-36-10"));
+        assert_eq!(newest([].into_iter()), None);
+    }
 
     #[test]
     fn the_way_back_is_a_command_that_can_be_typed() {

@@ -1,6 +1,6 @@
 //! Percent-encoding, by the part of the URL that it is in.
 
-use crate::gofmt;
+use gostd::fmt;
 
 /// The part of a URL, which decides what must be escaped in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) fn unescape(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
     while let Some((&byte, after)) = rest.split_first() {
         if byte != b'%' {
             if in_host && byte.is_ascii() && must_escape(byte, part) {
-                let quoted = gofmt::quote(&[byte]);
+                let quoted = fmt::quote(&[byte]);
                 return Err(format!("invalid character {quoted} in host name"));
             }
             plain.push(byte);
@@ -36,7 +36,7 @@ pub(crate) fn unescape(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
             continue;
         }
         let escaped = rest.get(..3).unwrap_or(rest);
-        let refused = || format!("invalid URL escape {}", gofmt::quote(escaped));
+        let refused = || format!("invalid URL escape {}", fmt::quote(escaped));
         let &[_, high, low] = escaped else { return Err(refused()) };
         let (Some(high), Some(low)) = (hexadecimal(high), hexadecimal(low)) else { return Err(refused()) };
         let decoded = high << 4 | low;

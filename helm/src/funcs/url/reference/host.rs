@@ -2,8 +2,9 @@
 
 use std::net::Ipv6Addr;
 
+use gostd::fmt;
+
 use super::escape::{Part, unescape};
-use crate::gofmt;
 
 /// Go's `parseHost`.
 ///
@@ -29,7 +30,7 @@ fn check_port(port: &[u8]) -> Result<(), String> {
     match port {
         [] => Ok(()),
         [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => Ok(()),
-        _ => Err(format!("invalid port {} after host", gofmt::quote(port))),
+        _ => Err(format!("invalid port {} after host", fmt::quote(port))),
     }
 }
 
@@ -64,5 +65,5 @@ fn check_address(text: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     let reason = if zone == Some("") { "zone must be a non-empty string" } else { "unable to parse IP" };
-    Err(format!("invalid host: ParseAddr({}): {reason}", gofmt::quote(text)))
+    Err(format!("invalid host: ParseAddr({}): {reason}", fmt::quote(text)))
 }

@@ -1,0 +1,230 @@
+//! A repository: in a store, in a registry, or as far as it goes onto a drive.
+
+use std::fmt;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use bundle_signer::referrer;
+use futures::StreamExt as _;
+use futures::stream;
+use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
+use registry::client::{Client, Error as Unanswered};
+use store::{Change, PageLimits, Store};
+
+use super::Error;
+
+/// Content that is to be carried away as a whole, as onto a drive: what lies beside it in its store is not in it.
+pub trait Contents: Send + Sync {
+    /// A manifest that goes along.
+    fn manifest(&self, repository: &RepositoryName, selector: &Selector) -> Option<&Manifest>;
+    /// What goes along that refers to a manifest.
+    fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> &[Descriptor];
+    /// Whether a blob goes along.
+    fn has_blob(&self, repository: &RepositoryName, digest: &Digest) -> bool;
+    /// The store that the content is read from.
+    fn store(&self) -> &Store;
+}
+
+/// Referrers of a store that are looked at: signatures first, and large ones last.
+const MOST_LISTED: PageLimits = PageLimits { entries: 40_000, bytes: 32 << 20 };
+
+/// Where an image is and what is said about it.
+#[derive(Clone)]
+pub enum Place {
+    /// A repository of a store.
+    Store(Store, RepositoryName),
+    /// A repository of a registry.
+    Registry(Client, RegistryHost, RepositoryName),
+    /// What goes onto a drive of a repository, and nothing that lies beside it in the store.
+    Shipment(Arc<dyn Contents>, RepositoryName),
+}
+
+/// Referrers of an image.
+pub(super) struct Listed {
+    pub(super) entries: Vec<Descriptor>,
+    /// Whether these are all, though fewer were asked for.
+    pub(super) whole: bool,
+    /// Whether there are more.
+    pub(super) cut: bool,
+}
+
+/// Whether a referrer is listed as a signature or attestation of any kind.
+pub(super) fn is_statement(listed: &Descriptor) -> bool {
+    listed.artifact_type.as_deref().is_some_and(store::is_statement)
+}
+
+/// Whether a referrer is listed as evidence.
+pub(super) fn is_likely(listed: &Descriptor) -> bool {
+    listed.artifact_type.as_deref().is_some_and(|kind| referrer::ARTIFACT_TYPES.contains(&kind))
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(store, repository) => write!(f, "{repository} in {}", store.root().display()),
+            Self::Registry(_, host, repository) => write!(f, "{host}/{repository}"),
+            Self::Shipment(_, repository) => write!(f, "{repository} on the drive"),
+        }
+    }
+}
+
+impl Place {
+    /// A manifest; none when it is certain that there is none.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>, Error> {
+        match self {
+            Self::Registry(client, host, repository) => {
+                client.manifest(host, repository, selector).await.map_err(Error::Client)
+            }
+            Self::Store(store, repository) => tokio::task::block_in_place(|| {
+                let Some(row) = store.resolve(repository, selector)? else { return Ok(None) };
+                Ok(store.manifest(repository, &row.digest)?)
+            }),
+            Self::Shipment(shipment, repository) => Ok(shipment.manifest(repository, selector).cloned()),
+        }
+    }
+
+    /// What refers to an image: what is listed as evidence by its type, or all.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub(super) async fn listed(&self, subject: &Digest, likely: bool) -> Result<Listed, Error> {
+        let mut listed = Listed { entries: Vec::new(), whole: false, cut: false };
+        let kinds = if likely { referrer::ARTIFACT_TYPES.map(Some).to_vec() } else { vec![None] };
+        for kind in kinds {
+            match self {
+                Self::Registry(client, host, repository) => {
+                    let found = client.referrers_of(host, repository, subject, kind);
+                    let found = found.await.map_err(Error::Client)?;
+                    listed.entries.extend(found.entries);
+                    listed.cut |= found.cut;
+                    if !found.filtered {
+                        listed.whole = true;
+                        break;
+                    }
+                }
+                Self::Store(store, repository) => {
+                    let page = || store.referrer_page(repository, subject, kind, None, MOST_LISTED);
+                    let found = tokio::task::block_in_place(page)?;
+                    listed.entries.extend(found.descriptors);
+                    listed.cut |= found.next.is_some();
+                }
+                Self::Shipment(shipment, repository) => {
+                    listed.entries = shipment.referrers(repository, subject).to_vec();
+                    listed.whole = true;
+                    break;
+                }
+            }
+        }
+        Ok(listed)
+    }
+
+    /// A small blob, whole and hashed. Its size is the manifest's word, which the caller has bounded.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is another than its digest says.
+    pub async fn blob(&self, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+        let wrong = || Error::Content(blob.digest.clone());
+        let limit = usize::try_from(blob.size).map_err(|_| wrong())?;
+        let mut bytes = Vec::new();
+        match self {
+            Self::Registry(client, host, repository) => {
+                let came = client.small_blob(host, repository, blob, blob.size).await;
+                let came = came.map_err(|error| match error {
+                    Unanswered::Digest { .. } | Unanswered::TooLong { .. } | Unanswered::Short { .. } => {
+                        wrong()
+                    }
+                    error => Error::Client(error),
+                });
+                bytes = came?.to_vec();
+            }
+            Self::Store(store, _) => tokio::task::block_in_place(|| read(store, blob, &mut bytes))?,
+            Self::Shipment(shipment, repository) if shipment.has_blob(repository, &blob.digest) => {
+                tokio::task::block_in_place(|| read(shipment.store(), blob, &mut bytes))?;
+            }
+            Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, {}", blob.digest))),
+        }
+        let same = bytes.len() == limit && Digest::of(blob.digest.algorithm(), &bytes) == blob.digest;
+        if same { Ok(bytes) } else { Err(wrong()) }
+    }
+
+    /// Puts a small blob.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Registry(client, host, repository) => {
+                let kind = "application/octet-stream".parse().map_err(Error::Oci)?;
+                let blob = Descriptor::new(kind, Digest::sha256(&bytes), bytes.len() as u64);
+                let bytes = bytes::Bytes::from(bytes);
+                let open = move |from: u64| {
+                    let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+                    Ok(stream::iter([Ok(bytes.slice(from..))]).boxed())
+                };
+                client.push_blob(host, repository, &blob, None, &open).await.map_err(Error::Client)?;
+            }
+            Self::Store(store, _) => tokio::task::block_in_place(|| {
+                let mut writer = store.writer(Algorithm::Sha256)?;
+                writer.write(&bytes)?;
+                writer.publish(None).map(drop)
+            })?,
+            Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, as a place to write to"))),
+        }
+        Ok(())
+    }
+
+    /// Puts a manifest whose blobs are there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn put_manifest(&self, selector: &Selector, manifest: &Manifest) -> Result<(), Error> {
+        match self {
+            Self::Registry(client, host, repository) => {
+                client.push_manifest(host, repository, selector, manifest).await.map_err(Error::Client)
+            }
+            Self::Store(store, repository) => {
+                let digest = manifest.digest();
+                let (repository, manifest) = (repository.clone(), manifest.clone());
+                let mut changes = vec![Change::PutManifest {
+                    repository: repository.clone(),
+                    digest: digest.clone(),
+                    manifest,
+                }];
+                if let Selector::Tag(tag) = selector {
+                    changes.push(Change::SetTag { repository, tag: tag.clone(), digest });
+                }
+                tokio::task::block_in_place(|| Ok(store.commit(changes)?))
+            }
+            Self::Shipment(..) => Err(Error::NotFound(format!("{self}, as a place to write to"))),
+        }
+    }
+}
+
+/// A blob's bytes, and at most one more than its size.
+fn read(store: &Store, blob: &Descriptor, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let found = store.blob(&blob.digest)?;
+    let found = found.ok_or_else(|| Error::NotFound(blob.digest.to_string()))?;
+    let digest = blob.digest.clone();
+    let read = found.file.take(blob.size.saturating_add(1)).read_to_end(bytes);
+    read.map(drop).map_err(|source| Error::Read { digest, source })
+}
+
+/// Whether a failure is the place's, and not that of a thing in it.
+pub(super) fn is_trouble(error: &Error, listed: bool) -> bool {
+    use registry::client::{Class, Error as E};
+    match error {
+        Error::Client(E::Refused { status, .. }) => match status.as_u16() {
+            401 | 403 => !listed,
+            408 | 429 => true,
+            other => other >= 500,
+        },
+        Error::Client(E::Protocol { .. }) => !listed,
+        Error::Client(error) if matches!(error.class(), Class::Content | Class::Missing) => false,
+        Error::Store(store::Error::Invalid(_)) => false,
+        Error::Client(_) | Error::Store(_) | Error::Read { .. } => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,86 @@
+//! A corner: things of one kind that may be evidence, and what is left to look at there.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, VecDeque};
+
+use oci::Descriptor;
+
+use super::{AT_ONCE, Bounds};
+use crate::Kind;
+
+/// Larger things are read one by one, after all others.
+const SMALL: u64 = 256 << 10;
+
+/// Something that is to be read.
+#[derive(Clone)]
+pub(super) struct Piece {
+    pub(super) at: String,
+    pub(super) blob: Descriptor,
+    pub(super) kind: Kind,
+}
+
+/// Where a corner's things come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The tag that cosign makes for this suffix.
+    Tag(&'static str),
+    /// The referrers that are listed as evidence.
+    Evidence,
+    /// The other referrers.
+    Others,
+}
+
+pub(super) struct Corner {
+    pub(super) source: Source,
+    /// Whether it is known what is here.
+    pub(super) listed: bool,
+    pub(super) bytes: u64,
+    pub(super) things: usize,
+    /// Referrers whose manifests are not read yet.
+    pub(super) entries: VecDeque<Descriptor>,
+    pub(super) small: VecDeque<Piece>,
+    large: Vec<Piece>,
+}
+
+impl Corner {
+    pub(super) fn new(source: Source, bounds: &Bounds) -> Self {
+        let (entries, small, large) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        let Bounds { bytes, things, .. } = *bounds;
+        Self { source, listed: false, bytes, things, entries, small, large }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.listed && self.entries.is_empty() && self.small.is_empty() && self.large.is_empty()
+    }
+
+    /// Takes in what a manifest holds.
+    pub(super) fn put(&mut self, pieces: Vec<Piece>) {
+        let (small, large): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.blob.size <= SMALL);
+        self.small.extend(small);
+        self.large.extend(large);
+    }
+
+    /// What is read next: small pieces of a few different blobs, as thousands of signatures may be over one payload;
+    /// when all manifests are read, the smallest of the large ones.
+    pub(super) fn next(&mut self) -> Vec<Piece> {
+        if self.small.is_empty() {
+            if !self.entries.is_empty() {
+                return Vec::new();
+            }
+            self.large.sort_by_key(|piece| Reverse(piece.blob.size));
+            return self.large.pop().into_iter().collect();
+        }
+        let mut digests = BTreeSet::new();
+        let some = self.small.iter().take_while(|piece| {
+            digests.insert(&piece.blob.digest);
+            digests.len() <= AT_ONCE
+        });
+        let count = some.count();
+        self.small.drain(..count).collect()
+    }
+
+    /// Leaves what is left.
+    pub(super) fn leave(&mut self) {
+        (self.entries, self.small, self.large) = (VecDeque::new(), VecDeque::new(), Vec::new());
+    }
+}

@@ -1,0 +1,64 @@
+//! Every bound on what a chart may cost, with its default, in one place.
+
+use std::time::Duration;
+
+/// The bounds of one load and one render. A chart that meets one is refused with an error that names it.
+///
+/// The defaults are above what the largest public charts need (kube-prometheus-stack renders 0.7 MB) and
+/// below what would hurt a machine with 256 MiB to spare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a chart archive once decompressed, sub-charts included. Helm's own: 100 MiB.
+    pub archive_bytes: u64,
+    /// Bytes of one file in a chart archive. Helm's own: 5 MiB. In a folder only `archive_bytes` bounds it, as in Helm.
+    pub file_bytes: u64,
+    /// Files in a chart, sub-charts included.
+    pub files: usize,
+    /// Charts within charts.
+    pub chart_depth: usize,
+    /// `include`, `template` and `tpl` within each other. Helm's own: 1000.
+    pub include_depth: usize,
+    /// Parentheses and control structures within each other in one template. Helm's own for parentheses: 10,000.
+    pub syntax_depth: usize,
+    /// Nodes of the trees of all templates of a chart, at up to 200 bytes each; a tree can be sixty times as
+    /// large as its source. Harbor has 17,000.
+    pub syntax_nodes: usize,
+    /// Maps and lists within each other in YAML, JSON, TOML and values.
+    pub value_depth: usize,
+    /// Nodes that one YAML, JSON or TOML document may hold after its aliases are expanded.
+    pub value_nodes: usize,
+    /// Template nodes evaluated, loop turns and list elements made. An RSA key of 4096 bits counts for 2,000,000.
+    pub steps: u64,
+    /// Calls of `lookup`.
+    pub lookups: usize,
+    /// Bytes of text produced, intermediate strings included.
+    pub output_bytes: u64,
+    /// Bytes of lists and maps held at a time, their texts aside.
+    pub held_bytes: usize,
+    /// Bytes of one regular expression's compiled program.
+    pub regex_bytes: usize,
+    /// Wall time of one render.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            archive_bytes: 100 << 20,
+            file_bytes: 5 << 20,
+            files: 10_000,
+            chart_depth: 16,
+            include_depth: 1000,
+            syntax_depth: 1000,
+            syntax_nodes: 500_000,
+            value_depth: 1000,
+            value_nodes: 1_000_000,
+            steps: 100_000_000,
+            lookups: 10_000,
+            output_bytes: 80 << 20,
+            held_bytes: 64 << 20,
+            regex_bytes: 1 << 20,
+            time: Duration::from_mins(2),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Whether a set is complete: each descriptor of each of its manifests is carried with the size that it states, or is
+//! declared absent with a reason. `mirror`, `pack`, `verify` and `import` ask this one function, so nothing is lost on
+//! the way without an error.
+//!
+//! A `subject` is no content of the manifest that names it, and need not be carried.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use oci::{Descriptor, Digest, Manifest, RepositoryName};
+
+/// So many gaps are named in one message.
+const MOST_NAMED: usize = 20;
+
+/// The blobs of a manifest: configuration and layers, and whatever an index lists that is not a manifest, as build
+/// caches do.
+pub fn blobs(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    manifest.blobs().chain(manifest.children().iter().filter(|child| !child.media_type.is_manifest()))
+}
+
+/// The manifests that an index lists.
+pub fn children(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    manifest.children().iter().filter(|child| child.media_type.is_manifest())
+}
+
+/// A descriptor whose content is not carried as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The manifest that names it.
+    pub manifest: Digest,
+    /// The content.
+    pub part: Digest,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with a descriptor's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is neither carried nor declared absent.
+    NotCarried,
+    /// It has another size than the descriptor states.
+    Size {
+        /// The descriptor's.
+        stated: u64,
+        /// The content's.
+        found: u64,
+    },
+}
+
+/// What is carried in one repository.
+pub struct Carried<'a> {
+    /// The repository.
+    pub repository: &'a RepositoryName,
+    /// Its manifests.
+    pub manifests: BTreeSet<&'a Digest>,
+    /// What is left out where the set cannot tell: sets of version 1 do not declare what is absent.
+    pub undeclared: bool,
+}
+
+impl Carried<'_> {
+    /// The gaps of one manifest. `absent` is what was declared absent of it, and `size` tells the size of what is
+    /// carried.
+    pub fn gaps(
+        &self,
+        manifest: (&Digest, &Manifest),
+        absent: &BTreeSet<&Digest>,
+        size: &dyn Fn(&Digest) -> Option<u64>,
+    ) -> Vec<Gap> {
+        let (digest, manifest) = manifest;
+        let may_lack = |part: &Descriptor, is_child: bool| {
+            absent.contains(&part.digest)
+                || (self.undeclared && (is_child || part.media_type.is_foreign() || !part.urls.is_empty()))
+        };
+        let fault = |part: &Descriptor, is_child: bool| {
+            let found = if is_child && !self.manifests.contains(&part.digest) {
+                None
+            } else {
+                size(&part.digest).filter(|_| is_child || !absent.contains(&part.digest))
+            };
+            match found {
+                None if may_lack(part, is_child) => None,
+                None => Some(Fault::NotCarried),
+                Some(found) if found == part.size => None,
+                Some(found) => Some(Fault::Size { stated: part.size, found }),
+            }
+        };
+        let parts =
+            blobs(manifest).map(|part| (part, false)).chain(children(manifest).map(|part| (part, true)));
+        parts
+            .filter_map(|(part, is_child)| {
+                Some(Gap {
+                    repository: self.repository.clone(),
+                    manifest: digest.clone(),
+                    part: part.digest.clone(),
+                    fault: fault(part, is_child)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The gaps as a text, one after another.
+#[must_use]
+pub fn list(gaps: &[Gap]) -> String {
+    let mut by_manifest: BTreeMap<(&RepositoryName, &Digest), Vec<&Gap>> = BTreeMap::new();
+    for gap in gaps.iter().take(MOST_NAMED) {
+        by_manifest.entry((&gap.repository, &gap.manifest)).or_default().push(gap);
+    }
+    let mut text = String::new();
+    for ((repository, manifest), gaps) in by_manifest {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let _ = write!(text, "{separator}`{repository}@{manifest}` names ");
+        for (place, Gap { part, fault, .. }) in gaps.into_iter().enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            let _ = match fault {
+                Fault::NotCarried => {
+                    write!(text, "{separator}`{part}`, which is neither there nor declared absent")
+                }
+                Fault::Size { stated, found } => {
+                    write!(text, "{separator}`{part}` with {stated} bytes, but it has {found}")
+                }
+            };
+        }
+    }
+    if gaps.len() > MOST_NAMED {
+        let _ = write!(text, "; and {} more", gaps.len() - MOST_NAMED);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn manifest(value: &serde_json::Value) -> Manifest {
+        Manifest::parse(serde_json::to_vec(value).unwrap().into(), None).unwrap()
+    }
+
+    fn descriptor(kind: &str, bytes: &[u8], size: usize) -> serde_json::Value {
+        json!({ "mediaType": kind, "digest": Digest::sha256(bytes), "size": size })
+    }
+
+    fn faults(manifest: &Manifest, there: &[&[u8]], absent: &[&[u8]]) -> Vec<Fault> {
+        let repository = "r.io/a".parse().unwrap();
+        let sizes: BTreeMap<_, _> =
+            there.iter().map(|bytes| (Digest::sha256(bytes), bytes.len() as u64)).collect();
+        let absent: Vec<_> = absent.iter().map(|bytes| Digest::sha256(bytes)).collect();
+        let carried =
+            Carried { repository: &repository, manifests: sizes.keys().collect(), undeclared: false };
+        let gaps = carried.gaps((&manifest.digest(), manifest), &absent.iter().collect(), &|digest| {
+            sizes.get(digest).copied()
+        });
+        gaps.into_iter().map(|gap| gap.fault).collect()
+    }
+
+    #[test]
+    fn d4_every_descriptor_of_an_index_is_carried_or_declared_absent() {
+        let index = manifest(&json!({ "schemaVersion": 2, "manifests": [
+            descriptor(oci::media_type::OCI_LAYER_GZIP, b"layer", 5),
+            descriptor(oci::media_type::OCI_MANIFEST, b"child", 5),
+            descriptor("application/vnd.buildkit.cacheconfig.v0", b"cache", 5),
+        ]}));
+        assert_eq!(faults(&index, &[b"layer", b"child", b"cache"], &[]), []);
+        assert_eq!(faults(&index, &[], &[]), [Fault::NotCarried; 3]);
+        assert_eq!(faults(&index, &[b"layer"], &[b"child", b"cache"]), []);
+    }
+
+    #[test]
+    fn d20_a_size_binds_as_the_digest_does() {
+        let image = manifest(&json!({
+            "schemaVersion": 2,
+            "config": descriptor(oci::media_type::OCI_CONFIG, b"{}", 2),
+            "layers": [descriptor(oci::media_type::OCI_LAYER, b"layer", 0)],
+        }));
+        assert_eq!(faults(&image, &[b"{}", b"layer"], &[]), [Fault::Size { stated: 0, found: 5 }]);
+    }
+}

@@ -1,0 +1,77 @@
+//! Local files under a lock: a lock settles what a registry means by a name; a file means its bytes.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use oci::{Algorithm, Digest, Hasher};
+use store::Store;
+
+use super::Error;
+use super::make::provenance;
+use super::resolve::scratch;
+use crate::config::{Location, MirrorConfig};
+use crate::lock::{Lock, LockedItem, LockedManifest};
+use crate::source::Wanted;
+use crate::source::archive::Images;
+
+/// The unit of reading.
+const BUFFER: usize = 256 * 1024;
+
+/// Whether what is wanted from local files is what the lock holds.
+///
+/// # Errors
+/// When it cannot be read: a file that is gone is no content.
+pub(super) fn is_unchanged(
+    config: &MirrorConfig,
+    wanted: &Wanted,
+    item: &LockedItem,
+    lock: &Lock,
+    store: &Store,
+) -> Result<bool, Error> {
+    match wanted {
+        Wanted::Image { .. } | Wanted::File { location: Location::Url(_), .. } => Ok(true),
+        Wanted::File { location: Location::Path(path), .. } | Wanted::Chart { path } => {
+            let mut digests = vec![hash(path)?];
+            if matches!(wanted, Wanted::Chart { .. })
+                && let Some(text) = provenance(path, &digests[0])?
+            {
+                digests.push(Digest::sha256(&text));
+            }
+            let mut manifests = manifests(item, lock).filter(|manifest| manifest.digest == item.digest);
+            // The configuration, too.
+            let expected = digests.len() + 1;
+            Ok(manifests.any(|manifest| {
+                let has = |digest: &Digest| manifest.blobs.iter().any(|blob| blob.digest == *digest);
+                manifest.blobs.len() == expected && digests.iter().all(has)
+            }))
+        }
+        Wanted::Archive { format, path, image, .. } => {
+            let images = Images { format: *format, path, scratch: &scratch(store) };
+            let found = images.find(image.as_deref(), &config.platforms)?;
+            let known: BTreeSet<_> = manifests(item, lock).map(|manifest| &manifest.digest).collect();
+            Ok(found.root == item.digest && found.manifests.keys().all(|digest| known.contains(digest)))
+        }
+    }
+}
+
+/// The manifests of the item's repository.
+fn manifests<'a>(item: &'a LockedItem, lock: &'a Lock) -> impl Iterator<Item = &'a LockedManifest> {
+    let repositories = lock.repositories.iter().filter(|repository| repository.name == item.repository);
+    repositories.flat_map(|repository| &repository.manifests)
+}
+
+/// What a file hashes to.
+fn hash(path: &Path) -> Result<Digest, Error> {
+    let failed = |source| Error::File { path: path.display().to_string(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the store names already, compared with what a run names: tags that move, and those that gather signatures.
+
+use evidence::gathered::{self, Gathered};
+use oci::{Digest, RepositoryName, Selector, Tag};
+use store::Store;
+
+use super::Error;
+use super::names::unread;
+use super::resolve::ResolvedImage;
+use crate::MovedTag;
+use crate::lock::{LockedRepository, LockedTag};
+
+/// Whether a tag holds all that upstream has under it, and signatures that were made here.
+pub(super) fn is_gathered(
+    (name, tag): (&RepositoryName, &LockedTag),
+    repository: &LockedRepository,
+    store: &Store,
+) -> Result<bool, Error> {
+    if !repository.manifests.iter().any(|manifest| manifest.digest == tag.digest) {
+        return Ok(false);
+    }
+    let Some(upstreams) = store.manifest(name, &tag.digest)? else { return Ok(false) };
+    let gathered = gathered::gather(store, name, (&tag.tag, &tag.digest, &upstreams));
+    Ok(matches!(gathered.map_err(|source| unread(name, source))?, Gathered::Kept))
+}
+
+/// Those tags that point at something else in the store.
+pub(super) fn moved<'a>(
+    tags: impl Iterator<Item = (&'a RepositoryName, &'a Tag, &'a Digest)>,
+    store: &Store,
+) -> Result<Vec<MovedTag>, Error> {
+    let mut moved = Vec::new();
+    for (repository, tag, to) in tags {
+        let before = store.resolve(repository, &Selector::Tag(tag.clone()))?;
+        let stays = gathered::stays(store, repository, tag, to);
+        if stays.map_err(|source| unread(repository, source))? {
+            continue;
+        }
+        if let Some(before) = before.filter(|before| before.digest != *to) {
+            let (repository, tag, to) = (repository.clone(), tag.clone(), to.clone());
+            moved.push(MovedTag { repository, tag, from: before.digest, to });
+        }
+    }
+    Ok(moved)
+}
+
+/// Whether the store has the image already under all its names.
+pub(super) fn is_named(image: &ResolvedImage, store: &Store) -> Result<bool, Error> {
+    for digest in image.manifests.keys() {
+        if store.resolve(&image.repository, &Selector::Digest(digest.clone()))?.is_none() {
+            return Ok(false);
+        }
+    }
+    for (tag, digest) in &image.tags {
+        let found = store.resolve(&image.repository, &Selector::Tag(tag.clone()))?;
+        if found.is_none_or(|row| row.digest != *digest) {
+            let stays = gathered::stays(store, &image.repository, tag, digest);
+            if !stays.map_err(|source| unread(&image.repository, source))? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}

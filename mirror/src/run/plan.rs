@@ -1,0 +1,272 @@
+//! Decides what has to be fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oci::{Digest, RepositoryName, Selector, Tag};
+use store::Store;
+
+use super::downloads::Downloads;
+pub use super::downloads::{Download, Origin};
+use super::named::{is_gathered, is_named, moved};
+use super::names::Settings;
+use super::resolve::{Resolved, ResolvedImage};
+use super::{Error, ItemReport, MirrorReport, Totals, local, provenance};
+use crate::MovedTag;
+use crate::complete;
+use crate::config::{MirrorConfig, Missing};
+use crate::lock::{Absence, ItemKind, Lock, LockedBlob, LockedItem, Unavailable, VERSION};
+use crate::reporter::State;
+use crate::source::{Wanted, artifact};
+
+/// A run that only has to be done.
+pub struct MirrorPlan {
+    /// What the lock keeps of the mirror file.
+    pub(super) settings: Settings,
+    /// The platforms asked for.
+    pub(super) platforms: Vec<String>,
+    /// What was made here and is carried on from the lock before.
+    pub(super) made: Vec<LockedItem>,
+    /// Whether the lock is satisfied and nothing is to be done.
+    pub done: bool,
+    /// Every item, in the mirror file's order.
+    pub(super) items: Vec<PlannedItem>,
+    /// Blobs to be fetched, once each.
+    pub downloads: Vec<Download>,
+    /// Tags of images that point at something else in the store.
+    pub(super) moved: Vec<MovedTag>,
+    /// What is listed about images and left out.
+    pub(super) unavailable: BTreeSet<Unavailable>,
+    /// What is done about what is listed and missing.
+    pub(super) missing: Missing,
+    /// Whether a failure leaves the rest to be done.
+    pub(super) keep_going: bool,
+    /// What failed already, with `keep_going`.
+    pub failed: Vec<Error>,
+}
+
+pub(super) struct PlannedItem {
+    pub(super) report: ItemReport,
+    pub(super) image: Option<ResolvedImage>,
+    pub(super) wanted: Option<Wanted>,
+    /// Blobs that this item brings.
+    pub(super) fetches: u64,
+}
+
+impl MirrorPlan {
+    /// Bytes of files whose size is only announced.
+    pub(super) fn announced(&self) -> u64 {
+        self.downloads.iter().map(|download| download.announced).fold(0, u64::saturating_add)
+    }
+
+    /// Whether all of the mirror file could be planned.
+    ///
+    /// # Errors
+    /// What failed and left the rest to be planned.
+    pub fn check(self) -> Result<(), Error> {
+        if self.failed.is_empty() { Ok(()) } else { Err(Error::of(self.failed)) }
+    }
+
+    /// What the run would do, by what is known before it. Sizes are a registry's word: their sum may be any number.
+    #[must_use]
+    pub fn report(&self) -> MirrorReport {
+        let mut totals = Totals::default();
+        let add = |total: &mut u64, bytes: u64| *total = total.saturating_add(bytes);
+        for item in &self.items {
+            match item.report.state {
+                State::Present => add(&mut totals.present_bytes, item.report.bytes),
+                State::Reused | State::Verified | State::Fetched => {
+                    add(&mut totals.reused_bytes, item.report.bytes.saturating_sub(item.fetches));
+                    add(&mut totals.fetched_bytes, item.fetches);
+                }
+            }
+        }
+        add(&mut totals.fetched_bytes, self.announced());
+        totals.verified_bytes = totals.fetched_bytes;
+        let items = self.items.iter().map(|item| item.report.clone()).collect();
+        let (moved, unavailable) = (self.moved.clone(), self.unavailable.clone());
+        MirrorReport { items, totals, moved, unavailable }
+    }
+}
+
+/// The plan for a lock that the store satisfies: nothing to do. `None` if something is missing, or the mirror
+/// file asks for something that the lock lacks.
+pub(super) fn satisfied(
+    config: &MirrorConfig,
+    wants: &[Wanted],
+    lock: &Lock,
+    store: &Store,
+) -> Result<Option<MirrorPlan>, Error> {
+    let platforms: Vec<String> = config.platforms.iter().map(ToString::to_string).collect();
+    let mut items = Vec::new();
+    for wanted in wants {
+        let source = wanted.name();
+        let Some(item) = lock.items.iter().find(|item| item.source == source) else { return Ok(None) };
+        if item.kind == ItemKind::Image && item.platforms != platforms {
+            return Ok(None);
+        }
+        if !still_asked_for(wanted, item, lock) || !local::is_unchanged(config, wanted, item, lock, store)? {
+            return Ok(None);
+        }
+        let digest = Some(item.digest.to_string());
+        let report = ItemReport { source, digest, state: State::Present, bytes: item.size };
+        items.push(PlannedItem { report, image: None, wanted: None, fetches: 0 });
+    }
+    if lock.items.len() != wants.len() + lock.made_here().count()
+        || lock.name != config.name
+        || lock.follow != config.follow
+        || lock.version != VERSION
+        || lock.unverified != config.unverified()
+        || !as_declared(config, lock)
+        || lacks_what_must_come(config, lock)
+    {
+        return Ok(None);
+    }
+    for repository in &lock.repositories {
+        for manifest in &repository.manifests {
+            let selector = Selector::Digest(manifest.digest.clone());
+            let named = store.resolve(&repository.name, &selector)?.is_some();
+            let blobs = manifest.blobs.iter().map(|blob| (&blob.digest, blob.size));
+            let mut contents = std::iter::once((&manifest.digest, manifest.size)).chain(blobs);
+            let whole = contents.try_fold(true, |whole, (digest, size)| {
+                Ok::<_, Error>(whole && store.has_blob(digest)? == Some(size))
+            })?;
+            if !named || !whole {
+                return Ok(None);
+            }
+        }
+        for tag in &repository.tags {
+            let found = store.resolve(&repository.name, &Selector::Tag(tag.tag.clone()))?;
+            let moved = found.is_none_or(|row| row.digest != tag.digest);
+            if moved && !is_gathered((&repository.name, tag), repository, store)? {
+                return Ok(None);
+            }
+        }
+    }
+    provenance::check_stored(config, lock, store)?;
+    Ok(Some(MirrorPlan {
+        settings: settings(config),
+        platforms,
+        made: Vec::new(),
+        done: true,
+        items,
+        downloads: Vec::new(),
+        moved: Vec::new(),
+        unavailable: lock.unavailable.clone(),
+        missing: config.missing,
+        keep_going: config.keep_going,
+        failed: Vec::new(),
+    }))
+}
+
+fn settings(config: &MirrorConfig) -> Settings {
+    let (name, unverified, keyrings) = (config.name.clone(), config.unverified(), config.keyrings());
+    Settings { name, follow: config.follow, unverified, keyrings }
+}
+
+/// Whether something was left out because it was missing, and the mirror file does not tolerate that.
+fn lacks_what_must_come(config: &MirrorConfig, lock: &Lock) -> bool {
+    let is_missing = |left_out: &Unavailable| left_out.broken.is_none();
+    config.missing == Missing::Refused && lock.unavailable.iter().any(is_missing)
+}
+
+/// Whether exactly those layers were left behind that the mirror file declares now.
+fn as_declared(config: &MirrorConfig, lock: &Lock) -> bool {
+    let manifests = || lock.repositories.iter().flat_map(|repository| &repository.manifests);
+    let absent: BTreeSet<_> = manifests()
+        .flat_map(|manifest| &manifest.absent)
+        .filter(|absent| absent.why == Absence::Declared)
+        .map(|absent| &absent.digest)
+        .collect();
+    let declared: BTreeSet<_> = config.foreign.absent.iter().map(|(_, layer)| layer).collect();
+    let carried =
+        |layer: &&Digest| manifests().flat_map(|manifest| &manifest.blobs).any(|blob| blob.digest == **layer);
+    absent.is_subset(&declared) && !declared.difference(&absent).any(carried)
+}
+
+/// Whether a locked file has the name and a checksum that the mirror file gives now; if not, it is looked at anew.
+fn still_asked_for(wanted: &Wanted, item: &LockedItem, lock: &Lock) -> bool {
+    let Wanted::File { checksums, repository, tag, title, .. } = wanted else { return true };
+    let manifests = lock.repositories.iter().flat_map(|repository| &repository.manifests);
+    let mut blobs =
+        manifests.filter(|manifest| manifest.digest == item.digest).flat_map(|found| &found.blobs);
+    let made_of = |blob: &LockedBlob| {
+        let made = artifact(title, &blob.digest, blob.size);
+        made.is_ok_and(|made| made.manifest.digest() == item.digest)
+            && (checksums.is_empty() || checksums.contains(&blob.digest))
+    };
+    (&item.repository, item.tag.as_ref()) == (repository, Some(tag)) && blobs.any(made_of)
+}
+
+/// Tags of all images, by repository.
+type Tags = BTreeMap<(RepositoryName, Tag), Digest>;
+
+/// Adds an image's tags: one tag cannot mean two things.
+fn add_tags(image: &ResolvedImage, tags: &mut Tags) -> Result<(), Error> {
+    for (tag, digest) in &image.tags {
+        let place = (image.repository.clone(), tag.clone());
+        if tags.insert(place, digest.clone()).is_some_and(|before| before != *digest) {
+            return Err(Error::Clash(format!("{}:{tag}", image.repository)));
+        }
+    }
+    Ok(())
+}
+
+/// The plan for what was resolved.
+pub(super) fn plan(
+    config: &MirrorConfig,
+    resolved: Vec<Resolved>,
+    store: &Store,
+) -> Result<MirrorPlan, Error> {
+    let mut downloads = Downloads::default();
+    let mut tags = Tags::new();
+    let (mut items, mut unavailable) = (Vec::new(), BTreeSet::new());
+    for Resolved { wanted, image } in resolved {
+        let (mut fetches, mut bytes) = (0_u64, 0_u64);
+        let mut image = image.map(|image| declare(config, image));
+        if let Some(image) = &mut image {
+            fetches = downloads.want_image(config, image, store)?;
+            unavailable.extend(image.reported());
+            add_tags(image, &mut tags)?;
+            bytes = image.bytes();
+        }
+        downloads.want_file(&wanted, store)?;
+        let named = image.as_ref().map_or(Ok(false), |image| is_named(image, store))?;
+        let state = match (fetches, named) {
+            (0, true) => State::Present,
+            (0, false) if image.is_some() => State::Reused,
+            _ => State::Fetched,
+        };
+        let digest = image.as_ref().map(|image| image.root.to_string());
+        let report = ItemReport { source: wanted.name(), digest, state, bytes };
+        items.push(PlannedItem { report, image, wanted: Some(wanted), fetches });
+    }
+    let platforms = config.platforms.iter().map(ToString::to_string).collect();
+    let downloads = downloads.into_list();
+    let moved = moved(tags.iter().map(|((repository, tag), digest)| (repository, tag, digest)), store)?;
+    let (settings, made) = (settings(config), Vec::new());
+    let (done, keep_going, failed) = (false, config.keep_going, Vec::new());
+    Ok(MirrorPlan {
+        settings,
+        platforms,
+        made,
+        done,
+        items,
+        downloads,
+        moved,
+        unavailable,
+        missing: config.missing,
+        keep_going,
+        failed,
+    })
+}
+
+/// An image with the layers that the mirror file declares absent.
+fn declare(config: &MirrorConfig, mut image: ResolvedImage) -> ResolvedImage {
+    let layers = image.manifests.values().flat_map(complete::blobs);
+    let declared: Vec<_> = layers
+        .filter(|layer| config.is_declared_absent(&image.reference, &layer.digest))
+        .map(|layer| (layer.digest.clone(), Absence::Declared))
+        .collect();
+    image.absent.extend(declared);
+    image
+}

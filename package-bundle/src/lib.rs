@@ -1,0 +1,374 @@
+//! A `PackageBundle` of our own, from charts that are in the store: their digests, their schemas, and the digests of
+//! every image that they render to, each of which must be in the store, too.
+//!
+//! The same file and the same store give the same bundle, byte by byte. What comes out is a draft: signing it is
+//! the signer's.
+//!
+//! `BundleConfig + [store] -> PackageBundle`, then signed: `-> [store]`
+
+mod carry;
+mod publish;
+mod schema;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use bundle_signer::eksa::{MIN_CONTROLLER_VERSION, min_controller_version_label};
+use helm::{Chart, Limits};
+use mirror::reporter::Reporter;
+use mirror::source::ChartImages;
+use mirror::stored_chart;
+use oci::{Reference, RepositoryName, Selector, Tag};
+use package_api::name::PACKAGES_NAMESPACE;
+use package_api::{
+    BundleName, BundlePackage, BundleSource, PackageBundle, PackageBundleSpec, SourceVersion, VersionImage,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use store::Store;
+
+pub use carry::{add, carry};
+pub use publish::{Published, REPOSITORY, listed, needs, publish, published};
+
+const API_VERSION: &str = "airlock.dev/v1alpha1";
+const KIND: &str = "BundleConfig";
+
+/// Why a bundle cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not YAML of the expected shape.
+    #[error("`{path}`{} does not say which packages to offer: {words}", line.map(|line| format!(", line {line},")).unwrap_or_default())]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// The line, where it is known.
+        line: Option<u64>,
+        /// What is wrong.
+        words: String,
+    },
+    /// The file is of another kind or version.
+    #[error("`{field}` is `{found}`, expected `{expected}`")]
+    Kind {
+        /// Which member.
+        field: &'static str,
+        /// What it says.
+        found: String,
+        /// What it should say.
+        expected: &'static str,
+    },
+    /// The bundle's name is none.
+    #[error("the bundle cannot be named so")]
+    Name(#[source] package_api::Error),
+    /// A package has no chart, or two packages have one name.
+    #[error("package `{package}` {fault}")]
+    Package {
+        /// Which.
+        package: String,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// A package needs one that the bundle does not have.
+    #[error("package `{package}` needs `{needs}`, which is not in the bundle")]
+    Dependency {
+        /// Which.
+        package: String,
+        /// What it needs.
+        needs: String,
+    },
+    /// Another bundle was published under the name.
+    #[error("a bundle `{0}` with other content is published already, and is not replaced")]
+    Published(BundleName),
+    /// A chart is named by something other than its repository and tag in the store.
+    #[error("`{0}` does not name a chart's repository and tag")]
+    ChartName(String),
+    /// A chart is not in the store.
+    #[error("chart `{0}` is not in the store")]
+    NoChart(String),
+    /// The lock cannot be written.
+    #[error("the bundle cannot be added to the lock")]
+    Lock(#[source] Box<mirror::Error>),
+    /// A bundle is not in the store any more.
+    #[error("the bundle {0} is not in the store")]
+    NoBundle(oci::Digest),
+    /// Images that a chart renders to are not in the store.
+    #[error("chart `{chart}` renders to images that are not in the store: {}", images.join(", "))]
+    NoImages {
+        /// Which.
+        chart: String,
+        /// The images.
+        images: Vec<String>,
+    },
+    /// A chart cannot be read or rendered.
+    #[error("chart `{chart}` cannot be offered")]
+    Chart {
+        /// Which.
+        chart: String,
+        /// Why.
+        #[source]
+        source: Box<mirror::Error>,
+    },
+    /// A schema is no JSON, or larger than any.
+    #[error("the schema of chart `{0}` is not JSON within 8 MiB")]
+    Schema(String),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] store::Error),
+    /// A bundle in the store is not shaped as one.
+    #[error("the bundle's artifact is malformed")]
+    Artifact(#[source] oci::Error),
+}
+
+impl Error {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoChart(_) => {
+                Some("mirror it first; `airlock store list` shows how charts are named there")
+            }
+            Self::NoImages { .. } => Some(
+                "mirror the chart with `charts:`, which brings its images, and give the same values here and there",
+            ),
+            Self::Published(_) => Some(
+                "give the new one a name of its own by `metadata.name`; clusters that took this one would not look again; \
+                 --replace replaces it all the same",
+            ),
+            Self::ChartName(_) => Some("write REPOSITORY:TAG as `airlock store list` shows it"),
+            _ => None,
+        }
+    }
+}
+
+/// Which packages to offer, as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "BundleConfig")]
+struct Document {
+    /// Always `airlock.dev/v1alpha1`.
+    api_version: String,
+    /// Always `BundleConfig`.
+    kind: String,
+    metadata: Metadata,
+    /// The least version of the controller, with `v`.
+    min_controller_version: Option<String>,
+    /// The packages.
+    packages: Vec<OfferText>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Metadata {
+    /// The bundle's name: `v1-35-2026-03-12-1773300000` or `v1-35-7`, for Kubernetes 1.35.
+    name: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OfferText {
+    /// The package's name.
+    name: String,
+    /// Charts in the store, `REPOSITORY:TAG`, the latest first. All of one repository.
+    charts: Vec<String>,
+    /// Packages that must be installed before.
+    #[serde(default)]
+    dependencies: Vec<String>,
+    /// Not for the cluster that manages others.
+    #[serde(default)]
+    workload_only: bool,
+    /// The JSON Schema of a package's values; when absent the chart's own, without what it requires.
+    schema: Option<PathBuf>,
+    /// Values files with which the chart is rendered to learn its images.
+    #[serde(default)]
+    values: Vec<PathBuf>,
+    /// `--set` expressions, over the files.
+    #[serde(default)]
+    set: Vec<String>,
+}
+
+/// Which packages to offer. A value is sound in itself; whether the store has all is found out by [`make`].
+#[derive(Debug)]
+pub struct BundleConfig {
+    name: BundleName,
+    min_controller_version: Option<String>,
+    packages: Vec<OfferText>,
+    base: PathBuf,
+}
+
+impl BundleConfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it is missing, malformed or contradicts itself.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let document: Document = serde_saphyr::from_str(&text).map_err(|error| {
+            let (line, words) = mirror::config::fault::of(&error);
+            Error::Yaml { path: path.to_owned(), line, words }
+        })?;
+        for (field, found, expected) in
+            [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
+        {
+            if found != expected {
+                return Err(Error::Kind { field, found: found.clone(), expected });
+            }
+        }
+        let names: BTreeSet<_> = document.packages.iter().map(|offer| offer.name.to_lowercase()).collect();
+        for offer in &document.packages {
+            let fault = |fault| Error::Package { package: offer.name.clone(), fault };
+            if offer.name.is_empty() || offer.charts.is_empty() {
+                return Err(fault("needs a name and a chart"));
+            }
+            if document.packages.iter().filter(|other| other.name.eq_ignore_ascii_case(&offer.name)).count()
+                > 1
+            {
+                return Err(fault("is offered twice"));
+            }
+            if let Some(needs) =
+                offer.dependencies.iter().find(|needs| !names.contains(&needs.to_lowercase()))
+            {
+                return Err(Error::Dependency { package: offer.name.clone(), needs: needs.clone() });
+            }
+        }
+        Ok(Self {
+            name: document.metadata.name.parse().map_err(Error::Name)?,
+            min_controller_version: document.min_controller_version,
+            packages: document.packages,
+            base: path.parent().unwrap_or(Path::new("")).to_owned(),
+        })
+    }
+
+    /// The bundle's name.
+    #[must_use]
+    pub fn name(&self) -> &BundleName {
+        &self.name
+    }
+}
+
+/// Makes the bundle, unsigned. A field that should name an image and does not is told to `reporter`: the controller
+/// would install no such object.
+///
+/// # Errors
+/// When a chart or an image of one is not in the store, or a chart does not render.
+pub fn make(config: &BundleConfig, store: &Store, reporter: &dyn Reporter) -> Result<PackageBundle, Error> {
+    let site = Site { base: &config.base, store, reporter };
+    let packages = config.packages.iter().map(|offer| package(offer, &site));
+    let spec = PackageBundleSpec {
+        packages: packages.collect::<Result<_, _>>()?,
+        min_controller_version: config.min_controller_version.clone(),
+    };
+    let mut bundle = PackageBundle::new(config.name.as_str(), spec);
+    bundle.metadata.namespace = Some(PACKAGES_NAMESPACE.to_owned());
+    // AWS's contract signs no such field, but labels.
+    let least = config.min_controller_version.as_deref().and_then(min_controller_version_label);
+    bundle.metadata.labels = least.map(|least| [(MIN_CONTROLLER_VERSION.to_owned(), least)].into());
+    Ok(bundle)
+}
+
+/// What a package is made from.
+struct Site<'a> {
+    /// Paths are from here.
+    base: &'a Path,
+    store: &'a Store,
+    reporter: &'a dyn Reporter,
+}
+
+fn package(offer: &OfferText, site: &Site<'_>) -> Result<BundlePackage, Error> {
+    let (mut versions, mut repositories) = (Vec::new(), BTreeSet::new());
+    for chart in &offer.charts {
+        let (repository, version) = version(offer, chart, site)?;
+        versions.push(version);
+        repositories.insert(repository);
+    }
+    match (repositories.pop_first(), repositories.is_empty()) {
+        (Some(repository), true) => Ok(BundlePackage {
+            name: offer.name.clone(),
+            source: BundleSource { registry: None, repository: repository.to_string(), versions },
+            workload_only: offer.workload_only.then_some(true),
+        }),
+        _ => Err(Error::Package {
+            package: offer.name.clone(),
+            fault: "has charts of several repositories: its versions must be tags of one",
+        }),
+    }
+}
+
+fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(RepositoryName, SourceVersion), Error> {
+    let store = site.store;
+    let failed = |source| Error::Chart { chart: name.to_owned(), source: Box::new(source) };
+    let (repository, tag) = named(name).ok_or_else(|| Error::ChartName(name.to_owned()))?;
+    let row = store.resolve(&repository, &Selector::Tag(tag.clone()))?;
+    let row = row.ok_or_else(|| Error::NoChart(name.to_owned()))?;
+    let pinned = format!("{repository}@{}", row.digest);
+    let archive = stored_chart(store, &pinned)
+        .map_err(failed)?
+        .map(|chart| chart.archive)
+        .ok_or_else(|| Error::NoChart(name.to_owned()))?;
+    let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(|source| {
+        failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
+    })?;
+    let images = images(offer, name, &loaded, site)?;
+    let version = SourceVersion {
+        name: tag.to_string(),
+        digest: row.digest.to_string(),
+        images: (!images.is_empty()).then_some(images),
+        schema: Some(schema::packed(offer, name, &loaded, site.base)?),
+        dependencies: (!offer.dependencies.is_empty()).then(|| offer.dependencies.clone()),
+    };
+    Ok((repository, version))
+}
+
+fn named(name: &str) -> Option<(RepositoryName, Tag)> {
+    let (repository, tag) = name.rsplit_once(':')?;
+    Some((repository.parse().ok()?, tag.parse().ok()?))
+}
+
+/// Every image that the chart renders to, by its digest in the store.
+fn images(offer: &OfferText, name: &str, chart: &Chart, site: &Site<'_>) -> Result<Vec<VersionImage>, Error> {
+    let render = ChartImages {
+        values: offer.values.iter().map(|path| site.base.join(path)).collect(),
+        set: offer.set.clone(),
+        ..ChartImages::default()
+    };
+    let found = render.find(chart, name);
+    let (found, _) =
+        found.map_err(|source| Error::Chart { chart: name.to_owned(), source: Box::new(source) })?;
+    for (place, text) in &found.unusable {
+        let (object, field) = (&place.object, &place.field);
+        site.reporter.warn(&format!(
+            "chart `{name}`: {object} {field}: `{text}` is not an image reference, so the bundle has no image for it; \
+             `values` and `set` say what it is to be"
+        ));
+    }
+    let (mut images, mut missing) = (BTreeSet::new(), Vec::new());
+    for image in &found.images {
+        match in_store(&image.reference, site.store)? {
+            Some(found) => {
+                images.insert(found);
+            }
+            None => missing.push(image.reference.clone()),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Error::NoImages { chart: name.to_owned(), images: missing });
+    }
+    Ok(images.into_iter().map(|(repository, digest)| VersionImage { repository, digest }).collect())
+}
+
+fn in_store(text: &str, store: &Store) -> Result<Option<(String, String)>, Error> {
+    let Ok(reference) = text.parse::<Reference>() else { return Ok(None) };
+    let below = reference.host().as_repository().and_then(|host| reference.repository().below(&host));
+    let Ok(repository) = below else { return Ok(None) };
+    let row = store.resolve(&repository, &reference.selector())?;
+    Ok(row.map(|row| (repository.to_string(), row.digest.to_string())))
+}
