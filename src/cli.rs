@@ -72,6 +72,9 @@ pub(crate) struct Global {
     /// Also write audit events to this log.
     #[arg(long, global = true, env = env::AUDIT_LOG, value_name = "DIR")]
     pub(crate) audit_log: Option<PathBuf>,
+    /// Whether the command line names a store, and a log only the environment or the settings do.
+    #[arg(skip)]
+    pub(crate) store_first: bool,
     /// The default store, from the settings.
     #[arg(skip)]
     pub(crate) default_store: Option<PathBuf>,

@@ -27,6 +27,7 @@ mod verify_image;
 mod verify_manifest;
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
 
 pub(crate) use self::cluster::reach::Answer;
@@ -131,7 +132,7 @@ fn open_or_imagine(
     match ::store::Store::open_existing(&arg.store) {
         Err(::store::Error::Absent(_)) => {
             let folder = temporary_folder("an empty store")?;
-            let store = ::store::Store::open(folder.path())?;
+            let store = ::store::Store::open(&folder.path().join("store"))?;
             printer
                 .say(&format!("there is no store at `{}`: planned as for an empty one", arg.store.display()));
             Ok((store, Some(folder)))
@@ -215,8 +216,18 @@ fn warn_of_readable(path: &Path, printer: &Printer) {
     }
 }
 
+/// No text file that a command takes is larger.
+const MOST_TEXT: u64 = 64 << 20;
+
 fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MOST_TEXT + 1).read_to_string(&mut text));
+    read.with_context(|| format!("cannot read `{}`", path.display()))?;
+    if text.len() as u64 > MOST_TEXT {
+        let message = format!("`{}` is larger than {} MiB", path.display(), MOST_TEXT >> 20);
+        return Err(Usage { message, hint: "check the path: it is not the file that was meant" }.into());
+    }
+    Ok(text)
 }
 
 /// An authority of a registry's certificate: a file that has at least one certificate in it.

@@ -35,6 +35,8 @@ pub(crate) const HINT: &str = "see what is wrong by `airlock audit verify`; run 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs {
     pub(crate) named: Option<PathBuf>,
+    /// Whether the command line names a store, and no log.
+    pub(crate) store_first: bool,
     pub(crate) default_store: Option<PathBuf>,
     /// The log of whoever runs this program.
     pub(crate) operator: Option<PathBuf>,

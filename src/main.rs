@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     printer::start_log(cli.global.verbose, !matches!(cli.command, cli::Command::Controller(_)));
     let logs = logged::Logs {
         named: cli.global.audit_log.clone(),
+        store_first: cli.global.store_first,
         default_store: cli.global.default_store.clone(),
         operator: settings::operator_log(),
         past: past::Past(cli.global.past.clone()),

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Command, CommandFactory as _, FromArgMatches as _};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use serde::Deserialize;
 
 use crate::cli::Cli;
@@ -56,8 +57,12 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
             command = with_default(command, name, &value);
         }
     }
-    let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let parsed = parsed.map(|mut cli| {
+    let parsed = command.try_get_matches().and_then(|matches| {
+        let store_first = is_typed(&matches, "store") && !is_typed(&matches, "audit_log");
+        Ok((Cli::from_arg_matches(&matches)?, store_first))
+    });
+    let parsed = parsed.map(|(mut cli, store_first)| {
+        cli.global.store_first = store_first;
         cli.global.default_store = default_store;
         cli.global.past = past();
         cli
@@ -69,6 +74,13 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
         (Err(error), _) => error.exit(),
         (Ok(_), Some(broken)) => Err(broken),
     }
+}
+
+/// Whether an argument stands on the command line, whichever command takes it.
+fn is_typed(matches: &ArgMatches, name: &str) -> bool {
+    let here = matches.try_contains_id(name).unwrap_or(false)
+        && matches.value_source(name) == Some(ValueSource::CommandLine);
+    here || matches.subcommand().is_some_and(|(_, below)| is_typed(below, name))
 }
 
 fn needs_no_settings(cli: &Cli) -> bool {

@@ -261,6 +261,12 @@ impl TrustFile {
         self.rule(gate, &What::Statement(predicate_type.to_owned()))
     }
 
+    /// Whether the file has a gate.
+    #[must_use]
+    pub fn has_gate(&self, gate: Gate) -> bool {
+        self.rules(gate).is_some()
+    }
+
     fn rules(&self, gate: Gate) -> Option<&GateRules> {
         self.gates.iter().find(|(known, _)| *known == gate).map(|(_, rules)| rules)
     }

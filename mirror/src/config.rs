@@ -275,6 +275,9 @@ impl MirrorConfig {
             });
             demands.extend(named.map(|reference| (reference.clone(), demand.clone())));
         }
+        if let Some(chart) = keyrings_differ(&sources) {
+            return Err(at(None)(Error::Keyrings(chart)));
+        }
         Ok(Self {
             name: document.metadata.name,
             platforms: platforms.collect::<Result<_, _>>()?,
@@ -347,6 +350,18 @@ impl MirrorConfig {
     pub fn is_declared_absent(&self, image: &Reference, layer: &Digest) -> bool {
         self.foreign.absent.iter().any(|(of, absent)| of == image && absent == layer)
     }
+}
+
+/// A chart of which two sources say differently by whose keys it must be signed.
+fn keyrings_differ(sources: &[Source]) -> Option<String> {
+    let mut known: BTreeMap<String, Option<&PathBuf>> = BTreeMap::new();
+    sources.iter().find_map(|source| {
+        let Source::Chart(chart) = source else { return None };
+        let (name, keyring) = (chart.name(), chart.keyring.as_ref());
+        let differs = known.get(&name).is_some_and(|before| *before != keyring);
+        known.insert(name.clone(), keyring);
+        differs.then_some(name)
+    })
 }
 
 #[cfg(test)]
@@ -448,6 +463,9 @@ sources:
         assert!(matches!(defect("platforms: [linux]\nsources: [{images: [a]}]\n"), Error::Value { .. }));
         let twice = "registries: [{host: a.io}, {host: b.io}, {host: a.io, plainHTTP: true}]\nsources: []\n";
         assert!(matches!(defect(twice), Error::RegistryTwice(host) if host.to_string() == "a.io"));
+        let charts =
+            "sources:\n- charts: [{file: a.tgz, keyring: a.gpg}]\n- charts: [{file: a.tgz}, {file: b.tgz}]\n";
+        assert!(matches!(defect(charts), Error::Keyrings(chart) if chart.ends_with("a.tgz")));
         let other = HEAD.replace("MirrorConfig", "Other");
         let other = MirrorConfig::parse(&format!("{other}sources: []\n"), Path::new("x"), Path::new("."));
         assert!(matches!(other.unwrap_err().found().1, Error::Kind { .. }));

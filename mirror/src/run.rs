@@ -4,7 +4,7 @@
 //! come last, in one commit, and then the lock. A run that was killed goes on within the blob at which it was.
 
 mod about;
-mod closure;
+mod charts;
 mod download;
 mod downloads;
 mod eks;
@@ -18,6 +18,7 @@ mod names;
 pub mod plan;
 mod provenance;
 mod resolve;
+mod stored_chart;
 mod upstream;
 mod walk;
 
@@ -30,11 +31,11 @@ use registry::client::{Client, ClientConfig, HostRule, ProxySettings, check_cert
 use serde::Serialize;
 use store::Store;
 
-pub use self::closure::{StoredChart, stored_chart};
 pub use self::error::{Error, WrongContent};
 pub use self::fetch::write_durably;
 pub use self::plan::{Download, MirrorPlan, Origin};
 pub use self::provenance::verify_chart;
+pub use self::stored_chart::{StoredChart, stored_chart};
 use crate::config::MirrorConfig;
 use crate::lock::{Lock, Unavailable};
 use crate::reporter::{Reporter, State};

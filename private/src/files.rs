@@ -1,8 +1,13 @@
 //! Making folders and files that only their owner can use: mode 0700 and 0600, whatever the process's umask is.
+//!
+//! What root makes in somebody's private folder belongs to that user: otherwise a command of root's, such as a check of a
+//! store, would shut the owner out.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown,
+};
 use std::path::Path;
 
 const FOLDER: u32 = 0o700;
@@ -18,7 +23,13 @@ const OTHERS: u32 = 0o077;
 pub fn create_folder(path: &Path) -> io::Result<bool> {
     match DirBuilder::new().mode(FOLDER).create(path) {
         // The umask may have taken the owner's own rights.
-        Ok(()) => restrict(path).map(|()| true),
+        Ok(()) => {
+            restrict(path)?;
+            if let Some((user, group)) = owner(path, fs::symlink_metadata(path)?.uid()) {
+                chown(path, Some(user), Some(group))?;
+            }
+            Ok(true)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
@@ -45,6 +56,9 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.mode(FILE).open(path)?;
     let found = file.metadata()?;
+    if let Some((user, group)) = owner(path, found.uid()).filter(|_| found.is_file()) {
+        fchown(&file, Some(user), Some(group))?;
+    }
     if found.is_file() && found.mode() & 0o777 != FILE {
         match file.set_permissions(Permissions::from_mode(FILE)) {
             // Only the owner can, and nobody else needs to.
@@ -53,6 +67,14 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+/// Whose folder holds a file of `user`'s, where that is root and the folder is another user's private one.
+fn owner(path: &Path, user: u32) -> Option<(u32, u32)> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = fs::metadata(folder).ok().filter(|_| user == 0)?;
+    let is_others = found.uid() != 0 && found.mode() & OTHERS == 0;
+    is_others.then(|| (found.uid(), found.gid()))
 }
 
 /// Makes a file, or empties the one that is there.
@@ -109,5 +131,31 @@ fn tighten_below(folder: &Path) {
         if found.is_dir() {
             tighten_below(&path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a16_what_root_makes_in_the_private_folder_of_a_user_is_that_user_s() {
+        let folder = tempfile::tempdir().unwrap();
+        if folder.path().metadata().unwrap().uid() != 0 {
+            println!("skipped: only root can make files for others");
+            return;
+        }
+        let (store, shared) = (folder.path().join("store"), folder.path().join("shared"));
+        for (path, mode) in [(&store, 0o700), (&shared, 0o755)] {
+            fs::create_dir(path).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            chown(path, Some(65_534), Some(65_534)).unwrap();
+        }
+        create_folders(&store.join("log/tile")).unwrap();
+        create(&store.join("log/tile/000")).unwrap();
+        create(&shared.join("key")).unwrap();
+        let user = |path: &Path| path.metadata().unwrap().uid();
+        assert_eq!((user(&store.join("log/tile")), user(&store.join("log/tile/000"))), (65_534, 65_534));
+        assert_eq!(user(&shared.join("key")), 0);
     }
 }

@@ -318,8 +318,10 @@ async fn a6_a_flood_of_refused_requests_is_a_few_events_and_stops_nobody() {
     })
     .await;
     let events = site.events.0.load(Ordering::SeqCst);
-    println!("{} refused requests were {events} events", sent.load(Ordering::SeqCst));
-    assert!(sent.load(Ordering::SeqCst) > 50 && events <= 20, "{events} events");
+    let sent = sent.load(Ordering::SeqCst);
+    println!("{sent} refused requests were {events} events");
+    // Who guesses passwords is answered slowly, so that a short run has only so many.
+    assert!(sent > 20 && events <= 20 && events * 3 < sent, "{sent} requests, {events} events");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

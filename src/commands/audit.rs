@@ -51,7 +51,7 @@ pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::R
 
 /// Where the log is.
 pub(crate) fn folder(arg: &LogArg, logs: &Logs) -> anyhow::Result<PathBuf> {
-    if let Some(named) = &logs.named {
+    if let Some(named) = logs.named.as_ref().filter(|_| !logs.store_first) {
         return Ok(named.clone());
     }
     // What changed clusters is there, where nobody named a log or a store.

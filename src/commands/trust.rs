@@ -118,6 +118,14 @@ fn explain(trust: &TrustFile) -> Vec<String> {
         lines.push(format!("group `{name}`: {threshold} of {}", group.keys().join(", ")));
     }
     for gate in Gate::ALL {
+        if !trust.has_gate(gate) {
+            let what = match gate {
+                Gate::Import => "a drive needs one signature that may be on drives",
+                _ => "requires nothing of images",
+            };
+            lines.push(format!("gate {gate}: not configured, {what}"));
+            continue;
+        }
         let rules: Vec<_> =
             trust.required(gate).iter().map(|(what, by)| format!("{what} by `{by}`")).collect();
         let rules = if rules.is_empty() { String::new() } else { format!("{}; ", rules.join(", ")) };

@@ -89,3 +89,49 @@ fn a3_an_old_file_that_says_anything_is_read_with_a_warning_that_names_the_line_
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(3) && !said.contains("keysWithoutRoles"), "{said}");
 }
+
+#[test]
+fn a3_changes_of_one_trust_file_at_once_are_all_kept() {
+    let folder = site();
+    let path = folder.path();
+    works(path, &["keys", "trust", "release.pub", "--to", "trust.yaml"]);
+    for number in 0..5 {
+        works(path, &["keys", "generate", &format!("k{number}")]);
+    }
+    std::thread::scope(|scope| {
+        for number in 0..5 {
+            let key = format!("k{number}.pub");
+            scope.spawn(move || works(path, &["keys", "add", &key, "--trust", "trust.yaml"]));
+        }
+        scope.spawn(|| {
+            let revoke = ["keys", "revoke", "release", "--reason", "stolen", "--trust", "trust.yaml"];
+            works(path, &revoke);
+        });
+    });
+    let said = works(path, &["trust", "check", "trust.yaml"]);
+    for number in 0..5 {
+        assert!(said.contains(&format!("`k{number}`")), "{said}");
+    }
+    assert!(said.contains("stolen") && said.contains("gate pull: not configured"), "{said}");
+    assert!(path.join("trust.yaml.5").exists());
+}
+
+#[test]
+fn a12_the_store_that_is_typed_is_read_and_not_the_log_of_the_environment() {
+    let folder = site();
+    let path = folder.path();
+    works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key", "--audit-log", "log"]);
+    let verify = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_airlock"))
+            .args(["audit", "verify"])
+            .args(arguments)
+            .env("AIRLOCK_AUDIT_LOG", "missing")
+            .current_dir(path)
+            .output()
+            .unwrap();
+        output.status.code()
+    };
+    assert_eq!(verify(&["--store", "store"]), Some(0));
+    assert_eq!(verify(&["--audit-log", "log", "--store", "store"]), Some(0));
+    assert_eq!(verify(&[]), Some(4));
+}

@@ -89,7 +89,7 @@ impl TrustFile {
 
     /// The next number; a file without one has 0.
     fn next(&self) -> Result<Option<u64>> {
-        let next = self.sequence().checked_add(1);
+        let next = self.sequence().checked_add(1).filter(|next| i64::try_from(*next).is_ok());
         let last = || unknown("sequence", &self.sequence().to_string(), "a number that another can follow");
         next.map(Some).ok_or_else(last)
     }

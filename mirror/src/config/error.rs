@@ -78,6 +78,9 @@ pub enum Error {
     /// Two rules for one registry.
     #[error("`registries` has `{0}` twice")]
     RegistryTwice(RegistryHost),
+    /// One chart with two keyrings, or once with and once without.
+    #[error("the chart `{0}` is listed twice with different values of `keyring`, expected one")]
+    Keyrings(String),
     /// A source says two things, or too little.
     #[error("{0}")]
     Source(&'static str),

@@ -12,7 +12,7 @@ use oci::{Digest, Manifest};
 use store::Store;
 
 use super::Error;
-use super::closure::chart_layer;
+use super::stored_chart::chart_layer;
 use crate::config::MirrorConfig;
 use crate::lock::{Lock, LockedItem};
 use crate::source::{HELM_PROVENANCE, chart_config};

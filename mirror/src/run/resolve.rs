@@ -8,7 +8,7 @@ use registry::client::Client;
 use store::Store;
 
 use super::about::LeftOut;
-use super::closure::Closure;
+use super::charts::ChartReader;
 use super::eks::{Eks, instead};
 use super::failures::sorted;
 use super::walk::Walk;
@@ -53,7 +53,7 @@ pub(super) async fn wants(
     known: (&Store, Option<&Lock>),
     reporter: &dyn Reporter,
 ) -> Result<Vec<Wanted>, Error> {
-    let closure = Closure { client, store: known.0, lock: known.1, reporter };
+    let charts = ChartReader { client, store: known.0, lock: known.1, reporter };
     let eks = Eks { config, client, lock: known.1, reporter };
     let mut wants = Vec::new();
     for source in &config.sources {
@@ -68,11 +68,11 @@ pub(super) async fn wants(
             Source::Chart(ChartSource { location, images, .. }) => {
                 wants.push(chart_want(location));
                 if let Some(images) = images {
-                    wants.extend(closure.images(location, images).await?);
+                    wants.extend(charts.images(location, images).await?);
                 }
             }
             Source::Archive(format, path, image, reference) => {
-                let all = archive_wants((*format, path), image.as_deref(), reference.as_ref(), closure.store);
+                let all = archive_wants((*format, path), image.as_deref(), reference.as_ref(), charts.store);
                 wants.extend(all.await?);
             }
             Source::File(file) => {

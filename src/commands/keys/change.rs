@@ -1,5 +1,6 @@
 //! `airlock keys rotate` and `revoke`: keys that change a trust file.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,7 @@ use crate::logged::Work;
 use crate::printer::Printer;
 
 pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file) = open(&settings.change, work)?;
+    let (path, file, _lock) = open(&settings.change, work)?;
     let old = match (&settings.old, file.keys()) {
         (Some(old), _) => old.clone(),
         (None, [only]) => only.name().to_owned(),
@@ -46,6 +47,9 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
     let changed = file.rotated(&old, &name, public)?;
     if let Some(key) = pair {
         let password = ask(&settings.password, Secret::NewPassword)?;
+        if settings.change.to.is_none() {
+            keep(&path, &file)?;
+        }
         write_pair(&settings.name, &key.to_encrypted_pem(&password)?, &pem)?;
     }
     let written = write(&settings.change, &path, &file, &changed)?;
@@ -75,7 +79,7 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
 }
 
 pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file) = open(&settings.change, work)?;
+    let (path, file, _lock) = open(&settings.change, work)?;
     let hint = hint_of(&settings.revoked, &file, &path)?;
     if let Some(known) = file.revocations().iter().find(|known| known.hint() == hint) {
         let (key, date, reason) = (&settings.revoked, known.date(), known.reason());
@@ -110,7 +114,7 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
 }
 
 pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file) = open(&settings.change, work)?;
+    let (path, file, _lock) = open(&settings.change, work)?;
     let additions = additions(&settings.keys, &settings.added)?;
     let Additions { keys, identities, logs, witnesses, .. } = &additions;
     let logged = keys.iter().map(|(name, _)| name).chain(logs.iter().chain(witnesses).map(|(name, _)| name));
@@ -158,12 +162,21 @@ fn hint_of(key: &str, file: &TrustFile, trust: &Path) -> anyhow::Result<String> 
         .into())
 }
 
-fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile)> {
-    let (Some(path), Some(file)) = (&change.trust.trust, trust(&change.trust, work)?) else {
+/// The trust file, and the lock on its folder that keeps others from changing it before this change is written.
+fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile, File)> {
+    let Some(path) = change.trust.trust.clone() else {
         let message = "no trust file was given".to_owned();
         return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` makes one" }.into());
     };
-    Ok((path.clone(), file))
+    let folder = folder_of(&path);
+    let opened = File::open(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+    let lock = private::hold(opened, folder, private::Hold::Alone, private::PATIENCE)?;
+    let file = trust(&change.trust, work)?.with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok((path, file, lock))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What was written where.
@@ -183,13 +196,8 @@ impl std::fmt::Display for Written {
     }
 }
 
-/// Writes the changed file: beside, or over the old one, which is kept under its number, comments and all.
-fn write(change: &ChangeArg, path: &Path, old: &TrustFile, new: &TrustFile) -> anyhow::Result<Written> {
-    let text = new.to_yaml();
-    if let Some(to) = &change.to {
-        write_new(to, text.as_bytes(), Readers::All)?;
-        return Ok(Written { to: to.clone(), kept: None });
-    }
+/// Keeps the file as it is, under its number.
+fn keep(path: &Path, old: &TrustFile) -> anyhow::Result<PathBuf> {
     let mut kept = path.file_name().unwrap_or_default().to_owned();
     kept.push(format!(".{}", old.sequence()));
     let kept = path.with_file_name(kept);
@@ -197,9 +205,19 @@ fn write(change: &ChangeArg, path: &Path, old: &TrustFile, new: &TrustFile) -> a
     if std::fs::read_to_string(&kept).ok().as_deref() != Some(before.as_str()) {
         write_new(&kept, before.as_bytes(), Readers::All)?;
     }
+    Ok(kept)
+}
+
+/// Writes the changed file: beside, or over the old one, which is kept under its number, comments and all.
+fn write(change: &ChangeArg, path: &Path, old: &TrustFile, new: &TrustFile) -> anyhow::Result<Written> {
+    let text = new.to_yaml();
+    if let Some(to) = &change.to {
+        write_new(to, text.as_bytes(), Readers::All)?;
+        return Ok(Written { to: to.clone(), kept: None });
+    }
+    let kept = keep(path, old)?;
     let failed = || format!("cannot write `{}`", path.display());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder_of(path)).with_context(failed)?;
     temporary.write_all(text.as_bytes()).with_context(failed)?;
     temporary.as_file().set_permissions(path.metadata()?.permissions()).with_context(failed)?;
     temporary.as_file().sync_all().with_context(failed)?;

@@ -52,6 +52,13 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
     if made {
         write(&ca_key_path, &key.serialize_pem())?;
     }
+    for name in names {
+        let host = name.strip_prefix("*.").unwrap_or(name);
+        if ServerName::try_from(host).is_err() {
+            let message = format!("`{name}` is neither a host name nor an address");
+            return Err(Usage { message, hint: "correct --tls-name" }.into());
+        }
+    }
     let all: Vec<String> = LOCAL.iter().map(|&name| name.to_owned()).chain(names.iter().cloned()).collect();
     let issuer = if ca_path.exists() {
         existing(&ca_path, key, now)?

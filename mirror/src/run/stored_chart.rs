@@ -1,0 +1,84 @@
+//! Charts in a store, found by their own names or by the references that they were mirrored from.
+
+use std::io::Read as _;
+
+use oci::{Digest, Manifest, Reference, RepositoryName, Selector};
+use store::Store;
+
+use super::Error;
+use crate::source::HELM_PROVENANCE;
+
+/// The layer of a chart's artifact that is the chart, now and as Helm 3.0 had it.
+const CHART_LAYERS: [&str; 2] =
+    ["application/vnd.cncf.helm.chart.content.v1.tar+gzip", "application/tar+gzip"];
+/// A packed chart is not larger than this.
+pub(super) const MOST_BYTES: u64 = 64 << 20;
+
+/// A chart in a store.
+#[derive(Clone, Debug)]
+pub struct StoredChart {
+    /// The packed chart.
+    pub archive: Vec<u8>,
+    /// Who says that it is theirs, as `helm package --sign` writes it.
+    pub provenance: Option<Vec<u8>>,
+}
+
+/// A chart out of a store: `name` is a repository there with a tag or digest, or the reference that the chart was
+/// mirrored from.
+///
+/// # Errors
+/// When the name is neither, or the store cannot be read.
+pub fn stored_chart(store: &Store, name: &str) -> Result<Option<StoredChart>, Error> {
+    let own = name.split_once('@').and_then(|(repository, digest)| {
+        Some((repository.parse().ok()?, Selector::Digest(digest.parse().ok()?)))
+    });
+    let own = own.or_else(|| {
+        let (repository, tag) = name.rsplit_once(':')?;
+        Some((repository.parse().ok()?, Selector::Tag(tag.parse().ok()?)))
+    });
+    if let Some((repository, selector)) = &own
+        && let Some(chart) = stored_in(store, repository, selector)?
+    {
+        return Ok(Some(chart));
+    }
+    let reference: Reference = name.parse().map_err(Error::Oci)?;
+    mirrored(store, &reference, &reference.selector())
+}
+
+/// A chart by the reference that it was mirrored from.
+pub(super) fn mirrored(
+    store: &Store,
+    reference: &Reference,
+    selector: &Selector,
+) -> Result<Option<StoredChart>, Error> {
+    let below = reference.host().as_repository().map_err(Error::Oci)?;
+    stored_in(store, &reference.repository().below(&below).map_err(Error::Oci)?, selector)
+}
+
+fn stored_in(
+    store: &Store,
+    repository: &RepositoryName,
+    selector: &Selector,
+) -> Result<Option<StoredChart>, Error> {
+    let Some(row) = store.resolve(repository, selector)? else { return Ok(None) };
+    let Some(bytes) = blob(store, &row.digest)? else { return Ok(None) };
+    let manifest = Manifest::parse(bytes.into(), Some(&row.media_type)).map_err(Error::Oci)?;
+    let Some(layer) = chart_layer(&manifest) else { return Ok(None) };
+    let Some(archive) = blob(store, &layer.digest)? else { return Ok(None) };
+    let provenance = manifest.blobs().find(|layer| layer.media_type.as_str() == HELM_PROVENANCE);
+    let provenance = provenance.map_or(Ok(None), |layer| blob(store, &layer.digest))?;
+    Ok(Some(StoredChart { archive, provenance }))
+}
+
+fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+    let Some(blob) = store.blob(digest)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = blob.file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::File { path: digest.to_string(), source })?;
+    Ok(Some(bytes))
+}
+
+/// The layer that is the chart.
+pub(super) fn chart_layer(manifest: &Manifest) -> Option<&oci::Descriptor> {
+    manifest.blobs().find(|blob| CHART_LAYERS.contains(&blob.media_type.as_str()))
+}
