@@ -48,7 +48,7 @@ use crate::env;
     version,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 signature or content refused,\n\
-                  4 something that was named is missing, 5 no room, 6 network or registry failed,\n\
+                  4 a named thing is missing, 5 no space left, 6 network or registry failed,\n\
                   7 alarm: a log was rolled back or forked, a drive replayed or quarantined; 130 interrupted."
 )]
 pub(crate) struct Cli {
@@ -207,7 +207,7 @@ pub(crate) struct Mirror {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "With a trust file, its gate `pack` is asked about each image, chart and file.\n\
+#[command(after_help = "With a trust file, its gate `pack` is evaluated for each image, chart and file.\n\
     Example: airlock pack --store store --to /media/usb --key release.key --trust trust.yaml")]
 pub(crate) struct Pack {
     /// The lock file.
@@ -215,12 +215,11 @@ pub(crate) struct Pack {
     pub(crate) lock: PathBuf,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// The folder on the medium. Give it several times for several media: volumes fill them in order, or, where there is one for
-    /// each volume, go one into each.
+    /// The folder on the medium. Repeat it for several media: volumes fill them in order. If there are as many folders as
+    /// volumes, each folder gets one.
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) to: Vec<PathBuf>,
-    /// Write each volume to a medium of its own at the same place, and ask for the next one. A run that ended goes on with
-    /// the volume that is missing.
+    /// Write each volume to its own medium, at the same path, and ask for the next medium. Run the command again to resume.
     #[arg(long)]
     pub(crate) one_by_one: bool,
     #[command(flatten)]

@@ -266,7 +266,7 @@ fn media_code(error: &bundle::Error) -> u8 {
         | E::Unlogged(_)
         | E::Store(_)
         | E::Sign(_)
-        | E::TargetBusy(_) => 1,
+        | E::TargetBusy { .. } => 1,
         _ => 3,
     }
 }

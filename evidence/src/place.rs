@@ -26,7 +26,7 @@ pub trait Contents: Send + Sync {
 }
 
 /// Referrers of a store that are looked at: signatures first, and large ones last.
-const MOST_LISTED: PageLimits = PageLimits { entries: 40_000, bytes: 32 << 20 };
+const MOST_LISTED: PageLimits = PageLimits { entries: 40_000, bytes: 8 << 20 };
 
 /// Where an image is and what is said about it.
 #[derive(Clone)]

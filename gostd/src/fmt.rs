@@ -1,7 +1,7 @@
 //! Go's `fmt` for the values of templates: `print`, `println`, `printf` and what an action prints.
 //!
 //! Follows `src/fmt/print.go` and `format.go` of Go 1.26, whose texts for wrong verbs and missing arguments
-//! are part of what charts print. All text is accounted for by [`Scope::produce`] before it is made.
+//! are part of what charts print. All text is accounted for by [`Budget::produce`] before it is made.
 
 mod directive;
 mod float;

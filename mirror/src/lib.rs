@@ -4,7 +4,7 @@
 //!
 //! - [`config`]: the mirror file; [`source`]: what its sources name
 //! - [`lock`]: what a run settled on; [`complete`]: whether all that its manifests name is there
-//! - [`run()`]: from a mirror file into the store; [`plan`]: what it would do
+//! - [`run()`]: from a mirror file into the store; [`plan()`]: what it would do
 //!
 //! `MirrorConfig -> MirrorPlan -> [store] -> Lock`
 

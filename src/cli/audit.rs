@@ -19,8 +19,8 @@ pub(crate) enum Audit {
     /// Verify the whole log from its files alone, and report what is wrong and since when.
     #[command(
         after_help = "Ends with 0 when nothing is wrong, with 3 when something is, with 4 when there is no log.\n\
-        Without --key or --policy the key beside the log is believed: this finds damage, but not a log that was made \
-        anew as a whole.\n\
+        Without --key or --policy, the log's own key is used: this finds damage, but not a completely \
+        rewritten log.\n\
         Example: airlock audit verify --store store --key site.pub --checkpoint kept-elsewhere.txt"
     )]
     Verify {

@@ -26,7 +26,7 @@ pub(crate) enum Chart {
         strict: bool,
     },
     /// List the images that a chart renders to, and where each is referenced.
-    #[command(after_help = "What counts as an image is told in docs/charts.md.")]
+    #[command(after_help = "docs/charts.md describes what counts as an image.")]
     Images {
         #[command(flatten)]
         render: ChartRender,
@@ -43,9 +43,9 @@ pub(crate) enum Chart {
         #[command(flatten)]
         chart: ChartArg,
     },
-    /// Check that a packaged chart is signed by a key of a keyring, and was not changed since, as `helm verify` does.
+    /// Verify that a packaged chart is signed by a key of a keyring and unchanged, as `helm verify` does.
     #[command(after_help = "Example: airlock chart verify hello-0.1.0.tgz --keyring keyring.gpg\n\n\
-        The provenance file, CHART.prov, lies beside the chart; with --store it is the one that the store has.")]
+        The provenance file is CHART.prov next to the chart or, with --store, the one in the store.")]
     Verify {
         /// A chart's archive, or with `--store` its reference.
         #[arg(value_name = "CHART")]
@@ -68,8 +68,8 @@ pub(crate) enum Chart {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(crate) struct ChartPrinted {
-    /// Print only what these templates make, for example `templates/service.yaml` or `templates/*.yaml`; may be given
-    /// several times, and is printed in that order.
+    /// Print only the output of these templates, such as `templates/service.yaml` or `templates/*.yaml`, in this order. Can be
+    /// repeated.
     #[arg(long, short, value_name = "TEMPLATE", value_delimiter = ',')]
     pub(crate) show_only: Vec<String>,
     /// Include the files of `crds/` first.
@@ -182,7 +182,7 @@ pub(crate) struct ChartRender {
     /// Do not validate values against the chart's schema.
     #[arg(long)]
     pub(crate) skip_schema_validation: bool,
-    /// 64 hex digits from which all passwords and certificates are made: the same give the same. Random unless given.
+    /// 64 hex digits from which all passwords and certificates are generated, for reproducible output. Default: random.
     #[arg(long, value_name = "HEX")]
     pub(crate) seed: Option<String>,
 }

@@ -120,7 +120,7 @@ pub(crate) struct ListPackages {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Describe {
-    /// Packages of a cluster, with what happened to them.
+    /// Show packages of a cluster and their events.
     #[command(
         visible_alias = "package",
         after_help = "Example: airlock describe packages --cluster mgmt harbor"
@@ -148,21 +148,21 @@ pub(crate) struct FromFile {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Create {
-    /// Make packages that are not there yet.
+    /// Create packages from a file.
     #[command(visible_alias = "package", after_help = "Example: airlock create packages -f harbor.yaml")]
     Packages(FromFile),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Apply {
-    /// Make packages, or change them to what a file says.
+    /// Create or update packages from a file.
     #[command(visible_alias = "package", after_help = "Example: airlock apply packages -f harbor.yaml")]
     Packages(FromFile),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Install {
-    /// Put airlock's controller into a cluster, as an image of this very program.
+    /// Install the controller in a cluster. Packages the running binary as its image.
     #[command(visible_aliases = ["packagecontroller", "pc"])]
     Controller(Box<InstallController>),
     /// Install a package of the active bundle.
@@ -175,7 +175,7 @@ pub(crate) enum Install {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Uninstall {
-    /// Take airlock's controller out of a cluster. What packages installed stays.
+    /// Uninstall the controller from a cluster. Objects that packages installed are kept.
     Controller(UninstallController),
 }
 
@@ -188,10 +188,10 @@ pub(crate) struct InstallPackage {
     pub(crate) package_name: String,
     #[command(flatten)]
     pub(crate) cluster: ClusterArg,
-    /// A value for the chart; dots go into maps. May be given several times.
+    /// Set a value of the chart, such as a.b=1. Can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
-    /// The namespace to install in; the chart's own default unless given.
+    /// The namespace to install in. Default: the chart's own default.
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) target_namespace: Option<String>,
     /// Validate with the API server, without changing anything.

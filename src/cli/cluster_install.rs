@@ -12,7 +12,7 @@ use super::cluster::{ReachArg, cluster_name, duration};
 #[command(after_help = "Examples:\n  \
     airlock install controller --cluster mgmt --registry registry.site:5000 --registry-ca store/tls/ca.crt --bundle-key release.pub\n  \
     airlock install controller --cluster mgmt --registry registry.site:5000 --registry-ca store/tls/ca.crt --store store --bundle-key release.pub --dry-run\n\n\
-    It can be repeated: what is as it should be stays, and a newer program takes the older one's place.")]
+    The command can be repeated. Resources that are up to date are unchanged, and a newer binary replaces an older one.")]
 pub(crate) struct InstallController {
     /// The name of the management cluster.
     #[arg(long, visible_alias = "cluster-name", value_name = "CLUSTER", value_parser = cluster_name)]
@@ -79,7 +79,7 @@ pub(crate) struct RegistryArg {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Definitions, bundles, packages and the namespace stay, unless --all is given.\n\
+#[command(after_help = "CRDs, bundles, packages and the namespace are kept, unless --all is given.\n\
     Example: airlock uninstall controller")]
 pub(crate) struct UninstallController {
     #[command(flatten)]

@@ -17,8 +17,8 @@ pub(crate) struct Config {
     /// The registry that airlock serves: `https://HOST:PORT`.
     #[arg(long, env = env::REGISTRY, value_name = "URL")]
     pub(crate) registry: String,
-    /// A registry whose images it has; its own name there is the namespace unless another is given, or none by
-    /// `HOST=`. May be given several times.
+    /// An upstream registry whose images it serves, below a namespace. Default namespace: the name of the upstream registry;
+    /// `HOST=` for none. Can be repeated.
     #[arg(long, value_name = "HOST[=NAMESPACE]")]
     pub(crate) mirror: Vec<String>,
     /// Add every registry that this store has images or charts of.

@@ -58,8 +58,7 @@ pub(crate) struct Controller {
     /// A trust file with the keys that may sign package bundles.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle_trust: Option<PathBuf>,
-    /// The one key that may sign bundles of packages: the key itself, base64 of its DER form, and no file. AWS's keys,
-    /// when neither is given.
+    /// The key that may sign package bundles: the base64 of its DER form, not a file. Default without a trust file: AWS's keys.
     #[arg(long, value_name = "BASE64", env = "EKSA_PUBLIC_KEY", conflicts_with = "bundle_trust")]
     pub(crate) bundle_key: Option<String>,
     /// How often installed objects are compared with the applied manifests, such as 10m.

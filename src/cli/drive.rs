@@ -21,7 +21,7 @@ pub(crate) enum Quarantine {
     },
     /// Reset lost witness state, when files of the store's `witness` folder were lost.
     #[command(
-        after_help = "Put the folder back from a copy, if there is one: with it, old drives can still be told.\n\
+        after_help = "If there is a backup of the folder, restore it instead: then old drives can still be detected.\n\
         Example: airlock quarantine begin-anew --reason 'disk lost, no copy' --store store"
     )]
     BeginAnew {

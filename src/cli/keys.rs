@@ -54,7 +54,7 @@ pub(crate) enum Keys {
     Import(Import),
     /// Show the public key, its hint and its fingerprint.
     Show(Show),
-    /// Create a key pair that succeeds a key of a trust file. The old key stays accepted.
+    /// Create a key pair that replaces a key of a trust file. The old key stays accepted.
     Rotate(Rotate),
     /// Revoke a key in a trust file.
     Revoke(Revoke),
@@ -104,20 +104,20 @@ pub(crate) struct IdentityArg {
     /// A signer without a key of its own: the subject of its certificates, an email address or the URI of a workflow.
     #[arg(long, value_name = "SUBJECT", group = "someone", requires = "voucher")]
     pub(crate) certificate_identity: Option<String>,
-    /// Or a regular expression, which must match the whole subject.
+    /// A regular expression that must match the whole subject, instead of an exact subject.
     #[arg(long, value_name = "PATTERN", group = "someone", requires = "voucher")]
     pub(crate) certificate_identity_regexp: Option<String>,
-    /// Who vouches for it: the issuer in its certificates.
+    /// The OIDC issuer in its certificates.
     #[arg(long, value_name = "URL", group = "voucher", requires = "someone")]
     pub(crate) certificate_oidc_issuer: Option<String>,
-    /// Or a regular expression, which must match the whole issuer.
+    /// A regular expression that must match the whole issuer, instead of an exact issuer.
     #[arg(long, value_name = "PATTERN", group = "voucher", requires = "someone")]
     pub(crate) certificate_oidc_issuer_regexp: Option<String>,
-    /// Whose certificates, logs and timestamps count for it, `trusted_root.json`; sigstore's public ones unless given. It is
-    /// copied into the trust file.
+    /// The accepted CAs, logs and timestamp authorities, a `trusted_root.json`, which is copied into the trust file. Default:
+    /// sigstore's public instance.
     #[arg(long, value_name = "FILE", requires = "someone")]
     pub(crate) trusted_root: Option<PathBuf>,
-    /// Its name in the trust file; the subject unless given.
+    /// Its name in the trust file. Default: the subject.
     #[arg(long, value_name = "NAME", requires = "someone")]
     pub(crate) identity_name: Option<String>,
 }

@@ -158,12 +158,10 @@ pub(crate) struct ImageArg {
 /// How gates of the trust file judge images.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GateArgs {
-    /// With a trust file: take signatures that do not say under which name the image is signed, as `cosign sign` 3 makes
-    /// them.
+    /// With a trust file: accept signatures without an image name, as `cosign sign` 3 creates them.
     #[arg(long)]
     pub(crate) allow_unnamed: bool,
-    /// With a trust file: the registry's name, `HOST[:PORT]`, under which images of repositories without that of an
-    /// upstream are signed.
+    /// With a trust file: the registry's own name, `HOST[:PORT]`, in signatures of images without an upstream name.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry_name: Option<oci::RegistryHost>,
 }
@@ -177,7 +175,7 @@ pub(crate) struct HowArg {
     /// For an index: also sign its images.
     #[arg(long, short)]
     pub(crate) recursive: bool,
-    /// An annotation to sign along with the digest and name. `sequence` and `class` have a meaning.
+    /// An annotation to sign along with the digest and name. airlock interprets `sequence` and `class`.
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = annotation)]
     pub(crate) annotation: Vec<(String, String)>,
     /// Print what would be signed, without signing it.
@@ -213,7 +211,7 @@ pub(crate) enum Trust {
         /// The trust file.
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Why; it is logged.
+        /// The reason, for the audit log.
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
         /// Accept it for `airlock acknowledge`, not for drives and images.

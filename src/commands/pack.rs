@@ -1,6 +1,7 @@
 //! `airlock pack`.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use audit::Kind;
@@ -33,6 +34,12 @@ pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyh
     if settings.one_by_one && settings.to.len() > 1 {
         let message = "--one-by-one writes to one place, and several were given".to_owned();
         return Err(Usage { message, hint: "leave out --one-by-one, or all but one --to" }.into());
+    }
+    let mut folders: Vec<PathBuf> = settings.to.iter().map(|to| to.components().collect()).collect();
+    folders.sort();
+    if let Some(twice) = folders.windows(2).find(|pair| pair[0] == pair[1]) {
+        let message = format!("--to has `{}` twice", twice[0].display());
+        return Err(Usage { message, hint: "name each folder once" }.into());
     }
     if settings.dry_run {
         return put(settings, None, printer).await;

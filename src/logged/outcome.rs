@@ -59,7 +59,7 @@ fn media_reason(error: &bundle::Error) -> &'static str {
         E::NoSpace { .. } | E::FileTooLarge { .. } => "no-room",
         E::NotInStore(_) => "missing",
         E::Sign(_) => "key",
-        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::TargetBusy(_) => "usage",
+        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::TargetBusy { .. } => "usage",
         _ => "content",
     }
 }

@@ -252,8 +252,13 @@ pub enum Error {
         size: u64,
     },
     /// Another pack writes into the folder.
-    #[error("another `airlock pack` is writing to `{0}`")]
-    TargetBusy(PathBuf),
+    #[error("another `airlock pack` is writing to `{}`: {holders}", target.display())]
+    TargetBusy {
+        /// The folder.
+        target: PathBuf,
+        /// The processes that write there.
+        holders: private::Holders,
+    },
     /// A medium is needed, and nobody is there to insert it.
     #[error("volume {number} of {total}, `{name}`, is needed next, and nobody answers")]
     NotInserted {

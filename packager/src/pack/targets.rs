@@ -142,7 +142,10 @@ pub(super) fn open_for(
 /// without.
 pub(super) fn lock(medium: &Beneath, target: &Path) -> Result<(), Error> {
     match medium.folder().try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::TargetBusy(target.to_owned())),
+        Err(TryLockError::WouldBlock) => {
+            let holders = private::Holders::of(&[target]);
+            Err(Error::TargetBusy { target: target.to_owned(), holders })
+        }
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }

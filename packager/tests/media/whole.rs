@@ -251,7 +251,7 @@ fn two_packs_do_not_write_into_one_folder_at_once() {
         now: String::new(),
     };
     let refused = packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent);
-    assert!(matches!(refused, Err(Error::TargetBusy(_))));
+    assert!(matches!(refused, Err(Error::TargetBusy { .. })));
     drop(held);
     packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent).unwrap();
 }

@@ -35,7 +35,7 @@ impl Error {
                 Some("insert its medium, then run the same command again: it goes on there")
             }
             Self::ReadBack(_) => Some("the medium is bad: use another one, and run the same command again"),
-            Self::TargetBusy(_) => Some("wait for it to end, or use another folder"),
+            Self::TargetBusy { .. } => Some("wait for it to end, or use another folder"),
             Self::TooMany { what: "volumes", .. } => Some("choose a larger --volume-size"),
             Self::TooMany { .. } | Self::ManifestTooLarge { .. } => {
                 Some("split the mirror file: no reader takes so much")
