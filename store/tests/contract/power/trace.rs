@@ -50,7 +50,8 @@ pub(super) fn read(log: &Path, root: &Path, work: &Path) -> Vec<Call> {
     reader.calls
 }
 
-/// Calls that another thread interrupted in the record are put together again, in the order of their ends.
+/// Calls that another thread interrupted in the record are put together again, in the order of their ends. A `close` counts
+/// from its beginning: before it ends, another thread may open a file under the same number, and use it.
 fn whole_lines(text: &str) -> Vec<String> {
     let mut begun: HashMap<&str, &str> = HashMap::new();
     let mut lines = Vec::new();
@@ -58,10 +59,19 @@ fn whole_lines(text: &str) -> Vec<String> {
         let Some((process, call)) = line.split_once(' ') else { continue };
         let call = call.trim_start();
         if let Some(call) = call.strip_suffix("<unfinished ...>") {
-            begun.insert(process, call.trim_end());
-        } else if call.starts_with("<... ") {
-            let end = call.split_once(" resumed>").unwrap().1;
-            lines.push(format!("{}{end}", begun.remove(process).unwrap()));
+            let call = call.trim_end();
+            if call.starts_with("close(") {
+                lines.push(format!("{call}) = 0"));
+            } else {
+                begun.insert(process, call);
+            }
+        } else if let Some((_, end)) =
+            call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>"))
+        {
+            match begun.remove(process) {
+                Some(begin) => lines.push(format!("{begin}{end}")),
+                None => assert!(call.starts_with("<... close "), "an end without a beginning: {line}"),
+            }
         } else {
             lines.push(call.to_owned());
         }
@@ -270,4 +280,13 @@ fn pieces(words: &[&str]) -> Vec<u8> {
 
 fn text(word: &str) -> String {
     String::from_utf8(bytes(word)).unwrap()
+}
+
+#[test]
+fn a_file_opened_while_another_closes_keeps_the_number_that_it_got() {
+    let record = "1 close(7</w/a> <unfinished ...>\n2 openat(AT_FDCWD</w>, \"b\", O_RDWR|O_CREAT) = 7</w/b>\n\
+                  1 <... close resumed>) = 0\n2 write(7</w/b>, \"x\", 1) = 1\n";
+    let names: Vec<_> =
+        whole_lines(record).iter().map(|line| line.split('(').next().unwrap().to_owned()).collect();
+    assert_eq!(names, ["close", "openat", "write"]);
 }
