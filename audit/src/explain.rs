@@ -5,8 +5,8 @@
 //! manifest that an event about the digest says it came in. Carriers of carriers count, contents of carriers do not.
 //! The log does not say which layers an image has: whoever has the store tells ([`Beside`]).
 //!
-//! The log is read as often as there are carriers of carriers, and never held in memory. Of many events the first and the last
-//! are told, and how many are left out.
+//! The log is read as often as there are carriers of carriers, and never held in memory. Of many events it lists
+//! the first and the last, and how many it leaves out.
 //!
 //! - `find`: from what somebody typed to a digest; `pass`: what one reading of the log gives
 
@@ -29,7 +29,7 @@ const MAX_CARRIERS: usize = 1000;
 /// Carriers of carriers that are followed: each level is a reading of the log.
 const MAX_LEVELS: usize = 32;
 
-/// Events that are told from the beginning, and as many from the end.
+/// How many events are listed from the beginning, and how many from the end.
 const TOLD: usize = 500;
 
 /// What the log tells of a digest.

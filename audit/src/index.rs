@@ -169,8 +169,8 @@ impl Index {
         self.interrupted
     }
 
-    /// The newest events that may fit a filter, in the order of the log; none where there is no index. Whether they fit
-    /// is told by the events themselves.
+    /// The newest events that may fit a filter, in the order of the log; none where there is no index. Whether they
+    /// fit, only the events themselves show.
     pub(crate) fn candidates(&self, filter: &Filter, below: u64) -> Result<Option<Candidates<'_>>> {
         let Some(connection) = &self.connection else { return Ok(None) };
         let (sql, values) = filter.sql(below);

@@ -3,8 +3,8 @@
 //!
 //! A report is a function of the log's checkpoint, the framework, the period and the number of leaves to list, and of nothing
 //! else: the same log gives the same bytes. Counts, checks and statuses are over all leaves. Of each event and outcome the
-//! first and the last leaves are listed, and of each check the first and the last exceptions, each with its proof; how many
-//! are left out is told. So memory and a report's length are bounded, however long the log is. A status speaks only of what
+//! first and the last leaves are listed, and of each check the first and the last exceptions, each with its proof; and it
+//! says how many it leaves out. So memory and a report's length are bounded, however long the log is. A status speaks only of what
 //! [`Control::evidences`] says; what no log can show is in [`Control::leaves_out`].
 //!
 //! - [`framework`]: the controls, as data; `check`: what is counted; `collect`: from events to a report; `evidence`: its leaves

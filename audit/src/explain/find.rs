@@ -12,7 +12,7 @@ const SHORTEST: usize = 4;
 /// Digests that an ambiguous beginning names; a longer one is needed anyway.
 const MOST: usize = 20;
 
-/// Meanings of a name that are told, the newest.
+/// How many meanings of a name are listed, the newest first.
 const MEANINGS: usize = 100;
 
 /// What was meant.
