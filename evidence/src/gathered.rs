@@ -3,7 +3,7 @@
 //! counts.
 
 use bundle_signer::{Limits, attached};
-use oci::{Algorithm, Digest, Manifest, RepositoryName, Selector, Tag};
+use oci::{Digest, Manifest, RepositoryName, Selector, Tag};
 use store::{Change, Store};
 
 use super::Error;
@@ -49,6 +49,22 @@ pub fn stays(store: &Store, repository: &RepositoryName, tag: &Tag, digest: &Dig
     Ok(present(store, repository, (tag, digest))?.is_some())
 }
 
+/// What a tag is moved from when it is set to a digest; none for one that is new, is there already, or stays.
+///
+/// # Errors
+/// When the store fails.
+pub fn moves(
+    store: &Store,
+    repository: &RepositoryName,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<Option<Digest>, Error> {
+    let row = store.resolve(repository, &Selector::Tag(tag.clone()))?;
+    let Some(row) = row.filter(|row| row.digest != *digest) else { return Ok(None) };
+    let stays = evidence_under(store, repository, (tag, &row.digest))?.is_some();
+    Ok((!stays).then_some(row.digest))
+}
+
 /// The changes that set a tag, and have the store hold what they name.
 ///
 /// # Errors
@@ -63,9 +79,7 @@ pub fn changes(
         Gathered::Taken => Ok(vec![set(digest.clone())]),
         Gathered::Kept => Ok(Vec::new()),
         Gathered::Joined(attached::Attachment { manifest, config }) => {
-            let mut writer = store.writer(Algorithm::Sha256)?;
-            writer.write(&config)?;
-            writer.publish(None)?;
+            store.put_bytes(&config)?;
             let joined = manifest.digest();
             let repository = repository.clone();
             Ok(vec![Change::PutManifest { repository, digest: joined.clone(), manifest }, set(joined)])
@@ -84,7 +98,19 @@ fn present(
     }
     let row = store.resolve(repository, &Selector::Tag(tag.clone()))?;
     let Some(row) = row.filter(|row| row.digest != *digest) else { return Ok(None) };
-    let manifest = match store.manifest(repository, &row.digest) {
+    evidence_under(store, repository, (tag, &row.digest))
+}
+
+/// The evidence that a digest is, where the tag that points at it is one of cosign's.
+fn evidence_under(
+    store: &Store,
+    repository: &RepositoryName,
+    (tag, digest): (&Tag, &Digest),
+) -> Result<Option<Manifest>, Error> {
+    if !tag.is_attachment() {
+        return Ok(None);
+    }
+    let manifest = match store.manifest(repository, digest) {
         Ok(manifest) => manifest,
         Err(store::Error::Invalid(_)) => None,
         Err(error) => return Err(error.into()),

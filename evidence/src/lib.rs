@@ -132,8 +132,9 @@ pub async fn resolve(place: &Place, selector: &Selector) -> Result<(Digest, Mani
     Ok((digest, manifest))
 }
 
-/// An error and its causes.
-fn in_words(error: &dyn std::error::Error) -> String {
+/// An error and its causes, in one line.
+#[must_use]
+pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {

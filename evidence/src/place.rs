@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bundle_signer::referrer;
 use futures::StreamExt as _;
 use futures::stream;
-use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
+use oci::{Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
 use registry::client::{Client, Error as Unanswered};
 use store::{Change, PageLimits, Store};
 
@@ -166,11 +166,7 @@ impl Place {
                 };
                 client.push_blob(host, repository, &blob, None, &open).await.map_err(Error::Client)?;
             }
-            Self::Store(store, _) => tokio::task::block_in_place(|| {
-                let mut writer = store.writer(Algorithm::Sha256)?;
-                writer.write(&bytes)?;
-                writer.publish(None).map(drop)
-            })?,
+            Self::Store(store, _) => tokio::task::block_in_place(|| store.put_bytes(&bytes)).map(drop)?,
             Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, as a place to write to"))),
         }
         Ok(())

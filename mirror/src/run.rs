@@ -34,7 +34,7 @@ use store::Store;
 pub use self::error::{Error, WrongContent};
 pub use self::fetch::write_durably;
 pub use self::plan::{Download, MirrorPlan, Origin};
-pub use self::provenance::verify_chart;
+pub use self::provenance::{MOST_PROVENANCE, verify_chart};
 pub use self::stored_chart::{StoredChart, stored_chart};
 use crate::config::MirrorConfig;
 use crate::lock::{Lock, Unavailable};

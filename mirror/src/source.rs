@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 
 use oci::{Descriptor, Digest, Manifest, Platform, Reference, RepositoryName, Tag};
 
+pub(crate) use self::chart::archive_name;
 pub use self::chart::chart_config;
 pub use self::eks::{bundle_wants, release_wants, verified};
-pub(crate) use self::file::HELM_PROVENANCE;
 pub use self::file::{FILE_TYPE, artifact, chart_artifact, named_after};
 pub(crate) use self::file::{tag_of, title_of};
 pub use self::render::ChartImages;

@@ -1,12 +1,16 @@
 //! Content digests (OCI image specification, descriptor.md, "Digests").
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::Error;
+
+/// The unit of reading.
+const BUFFER: usize = 512 * 1024;
 
 /// The registered hash algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +67,22 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// The digest of all that a reader gives.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn of_reader(algorithm: Algorithm, mut reader: impl io::Read) -> io::Result<Self> {
+        let (mut hasher, mut buffer) = (Hasher::new(algorithm), vec![0; BUFFER]);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {

@@ -33,6 +33,8 @@ pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.ta
 pub const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 /// Helm chart archive.
 pub const HELM_CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+/// The provenance of a packaged chart, as `helm package --sign` writes it.
+pub const HELM_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
 
 /// Every media type under which a manifest may be asked for.
 pub const MANIFESTS: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];

@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 
-use oci::{Algorithm, Digest, Manifest, RepositoryName, Selector, Tag};
+use oci::{Digest, Manifest, RepositoryName, Selector, Tag};
 use package_api::{BundleName, PackageBundle};
 use serde::Serialize;
 use serde_json::json;
@@ -66,9 +66,7 @@ pub fn publish(
 ) -> Result<Published, Error> {
     let artifact = manifest(yaml)?;
     for bytes in [&b"{}"[..], yaml.as_bytes()] {
-        let mut writer = store.writer(Algorithm::Sha256)?;
-        writer.write(bytes)?;
-        writer.publish(None)?;
+        store.put_bytes(bytes)?;
     }
     let digest = artifact.digest().clone();
     let mut tags: Vec<Tag> = vec![name.as_str().parse().map_err(Error::Artifact)?];

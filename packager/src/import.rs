@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use evidence::gathered;
 pub use mirror::MovedTag;
 use mirror::reporter::Reporter;
-use oci::{Digest, Hasher, Manifest, Selector};
+use oci::{Digest, Hasher, Manifest};
 use serde::Serialize;
 use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 
@@ -105,15 +105,10 @@ pub fn plan(admitted: &Admitted, media: &Media, store: &Store) -> Result<ImportR
         report.manifests += repository.manifests.len() as u64;
         report.tags += repository.tags.len() as u64;
         for tag in &repository.tags {
-            let before = store.resolve(&repository.name, &Selector::Tag(tag.tag.clone()))?;
-            let stays = gathered::stays(store, &repository.name, &tag.tag, &tag.digest);
-            if stays.map_err(|error| of_store(error, store))? {
-                continue;
-            }
-            if let Some(before) = before.filter(|before| before.digest != tag.digest) {
-                let (repository, name, to) = (repository.name.clone(), tag.tag.clone(), tag.digest.clone());
-                report.moved.push(MovedTag { repository, tag: name, from: before.digest, to });
-            }
+            let from = gathered::moves(store, &repository.name, &tag.tag, &tag.digest);
+            let from = from.map_err(|error| of_store(error, store))?;
+            let (repository, tag, to) = (repository.name.clone(), tag.tag.clone(), tag.digest.clone());
+            report.moved.extend(from.map(|from| MovedTag { repository, tag, from, to }));
         }
     }
     report.moved_tags = report.moved.len() as u64;

@@ -71,8 +71,11 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 
 /// Whose folder holds a file of `user`'s, where that is root and the folder is another user's private one.
 fn owner(path: &Path, user: u32) -> Option<(u32, u32)> {
+    if user != 0 {
+        return None;
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = fs::metadata(folder).ok().filter(|_| user == 0)?;
+    let found = fs::metadata(folder).ok()?;
     let is_others = found.uid() != 0 && found.mode() & OTHERS == 0;
     is_others.then(|| (found.uid(), found.gid()))
 }

@@ -49,9 +49,7 @@ pub(crate) fn make(dir: &Path) -> anyhow::Result<Image> {
         "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>() },
     });
     let config = serde_json::to_vec(&config)?;
-    let mut writer = store.writer(Algorithm::Sha256)?;
-    writer.write(&config)?;
-    let (config_digest, config_size) = writer.publish(None)?;
+    let (config_digest, config_size) = store.put_bytes(&config)?;
     let descriptor = |layer: &Layer| json!({ "mediaType": media_type::OCI_LAYER_GZIP, "digest": layer.digest, "size": layer.size });
     let body = json!({
         "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oci::{Digest, Manifest, RepositoryName, Selector, Tag};
+use oci::{Algorithm, Digest, Manifest, RepositoryName, Selector, Tag};
 use private::PATIENCE;
 
 use crate::change::Change;
@@ -127,6 +127,16 @@ impl Store {
     #[must_use]
     pub fn is_present(&self) -> bool {
         self.0.layout.marker().exists()
+    }
+
+    /// Makes bytes that are at hand a durable blob; gives its digest and size. Nothing names it yet.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<(Digest, u64)> {
+        let mut writer = self.writer(Algorithm::Sha256)?;
+        writer.write(bytes)?;
+        writer.publish(None)
     }
 
     /// Applies all changes, or none. When it returns `Ok`, they are durable and visible. The bytes of new

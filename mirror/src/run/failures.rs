@@ -61,13 +61,7 @@ impl Error {
 
     /// What went wrong and why, in one line.
     pub(crate) fn in_one_line(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        text
+        evidence::in_words(self)
     }
 }
 

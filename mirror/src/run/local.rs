@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
-use oci::{Algorithm, Digest, Hasher};
+use oci::{Algorithm, Digest};
 use store::Store;
 
 use super::Error;
@@ -15,9 +14,6 @@ use crate::config::{Location, MirrorConfig};
 use crate::lock::{Lock, LockedItem, LockedManifest};
 use crate::source::Wanted;
 use crate::source::archive::Images;
-
-/// The unit of reading.
-const BUFFER: usize = 256 * 1024;
 
 /// Whether what is wanted from local files is what the lock holds.
 ///
@@ -65,13 +61,5 @@ fn manifests<'a>(item: &'a LockedItem, lock: &'a Lock) -> impl Iterator<Item = &
 /// What a file hashes to.
 fn hash(path: &Path) -> Result<Digest, Error> {
     let failed = |source| Error::File { path: path.display().to_string(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
+    File::open(path).and_then(|file| Digest::of_reader(Algorithm::Sha256, file)).map_err(failed)
 }

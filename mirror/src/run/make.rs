@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use oci::{Algorithm, Digest, Hasher, RepositoryName, Tag};
+use oci::{Algorithm, Digest, RepositoryName, Tag};
 use store::Store;
 
 use super::Error;
-use super::provenance::MOST as MOST_PROVENANCE;
+use super::provenance::MOST_PROVENANCE;
 use crate::config::Location;
 use crate::lock::ItemKind;
 use crate::reporter::State;
-use crate::source::{Artifact, Wanted, artifact, chart_artifact, chart_config};
+use crate::source::{Artifact, Wanted, archive_name, artifact, chart_artifact, chart_config};
 
 /// The unit of reading.
 const BATCH: usize = 512 * 1024;
@@ -44,7 +44,7 @@ pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error>
                 }
             }
             let artifact = artifact(&title, &digest, size)?;
-            put(store, &artifact.config)?;
+            store.put_bytes(&artifact.config)?;
             Ok((ItemKind::File, source, repository, tag, artifact, local))
         }
         Some(Wanted::Chart { path }) => {
@@ -57,11 +57,13 @@ pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error>
                 format!("charts/{}", text("name").to_ascii_lowercase()).parse().map_err(Error::Oci)?;
             // Helm's rule: a tag has no plus sign.
             let tag = text("version").replace('+', "_").parse().map_err(Error::Oci)?;
-            let file = format!("{}-{}.tgz", text("name"), text("version"));
+            let file = archive_name(&config);
             let provenance = provenance(&path, &digest)?;
             let artifact = chart_artifact(&config, &file, (&digest, size), provenance.as_deref())?;
-            put(store, &artifact.config)?;
-            provenance.map_or(Ok(()), |text| put(store, &text))?;
+            store.put_bytes(&artifact.config)?;
+            if let Some(text) = provenance {
+                store.put_bytes(&text)?;
+            }
             Ok((ItemKind::Chart, name, repository, tag, artifact, Some((state, size))))
         }
         Some(Wanted::Image { .. } | Wanted::Archive { .. }) | None => Err(Error::Died),
@@ -105,22 +107,8 @@ fn put_file(path: &Path, store: &Store) -> Result<(Digest, u64, State), Error> {
     Ok((digest, size, if there { State::Reused } else { State::Fetched }))
 }
 
-fn put(store: &Store, bytes: &[u8]) -> Result<(), Error> {
-    let mut writer = store.writer(Algorithm::Sha256)?;
-    writer.write(bytes)?;
-    writer.publish(None)?;
-    Ok(())
-}
-
 fn hash(store: &Store, digest: &Digest, algorithm: Algorithm) -> Result<Digest, Error> {
-    let mut blob = store.blob(digest)?.ok_or_else(|| Error::NotFound(digest.to_string()))?;
-    let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0; BATCH];
-    loop {
-        let read = blob.file.read(&mut buffer);
-        match read.map_err(|source| Error::File { path: digest.to_string(), source })? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
+    let blob = store.blob(digest)?.ok_or_else(|| Error::NotFound(digest.to_string()))?;
+    let failed = |source| Error::File { path: digest.to_string(), source };
+    Digest::of_reader(algorithm, blob.file).map_err(failed)
 }

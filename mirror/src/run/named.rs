@@ -31,15 +31,10 @@ pub(super) fn moved<'a>(
 ) -> Result<Vec<MovedTag>, Error> {
     let mut moved = Vec::new();
     for (repository, tag, to) in tags {
-        let before = store.resolve(repository, &Selector::Tag(tag.clone()))?;
-        let stays = gathered::stays(store, repository, tag, to);
-        if stays.map_err(|source| unread(repository, source))? {
-            continue;
-        }
-        if let Some(before) = before.filter(|before| before.digest != *to) {
-            let (repository, tag, to) = (repository.clone(), tag.clone(), to.clone());
-            moved.push(MovedTag { repository, tag, from: before.digest, to });
-        }
+        let from =
+            gathered::moves(store, repository, tag, to).map_err(|source| unread(repository, source))?;
+        let (repository, tag, to) = (repository.clone(), tag.clone(), to.clone());
+        moved.extend(from.map(|from| MovedTag { repository, tag, from, to }));
     }
     Ok(moved)
 }

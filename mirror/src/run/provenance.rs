@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bundle_signer::openpgp::SignedBy;
 use bundle_signer::provenance;
-use oci::{Digest, Manifest};
+use oci::{Digest, Manifest, media_type};
 use store::Store;
 
 use super::Error;
 use super::stored_chart::chart_layer;
 use crate::config::MirrorConfig;
 use crate::lock::{Lock, LockedItem};
-use crate::source::{HELM_PROVENANCE, chart_config};
+use crate::source::{archive_name, chart_config};
 
 /// A provenance file is not larger than this.
-pub(super) const MOST: u64 = 1 << 20;
+pub const MOST_PROVENANCE: u64 = 1 << 20;
 /// Nor a keyring than this.
 const MOST_KEYRING: u64 = 16 << 20;
 
@@ -47,34 +47,34 @@ pub(super) fn check_stored(config: &MirrorConfig, lock: &Lock, store: &Store) ->
 fn of_artifact(name: &str, manifest: &Manifest, keyring: &Path, store: &Store) -> Result<(), Error> {
     let chart = chart_layer(manifest).ok_or_else(|| Error::NoChart(name.to_owned()))?;
     let missing = || Error::NoProvenance(name.to_owned());
-    let layer =
-        manifest.blobs().find(|blob| blob.media_type.as_str() == HELM_PROVENANCE).ok_or_else(missing)?;
+    let layer = manifest
+        .blobs()
+        .find(|blob| blob.media_type.as_str() == media_type::HELM_PROVENANCE)
+        .ok_or_else(missing)?;
     let open = |digest: &Digest| {
         let blob = store.blob(digest)?.ok_or_else(|| Error::NotFound(digest.to_string()))?;
         Ok::<File, Error>(blob.file)
     };
-    let text = read(open(&layer.digest)?, &format!("{name}.prov"), MOST)?;
-    let config = chart_config(open(&chart.digest)?, name)?;
-    let text_of = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
-    let file = format!("{}-{}.tgz", text_of("name"), text_of("version"));
-    verify_chart(name, &text, keyring, (&file, &chart.digest)).map(|_| ())
+    let text = read(open(&layer.digest)?, &format!("{name}.prov"), MOST_PROVENANCE)?;
+    verify_chart(name, &text, keyring, (open(&chart.digest)?, &chart.digest)).map(|_| ())
 }
 
-/// Checks a chart's provenance: `file` is the name of its archive, which has this digest.
+/// Checks the provenance of a chart's archive, which has this digest.
 ///
 /// # Errors
-/// [`Error::NotBySigner`], or when the keyring cannot be read.
+/// [`Error::NotBySigner`], or when the archive or the keyring cannot be read.
 pub fn verify_chart(
     name: &str,
     provenance: &[u8],
     keyring: &Path,
-    (file, digest): (&str, &Digest),
+    (archive, digest): (impl Read, &Digest),
 ) -> Result<SignedBy, Error> {
+    let file = archive_name(&chart_config(archive, name)?);
     let path = keyring.display().to_string();
     let failed = |source| Error::File { path: path.clone(), source };
     let keys = read(File::open(keyring).map_err(failed)?, &path, MOST_KEYRING)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    provenance::verify(provenance, &keys, (file, digest), now)
+    provenance::verify(provenance, &keys, (&file, digest), now)
         .map_err(|source| Error::NotBySigner { chart: name.to_owned(), source: Box::new(source) })
 }
 

@@ -2,15 +2,13 @@
 
 use std::io::Read as _;
 
-use oci::{Digest, Manifest, Reference, RepositoryName, Selector};
+use oci::{Digest, Manifest, Reference, RepositoryName, Selector, media_type};
 use store::Store;
 
 use super::Error;
-use crate::source::HELM_PROVENANCE;
 
 /// The layer of a chart's artifact that is the chart, now and as Helm 3.0 had it.
-const CHART_LAYERS: [&str; 2] =
-    ["application/vnd.cncf.helm.chart.content.v1.tar+gzip", "application/tar+gzip"];
+const CHART_LAYERS: [&str; 2] = [media_type::HELM_CHART, "application/tar+gzip"];
 /// A packed chart is not larger than this.
 pub(super) const MOST_BYTES: u64 = 64 << 20;
 
@@ -65,7 +63,7 @@ fn stored_in(
     let manifest = Manifest::parse(bytes.into(), Some(&row.media_type)).map_err(Error::Oci)?;
     let Some(layer) = chart_layer(&manifest) else { return Ok(None) };
     let Some(archive) = blob(store, &layer.digest)? else { return Ok(None) };
-    let provenance = manifest.blobs().find(|layer| layer.media_type.as_str() == HELM_PROVENANCE);
+    let provenance = manifest.blobs().find(|layer| layer.media_type.as_str() == media_type::HELM_PROVENANCE);
     let provenance = provenance.map_or(Ok(None), |layer| blob(store, &layer.digest))?;
     Ok(Some(StoredChart { archive, provenance }))
 }

@@ -11,7 +11,7 @@ use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oci::{Algorithm, Digest, Hasher, Manifest, Platform, Reference, Tag};
+use oci::{Algorithm, Digest, Manifest, Platform, Reference, Tag};
 
 use self::layout::Folder;
 use self::tarball::{Archive, Scratch};
@@ -213,15 +213,7 @@ impl Slice {
 
     fn digest(&self) -> Result<Digest, Error> {
         let failed = |source| Error::File { path: self.path.display().to_string(), source };
-        let mut reader = self.open().map_err(failed)?;
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            match reader.read(&mut buffer).map_err(failed)? {
-                0 => return Ok(hasher.finish()),
-                count => hasher.update(&buffer[..count]),
-            }
-        }
+        self.open().and_then(|reader| Digest::of_reader(Algorithm::Sha256, reader)).map_err(failed)
     }
 }
 

@@ -9,6 +9,12 @@ const MOST_BYTES: u64 = 256 << 20;
 /// `Chart.yaml` is not larger than this.
 const MOST_METADATA: u64 = 1 << 20;
 
+/// The name that Helm gives the archive of a chart with this `Chart.yaml`.
+pub(crate) fn archive_name(config: &serde_json::Value) -> String {
+    let text = |key: &str| config[key].as_str().unwrap_or_default();
+    format!("{}-{}.tgz", text("name"), text("version"))
+}
+
 /// Reads `Chart.yaml` of a chart archive as JSON; it has a name and a version.
 ///
 /// # Errors

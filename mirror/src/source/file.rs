@@ -12,8 +12,6 @@ use crate::Error;
 
 /// What a plain file's artifact says that it is.
 pub const FILE_TYPE: &str = "application/vnd.airlock.file.v1";
-/// The layer of a chart's artifact that is its provenance.
-pub(crate) const HELM_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Where a file from a URL goes: its host and folder are the repository, its name is the tag. What neither may hold is
@@ -103,7 +101,7 @@ pub fn chart_artifact(
     let mut layers = vec![layer(media_type::HELM_CHART, digest, size, name)];
     if let Some(text) = provenance {
         let digest = Digest::sha256(text);
-        layers.push(layer(HELM_PROVENANCE, &digest, text.len() as u64, &format!("{name}.prov")));
+        layers.push(layer(media_type::HELM_PROVENANCE, &digest, text.len() as u64, &format!("{name}.prov")));
     }
     let manifest = json!({
         "schemaVersion": 2,

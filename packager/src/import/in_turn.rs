@@ -38,6 +38,16 @@ impl Turns<'_> {
         }
     }
 
+    /// As [`Self::media`], of this set.
+    fn media_of(&self, set: &Digest) -> Result<Option<Media>, Error> {
+        let found = self.media()?;
+        if let Some(media) = found.as_ref().filter(|media| media.set() != set) {
+            let path = self.paths.first().cloned().unwrap_or_default();
+            return Err(Error::OtherSet { path, found: media.set().clone(), expected: set.clone() });
+        }
+        Ok(found)
+    }
+
     /// The medium with the sender's log, which the last one has. `media` is what is there now.
     ///
     /// # Errors
@@ -51,13 +61,8 @@ impl Turns<'_> {
         drop(media);
         loop {
             self.changer.change(total, total, &claimed.volume_name(total))?;
-            match self.media()? {
-                Some(media) if *media.set() != set => {
-                    let path = self.paths.first().cloned().unwrap_or_default();
-                    return Err(Error::OtherSet { path, found: media.set().clone(), expected: set });
-                }
-                Some(media) if media.has_log() => return Ok(media),
-                _ => {}
+            if let Some(media) = self.media_of(&set)?.filter(Media::has_log) {
+                return Ok(media);
             }
         }
     }
@@ -111,20 +116,15 @@ impl Reader<'_> {
     fn payload(&mut self, number: u32) -> Result<Payload, Error> {
         let manifest = self.admitted.manifest().get();
         loop {
-            if let Some(media) = &self.now {
-                if *media.set() != self.set {
-                    let path = self.turns.paths.first().cloned().unwrap_or_default();
-                    let (found, expected) = (media.set().clone(), self.set.clone());
-                    return Err(Error::OtherSet { path, found, expected });
-                }
-                if media.has_volume(manifest, number)? {
-                    return media.payload(number);
-                }
+            if let Some(media) = &self.now
+                && media.has_volume(manifest, number)?
+            {
+                return media.payload(number);
             }
             // Nothing of the medium may be open while it is changed.
             self.now = None;
             self.turns.changer.change(number, manifest.volumes, &manifest.volume_name(number))?;
-            self.now = self.turns.media()?;
+            self.now = self.turns.media_of(&self.set)?;
         }
     }
 }

@@ -5,12 +5,11 @@
 //! last volume is there, so the log and the mark are on the last medium.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::{PrivateKey, sign_blob};
 use mirror::reporter::Reporter;
-use oci::{Algorithm, Digest, Hasher};
+use oci::{Algorithm, Digest};
 use serde::{Deserialize, Serialize};
 use store::Store;
 
@@ -25,8 +24,6 @@ use crate::witness::Witness;
 
 /// A longer record is none of ours.
 const MOST_RECORD: u64 = 1 << 20;
-/// The unit of reading.
-const BUFFER: usize = 1 << 20;
 
 /// What of a set is written.
 #[derive(Serialize, Deserialize)]
@@ -106,15 +103,9 @@ fn record(store: &Store, set: &Digest) -> PathBuf {
 /// Reads a volume from the medium, not from the page cache.
 fn read_back(medium: &Beneath, name: &str, written: &Digest) -> Result<(), Error> {
     let path = medium.path(Path::new(name));
-    let mut file = medium.file(Path::new(name)).map_err(Error::io("open", &path))?;
+    let file = medium.file(Path::new(name)).map_err(Error::io("open", &path))?;
     // A hint, which file systems in user space may ignore.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    let (mut hasher, mut buffer) = (Hasher::new(Algorithm::Sha256), vec![0; BUFFER]);
-    loop {
-        match file.read(&mut buffer).map_err(Error::io("read", &path))? {
-            0 => break,
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-    if hasher.finish() == *written { Ok(()) } else { Err(Error::ReadBack(path)) }
+    let found = Digest::of_reader(Algorithm::Sha256, file).map_err(Error::io("read", &path))?;
+    if found == *written { Ok(()) } else { Err(Error::ReadBack(path)) }
 }

@@ -129,8 +129,7 @@ pub(super) fn open_for(
     let place = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
     let volume = plan.volumes.get(place).ok_or(Error::Inconsistent("a volume is missing"))?;
     medium.remove(Path::new(&mark_name(&plan.manifest.name)))?;
-    medium.remove(Path::new(&volume.name))?;
-    medium.remove(&partial_name(&volume.name))?;
+    remove_volume(&volume.name, &medium)?;
     let free = room(folder, volume.size, reporter)?.free;
     if let Some(free) = free.filter(|free| *free < volume.size) {
         return Err(Error::NoSpace { path: folder.to_owned(), free, needed: volume.size });
@@ -158,11 +157,13 @@ pub(super) fn partial_name(name: &str) -> PathBuf {
 fn remove_own(plan: &PackPlan, set: &Digest, medium: &Beneath) -> Result<(), Error> {
     check_own(plan, set, medium)?;
     medium.remove(Path::new(&mark_name(&plan.manifest.name)))?;
-    for volume in &plan.volumes {
-        medium.remove(Path::new(&volume.name))?;
-        medium.remove(&partial_name(&volume.name))?;
-    }
-    Ok(())
+    plan.volumes.iter().try_for_each(|volume| remove_volume(&volume.name, medium))
+}
+
+/// Removes a volume, whole or begun.
+fn remove_volume(name: &str, medium: &Beneath) -> Result<(), Error> {
+    medium.remove(Path::new(name))?;
+    medium.remove(&partial_name(name))
 }
 
 /// That no volume of this name is another set's.

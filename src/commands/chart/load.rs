@@ -8,8 +8,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use bundle_signer::openpgp::SignedBy;
 use helm::{Capabilities, Chart, Keys, KubeVersion, Limits, Options, SchemaCheck, Values};
-use mirror::source::chart_config;
-use mirror::{StoredChart, stored_chart, verify_chart};
+use mirror::{MOST_PROVENANCE, StoredChart, stored_chart, verify_chart};
 use oci::Digest;
 use store::Store;
 
@@ -18,8 +17,6 @@ use crate::failure::Usage;
 
 /// The largest archive that is read, as Helm has it.
 const MOST_ARCHIVE: u64 = 64 << 20;
-/// A provenance file is not larger than this.
-const MOST_PROVENANCE: u64 = 1 << 20;
 
 /// Loads a folder, an archive, or a chart of a store; one that must be signed only as its signed bytes.
 pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
@@ -67,11 +64,8 @@ pub(super) fn packed(name: &str, store: Option<&Path>) -> anyhow::Result<StoredC
 pub(super) fn signed(name: &str, chart: &StoredChart, keyring: &Path) -> anyhow::Result<(SignedBy, Digest)> {
     let missing = || mirror::Error::NoProvenance(name.to_owned());
     let provenance = chart.provenance.as_deref().ok_or_else(missing)?;
-    let config = chart_config(chart.archive.as_slice(), name)?;
-    let text = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
-    let file = format!("{}-{}.tgz", text("name"), text("version"));
     let digest = Digest::sha256(&chart.archive);
-    Ok((verify_chart(name, provenance, keyring, (&file, &digest))?, digest))
+    Ok((verify_chart(name, provenance, keyring, (chart.archive.as_slice(), &digest))?, digest))
 }
 
 /// A file of at most so many bytes, if it is there.

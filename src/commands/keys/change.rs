@@ -45,14 +45,15 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
     // Everything that can be refused is refused before anything is written.
     let pem = public.to_pem();
     let changed = file.rotated(&old, &name, public)?;
-    if let Some(key) = pair {
-        let password = ask(&settings.password, Secret::NewPassword)?;
-        if settings.change.to.is_none() {
-            keep(&path, &file)?;
-        }
-        write_pair(&settings.name, &key.to_encrypted_pem(&password)?, &pem)?;
+    let encrypted = pair.map(|key| -> anyhow::Result<_> {
+        Ok(key.to_encrypted_pem(&ask(&settings.password, Secret::NewPassword)?)?)
+    });
+    let encrypted = encrypted.transpose()?;
+    let kept = keep(&settings.change, &path, &file)?;
+    if let Some(encrypted) = encrypted {
+        write_pair(&settings.name, &encrypted, &pem)?;
     }
-    let written = write(&settings.change, &path, &file, &changed)?;
+    let written = write(&settings.change, &path, kept, &changed)?;
     work.evidence("key", &hint);
     work.evidence("replaces", &old);
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
@@ -91,7 +92,8 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     let today = || OffsetDateTime::now_utc().date().to_string();
     let date = settings.date.clone().unwrap_or_else(today);
     let changed = file.revoked(&hint, &settings.reason, &date)?;
-    let written = write(&settings.change, &path, &file, &changed)?;
+    let kept = keep(&settings.change, &path, &file)?;
+    let written = write(&settings.change, &path, kept, &changed)?;
     // Told, and not refused: a stolen key cannot wait until the rules fit again.
     let news: Vec<_> =
         changed.findings().into_iter().filter(|found| !file.findings().contains(found)).collect();
@@ -127,7 +129,8 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
         );
     }
     let changed = file.extended(additions)?;
-    let written = write(&settings.change, &path, &file, &changed)?;
+    let kept = keep(&settings.change, &path, &file)?;
+    let written = write(&settings.change, &path, kept, &changed)?;
     work.evidence("added", &named.join(" "));
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
     work.done()?;
@@ -196,8 +199,11 @@ impl std::fmt::Display for Written {
     }
 }
 
-/// Keeps the file as it is, under its number.
-fn keep(path: &Path, old: &TrustFile) -> anyhow::Result<PathBuf> {
+/// Keeps the file as it is under its number, comments and all, where the change replaces it.
+fn keep(change: &ChangeArg, path: &Path, old: &TrustFile) -> anyhow::Result<Option<PathBuf>> {
+    if change.to.is_some() {
+        return Ok(None);
+    }
     let mut kept = path.file_name().unwrap_or_default().to_owned();
     kept.push(format!(".{}", old.sequence()));
     let kept = path.with_file_name(kept);
@@ -205,22 +211,21 @@ fn keep(path: &Path, old: &TrustFile) -> anyhow::Result<PathBuf> {
     if std::fs::read_to_string(&kept).ok().as_deref() != Some(before.as_str()) {
         write_new(&kept, before.as_bytes(), Readers::All)?;
     }
-    Ok(kept)
+    Ok(Some(kept))
 }
 
-/// Writes the changed file: beside, or over the old one, which is kept under its number, comments and all.
-fn write(change: &ChangeArg, path: &Path, old: &TrustFile, new: &TrustFile) -> anyhow::Result<Written> {
+/// Writes the changed file: beside, or over the old one.
+fn write(change: &ChangeArg, path: &Path, kept: Option<PathBuf>, new: &TrustFile) -> anyhow::Result<Written> {
     let text = new.to_yaml();
     if let Some(to) = &change.to {
         write_new(to, text.as_bytes(), Readers::All)?;
         return Ok(Written { to: to.clone(), kept: None });
     }
-    let kept = keep(path, old)?;
     let failed = || format!("cannot write `{}`", path.display());
     let mut temporary = tempfile::NamedTempFile::new_in(folder_of(path)).with_context(failed)?;
     temporary.write_all(text.as_bytes()).with_context(failed)?;
     temporary.as_file().set_permissions(path.metadata()?.permissions()).with_context(failed)?;
     temporary.as_file().sync_all().with_context(failed)?;
     temporary.persist(path).with_context(failed)?;
-    Ok(Written { to: path.to_owned(), kept: Some(kept) })
+    Ok(Written { to: path.to_owned(), kept })
 }
