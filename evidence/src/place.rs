@@ -8,8 +8,8 @@ use bundle_signer::referrer;
 use futures::StreamExt as _;
 use futures::stream;
 use oci::{Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
-use registry::client::{Client, Error as Unanswered};
-use store::{Change, PageLimits, Store};
+use registry::client::{Client, Error as Unanswered, NextPage, ReferrerPage};
+use store::{Change, PageLimits, ReferrerPage as StorePage, ReferrerPosition, Store};
 
 use super::Error;
 
@@ -25,9 +25,6 @@ pub trait Contents: Send + Sync {
     fn store(&self) -> &Store;
 }
 
-/// Referrers of a store that are looked at: signatures first, and large ones last.
-const MOST_LISTED: PageLimits = PageLimits { entries: 40_000, bytes: 8 << 20 };
-
 /// Where an image is and what is said about it.
 #[derive(Clone)]
 pub enum Place {
@@ -39,23 +36,44 @@ pub enum Place {
     Shipment(Arc<dyn Contents>, RepositoryName),
 }
 
-/// Referrers of an image.
-pub(super) struct Listed {
-    pub(super) entries: Vec<Descriptor>,
-    /// Whether these are all, though fewer were asked for.
+/// Referrers of a store that are read at first, and at once after that.
+const FIRST_PAGE: PageLimits = PageLimits { entries: 50, bytes: 2 << 20 };
+const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20 };
+
+/// A referrer, as it is listed.
+pub(super) struct Entry {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    /// Whether it is listed as a signature or attestation of any kind.
+    pub(super) is_statement: bool,
+    /// Whether it is listed as evidence.
+    pub(super) is_likely: bool,
+}
+
+impl From<Descriptor> for Entry {
+    fn from(listed: Descriptor) -> Self {
+        let Descriptor { digest, size, artifact_type, .. } = listed;
+        let kind = artifact_type.as_deref().unwrap_or_default();
+        let is_likely = referrer::ARTIFACT_TYPES.contains(&kind);
+        Self { digest, size, is_statement: store::is_statement(kind), is_likely }
+    }
+}
+
+/// A page of an image's referrers.
+pub(super) struct Page {
+    pub(super) entries: Vec<Entry>,
+    /// Whether those of all artifact types are listed, though one was asked for.
     pub(super) whole: bool,
-    /// Whether there are more.
-    pub(super) cut: bool,
+    /// What is read for it.
+    pub(super) bytes: usize,
+    pub(super) next: Option<At>,
 }
 
-/// Whether a referrer is listed as a signature or attestation of any kind.
-pub(super) fn is_statement(listed: &Descriptor) -> bool {
-    listed.artifact_type.as_deref().is_some_and(store::is_statement)
-}
-
-/// Whether a referrer is listed as evidence.
-pub(super) fn is_likely(listed: &Descriptor) -> bool {
-    listed.artifact_type.as_deref().is_some_and(|kind| referrer::ARTIFACT_TYPES.contains(&kind))
+/// Where a list of referrers goes on.
+#[derive(PartialEq, Eq)]
+pub(super) enum At {
+    Store(ReferrerPosition),
+    Registry(NextPage),
 }
 
 impl fmt::Display for Place {
@@ -86,39 +104,39 @@ impl Place {
         }
     }
 
-    /// What refers to an image: what is listed as evidence by its type, or all.
+    /// What refers to an image, of one artifact type or of all: a page.
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub(super) async fn listed(&self, subject: &Digest, likely: bool) -> Result<Listed, Error> {
-        let mut listed = Listed { entries: Vec::new(), whole: false, cut: false };
-        let kinds = if likely { referrer::ARTIFACT_TYPES.map(Some).to_vec() } else { vec![None] };
-        for kind in kinds {
-            match self {
-                Self::Registry(client, host, repository) => {
-                    let found = client.referrers_of(host, repository, subject, kind);
-                    let found = found.await.map_err(Error::Client)?;
-                    listed.entries.extend(found.entries);
-                    listed.cut |= found.cut;
-                    if !found.filtered {
-                        listed.whole = true;
-                        break;
-                    }
-                }
-                Self::Store(store, repository) => {
-                    let page = || store.referrer_page(repository, subject, kind, None, MOST_LISTED);
-                    let found = tokio::task::block_in_place(page)?;
-                    listed.entries.extend(found.descriptors);
-                    listed.cut |= found.next.is_some();
-                }
-                Self::Shipment(shipment, repository) => {
-                    listed.entries = shipment.referrers(repository, subject).to_vec();
-                    listed.whole = true;
-                    break;
-                }
+    pub(super) async fn referrers(
+        &self,
+        subject: &Digest,
+        kind: Option<&str>,
+        at: Option<&At>,
+    ) -> Result<Page, Error> {
+        let entries = |listed: Vec<Descriptor>| listed.into_iter().map(Entry::from).collect();
+        Ok(match self {
+            Self::Registry(client, host, repository) => {
+                let at = at.and_then(|at| if let At::Registry(next) = at { Some(next) } else { None });
+                let page = client.referrer_page(host, repository, subject, kind, at).await;
+                let ReferrerPage { entries: listed, filtered, bytes, next } = page.map_err(Error::Client)?;
+                let whole = kind.is_some() && !filtered;
+                Page { entries: entries(listed), whole, bytes, next: next.map(At::Registry) }
             }
-        }
-        Ok(listed)
+            Self::Store(store, repository) => {
+                let at = at.and_then(|at| if let At::Store(position) = at { Some(position) } else { None });
+                let limits = if at.is_some() { PAGE } else { FIRST_PAGE };
+                let page = || store.referrer_page(repository, subject, kind, at, limits);
+                let StorePage { descriptors, next } = tokio::task::block_in_place(page)?;
+                let bytes = descriptors.iter().map(|listed| usize::try_from(listed.size).unwrap_or_default());
+                let bytes = bytes.sum();
+                Page { entries: entries(descriptors), whole: false, bytes, next: next.map(At::Store) }
+            }
+            Self::Shipment(shipment, repository) => {
+                let listed = shipment.referrers(repository, subject).to_vec();
+                Page { entries: entries(listed), whole: kind.is_some(), bytes: 0, next: None }
+            }
+        })
     }
 
     /// A small blob, whole and hashed. Its size is the manifest's word, which the caller has bounded.

@@ -8,6 +8,7 @@
 //! once.
 
 mod corner;
+mod list;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,19 +17,24 @@ use std::time::Duration;
 use bundle_signer::{Limits, attached, referrer};
 use futures::future::join_all;
 use oci::{Descriptor, Digest, Manifest, Selector, Tag};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use self::corner::{Corner, Piece, Source};
-use super::place::{Listed, is_likely, is_statement, is_trouble};
+use self::corner::{Corner, Piece, SMALL, Source};
+use self::list::{List, Stretch};
+use super::place::{Entry, is_trouble};
 use super::shape::says_something;
 use super::{Error, Found, Kind, Place, Skipped, in_words};
 
 /// Things that are asked for at once.
 const AT_ONCE: usize = 16;
-/// So many referrers are read in the order of their sizes.
+/// So many referrers are read in the order of the list, and so many after them in that of their sizes.
+const FIRST: usize = 4;
 const FEW: usize = 64;
 /// Larger manifests are read after all others.
 const LARGE_ENTRY: u64 = 64 << 10;
+/// What is large is read by so many searches of this program at once: it may be as large as anyone likes to push.
+static LARGE: Semaphore = Semaphore::const_new(2);
 /// Things that are named as passed over; others are counted.
 const MOST_TOLD: usize = 64;
 
@@ -80,6 +86,7 @@ pub async fn search(place: &Place, image: &Digest, bounds: &Bounds, hear: &mut L
         hear,
         known: BTreeSet::new(),
         others: None,
+        is_evidence_listed: false,
         found: Searched::default(),
         more: 0,
         ended: false,
@@ -102,8 +109,10 @@ struct Search<'a, 'b> {
     hear: &'a mut Listener<'b>,
     /// Referrers that a corner has.
     known: BTreeSet<Digest>,
-    /// The other referrers, where all were listed together.
-    others: Option<Vec<Descriptor>>,
+    /// The other referrers, where all are listed together.
+    others: Option<Vec<Entry>>,
+    /// Whether all referrers are listed that are listed as evidence.
+    is_evidence_listed: bool,
     found: Searched,
     /// Things that were passed over and are not named.
     more: usize,
@@ -114,10 +123,9 @@ struct Search<'a, 'b> {
 type KindOf = fn(String) -> Kind;
 
 impl Search<'_, '_> {
-    /// Lists a corner, and reads some of it.
+    /// Lists some of a corner, and reads some of it.
     async fn step(&mut self, corner: &mut Corner) {
-        if !corner.listed {
-            corner.listed = true;
+        if corner.wants_more() {
             match corner.source {
                 Source::Tag(suffix) => self.tag(corner, suffix).await,
                 Source::Evidence | Source::Others => self.referrers(corner).await,
@@ -134,6 +142,7 @@ impl Search<'_, '_> {
 
     /// The manifest under one of cosign's tags. All its layers are read, in the order of their sizes.
     async fn tag(&mut self, corner: &mut Corner, suffix: &str) {
+        corner.is_listed = true;
         let Ok(tag) = Tag::of_attachment(self.image, suffix) else { return };
         let at = tag.to_string();
         match self.in_time(self.place.manifest(&Selector::Tag(tag))).await {
@@ -173,60 +182,81 @@ impl Search<'_, '_> {
     }
 
     async fn referrers(&mut self, corner: &mut Corner) {
-        let evidence = corner.source == Source::Evidence;
-        let mut entries = match self.others.take() {
-            Some(others) if !evidence => others,
-            _ => self.listed(evidence).await,
+        if corner.is_left && self.others.is_none() {
+            corner.is_listed = true;
+            return;
+        }
+        let mut entries = match &mut self.others {
+            Some(others) if corner.source == Source::Others => {
+                corner.is_listed = self.is_evidence_listed;
+                std::mem::take(others)
+            }
+            _ => self.listed(corner).await,
         };
+        if corner.is_left {
+            return;
+        }
         entries.retain(|entry| self.known.insert(entry.digest.clone()));
-        if entries.len() <= FEW {
-            entries.sort_by_key(|entry| (!is_statement(entry), entry.size));
+        // The first ones in the order of whoever lists them: airlock's registry puts there what no user pushed.
+        let rest = entries.get_mut(FIRST..).unwrap_or_default();
+        if rest.len() <= FEW {
+            rest.sort_by_key(|entry| (!entry.is_statement, entry.size));
         } else {
             // Whoever put many there did not choose which of them come first, nor do they when it is asked again.
             let order = RandomState::new();
-            entries.sort_by_cached_key(|entry| {
-                (!is_statement(entry), entry.size > LARGE_ENTRY, order.hash_one(&entry.digest))
+            rest.sort_by_cached_key(|entry| {
+                (!entry.is_statement, entry.size > LARGE_ENTRY, order.hash_one(&entry.digest))
             });
         }
         corner.entries = entries.into();
     }
 
-    async fn listed(&mut self, evidence: bool) -> Vec<Descriptor> {
-        let asked = self.in_time(self.place.listed(self.image, evidence)).await;
-        match asked {
-            None => Vec::new(),
+    /// Some more of the list that a corner's things are in.
+    async fn listed(&mut self, corner: &mut Corner) -> Vec<Entry> {
+        let (place, image, is_long) = (self.place, self.image, corner.list.is_long());
+        let list = &mut corner.list;
+        let asked = self.in_time(async {
+            let _turn = if is_long { LARGE.acquire().await.ok() } else { None };
+            list.next(place, image).await
+        });
+        let stretch = match asked.await {
+            None => Stretch::default(),
+            Some(Ok(stretch)) => stretch,
             Some(Err(error)) => {
-                self.failed(format!("the referrers of {}", self.image), error, false);
-                Vec::new()
+                *list = List::default();
+                self.failed(format!("the referrers of {image}"), error, false);
+                Stretch::default()
             }
-            Some(Ok(Listed { entries, whole, cut })) => {
-                if cut {
-                    self.skip("the list of referrers".to_owned(), "it is longer than is read");
-                }
-                if !(evidence && whole) {
-                    return entries;
-                }
-                let (likely, others) = entries.into_iter().partition(is_likely);
-                self.others = Some(others);
-                likely
-            }
+        };
+        if stretch.cut {
+            self.skip("the list of referrers".to_owned(), "it is longer than is read");
         }
+        let is_evidence = corner.source == Source::Evidence;
+        corner.is_listed = corner.list.is_done();
+        self.is_evidence_listed |= is_evidence && corner.is_listed;
+        if !(is_evidence && stretch.whole) {
+            return stretch.entries;
+        }
+        let (likely, others): (Vec<_>, Vec<_>) =
+            stretch.entries.into_iter().partition(|entry| entry.is_likely);
+        self.others.get_or_insert_default().extend(others);
+        likely
     }
 
     /// Reads the manifests of some referrers.
     async fn manifests(&mut self, corner: &mut Corner) {
-        let count = corner.entries.len().min(AT_ONCE);
-        let Some(things) = corner.things.checked_sub(count) else {
+        let listed = corner.next_entries();
+        let Some(things) = corner.things.checked_sub(listed.len()) else {
             return self.leave(corner, "there are more things beside the image than are looked at");
         };
         corner.things = things;
-        let listed: Vec<_> = corner.entries.drain(..count).collect();
         let place = self.place;
-        let asked = listed.iter().map(|entry| {
+        let asked = join_all(listed.iter().map(|entry| {
             let selector = Selector::Digest(entry.digest.clone());
             async move { place.manifest(&selector).await }
-        });
-        let Some(asked) = self.in_time(join_all(asked)).await else { return };
+        }));
+        let _turn = self.turn(listed.iter().map(|entry| entry.size)).await;
+        let Some(asked) = self.in_time(asked).await else { return };
         for (entry, asked) in listed.iter().zip(asked) {
             let at = entry.digest.to_string();
             match asked {
@@ -272,6 +302,7 @@ impl Search<'_, '_> {
         (corner.bytes, corner.things) = (bytes, things);
         let place = self.place;
         let asked = join_all(blobs.iter().map(|blob| place.blob(blob)));
+        let _turn = self.turn(blobs.iter().map(|blob| blob.size)).await;
         let Some(asked) = self.in_time(asked).await else { return };
         let mut asked: Vec<_> =
             blobs.into_iter().zip(asked).map(|(blob, asked)| (blob, Some(asked))).collect();
@@ -315,6 +346,12 @@ impl Search<'_, '_> {
             self.end("the time for looking is over");
         }
         answer
+    }
+
+    /// Waits for a turn where one of these sizes is large.
+    async fn turn(&mut self, mut sizes: impl Iterator<Item = u64>) -> Option<SemaphorePermit<'static>> {
+        let is_large = sizes.any(|size| size > SMALL);
+        if is_large { self.in_time(LARGE.acquire()).await?.ok() } else { None }
     }
 
     fn end(&mut self, why: &str) {

@@ -5,6 +5,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
 
     use bundle_signer::statement::{COSIGN_SIGN, SPDX};
     use bundle_signer::{
@@ -321,19 +322,24 @@ mod tests {
         ));
     }
 
-    /// A registry that lists referrers without end, and gives out what the store has.
-    fn endless(rig: &Rig) -> String {
+    /// A registry that lists what the store has, and then referrers without end, and gives out what the store has; and
+    /// what it is asked for.
+    fn endless(rig: &Rig) -> (RegistryHost, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let targets = Arc::clone(&asked);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (store, repository) = (rig.store.clone(), rig.repository.clone());
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let Ok(mut stream) = stream else { return };
-                let (store, repository) = (store.clone(), repository.clone());
+                let (store, repository, targets) = (store.clone(), repository.clone(), Arc::clone(&targets));
                 std::thread::spawn(move || {
                     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
                     let target = lines.next().unwrap().unwrap();
-                    let path = target.split(' ').nth(1).unwrap().split('?').next().unwrap().to_owned();
+                    let target = target.split(' ').nth(1).unwrap();
+                    targets.lock().unwrap().push(target.to_owned());
+                    let (path, query) = target.split_once('?').unwrap_or((target, ""));
                     for line in lines {
                         if line.unwrap().is_empty() {
                             break;
@@ -344,8 +350,12 @@ mod tests {
                     if path.contains("/referrers/") {
                         kind = "application/vnd.oci.image.index.v1+json";
                         let digest = Digest::sha256(&number.to_be_bytes());
-                        let entry = json!({ "mediaType": TYPE, "digest": digest, "size": 9 });
-                        body = json!({ "schemaVersion": 2, "manifests": [entry] }).to_string().into_bytes();
+                        let mut entries = vec![json!({ "mediaType": TYPE, "digest": digest, "size": 9 })];
+                        if !query.contains("last=") {
+                            let known = store.referrers(&repository, &last.parse().unwrap(), None).unwrap();
+                            entries.extend(known.iter().map(|entry| json!(entry)));
+                        }
+                        body = json!({ "schemaVersion": 2, "manifests": entries }).to_string().into_bytes();
                         link = format!("link: <{path}?last={number}>; rel=\"next\"\r\n");
                     } else if let Some(row) = last
                         .parse()
@@ -368,14 +378,10 @@ mod tests {
                 });
             }
         });
-        address
+        (address.parse().unwrap(), asked)
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a9_a_list_of_referrers_without_end_is_cut_and_told() {
-        let rig = Rig::new();
-        rig.say("legacy", None).await;
-        let host: RegistryHost = endless(&rig).parse().unwrap();
+    fn place_at(host: &RegistryHost, rig: &Rig) -> Place {
         let rule = HostRule {
             endpoint: host.clone(),
             host: host.clone(),
@@ -384,8 +390,27 @@ mod tests {
             ca_pem: None,
         };
         let client = Client::new(ClientConfig { hosts: vec![rule], ..ClientConfig::default() }).unwrap();
-        let place = Place::Registry(client, host, rig.repository.clone());
-        let verdict = rig.verdict(&place, COSIGN_SIGN).await;
+        Place::Registry(client, host.clone(), rig.repository.clone())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn r5_a_signature_on_the_first_page_needs_no_other_page() {
+        let rig = Rig::new();
+        rig.say("bundle", None).await;
+        let (host, asked) = endless(&rig);
+        let questions = (&rig.trust, vec![rig.question(COSIGN_SIGN)]);
+        let verdicts = judged(&place_at(&host, &rig), &rig.image.digest, questions, Until::Settled).await;
+        assert!(verdicts.unwrap()[0].decision.satisfied);
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.iter().filter(|target| target.contains("/referrers/")).count(), 1, "{asked:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a9_a_list_of_referrers_without_end_is_cut_and_told() {
+        let rig = Rig::new();
+        rig.say("legacy", None).await;
+        let (host, _) = endless(&rig);
+        let verdict = rig.verdict(&place_at(&host, &rig), COSIGN_SIGN).await;
         assert!(verdict.decision.satisfied);
         assert!(
             verdict.skipped.iter().any(|skipped| skipped.why.contains("longer than is read")),

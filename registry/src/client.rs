@@ -39,7 +39,7 @@ pub use self::config::{ClientConfig, HostRule};
 use self::credentials::DockerConfig;
 pub use self::error::{At, Class, Error};
 use self::kind::unsupported;
-pub use self::listing::Referrers;
+pub use self::listing::{NextPage, ReferrerPage};
 use self::memory::Memory;
 pub use self::proxy::ProxySettings;
 pub use self::push::{Open, Pushed};

@@ -25,6 +25,7 @@ mod sockets;
 mod tokens;
 mod uploads;
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ pub use sockets::Sockets;
 use auth::Authenticator;
 use guard::rates::Rates;
 use guard::shares::Shares;
+use handle::Call;
 use refusal::Refusal;
 use refusals::Refusals;
 
@@ -148,6 +150,13 @@ impl Default for Limits {
 /// So many requests of one client are refused without delay, and one more after so long.
 const REFUSED: u32 = 200;
 const REFUSAL: Duration = Duration::from_millis(10);
+/// Requests that the store works for at once; of one client so many that look, and so many that change something, which
+/// waits for the disk. So many more of theirs wait, and of so many clients.
+const AT_ONCE: usize = 64;
+const LOOKS: usize = 4;
+const CHANGES: usize = 16;
+const WAITING: usize = 1024;
+const CALLERS: usize = 4096;
 
 /// What every request shares.
 struct App {
@@ -155,6 +164,10 @@ struct App {
     read_only: bool,
     authenticator: Authenticator,
     limits: Limits,
+    /// Parsing, looking and changing: of those who ask for much, not all at once.
+    parses: Fair<String>,
+    looks: Fair<String>,
+    changes: Fair<String>,
     transfers: Arc<Semaphore>,
     /// How many of the transfers each client may have.
     per_client: Shares,
@@ -167,12 +180,16 @@ struct App {
 
 impl App {
     fn new(config: ServerConfig) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         config.store.limit_uploads(config.limits.uploads);
         Self {
             store: config.store,
             read_only: config.read_only,
             authenticator: Authenticator::new(config.auth),
             limits: config.limits,
+            parses: Fair::new((cores, (cores / 2).max(1)), WAITING, CALLERS),
+            looks: Fair::new((AT_ONCE, LOOKS), WAITING, CALLERS),
+            changes: Fair::new((AT_ONCE, CHANGES), WAITING, CALLERS),
             transfers: Arc::new(Semaphore::new(config.limits.transfers)),
             per_client: Shares::new(config.limits.per_client.div_ceil(2)),
             refusals: Arc::new(Refusals::new(config.observer.clone())),
@@ -192,13 +209,44 @@ impl App {
         tokio::task::spawn_blocking(move || work(&store)).await.map_err(|error| Refusal::internal(&error))?
     }
 
-    /// Work that changes a repository: the observer is told before the client is.
-    async fn change<F>(&self, work: F) -> Result<Changed, Refusal>
+    /// The same in turn.
+    async fn look<T, F>(&self, call: &Call, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> Result<T, Refusal> + Send + 'static,
+    {
+        self.in_turn(&self.looks, call, work).await
+    }
+
+    /// The same for work that does nothing but compute: half of the processors are left for others.
+    async fn parse<T, F>(&self, call: &Call, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, Refusal> + Send + 'static,
+    {
+        self.in_turn(&self.parses, call, |_| work()).await
+    }
+
+    async fn in_turn<T, F>(&self, turns: &Fair<String>, call: &Call, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> Result<T, Refusal> + Send + 'static,
+    {
+        let turn = turns.turn(&call.who()).await.ok_or_else(Refusal::waiting)?;
+        self.run(move |store| {
+            let _turn = turn;
+            work(store)
+        })
+        .await
+    }
+
+    /// Work that changes a repository, in turn: the observer is told before the client is.
+    async fn change<F>(&self, call: &Call, work: F) -> Result<Changed, Refusal>
     where
         F: FnOnce(&Store) -> Result<Changed, Refusal> + Send + 'static,
     {
         let observer = self.observer.clone();
-        self.run(move |store| {
+        self.in_turn(&self.changes, call, move |store| {
             let change = work(store)?;
             if let Some(observer) = observer {
                 observer.changed(&change).map_err(|error| Refusal::internal(&*error))?;

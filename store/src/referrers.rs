@@ -1,5 +1,7 @@
 //! What refers to a manifest, in pages: signatures first, so that no client misses them on a first page, and large
-//! entries last, so that they cannot push small ones out of it.
+//! entries last, on pages of their own, so that they can neither push small ones out of it nor make it large. What nobody
+//! pushed, because it was mirrored, imported or signed in the store, comes before what users pushed, and users take
+//! turns: nobody puts the signatures of others behind many of their own.
 
 use oci::{Descriptor, Digest, RepositoryName};
 use rusqlite::params;
@@ -9,6 +11,8 @@ use crate::{Error, Result};
 
 /// A manifest up to this size makes a small entry.
 const SMALL: i64 = 64 * 1024;
+/// The first group of large entries.
+const LARGE: u8 = 2;
 
 /// How many are looked up in the database at once.
 const STRETCH: i64 = 256;
@@ -18,6 +22,8 @@ const STRETCH: i64 = 256;
 pub struct ReferrerPosition {
     /// The group: lower ones come first.
     pub rank: u8,
+    /// Which one of its user's it is in the group; 0 where it is no user's.
+    pub turn: u32,
     /// The last digest.
     pub digest: Digest,
 }
@@ -44,10 +50,10 @@ pub struct ReferrerPage {
 const STATEMENTS: [&str; 3] =
     ["application/vnd.dev.cosign.", "application/vnd.dev.sigstore.", "application/vnd.cncf.notary."];
 
-/// The order: small signatures, other small ones, large signatures, other large ones; each by digest.
+/// The groups: small signatures, other small ones, large signatures, other large ones.
 fn rank() -> String {
     let types = STATEMENTS.map(|begin| format!("lower(coalesce(artifact_type, '')) NOT GLOB '{begin}*'"));
-    format!("(size > ?4) * 2 + ({})", types.join(" AND "))
+    format!("(size > ?4) * {LARGE} + ({})", types.join(" AND "))
 }
 
 /// Whether an artifact type is that of signatures and attestations.
@@ -81,7 +87,10 @@ impl Readers {
                     continue;
                 };
                 let size = serde_json::to_vec(&descriptor).map_or(0, |json| json.len() + 1);
-                let is_full = page.descriptors.len() >= limits.entries || bytes + size > limits.bytes;
+                let was_small = at.as_ref().is_none_or(|at| at.rank < LARGE);
+                let is_full = page.descriptors.len() >= limits.entries
+                    || bytes + size > limits.bytes
+                    || was_small && position.rank >= LARGE;
                 if is_full && !page.descriptors.is_empty() {
                     page.next = at;
                     return Ok(page);
@@ -113,19 +122,27 @@ impl Readers {
         after: Option<&ReferrerPosition>,
     ) -> Result<Vec<ReferrerPosition>> {
         let rank_of = rank();
+        // What several users pushed counts as that of whoever has fewer before it.
         let sql = format!(
-            "SELECT rank, digest FROM (SELECT {rank_of} AS rank, digest FROM manifests
-               WHERE repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
-               AND (?3 IS NULL OR artifact_type = ?3))
-             WHERE (rank, digest) > (?5, ?6) ORDER BY rank, digest LIMIT ?7"
+            "WITH repository AS (SELECT id FROM repositories WHERE name = ?1),
+             listed AS (SELECT {rank_of} AS rank, digest FROM manifests
+               WHERE repository = (SELECT id FROM repository) AND subject = ?2
+               AND (?3 IS NULL OR artifact_type = ?3)),
+             turns AS (SELECT rank, digest, CASE WHEN pusher IS NULL THEN 0
+                 ELSE row_number() OVER (PARTITION BY rank, pusher ORDER BY digest) END AS turn
+               FROM listed LEFT JOIN pushed ON pushed.repository = (SELECT id FROM repository)
+                 AND named = ?2 AND manifest = digest)
+             SELECT rank, min(turn) AS first, digest FROM turns GROUP BY rank, digest
+             HAVING (rank, first, digest) > (?5, ?6, ?7) ORDER BY rank, first, digest LIMIT ?8"
         );
-        let (rank, digest) =
-            after.map_or((-1, String::new()), |at| (i64::from(at.rank), at.digest.to_string()));
+        let (rank, turn, digest) =
+            after.map_or((-1, 0, String::new()), |at| (i64::from(at.rank), at.turn, at.digest.to_string()));
         let (repository, subject) = (repository.as_str(), subject.to_string());
-        let parameters = params![repository, subject, artifact_type, SMALL, rank, digest, STRETCH];
+        let parameters = params![repository, subject, artifact_type, SMALL, rank, turn, digest, STRETCH];
         self.with(|c| {
             all(c, &sql, parameters, |row| {
-                Ok(ReferrerPosition { rank: row.get::<_, u8>(0)?, digest: parsed(row, 1)? })
+                let (rank, turn) = (row.get::<_, u8>(0)?, row.get::<_, u32>(1)?);
+                Ok(ReferrerPosition { rank, turn, digest: parsed(row, 2)? })
             })
         })
     }

@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, VecDeque};
 
 use oci::Descriptor;
 
-use super::{AT_ONCE, Bounds};
+use super::list::List;
+use super::{AT_ONCE, Bounds, FIRST};
 use crate::Kind;
+use crate::place::Entry;
 
 /// Larger things are read one by one, after all others.
-const SMALL: u64 = 256 << 10;
+pub(super) const SMALL: u64 = 256 << 10;
 
 /// Something that is to be read.
 #[derive(Clone)]
@@ -32,25 +34,57 @@ pub(super) enum Source {
 
 pub(super) struct Corner {
     pub(super) source: Source,
-    /// Whether it is known what is here.
-    pub(super) listed: bool,
+    /// Whether all that is here is known.
+    pub(super) is_listed: bool,
+    /// Referrers that are not listed yet.
+    pub(super) list: List,
+    /// Whether manifests were read.
+    has_begun: bool,
+    /// Whether the rest is left unread.
+    pub(super) is_left: bool,
     pub(super) bytes: u64,
     pub(super) things: usize,
     /// Referrers whose manifests are not read yet.
-    pub(super) entries: VecDeque<Descriptor>,
+    pub(super) entries: VecDeque<Entry>,
     pub(super) small: VecDeque<Piece>,
     large: Vec<Piece>,
 }
 
 impl Corner {
     pub(super) fn new(source: Source, bounds: &Bounds) -> Self {
-        let (entries, small, large) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let Bounds { bytes, things, .. } = *bounds;
-        Self { source, listed: false, bytes, things, entries, small, large }
+        let list = match source {
+            Source::Tag(_) => List::default(),
+            Source::Evidence => List::of_evidence(),
+            Source::Others => List::of_all(),
+        };
+        let (entries, small, large) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        Self {
+            source,
+            is_listed: false,
+            list,
+            has_begun: false,
+            is_left: false,
+            bytes,
+            things,
+            entries,
+            small,
+            large,
+        }
+    }
+
+    /// Whether nothing is left of what is known.
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.small.is_empty() && self.large.is_empty()
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.listed && self.entries.is_empty() && self.small.is_empty() && self.large.is_empty()
+        self.is_listed && self.is_empty()
+    }
+
+    /// Whether to list more: what is large waits until all is known.
+    pub(super) fn wants_more(&self) -> bool {
+        !self.is_listed && self.entries.is_empty() && self.small.is_empty()
     }
 
     /// Takes in what a manifest holds.
@@ -61,10 +95,10 @@ impl Corner {
     }
 
     /// What is read next: small pieces of a few different blobs, as thousands of signatures may be over one payload;
-    /// when all manifests are read, the smallest of the large ones.
+    /// when all is listed and all manifests are read, the smallest of the large ones.
     pub(super) fn next(&mut self) -> Vec<Piece> {
         if self.small.is_empty() {
-            if !self.entries.is_empty() {
+            if !self.is_listed || !self.entries.is_empty() {
                 return Vec::new();
             }
             self.large.sort_by_key(|piece| Reverse(piece.blob.size));
@@ -79,8 +113,17 @@ impl Corner {
         self.small.drain(..count).collect()
     }
 
+    /// Manifests that are read next: a few small ones, or a large one.
+    pub(super) fn next_entries(&mut self) -> Vec<Entry> {
+        let most = if self.has_begun { AT_ONCE } else { FIRST };
+        self.has_begun = true;
+        let small = self.entries.iter().take(most).take_while(|entry| entry.size <= SMALL).count();
+        self.entries.drain(..small.max(1).min(self.entries.len())).collect()
+    }
+
     /// Leaves what is left.
     pub(super) fn leave(&mut self) {
         (self.entries, self.small, self.large) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        self.is_left = true;
     }
 }

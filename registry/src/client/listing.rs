@@ -1,12 +1,15 @@
 //! Listings of referrers, bounded in pages, entries and bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, LINK};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::{Descriptor, Digest, RegistryHost, RepositoryName, Selector, Tag, media_type};
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::body::whole;
 use super::error::{At, Error};
@@ -20,27 +23,22 @@ const MOST_REFERRERS: usize = 10_000;
 /// Bytes of all pages together.
 const MOST_LISTED: usize = 32 << 20;
 
-/// Pages of one list that is read as far as it goes.
-const MOST_PAGES: usize = 256;
-
-/// What refers to a manifest, as far as it was read.
-#[derive(Clone, Debug)]
-pub struct Referrers {
-    /// Their descriptors, in the order of their digests.
+/// A page of a list of referrers.
+#[derive(Debug)]
+pub struct ReferrerPage {
+    /// Their descriptors, without annotations and other members that are optional, but for the artifact type.
     pub entries: Vec<Descriptor>,
     /// Whether the registry left out those of other artifact types, as it was asked to.
     pub filtered: bool,
-    /// Whether there are more.
-    pub cut: bool,
+    /// The bytes that came.
+    pub bytes: usize,
+    /// Where the list goes on.
+    pub next: Option<NextPage>,
 }
 
-/// A page of referrers.
-enum Page {
-    /// Its entries, how many bytes it had, where the next one is, and whether it has one artifact type only.
-    Entries(Vec<Descriptor>, usize, Option<String>, bool),
-    /// The registry has no such API.
-    NoApi,
-}
+/// Where a list of referrers goes on, as the registry said.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NextPage(String);
 
 impl Client {
     /// What refers to `subject`: the referrers API's answer, or for registries without it the index that clients
@@ -76,21 +74,12 @@ impl Client {
         if self.0.memory.is_some() && endpoint.lacks_referrers(repository) {
             return self.tagged_referrers(host, repository, subject).await;
         }
-        let first = format!("referrers/{subject}");
         let (mut found, mut bytes, mut seen) = (BTreeMap::new(), 0, BTreeSet::new());
-        let mut path = Some(first);
-        while let Some(page) = path.take() {
-            if !seen.insert(page.clone()) {
-                return Err(endpoint.protocol("a page of referrers that leads back to itself"));
-            }
-            match self.page(&endpoint, repository, page).await? {
-                Page::NoApi => return self.tagged_referrers(host, repository, subject).await,
-                Page::Entries(entries, size, next, _) => {
-                    bytes += size;
-                    found.extend(entries.into_iter().map(|entry| (entry.digest.clone(), entry)));
-                    path = next;
-                }
-            }
+        let mut next = None;
+        loop {
+            let page = self.referrer_page(host, repository, subject, None, next.as_ref()).await?;
+            bytes += page.bytes;
+            found.extend(page.entries.into_iter().map(|entry| (entry.digest.clone(), entry)));
             let at = || Box::new(endpoint.wire.at(&endpoint.base, Some(host.as_str())));
             if found.len() > MOST_REFERRERS || seen.len() > MOST_REFERRERS {
                 return Err(Error::TooMany { at: at(), limit: MOST_REFERRERS, what: "referrers" });
@@ -98,57 +87,40 @@ impl Client {
             if bytes > MOST_LISTED {
                 return Err(Error::TooMany { at: at(), limit: MOST_LISTED, what: "bytes of referrers" });
             }
+            next = page.next;
+            match &next {
+                None => return Ok(found.into_values().collect()),
+                Some(next) if !seen.insert(next.clone()) => {
+                    return Err(endpoint.protocol("a page of referrers that leads back to itself"));
+                }
+                Some(_) => {}
+            }
         }
-        Ok(found.into_values().collect())
     }
 
-    /// What refers to `subject` and is of one artifact type, where the registry can tell them apart: as much of it as is
-    /// read. For readers whom what anyone may have put there must not stop.
+    /// One page of what refers to `subject` and is of one artifact type, where the registry can tell them apart. For
+    /// readers whom what anyone may have put there must not stop: they read as far as they need.
     ///
     /// # Errors
     /// When it cannot be asked: never "none" for "unknown".
-    pub async fn referrers_of(
+    pub async fn referrer_page(
         &self,
         host: &RegistryHost,
         repository: &RepositoryName,
         subject: &Digest,
         kind: Option<&str>,
-    ) -> Result<Referrers, Error> {
+        at: Option<&NextPage>,
+    ) -> Result<ReferrerPage, Error> {
         let endpoint = self.endpoint(host)?;
-        let mut answer = Referrers { entries: Vec::new(), filtered: kind.is_some(), cut: false };
         let query = kind.map(|kind| format!("?artifactType={}", query_value(kind))).unwrap_or_default();
-        let (mut found, mut pages, mut bytes) = (BTreeMap::new(), 0, 0);
-        let mut path = Some(format!("referrers/{subject}{query}"));
-        while let Some(page) = path.take() {
-            match self.page(&endpoint, repository, page).await? {
-                Page::NoApi => {
-                    let entries = self.tagged_referrers(host, repository, subject).await?;
-                    return Ok(Referrers { entries, filtered: false, cut: false });
-                }
-                Page::Entries(entries, size, next, filtered) => {
-                    (pages, bytes) = (pages + 1, bytes + size);
-                    answer.filtered &= filtered;
-                    let before = found.len();
-                    found.extend(entries.into_iter().map(|entry| (entry.digest.clone(), entry)));
-                    // A page without anything new would be followed by others like it.
-                    let ends = pages == MOST_PAGES || bytes > MOST_LISTED || found.len() == before;
-                    answer.cut |= ends && next.is_some();
-                    path = next.filter(|_| !ends);
-                }
-            }
+        let path = at.map_or_else(|| format!("referrers/{subject}{query}"), |next| next.0.clone());
+        if let Some(mut page) = self.0.wire.whole(|| endpoint.referrer_page(repository, path.clone())).await?
+        {
+            page.filtered &= kind.is_some();
+            return Ok(page);
         }
-        answer.entries = found.into_values().collect();
-        Ok(answer)
-    }
-
-    /// One page; again when it broke off.
-    async fn page(
-        &self,
-        endpoint: &Transport,
-        repository: &RepositoryName,
-        path: String,
-    ) -> Result<Page, Error> {
-        self.0.wire.whole(|| endpoint.referrers_page(repository, path.clone())).await
+        let entries = self.tagged_referrers(host, repository, subject).await?;
+        Ok(ReferrerPage { entries, filtered: false, bytes: 0, next: None })
     }
 
     async fn tagged_referrers(
@@ -166,7 +138,12 @@ impl Client {
 }
 
 impl Transport {
-    async fn referrers_page(&self, repository: &RepositoryName, path: String) -> Result<Page, Error> {
+    /// A page; none where the registry has no such API.
+    async fn referrer_page(
+        &self,
+        repository: &RepositoryName,
+        path: String,
+    ) -> Result<Option<ReferrerPage>, Error> {
         let _permit = self.permit().await;
         let mut ask = Ask::get(repository, path);
         ask.headers.insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
@@ -187,7 +164,7 @@ impl Transport {
                         self.known.without_referrers.lock().unwrap_or_else(PoisonError::into_inner);
                     without.insert(repository.clone());
                 }
-                return Ok(Page::NoApi);
+                return Ok(None);
             }
             _ => return Err(self.refused(answer).await),
         }
@@ -198,7 +175,8 @@ impl Transport {
         let Answer { response, at, .. } = answer;
         let html = is_html(response.headers());
         let bytes = whole(response, self.wire.bounds(at.clone(), MOST_BYTES)).await?;
-        entries(&bytes, at, html).map(|entries| Page::Entries(entries, bytes.len(), next, filtered))
+        let entries = entries(&bytes, at, html)?;
+        Ok(Some(ReferrerPage { entries, filtered, bytes: bytes.len(), next: next.map(NextPage) }))
     }
 
     fn lacks_referrers(&self, repository: &RepositoryName) -> bool {
@@ -207,17 +185,48 @@ impl Transport {
     }
 }
 
+/// The entries of a page, one after the other: what anyone may have written into annotations is not kept. One that is
+/// malformed leaves out itself, and not the others.
 fn entries(bytes: &Bytes, at: At, html: bool) -> Result<Vec<Descriptor>, Error> {
-    /// One entry that is malformed leaves out itself, and not the others.
     #[derive(serde::Deserialize)]
     struct List {
-        #[serde(default)]
-        manifests: Option<Vec<serde_json::Value>>,
+        #[serde(default, deserialize_with = "some")]
+        manifests: Vec<Descriptor>,
+    }
+    fn some<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Descriptor>, D::Error> {
+        list.deserialize_option(Entries)
     }
     let list: Result<List, _> = serde_json::from_slice(bytes);
-    let read = |entry| serde_json::from_value::<Descriptor>(entry).ok();
-    list.map(|list| list.manifests.unwrap_or_default().into_iter().filter_map(read).collect())
-        .map_err(|source| Error::Referrers { at: Box::new(at), html, source })
+    list.map(|list| list.manifests).map_err(|source| Error::Referrers { at: Box::new(at), html, source })
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<Descriptor>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of descriptors")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, list: D) -> Result<Self::Value, D::Error> {
+        list.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(raw) = list.next_element::<&RawValue>()? {
+            if let Ok(entry) = serde_json::from_str::<Descriptor>(raw.get()) {
+                let Descriptor { media_type, digest, size, artifact_type, .. } = entry;
+                entries.push(Descriptor { artifact_type, ..Descriptor::new(media_type, digest, size) });
+            }
+        }
+        Ok(entries)
+    }
 }
 
 /// A value within a query.

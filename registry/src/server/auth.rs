@@ -192,7 +192,8 @@ impl Authenticator {
     pub(super) fn new(auth: Auth) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         // Half of the cores are left for those who know their password.
-        let checks = Fair::new((cores / 2).max(1), WAITING, CLIENTS);
+        let at_once = (cores / 2).max(1);
+        let checks = Fair::new((at_once, at_once), WAITING, CLIENTS);
         let (remembered, wrong, pending) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (tokens, guesses) = (Tokens::default(), Rates::new(GUESSES, GUESS));
         Self { auth, tokens, checks, guesses, remembered, wrong, pending }

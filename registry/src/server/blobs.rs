@@ -160,7 +160,7 @@ pub(super) async fn delete(
     digest: Digest,
 ) -> Result<Response, Refusal> {
     let visitor = call.visitor();
-    app.change(move |store| {
+    app.change(call, move |store| {
         if store.blob_in(&repository, &digest)?.is_none() {
             return Err(Refusal::blob_unknown(&repository, &digest));
         }

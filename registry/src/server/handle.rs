@@ -53,8 +53,8 @@ impl Call {
         Visitor { user: self.caller.user(), address: self.address() }
     }
 
-    /// Whose push it is: a user's, or that of a network from which nobody says who they are.
-    pub(super) fn pusher(&self) -> String {
+    /// Whom limits count: a user, or a network from which nobody says who they are.
+    pub(super) fn who(&self) -> String {
         match self.caller.user() {
             Some(user) => format!("user {user}"),
             None => format!("network {}", self.network()),

@@ -14,8 +14,10 @@ use super::handle::Call;
 use super::refusal::Refusal;
 use super::route::percent_encode;
 
-/// Referrers in one answer: clients read no more than 4 MiB of it. A manifest has no more than that, and so has the
-/// only entry of a page that holds one.
+/// Referrers in the first answer: most of those who ask look for a signature, which is there.
+const FIRST_PAGE: PageLimits = PageLimits { entries: 50, bytes: 2 << 20 };
+/// And in the others: clients read no more than 4 MiB of it. A manifest has no more than that, and so has the only entry
+/// of a page that holds one.
 const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20 };
 
 /// Which stretch of a listing is asked for.
@@ -69,7 +71,7 @@ pub(super) async fn tags(
     let (limit, after) = (page.limit(), page.after.clone());
     let places = call.places(&repository);
     let found = app
-        .run(move |store| {
+        .look(call, move |store| {
             for place in places {
                 if store.repository_exists(&place.repository)? {
                     let tags = store.tags(&place.repository, after.as_deref(), limit)?;
@@ -95,7 +97,7 @@ pub(super) async fn tags(
 pub(super) async fn catalog(app: &Arc<App>, call: &Call) -> Result<Response, Refusal> {
     let page = Page::of(call)?;
     let (limit, after) = (page.limit(), page.after.clone());
-    let found = app.run(move |store| Ok(store.repositories(after.as_deref(), limit)?)).await?;
+    let found = app.look(call, move |store| Ok(store.repositories(after.as_deref(), limit)?)).await?;
     let mut repositories = found.into_iter().map(String::from).collect();
     let next = page.cut(call, &mut repositories);
     let mut response = answer::long_json(app, call, "application/json", &Catalog { repositories }).await?;
@@ -125,11 +127,12 @@ pub(super) async fn referrers(
     let filtered = filter.is_some();
     let after = call.query.value("last").map(position).transpose()?;
     let places = call.places(&repository);
+    let limits = if after.is_some() { PAGE } else { FIRST_PAGE };
     let found = app
-        .run(move |store| {
+        .look(call, move |store| {
             for place in places {
                 let name = &place.repository;
-                let page = store.referrer_page(name, &subject, filter.as_deref(), after.as_ref(), PAGE)?;
+                let page = store.referrer_page(name, &subject, filter.as_deref(), after.as_ref(), limits)?;
                 if !page.descriptors.is_empty() {
                     return Ok(Some((place, page)));
                 }
@@ -157,14 +160,20 @@ pub(super) async fn referrers(
 /// Where a page ended, as the link to the next one says it.
 fn position(text: &str) -> Result<ReferrerPosition, Refusal> {
     let parse = || {
-        let (rank, digest) = text.split_once('.')?;
-        Some(ReferrerPosition { rank: rank.parse().ok()?, digest: digest.parse().ok()? })
+        let mut parts = text.splitn(3, '.');
+        let (rank, turn, digest) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(ReferrerPosition {
+            rank: rank.parse().ok()?,
+            turn: turn.parse().ok()?,
+            digest: digest.parse().ok()?,
+        })
     };
     parse().ok_or_else(|| Refusal::query("last"))
 }
 
 fn next_referrers(call: &Call, last: &ReferrerPosition) -> String {
-    let mut link = format!("{}?last={}.{}", call.head.uri.path(), last.rank, last.digest);
+    let ReferrerPosition { rank, turn, digest } = last;
+    let mut link = format!("{}?last={rank}.{turn}.{digest}", call.head.uri.path());
     for key in ["artifactType", "ns"] {
         if let Some(value) = call.query.value(key) {
             link.extend(["&", key, "=", &percent_encode(value)]);

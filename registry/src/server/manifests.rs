@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use oci::distribution::ErrorCode;
@@ -30,7 +31,7 @@ pub(super) async fn pull(
     let (wanted, head) = (selector.clone(), call.is_head());
     let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
     let found = app
-        .run(move |store| {
+        .look(call, move |store| {
             let found = find(store, places, &wanted)?;
             if let (Some((gate, visitor)), Some(found)) = (&gate, &found) {
                 let (repository, digest) = (&found.place.repository, &found.row.digest);
@@ -106,28 +107,19 @@ pub(super) async fn push(
     let within = app.limits.manifest;
     let collected = held.collect(call.take_body(), most, app.limits.pace(), within).await;
     let bytes = collected.map_err(unread)?;
-    let (name, by, visitor) = (repository.clone(), selector.clone(), call.visitor());
-    let named = tags.clone();
-    let manifest = app
-        .run(move |_| {
-            Manifest::parse(bytes, sent_as.as_ref()).map_err(|error| Refusal::manifest_invalid(&error))
-        })
-        .await?;
+    let by = selector.clone();
+    let (manifest, digest) = app.parse(call, move || parsed(bytes, sent_as.as_ref(), &by)).await?;
     let subject = manifest.subject().map(|subject| subject.digest.clone());
     let gate = app.gate.clone().filter(|_| !tags.is_empty());
-    let (pusher, counted) = (call.pusher(), app.limits.naming);
+    let counted = app.limits.naming.map(|most| (call.who(), most));
+    let (name, named, visitor) = (repository.clone(), tags.clone(), call.visitor());
     let changed = app
-        .change(move |store| {
+        .change(call, move |store| {
             if let Some(gate) = gate {
-                let digest = match &by {
-                    Selector::Tag(_) => manifest.digest(),
-                    Selector::Digest(digest) => digest.clone(),
-                };
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            let counted = counted.map(|most| (pusher, most));
-            let digest = put(store, &name, &by, (named.clone(), manifest.clone()), counted)?;
+            put(store, &name, (named.clone(), digest.clone(), manifest.clone()), counted)?;
             let (deed, manifest) = (Deed::PushManifest, Some(manifest));
             Ok(Changed { deed, repository: name, digest, tags: named, manifest, visitor })
         })
@@ -167,23 +159,29 @@ fn sent_as(call: &Call) -> Result<Option<MediaType>, Refusal> {
     parsed.map_err(|error| Refusal::invalid(ErrorCode::ManifestInvalid, &error))
 }
 
+/// What came, and its digest: the one that it is pushed by, which must be its own.
+fn parsed(
+    bytes: Bytes,
+    sent_as: Option<&MediaType>,
+    selector: &Selector,
+) -> Result<(Manifest, Digest), Refusal> {
+    let manifest = Manifest::parse(bytes, sent_as).map_err(|error| Refusal::manifest_invalid(&error))?;
+    let digest = match selector {
+        Selector::Tag(_) => manifest.digest(),
+        Selector::Digest(expected) => Digest::of(expected.algorithm(), manifest.bytes()),
+    };
+    match selector {
+        Selector::Digest(expected) if *expected != digest => Err(Refusal::blob_mismatch(expected, &digest)),
+        _ => Ok((manifest, digest)),
+    }
+}
+
 fn put(
     store: &Store,
     repository: &RepositoryName,
-    selector: &Selector,
-    (tags, manifest): (Vec<Tag>, Manifest),
+    (tags, digest, manifest): (Vec<Tag>, Digest, Manifest),
     counted: Option<(String, NamingLimits)>,
-) -> Result<Digest, Refusal> {
-    let digest = match selector {
-        Selector::Tag(_) => manifest.digest(),
-        Selector::Digest(expected) => {
-            let found = Digest::of(expected.algorithm(), manifest.bytes());
-            if found != *expected {
-                return Err(Refusal::blob_mismatch(expected, &found));
-            }
-            found
-        }
-    };
+) -> Result<(), Refusal> {
     let missing = missing(store, repository, &manifest)?;
     if !missing.is_empty() {
         return Err(Refusal::blobs_missing(repository, &missing));
@@ -197,8 +195,7 @@ fn put(
     }
     changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
     changes.extend(tags.into_iter().map(|tag| Change::SetTag { repository: name(), tag, digest: of() }));
-    store.commit(changes)?;
-    Ok(digest)
+    Ok(store.commit(changes)?)
 }
 
 /// What an image needs and the repository lacks. An index's children and a subject may come later, and
@@ -240,7 +237,7 @@ pub(super) async fn delete(
     selector: Selector,
 ) -> Result<Response, Refusal> {
     let visitor = call.visitor();
-    app.change(move |store| {
+    app.change(call, move |store| {
         let Some(row) = store.resolve(&repository, &selector)? else {
             return Err(Refusal::manifest_unknown(&repository, &selector));
         };

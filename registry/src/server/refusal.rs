@@ -78,6 +78,10 @@ impl Refusal {
             .header(RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
+    pub(super) fn waiting() -> Self {
+        Self::too_many("too many requests of this client wait")
+    }
+
     pub(super) fn blob_unknown(repository: &RepositoryName, digest: &Digest) -> Self {
         let detail = json!({ "repository": repository.as_str(), "digest": digest.to_string() });
         let message = "the repository has no such blob";

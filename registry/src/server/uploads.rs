@@ -35,7 +35,7 @@ pub(super) async fn start(
         let found = app.run(move |store| can_mount(store, from.as_deref(), &wanted)).await?;
         if found {
             let target = incoming(call, target, digest.clone());
-            app.change(move |store| link(store, target)).await?;
+            app.change(call, move |store| link(store, target)).await?;
             return Ok(created(&repository, &digest));
         }
     } else if let Some(digest) = digest_parameter(call, "digest")? {
@@ -97,7 +97,7 @@ async fn whole(
     let most = Some(app.limits.uploads.repository_bytes);
     let (writer, _) = intake::receive(writer, call.take_body(), most, app.limits.pace()).await?;
     let change = incoming(call, repository.clone(), digest.clone());
-    app.change(move |store| {
+    app.change(call, move |store| {
         writer.publish(Some(&change.digest))?;
         link(store, change)
     })
@@ -133,7 +133,7 @@ pub(super) async fn finish(
     };
     let upload = append_body(app, call, &repository, &id).await?;
     let change = incoming(call, repository.clone(), digest.clone());
-    app.change(move |store| {
+    app.change(call, move |store| {
         upload.publish(&change.digest)?;
         link(store, change)
     })

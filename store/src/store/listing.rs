@@ -6,7 +6,7 @@ use super::Store;
 use crate::Result;
 use crate::referrers::{PageLimits, ReferrerPage, ReferrerPosition};
 
-/// One page that holds everything.
+/// A page as long as there can be.
 const WHOLE: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 
 impl Store {
@@ -20,7 +20,15 @@ impl Store {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>> {
-        Ok(self.referrer_page(repository, subject, artifact_type, None, WHOLE)?.descriptors)
+        let (mut all, mut at) = (Vec::new(), None);
+        loop {
+            let page = self.referrer_page(repository, subject, artifact_type, at.as_ref(), WHOLE)?;
+            all.extend(page.descriptors);
+            at = page.next;
+            if at.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     /// The same in pages, after where the last page ended.

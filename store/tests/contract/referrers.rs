@@ -40,6 +40,8 @@ fn r5_signatures_come_first_and_pages_hold_bounded_bytes() {
         let page = store.referrer_page(&repository("a/b"), &subject, None, after.as_ref(), limits).unwrap();
         let bytes: usize = page.descriptors.iter().map(|d| serde_json::to_vec(d).unwrap().len()).sum();
         assert!(page.descriptors.len() <= 50 && bytes <= 450_000, "{} in {bytes}", page.descriptors.len());
+        let large = page.descriptors.iter().filter(|descriptor| descriptor.size > 64 * 1024).count();
+        assert!(large == 0 || large == page.descriptors.len(), "{large} large entries among small ones");
         seen.extend(page.descriptors.into_iter().map(|descriptor| descriptor.digest));
         pages += 1;
         after = page.next;
@@ -150,4 +152,43 @@ fn a9_a_referrer_with_many_signatures_counts_for_each() {
     // Layers of other artifacts are not read by a search for signatures.
     pushes(&store, &with("application/vnd.example.model", 60), "ann", most).unwrap();
     assert!(pushes(&store, &with("application/vnd.example.model", 61), "ann", most).is_err());
+}
+
+/// The pages of a list, each with the digests on it.
+fn pages(store: &Store, subject: &Digest, entries: usize) -> Vec<Vec<Digest>> {
+    let limits = PageLimits { entries, bytes: 1 << 20 };
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.referrer_page(&repository("a/b"), subject, None, after.as_ref(), limits).unwrap();
+        pages.push(page.descriptors.into_iter().map(|descriptor| descriptor.digest).collect());
+        after = page.next;
+        if after.is_none() {
+            return pages;
+        }
+    }
+}
+
+#[test]
+fn a9_one_user_s_many_signatures_do_not_stand_before_those_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (subject, kind) = (Digest::sha256(b"subject"), "application/vnd.dev.sigstore.bundle.v0.3+json");
+    let of = |number: usize| referrer(&subject, kind, number, 0);
+    let most = NamingLimits::default();
+    for number in 0..200 {
+        pushes(&store, &of(number), "mallory", most).unwrap();
+    }
+    pushes(&store, &of(1000), "ann", most).unwrap();
+    // One user cannot put another's behind their own by pushing it, too.
+    pushes(&store, &of(1000), "mallory", most).unwrap();
+    let signed_here = of(2000);
+    let (digest, manifest) = (signed_here.digest(), signed_here.clone());
+    store.commit(vec![Change::PutManifest { repository: repository("a/b"), digest, manifest }]).unwrap();
+    let found = pages(&store, &subject, 7);
+    assert_eq!(found[0][0], signed_here.digest());
+    assert!(found[0][1..3].contains(&of(1000).digest()), "{:?}", found[0]);
+    let all: Vec<Digest> = found.into_iter().flatten().collect();
+    assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (202, 202));
+    // Another repository's pushes do not count here.
+    assert_eq!(store.referrers(&repository("a/c"), &subject, None).unwrap().len(), 0);
 }

@@ -11,8 +11,9 @@ use super::DEADLINE;
 use crate::webhook::review::Request;
 use crate::webhook::verdicts::Pending;
 
-/// Questions at once to registries; of one who asks so many more wait, and of so many.
+/// Questions at once to registries, and of one who asks; so many more of theirs wait, and of so many who ask.
 const AT_ONCE: usize = 16;
+const SHARE: usize = 4;
 const WAITING: usize = 512;
 const ASKERS: usize = 1024;
 /// Questions that nobody waits for any more and that may end all the same, so that a registry that is slower than the
@@ -38,7 +39,10 @@ pub(super) struct Turns {
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { fair: Fair::new(AT_ONCE, WAITING, ASKERS), belated: Arc::new(Semaphore::new(BELATED)) }
+        Self {
+            fair: Fair::new((AT_ONCE, SHARE), WAITING, ASKERS),
+            belated: Arc::new(Semaphore::new(BELATED)),
+        }
     }
 }
 
