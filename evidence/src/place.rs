@@ -37,7 +37,7 @@ pub enum Place {
 }
 
 /// Referrers of a store that are read at first, and at once after that.
-const FIRST_PAGE: PageLimits = PageLimits { entries: 50, bytes: 2 << 20 };
+const FIRST_PAGE: PageLimits = PageLimits { entries: 16, bytes: 2 << 20 };
 const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20 };
 
 /// A referrer, as it is listed.

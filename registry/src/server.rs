@@ -154,7 +154,7 @@ const REFUSAL: Duration = Duration::from_millis(10);
 /// waits for the disk. So many more of theirs wait, and of so many clients.
 const AT_ONCE: usize = 64;
 const LOOKS: usize = 4;
-const CHANGES: usize = 16;
+const CHANGES: usize = 4;
 const WAITING: usize = 1024;
 const CALLERS: usize = 4096;
 

@@ -82,16 +82,19 @@ impl Readers {
                 return Ok(page);
             }
             for position in found {
+                let was_small = at.as_ref().is_none_or(|at| at.rank < LARGE);
+                let ends = page.descriptors.len() >= limits.entries || was_small && position.rank >= LARGE;
+                // Before it is read: what is large takes long.
+                if ends && !page.descriptors.is_empty() {
+                    page.next = at;
+                    return Ok(page);
+                }
                 let Some(descriptor) = self.described(repository, &position.digest)? else {
                     at = Some(position);
                     continue;
                 };
                 let size = serde_json::to_vec(&descriptor).map_or(0, |json| json.len() + 1);
-                let was_small = at.as_ref().is_none_or(|at| at.rank < LARGE);
-                let is_full = page.descriptors.len() >= limits.entries
-                    || bytes + size > limits.bytes
-                    || was_small && position.rank >= LARGE;
-                if is_full && !page.descriptors.is_empty() {
+                if bytes + size > limits.bytes && !page.descriptors.is_empty() {
                     page.next = at;
                     return Ok(page);
                 }
@@ -122,7 +125,8 @@ impl Readers {
         after: Option<&ReferrerPosition>,
     ) -> Result<Vec<ReferrerPosition>> {
         let rank_of = rank();
-        // What several users pushed counts as that of whoever has fewer before it.
+        // What several users pushed counts as that of whoever has fewer before it. The `+` has SQLite look up each
+        // manifest, and not all that a user pushed beside the subject for each.
         let sql = format!(
             "WITH repository AS (SELECT id FROM repositories WHERE name = ?1),
              listed AS (SELECT {rank_of} AS rank, digest FROM manifests
@@ -131,7 +135,7 @@ impl Readers {
              turns AS (SELECT rank, digest, CASE WHEN pusher IS NULL THEN 0
                  ELSE row_number() OVER (PARTITION BY rank, pusher ORDER BY digest) END AS turn
                FROM listed LEFT JOIN pushed ON pushed.repository = (SELECT id FROM repository)
-                 AND named = ?2 AND manifest = digest)
+                 AND +named = ?2 AND manifest = digest)
              SELECT rank, min(turn) AS first, digest FROM turns GROUP BY rank, digest
              HAVING (rank, first, digest) > (?5, ?6, ?7) ORDER BY rank, first, digest LIMIT ?8"
         );

@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::route::percent_encode;
 
 /// Referrers in the first answer: most of those who ask look for a signature, which is there.
-const FIRST_PAGE: PageLimits = PageLimits { entries: 50, bytes: 2 << 20 };
+const FIRST_PAGE: PageLimits = PageLimits { entries: 16, bytes: 2 << 20 };
 /// And in the others: clients read no more than 4 MiB of it. A manifest has no more than that, and so has the only entry
 /// of a page that holds one.
 const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20 };
