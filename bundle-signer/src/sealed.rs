@@ -101,7 +101,7 @@ fn seal_with(log_n: u8, pkcs8: &[u8], password: &[u8]) -> Result<String> {
 }
 
 fn cipher(log_n: u8, password: &[u8], salt: &[u8]) -> Result<XSalsa20Poly1305> {
-    let params = scrypt::Params::new(log_n, 8, 1, 32).map_err(|_| Error::Crypto)?;
+    let params = scrypt::Params::new(log_n, 8, 1).map_err(|_| Error::Crypto)?;
     let mut key = Zeroizing::new([0; 32]);
     scrypt::scrypt(password, salt, &params, &mut key[..]).map_err(|_| Error::Crypto)?;
     Ok(XSalsa20Poly1305::new((&*key).into()))

@@ -2,7 +2,7 @@
 //! never written.
 
 use p256::SecretKey;
-use p256::elliptic_curve::sec1::ToEncodedPoint as _;
+use p256::elliptic_curve::sec1::ToSec1Point as _;
 use zeroize::Zeroizing;
 
 use super::der::{BITS, FIRST, INTEGER, OCTETS, OID, Reader, SECOND, SEQUENCE};
@@ -69,10 +69,10 @@ impl<'a> Parts<'a> {
     /// The one form of PKCS#8 that ring reads.
     fn canonical(&self) -> Option<Zeroizing<Vec<u8>>> {
         let public = SecretKey::from_slice(self.scalar).ok()?.public_key();
-        let point = public.to_encoded_point(false);
+        let point = public.to_sec1_point(false);
         if let Some(stated) = self.public {
             let stated = Reader::within(stated).element(BITS)?.strip_prefix(&[0])?;
-            let forms = [point.as_bytes(), public.to_encoded_point(true).as_bytes()].contains(&stated);
+            let forms = [point.as_bytes(), public.to_sec1_point(true).as_bytes()].contains(&stated);
             forms.then_some(())?;
         }
         let head = [0x30, 0x81, 0x87, 0x02, 0x01, 0x00];

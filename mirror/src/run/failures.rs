@@ -4,31 +4,17 @@ use futures::stream::{Stream, StreamExt as _};
 
 use super::Error;
 
-/// All results in order. Without `keep_going` the first failure ends the work; with it the rest is done, and then all
-/// failures are told together, those before included.
-///
-/// # Errors
-/// The first failure, or all of them.
-pub(super) async fn all_of<T>(
-    results: impl Stream<Item = Result<T, Error>>,
-    keep_going: bool,
-    before: Vec<Error>,
-) -> Result<Vec<T>, Error> {
-    let (done, failed) = sorted(results, keep_going, before).await?;
-    if failed.is_empty() { Ok(done) } else { Err(Error::of(failed)) }
-}
-
-/// What succeeded and, with `keep_going`, what failed.
+/// What succeeded, in order, and what failed. Without `keep_going` the first failure ends the work; with it the rest is
+/// done.
 ///
 /// # Errors
 /// Without `keep_going`, the first failure.
 pub(super) async fn sorted<T>(
     results: impl Stream<Item = Result<T, Error>>,
     keep_going: bool,
-    before: Vec<Error>,
 ) -> Result<(Vec<T>, Vec<Error>), Error> {
     let mut results = std::pin::pin!(results);
-    let (mut done, mut failed) = (Vec::new(), before);
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
     while let Some(result) = results.next().await {
         match result {
             Ok(value) => done.push(value),

@@ -12,7 +12,7 @@ use store::Store;
 
 use super::about::LeftOut;
 use super::downloads::{Download, carried};
-use super::failures::all_of;
+use super::failures::sorted;
 use super::make::{Local, make};
 use super::named::moved;
 use super::names::Names;
@@ -97,8 +97,12 @@ async fn download_all(
             Err(error) => left_out(wanted, error, missing),
         }
     });
-    let failed = std::mem::take(&mut plan.failed);
-    let came = all_of(downloads.buffer_unordered(AT_ONCE), plan.keep_going, failed).await?;
+    let (came, more) = sorted(downloads.buffer_unordered(AT_ONCE), plan.keep_going).await?;
+    // What failed while it was planned is reported with the rest.
+    let failed: Vec<_> = plan.failed.drain(..).chain(more).collect();
+    if !failed.is_empty() {
+        return Err(Error::of(failed));
+    }
     let sizes: Vec<(String, u64)> = came.iter().filter_map(Came::whole).collect();
     let broken: LeftOut = came.into_iter().filter_map(Came::left_out).collect();
     // Sizes of files are known only now.

@@ -200,7 +200,7 @@ pub(super) async fn resolve(
         };
         Ok(Resolved { wanted: wanted.clone(), image })
     });
-    sorted(stream::iter(resolving).buffered(AT_ONCE), config.keep_going, Vec::new()).await
+    sorted(stream::iter(resolving).buffered(AT_ONCE), config.keep_going).await
 }
 
 /// An image from disk, under the name that the mirror file gives it.

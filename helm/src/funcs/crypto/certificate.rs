@@ -71,18 +71,18 @@ impl Issuer {
         let parsed = Parsed::from_der(block.contents()).map_err(refused)?;
         let key =
             Key::from_pem(&certificate.key).map_err(|error| format!("error parsing private key: {error}"))?;
-        let body = parsed.tbs_certificate();
-        let info = body.subject_public_key_info().to_der().map_err(refused)?;
+        let body = &parsed.tbs_certificate;
+        let info = body.subject_public_key_info.to_der().map_err(refused)?;
         if !matches!(key, Key::Dsa(_)) && key.public_info()? != info {
             return Err(
                 "error creating certificate: x509: provided PrivateKey doesn't match parent's PublicKey"
                     .into(),
             );
         }
-        let key_id = body.get_extension::<SubjectKeyIdentifier>().map_err(refused)?;
+        let key_id = body.get::<SubjectKeyIdentifier>().map_err(refused)?;
         Ok(Self {
             key,
-            subject: body.subject().to_der().map_err(refused)?,
+            subject: body.subject.to_der().map_err(refused)?,
             key_id: key_id.map(|(_, id)| id.0.as_bytes().to_vec()),
         })
     }
@@ -105,7 +105,7 @@ pub fn is_due(text: &str, now: i64) -> bool {
     let blocks = pem::parse_many(text).unwrap_or_default();
     let certificates = blocks.iter().filter(|block| block.tag() == "CERTIFICATE");
     certificates.filter_map(|block| Parsed::from_der(block.contents()).ok()).any(|parsed| {
-        let validity = parsed.tbs_certificate().validity();
+        let validity = &parsed.tbs_certificate.validity;
         let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let from = seconds(validity.not_before.to_unix_duration());
         let to = seconds(validity.not_after.to_unix_duration());

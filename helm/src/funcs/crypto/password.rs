@@ -90,7 +90,7 @@ pub(super) fn derive(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Valu
     };
     scope.step(cost::SCRYPT)?;
     let salt = salted(arguments.bytes(3));
-    let params = scrypt::Params::new(15, 8, 2, 64).map_err(|error| error.to_string())?;
+    let params = scrypt::Params::new(15, 8, 2).map_err(|error| error.to_string())?;
     let mut key = [0; 64];
     scrypt::scrypt(arguments.bytes(2), &salt, &params, &mut key)
         .map_err(|error| format!("failed to derive password: {error}"))?;
