@@ -31,7 +31,7 @@ pub(crate) fn exit(outcome: anyhow::Result<Status>, printer: &Printer) -> ExitCo
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let code = code(&error);
-            let causes = package_controller::causes(error.as_ref());
+            let causes = brief::causes(error.as_ref());
             let hint = hint(&error);
             if printer.format() == Format::Json {
                 let body =

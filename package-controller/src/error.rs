@@ -19,6 +19,9 @@ pub enum Error {
     /// The registry's client cannot be set up, or the registry failed.
     #[error(transparent)]
     Registry(#[from] registry::client::Error),
+    /// Health and metrics cannot be served.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -66,46 +69,6 @@ pub enum Error {
     ServingCertificate(String),
 }
 
-/// An error and what it came from, in one line.
-pub(crate) fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut causes = causes(error).into_iter();
-    let mut words = causes.next().unwrap_or_default();
-    for more in causes {
-        // Some errors tell their source themselves.
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-    }
-    words
-}
-
-/// An error and what it came from, each in its words. Of an API server's answer these are its message, not all of its
-/// fields.
-#[must_use]
-pub fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    let mut causes = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(answer) = answer(error) {
-            causes.push(answer);
-            break;
-        }
-        causes.push(error.to_string());
-        next = error.source();
-    }
-    causes
-}
-
-/// What an API server answered.
-fn answer(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
-    match error.downcast_ref::<kube::Error>().or_else(boxed) {
-        Some(kube::Error::Api(status)) if !status.message.is_empty() => Some(status.message.clone()),
-        Some(kube::Error::Api(status)) => Some(format!("{} ({})", status.reason, status.code)),
-        _ => None,
-    }
-}
-
 impl Error {
     /// An answer of the API server that is an error.
     #[must_use]
@@ -116,6 +79,7 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    use brief::words;
     use kube::core::Status;
 
     use super::*;

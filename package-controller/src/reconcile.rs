@@ -27,6 +27,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use brief::words;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt as _};
 use kube::runtime::controller::{self, Action};
@@ -40,7 +41,7 @@ use self::packages::Bench;
 use self::tell::Teller;
 use self::world::{Queues, World};
 use crate::run::Context;
-use crate::{Error, Result, words};
+use crate::{Error, Result};
 
 /// How often a log that cannot be opened is tried again.
 const LOG_AGAIN: Duration = Duration::from_secs(5);

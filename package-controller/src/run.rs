@@ -9,9 +9,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::Client;
 use registry::client::ClientConfig;
+use telemetry::{self, Telemetry};
 
 use crate::keys::KeySource;
-use crate::telemetry::{self, Telemetry};
 use crate::{Error, Result, reconcile, webhook};
 
 /// What the process is for. In the cluster each part has a process of its own, so that admission does not pause when
@@ -104,7 +104,7 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     };
     let parts = futures::future::try_join(webhooks, packages);
     tokio::select! {
-        result = telemetry::serve(context.telemetry.clone(), health) => result,
+        result = telemetry::serve(context.telemetry.clone(), health) => result.map_err(Error::from),
         result = parts => result.map(|((), ())| ()),
     }
 }

@@ -45,7 +45,7 @@ pub enum Error {
     Yaml(#[source] yaml::Error),
     /// Checking would take too long.
     #[error("the values cannot be checked within bounds")]
-    Bounds(#[source] Box<helm::Error>),
+    Bounds(#[source] schema_bounds::Exceeded),
     /// The values do not fit: why, in the words of gojsonschema.
     #[error("the values do not fit the schema")]
     Unfit(Vec<String>),
@@ -86,7 +86,7 @@ pub fn check(schema: &str, config: Option<&str>) -> Result<Value, Error> {
     }
     let values = read(config)?;
     let limits = Limits::default();
-    helm::schema_is_bounded(&schema, &values, &limits).map_err(|error| Error::Bounds(Box::new(error)))?;
+    schema_bounds::check(&schema, &values, &limits).map_err(Error::Bounds)?;
     let patterns = PatternOptions::regex().size_limit(limits.regex_bytes).dfa_size_limit(limits.regex_bytes);
     let options: ValidationOptions<'_> = jsonschema::options()
         .with_draft(Draft::Draft7)

@@ -1,4 +1,4 @@
-//! The webhooks on the network: what [`admission`](crate::admission) and [`images`](crate::images) decide, served
+//! The webhooks on the network: what [`admission`](crate::admission) and [`workload_images`] decide, served
 //! over TLS.
 //!
 //! - `server`: sockets; `certificate`: when the serving certificate is replaced; `keeper`: that the API server trusts

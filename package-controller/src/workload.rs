@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use crate::words;
+use brief::words;
 
 /// How long a cluster may take for one answer.
 const ANSWER: Duration = Duration::from_secs(30);

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use helm::Chart;
 use oci::{Content, Descriptor, Digest, Reference, RegistryHost, RepositoryName, Selector, media_type};
 use registry::client::{Client, Error as Unanswered};
+use workload_images::place_of;
 
 use super::Error;
-use crate::images::place_of;
 use crate::package::Install;
 
 /// Packaged charts are small: Helm's own bound for one unpacked is 100 MiB.

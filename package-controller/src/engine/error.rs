@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use brief::few;
 use oci::Digest;
 
 use super::TAKE_OWNERSHIP;
-use crate::brief::few;
 
 /// Of so many objects it is told what they lack.
 const MOST: usize = 8;
@@ -307,6 +307,6 @@ impl Error {
     /// What failed and why, in one line for people: the error with all that it comes from.
     #[must_use]
     pub fn words(&self) -> String {
-        crate::words(self)
+        brief::words(self)
     }
 }

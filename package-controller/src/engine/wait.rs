@@ -6,6 +6,7 @@ mod hook;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use brief::few;
 use serde_json::Value;
 
 pub(super) use self::hook::ended;
@@ -13,7 +14,6 @@ use super::Error;
 use super::cluster::Cluster;
 use super::object::{Object, goes_by_itself};
 use super::readiness::Readiness;
-use crate::brief::few;
 
 /// The first pause between two looks, and the longest.
 const SOON: Duration = Duration::from_millis(200);

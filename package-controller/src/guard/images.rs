@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brief::few;
 use oci::{Digest, Reference, RegistryHost};
 use package_api::{SourceVersion, VersionImage};
 use serde_json::Value;
+use workload_images as images;
 
 use super::shown;
-use crate::brief::few;
-use crate::images;
 use crate::objects::{self, group, text};
 
 /// Digests by the text of the image that they are for.

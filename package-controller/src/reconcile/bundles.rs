@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use brief::words;
 use kube::Api;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use super::{Shared, discover, now, status};
 use crate::keys::BundleKeys;
-use crate::{Result, bundle, words};
+use crate::{Result, bundle};
 
 /// How often a bundle is verified again without a change of it: trust may have changed.
 const VERIFY: Duration = Duration::from_mins(10);

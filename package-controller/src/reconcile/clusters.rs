@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use brief::words;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use package_api::name::SYSTEM_NAMESPACE;
@@ -11,7 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::engine::Engine;
 use crate::run::Context;
-use crate::{words, workload};
+use crate::workload;
 
 /// The field manager, and who events come from.
 pub(super) const MANAGER: &str = "airlock";

@@ -1,5 +1,6 @@
 //! Bundles of packages in the registry: found by tag, verified, and read.
 
+use brief::words;
 use bundle_signer::eksa;
 use evidence::Place;
 use oci::{Content, RegistryHost, RepositoryName, Selector, Tag};
@@ -10,7 +11,6 @@ use crate::admission::bundle::fault;
 use crate::keys::BundleKeys;
 use crate::package::CHART_REGISTRY;
 use crate::run::Context;
-use crate::words;
 
 /// Where bundles are, below the registry of charts, unless the cluster's settings say otherwise.
 const REPOSITORY: &str = "eks-anywhere-packages-bundles";

@@ -9,6 +9,7 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brief::words;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
@@ -25,7 +26,7 @@ use super::world::Worker;
 use super::{Shared, bundles, status};
 use crate::engine::{Record, Status};
 use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Install, Observed, RETRY, Release, Step};
-use crate::{Error, Result, words};
+use crate::{Error, Result};
 
 pub(super) use bench::Bench;
 

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use brief::words;
 use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
@@ -19,7 +20,6 @@ use tokio::sync::Notify;
 
 use crate::package::{FINALIZER, GIVEN_UP};
 use crate::run::Context;
-use crate::words;
 
 /// What the cluster has.
 pub(super) struct World {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+use brief::words;
 use futures::StreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -25,6 +26,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use telemetry::Part;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
@@ -33,8 +35,7 @@ use super::configuration::{NAME, Reach, configurations};
 use super::metrics::Metrics;
 use super::server::Served;
 use crate::run::Context;
-use crate::telemetry::Part;
-use crate::{Error, Result, reconcile, words};
+use crate::{Error, Result, reconcile};
 
 /// The secret with the certificate.
 pub(super) const SECRET: &str = "airlock-webhook-certificate";

@@ -1,6 +1,7 @@
 //! EKS Anywhere's three webhooks: what they decide on is fetched here, the decisions are
 //! [`admission`](crate::admission)'s. What cannot be found out refuses.
 
+use brief::words;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
@@ -14,7 +15,7 @@ use super::review::{Answer, Request};
 use crate::admission::{bundle, bundle_controller, package};
 use crate::keys::BundleKeys;
 use crate::run::Context;
-use crate::{words, workload};
+use crate::workload;
 
 /// Who may do this with packages may have them pass unchecked.
 pub(super) const BYPASS: &str = "bypass";

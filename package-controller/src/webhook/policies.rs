@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use brief::words;
 use bundle_signer::statement::{COSIGN_SIGN, predicate_type};
 use bundle_signer::trust::Pattern;
 use bundle_signer::{ImageName, TrustFile};
@@ -11,7 +12,7 @@ use package_api::trust_policy::{PolicyMode, TagMode, TrustPolicySpec};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::{policy, words};
+use crate::policy;
 
 /// The longest time in which refusals stop nothing.
 pub(super) const MOST_GLASS: Duration = Duration::hours(24);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use brief::words;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use package_api::TrustPolicy;
@@ -10,6 +11,7 @@ use package_api::trust_policy::{PolicyMode, TrustPolicySpec};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use workload_images::images;
 
 use super::configuration::SYSTEM;
 use super::packages::typed;
@@ -17,9 +19,7 @@ use super::policies::{Compiled, Effect, MOST_GLASS};
 use super::review::{Answer, Request};
 use super::verify::Judge;
 use super::watched::Watched;
-use crate::images::images;
 use crate::run::Context;
-use crate::words;
 
 /// Decides on a trust policy.
 pub(super) async fn check(context: &Context, watched: &Watched, judge: &Judge, request: &Request) -> Answer {

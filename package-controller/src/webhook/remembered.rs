@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use brief::words;
 use bundle_signer::{PrivateKey, TrustFile, sign_blob, verify_blob};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::verify::Judge;
 use crate::run::Context;
-use crate::{Error, Result, words};
+use crate::{Error, Result};
 
 pub(super) const SECRET: &str = "airlock-verdict-key";
 const KEY: &str = "key.pem";

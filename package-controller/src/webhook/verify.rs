@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use brief::{few, words};
 use bundle_signer::ImageName;
 use futures::future::join_all;
 use oci::{Digest, Reference};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use workload_images::{self as images, ImageUse, pin, to_judge};
 
 use self::ask::{asked, cause, check, place};
 use self::refusal::Refusal;
@@ -30,10 +32,7 @@ use super::review::{Answer, Request};
 use super::verdicts::Known;
 use super::watched::Watched;
 use super::why::Why;
-use crate::brief::few;
-use crate::images::{self, ImageUse, pin, to_judge};
 use crate::run::Context;
-use crate::words;
 
 /// The webhooks' own end is at 8 s.
 pub(super) const DEADLINE: Duration = Duration::from_secs(4);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use brief::words;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,13 +16,13 @@ use package_api::conditions::{ConditionStatus, READY};
 use package_api::trust_policy::TrustPolicyStatus;
 use package_api::{Condition, TrustPolicy};
 use serde_json::json;
+use telemetry::Part;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::policies::Compiled;
 use crate::run::Context;
-use crate::telemetry::Part;
-use crate::{Error, Result, words};
+use crate::{Error, Result};
 
 /// The config map with the sequences.
 const SEQUENCES: &str = "airlock-trust-policy-sequences";

@@ -1,11 +1,11 @@
 //! What a revision needs besides its record.
 
+use package_api::version::compare;
 use serde_json::json;
 
 use crate::engine::object::{Object, Owner, read};
 use crate::engine::remove::Past;
 use crate::engine::{Error, Prepared, definitions};
-use crate::version::compare;
 
 /// What a revision needs besides its record.
 #[derive(Default)]

@@ -1,8 +1,9 @@
 //! A revision that failed: written down with why, and then undone. Who is killed in between leaves what is to be undone,
 //! and the next process ends that instead of beginning anew what failed.
 
+use brief::cut;
+
 use super::Work;
-use crate::brief::cut;
 use crate::engine::record::Stored;
 use crate::engine::storage::{Storage, last};
 use crate::engine::uninstall::{Why, uninstall};

@@ -1,9 +1,9 @@
 //! What Kubernetes last warned of an object, or of what was made for it: an object says how much is missing, and its
 //! events say why.
 
+use brief::cut;
 use serde_json::Value;
 
-use crate::brief::cut;
 use crate::engine::cluster::{Ask, Cluster};
 use crate::engine::object::Object;
 

@@ -2,10 +2,10 @@
 //! accounts. Where a kind is not Kubernetes' own, every map in it may become a pod's specification.
 
 use serde_json::Value;
+use workload_images::pod_spec;
 
 use super::{Package, Power, is_true, list};
 use crate::guard::Brought;
-use crate::images::pod_spec;
 use crate::objects::{group, text};
 
 /// What the profile lets a container have.

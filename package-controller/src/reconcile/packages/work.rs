@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use brief::{few, words};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{Package, PackageStatus, SourceVersion};
 use tokio::sync::watch::{self, Receiver};
 
 use super::{Next, Place, Work};
 use crate::admission::package::timeout;
-use crate::brief::few;
 use crate::engine::{
     self, Change, Conflicts, Drift, Engine, Limits, OnFailure, Ownership, Prepared, Record, Status,
 };
@@ -17,7 +17,7 @@ use crate::package::{self, Again, Install, Outcome};
 use crate::reconcile::clusters::Target;
 use crate::reconcile::now;
 use crate::reconcile::tell::Deed;
-use crate::{Result, values, words};
+use crate::{Result, values};
 
 /// What becomes of changes that somebody made to what is installed: `repair`, which is the default, or `tell`.
 const DRIFT: &str = "airlock.dev/drift";
@@ -205,7 +205,7 @@ impl Work<'_> {
             let status = package::under_way(&self.package, &words, &now());
             let written = tokio::time::timeout(TELL_PATIENCE, self.write(status)).await;
             if let Ok(Err(error)) = written {
-                tracing::debug!(package = self.key(), error = %crate::words(&error), "how far it is cannot be told");
+                tracing::debug!(package = self.key(), error = %brief::words(&error), "how far it is cannot be told");
             }
         }
     }

@@ -1,14 +1,14 @@
 //! What a registry has of an image, asked and judged by one policy.
 
+use brief::words;
 use bundle_signer::{Gate, ImageName, NameRule};
 use evidence::{self, Place, Question, Until, judged};
 use oci::{Reference, RegistryHost, RepositoryName, Selector};
+use workload_images::place_of;
 
-use crate::images::place_of;
 use crate::run::Context;
 use crate::webhook::policies::{Compiled, Rules};
 use crate::webhook::why::{Lack, Unmet, Why, keys, label, target};
-use crate::words;
 
 /// Where an image's signatures are.
 pub(super) fn place(context: &Context, reference: &Reference) -> Result<Place, String> {

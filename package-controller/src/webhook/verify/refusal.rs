@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use time::OffsetDateTime;
+use workload_images::ImageUse;
 
-use crate::images::ImageUse;
 use crate::webhook::policies::{Compiled, Effect};
 use crate::webhook::why::Why;
 

@@ -100,7 +100,7 @@ async fn wanted(cluster: &Cluster, printer: &Printer) -> anyhow::Result<Wanted> 
             // A chart that needs values before it renders brings its rights once there is a package with them.
             Err(error) if is_the_package_s(&error) => {
                 wanted.is_part = true;
-                let words = package_controller::causes(error.as_ref()).join(": ");
+                let words = brief::causes(error.as_ref()).join(": ");
                 printer.complain(&format!("warning: {words}; its rights are not among these"));
             }
             // What could not be asked says nothing of what a package needs.

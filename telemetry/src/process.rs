@@ -1,13 +1,9 @@
-//! What the process tells about itself: whether it lives, whether it is ready, and its metrics.
-
-mod serve;
+//! What all parts of a process tell: whether they are ready, and their metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::registry::Registry;
-
-pub(crate) use serve::serve;
 
 /// Shared by all parts of the process. Each part registers its own metrics, and says when it is ready.
 #[derive(Clone, Default)]

@@ -11,8 +11,7 @@ use axum::routing::get;
 use registry::server::{Pace, Proxies, Sockets};
 use tokio::net::TcpListener;
 
-use super::Telemetry;
-use crate::{Error, Result};
+use crate::{Error, Result, Telemetry};
 
 /// What Prometheus calls the form of `encode`.
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,7 +33,10 @@ const SOCKETS: Sockets = Sockets {
 };
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<()> {
+///
+/// # Errors
+/// The address is taken, or its socket fails.
+pub async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<()> {
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;

@@ -100,7 +100,8 @@ pub fn makes_pods(group: &str, kind: &str) -> bool {
 }
 
 /// The spec of the pods that an object makes.
-pub(crate) fn pod_spec<'a>(group: &str, kind: &str, object: &'a Value) -> Option<&'a Value> {
+#[must_use]
+pub fn pod_spec<'a>(group: &str, kind: &str, object: &'a Value) -> Option<&'a Value> {
     object.pointer(spec_of(group, kind)?)
 }
 

@@ -9,16 +9,24 @@ use std::collections::{HashMap, HashSet};
 use gostd::limits::Limits;
 use serde_json::{Map as Table, Value as Json};
 
-use crate::error::Error;
-
 /// Checks within checks: what the validator's own recursion may take of a thread's stack.
 const DEPTH: usize = 300;
 /// Checks in all, at about a microsecond each.
 const CHECKS: u64 = 2_000_000;
 
+/// Values whose check by a schema would not end soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the chart is beyond the limit `{name}`")]
+pub struct Exceeded {
+    /// The limit.
+    pub name: &'static str,
+}
+
+/// Checks that checking `values` by `schema` would end soon.
+///
 /// # Errors
-/// The check would go too deep or take too long.
-pub(super) fn check(schema: &Json, values: &Json, limits: &Limits) -> Result<(), Error> {
+/// [`Exceeded`] when it would go too deep or take too long.
+pub fn check(schema: &Json, values: &Json, limits: &Limits) -> Result<(), Exceeded> {
     let mut index = Index { root: schema, resources: Vec::new(), anchors: HashMap::new() };
     index.collect(schema);
     let most = CHECKS.min(limits.steps);
@@ -71,7 +79,8 @@ impl<'a> Index<'a> {
 }
 
 /// A fragment without percent encoding, as far as pointers need it.
-pub(super) fn decoded(fragment: &str) -> String {
+#[must_use]
+pub fn decoded(fragment: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = fragment.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -105,7 +114,7 @@ struct Bounds<'a> {
 }
 
 impl<'a> Bounds<'a> {
-    fn visit(&mut self, schema: &'a Json, value: &'a Json, depth: usize) -> Result<Cost, Error> {
+    fn visit(&mut self, schema: &'a Json, value: &'a Json, depth: usize) -> Result<Cost, Exceeded> {
         let Json::Object(table) = schema else { return Ok(Cost { checks: 1, height: 1 }) };
         let pair = (std::ptr::from_ref(schema).addr(), std::ptr::from_ref(value).addr());
         if let Some(cost) = self.known.get(&pair) {
@@ -119,7 +128,7 @@ impl<'a> Bounds<'a> {
         }
         self.pairs += 1;
         if self.pairs > self.most {
-            return Err(Error::Limit { name: "steps" });
+            return Err(Exceeded { name: "steps" });
         }
         let mut cost = Cost { checks: 1, height: 1 };
         for next in self.in_place(table) {
@@ -135,11 +144,17 @@ impl<'a> Bounds<'a> {
         Ok(cost)
     }
 
-    fn add(&mut self, cost: &mut Cost, schema: &'a Json, value: &'a Json, depth: usize) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        cost: &mut Cost,
+        schema: &'a Json,
+        value: &'a Json,
+        depth: usize,
+    ) -> Result<(), Exceeded> {
         let inner = self.visit(schema, value, depth + 1)?;
         cost.checks = cost.checks.saturating_add(inner.checks);
         cost.height = cost.height.max(inner.height + 1);
-        if cost.checks > self.most { Err(Error::Limit { name: "steps" }) } else { Ok(()) }
+        if cost.checks > self.most { Err(Exceeded { name: "steps" }) } else { Ok(()) }
     }
 
     /// The schemas that look at the same value.
@@ -167,7 +182,7 @@ impl<'a> Bounds<'a> {
         table: &'a Table<String, Json>,
         members: &'a Table<String, Json>,
         depth: usize,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Exceeded> {
         if let Some(Json::Object(properties)) = table.get("properties") {
             for (name, member) in members {
                 if let Some(schema) = properties.get(name) {
@@ -195,7 +210,7 @@ impl<'a> Bounds<'a> {
         table: &'a Table<String, Json>,
         items: &'a [Json],
         depth: usize,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Exceeded> {
         for key in ["items", "prefixItems"] {
             if let Some(Json::Array(schemas)) = table.get(key) {
                 for (schema, item) in schemas.iter().zip(items) {
@@ -214,8 +229,8 @@ impl<'a> Bounds<'a> {
     }
 }
 
-fn too_deep() -> Error {
-    Error::Limit { name: "value_depth" }
+fn too_deep() -> Exceeded {
+    Exceeded { name: "value_depth" }
 }
 
 #[cfg(test)]
@@ -224,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    fn bounded(schema: &Json, values: &Json) -> Result<(), Error> {
+    fn bounded(schema: &Json, values: &Json) -> Result<(), Exceeded> {
         check(schema, values, &Limits::default())
     }
 
@@ -242,7 +257,7 @@ mod tests {
     fn doubling_at_every_level_is_refused() {
         let twice = json!({"properties": {"x": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}});
         assert!(bounded(&twice, &nested(5)).is_ok());
-        assert!(matches!(bounded(&twice, &nested(40)), Err(Error::Limit { name: "steps" })));
+        assert!(matches!(bounded(&twice, &nested(40)), Err(Exceeded { name: "steps" })));
         let mut definitions = Table::new();
         for level in 0..40 {
             let next = json!({"$ref": format!("#/definitions/d{}", level + 1)});
@@ -250,7 +265,7 @@ mod tests {
         }
         definitions.insert("d40".to_owned(), json!({}));
         let chain = json!({"$ref": "#/definitions/d0", "definitions": definitions});
-        assert!(matches!(bounded(&chain, &json!({})), Err(Error::Limit { name: "steps" })));
+        assert!(matches!(bounded(&chain, &json!({})), Err(Exceeded { name: "steps" })));
     }
 
     #[test]
@@ -263,7 +278,7 @@ mod tests {
         definitions.insert("d50".to_owned(), json!({"properties": {"x": {"$ref": "#"}}}));
         let schema = json!({"$ref": "#/definitions/d0", "definitions": definitions});
         assert!(bounded(&schema, &nested(2)).is_ok());
-        assert!(matches!(bounded(&schema, &nested(20)), Err(Error::Limit { name: "value_depth" })));
+        assert!(matches!(bounded(&schema, &nested(20)), Err(Exceeded { name: "value_depth" })));
     }
 
     #[test]
@@ -273,6 +288,6 @@ mod tests {
                 "a b": {"$anchor": "a", "properties": {"x": {"anyOf": [{"$ref": "#/$defs/a%20b"}, {"$ref": "#a"}]}}}
             }
         });
-        assert!(matches!(bounded(&schema, &nested(40)), Err(Error::Limit { name: "steps" })));
+        assert!(matches!(bounded(&schema, &nested(40)), Err(Exceeded { name: "steps" })));
     }
 }
