@@ -89,7 +89,7 @@ mod tests {
         let answer = || kube::Error::Api(Box::new(Status::failure("pods \"a\" is forbidden", "Forbidden")));
         assert_eq!(words(&answer()), "pods \"a\" is forbidden");
         assert_eq!(words(&Error::kube(answer())), "the API server: pods \"a\" is forbidden");
-        let engine = crate::engine::Error::Kube { action: "apply it".to_owned(), source: Box::new(answer()) };
+        let engine = installer::Error::Kube { action: "apply it".to_owned(), source: Box::new(answer()) };
         assert_eq!(words(&engine), "cannot apply it: pods \"a\" is forbidden");
         let silent = kube::Error::Api(Box::new(Status::failure("", "Timeout").with_code(504)));
         assert_eq!(words(&Error::kube(silent)), "the API server: Timeout (504)");

@@ -16,11 +16,8 @@
 
 pub mod admission;
 pub mod bundle;
-pub mod engine;
 mod error;
-pub mod guard;
 pub mod keys;
-pub mod objects;
 pub mod package;
 pub mod policy;
 pub mod rbac;

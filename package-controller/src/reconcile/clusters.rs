@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use brief::words;
+use installer::Engine;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use package_api::name::SYSTEM_NAMESPACE;
 use tokio::sync::Mutex;
 
-use crate::engine::Engine;
 use crate::run::Context;
 use crate::workload;
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brief::words;
+use installer::{Install, Record, Status};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
@@ -24,8 +25,7 @@ use super::clusters::{Lost, Target};
 use super::tell::Deed;
 use super::world::Worker;
 use super::{Shared, bundles, status};
-use crate::engine::{Record, Status};
-use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Install, Observed, RETRY, Release, Step};
+use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Observed, RETRY, Release, Step};
 use crate::{Error, Result};
 
 pub(super) use bench::Bench;
