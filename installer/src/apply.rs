@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::adopt;
 use crate::certificates;
-use crate::cluster::{Cluster, Run, code};
+use crate::cluster::{Cluster, Run, code, may};
 use crate::definitions::{is_of, lost, told_kept};
+use crate::differences::differences;
 use crate::error::Error;
 use crate::limits::{Conflicts, Ownership};
 use crate::object::{Object, Owner, belongs};
@@ -175,18 +176,6 @@ fn is_invalid(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 422 && status.reason == "Invalid")
 }
 
-/// Whether an object that is not there may be made. What else is wrong is told when it is made: the namespace or a
-/// definition may be missing that comes before.
-pub(crate) async fn may(cluster: &Cluster, object: &Object, conflicts: Conflicts) -> Result<(), Error> {
-    if cluster.discovery().await?.resource(&object.api_version, &object.kind).is_none() {
-        return Ok(());
-    }
-    match cluster.apply(object, Run::Dry, conflicts).await {
-        Err(error @ Error::Rights { .. }) => Err(error),
-        _ => Ok(()),
-    }
-}
-
 fn is_leaving(live: &Value) -> bool {
     live.pointer("/metadata/deletionTimestamp").is_some()
 }
@@ -232,54 +221,5 @@ fn forced(terms: Terms<'_>) -> Conflicts {
     match terms.ownership {
         Ownership::Take => Conflicts::Take,
         Ownership::Refuse => terms.conflicts,
-    }
-}
-
-/// Where two states of an object differ, but for what every write changes.
-pub(crate) fn differences(live: &Value, after: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    differ(live, after, String::new(), &mut found);
-    let noise = [".metadata.managedFields", ".metadata.resourceVersion", ".metadata.generation"];
-    found.retain(|path| !noise.iter().any(|noise| path.starts_with(noise)));
-    found
-}
-
-fn differ(left: &Value, right: &Value, path: String, found: &mut Vec<String>) {
-    match (left, right) {
-        (Value::Object(left), Value::Object(right)) => {
-            for (key, value) in left {
-                let other = right.get(key).unwrap_or(&Value::Null);
-                differ(value, other, format!("{path}.{key}"), found);
-            }
-            for (key, value) in right.iter().filter(|(key, _)| !left.contains_key(*key)) {
-                differ(&Value::Null, value, format!("{path}.{key}"), found);
-            }
-        }
-        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
-            for (index, (left, right)) in left.iter().zip(right).enumerate() {
-                differ(left, right, format!("{path}[{index}]"), found);
-            }
-        }
-        (left, right) if left == right => {}
-        _ => found.push(path),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn differences_are_told_by_path_and_noise_is_none() {
-        let live = json!({"metadata": {"resourceVersion": "1", "generation": 1, "labels": {"a": "b"}},
-            "spec": {"replicas": 1, "ports": [{"port": 80}], "args": ["x"]}});
-        let after = json!({"metadata": {"resourceVersion": "2", "generation": 2},
-            "spec": {"replicas": 2, "ports": [{"port": 81}], "args": ["x", "y"], "new": true}});
-        let expected =
-            [".metadata.labels", ".spec.args", ".spec.ports[0].port", ".spec.replicas", ".spec.new"];
-        assert_eq!(differences(&live, &after), expected);
-        assert!(differences(&live, &live).is_empty());
     }
 }

@@ -63,6 +63,18 @@ pub(crate) enum Run {
     Dry,
 }
 
+/// Whether an object that is not there may be made. What else is wrong is told when it is made: the namespace or a
+/// definition may be missing that comes before.
+pub(crate) async fn may(cluster: &Cluster, object: &Object, conflicts: Conflicts) -> Result<(), Error> {
+    if cluster.discovery().await?.resource(&object.api_version, &object.kind).is_none() {
+        return Ok(());
+    }
+    match cluster.apply(object, Run::Dry, conflicts).await {
+        Err(error @ Error::Rights { .. }) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// The answer's code, if the API server gave one.
 pub(crate) fn code(error: &Error) -> Option<u16> {
     match error {

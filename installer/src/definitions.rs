@@ -6,8 +6,8 @@ mod schema;
 use serde_json::Value;
 
 pub(crate) use self::schema::lost;
-use crate::apply::{differences, may};
-use crate::cluster::{Ask, Cluster, Run, code};
+use crate::cluster::{Ask, Cluster, Run, code, may};
+use crate::differences::differences;
 use crate::error::Error;
 use crate::limits::{Conflicts, Ownership};
 use crate::marks::{RELEASE, RELEASE_NAME};

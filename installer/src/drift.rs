@@ -2,10 +2,11 @@
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::apply::{differences, settle};
+use crate::apply::settle;
 use crate::certificates;
 use crate::cluster::{Cluster, Run};
 use crate::definitions::lost;
+use crate::differences::differences;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::limits::Conflicts;

@@ -19,6 +19,7 @@ mod certificates;
 mod chart;
 mod cluster;
 mod definitions;
+mod differences;
 mod drift;
 mod engine;
 mod error;

@@ -9,5 +9,5 @@ pub(crate) const RELEASE: &str = "airlock.dev/release";
 /// By these the engine knows which run of a hook made an object, and which release a definition is of.
 pub(crate) const MARKS: [&str; 2] = [RUN, RELEASE];
 
-/// The annotation of a package that asks for [`Ownership::Take`](crate::limits::Ownership::Take).
+/// The annotation of a package that asks for [`Ownership::Take`](crate::Ownership::Take).
 pub const TAKE_OWNERSHIP: &str = "airlock.dev/take-ownership";

@@ -64,7 +64,7 @@ pub fn fixed_for_webhooks() -> Vec<PolicyRule> {
     let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
     let verbs = ["create", "get", "list", "patch", "update", "watch"];
     vec![
-        rule(&[GROUP], &kinds, &[crate::webhook::NAME], &verbs),
+        rule(&[GROUP], &kinds, &[admission::webhook::NAME], &verbs),
         rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &[], &["create"]),
     ]
 }
@@ -74,7 +74,7 @@ pub fn fixed_for_webhooks() -> Vec<PolicyRule> {
 #[must_use]
 pub fn fixed_for_webhooks_in_own_namespace() -> Vec<PolicyRule> {
     vec![
-        rule(&[""], &["secrets"], &crate::webhook::SECRETS, &["get", "list", "update", "watch"]),
+        rule(&[""], &["secrets"], &admission::webhook::SECRETS, &["get", "list", "update", "watch"]),
         // Nobody can be held to a name in what he makes.
         rule(&[""], &["secrets"], &[], &["create"]),
         rule(&[""], &["configmaps"], &[], &["create", "get", "update"]),

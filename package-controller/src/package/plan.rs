@@ -1,12 +1,12 @@
 //! What a package comes to by the active bundle: a chart, held to its digest, and values.
 
+use admission::values;
 use installer::{Install, SOURCE_REGISTRY, gives_registry, with_registry};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{AvailableUpgrade, BundlePackage, PackageSource, bundle::LATEST};
 use serde_json::Value;
 
 use super::Observed;
-use crate::values;
 
 /// Where charts are, unless the bundle or the cluster's settings say otherwise.
 pub const CHART_REGISTRY: &str = "public.ecr.aws/eks-anywhere";

@@ -32,6 +32,6 @@ fn a19_webhook_configurations_are_allowed_by_name_only() {
     for rule in fixed_for_webhooks().iter().filter(|rule| {
         rule.resources.iter().flatten().any(|resource| resource.ends_with("webhookconfigurations"))
     }) {
-        assert_eq!(rule.resource_names.as_deref(), Some(&[crate::webhook::NAME.to_owned()][..]));
+        assert_eq!(rule.resource_names.as_deref(), Some(&[admission::webhook::NAME.to_owned()][..]));
     }
 }

@@ -18,9 +18,11 @@ use package_api::{
 };
 use serde_json::json;
 
-use super::{Shared, bundles, discover, now, status};
+use super::shared::Shared;
+use super::status::{self, now};
+use super::{bundles, discover};
 use crate::bundle::{self, Found, Settled};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// As the definition has them.
 const INTERVAL: Duration = Duration::from_hours(24);

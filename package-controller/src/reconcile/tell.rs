@@ -17,8 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::clusters::MANAGER;
-use crate::run::Context;
-use crate::{Error, Result};
+use crate::context::Context;
+use crate::error::{Error, Result};
 
 pub(super) use deed::Deed;
 

@@ -18,8 +18,8 @@ use package_api::name::{Cluster, PACKAGES_NAMESPACE};
 use package_api::{AIRLOCK_GROUP, Package, PackageBundle, PackageBundleController, PackageState};
 use tokio::sync::Notify;
 
+use crate::context::Context;
 use crate::package::{FINALIZER, GIVEN_UP};
-use crate::run::Context;
 
 /// What the cluster has.
 pub(super) struct World {

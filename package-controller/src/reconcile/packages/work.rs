@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use admission::eksa::package::timeout;
+use admission::values;
 use brief::{few, words};
 use installer::guard::{self, Bounds, Facts};
 use installer::{
@@ -13,12 +15,11 @@ use package_api::{Package, PackageStatus, SourceVersion};
 use tokio::sync::watch::{self, Receiver};
 
 use super::{Next, Place, Work};
-use crate::admission::package::timeout;
+use crate::error::Result;
 use crate::package::{self, Again, Outcome};
 use crate::reconcile::clusters::Target;
-use crate::reconcile::now;
+use crate::reconcile::status::now;
 use crate::reconcile::tell::Deed;
-use crate::{Result, values};
 
 /// What becomes of changes that somebody made to what is installed: `repair`, which is the default, or `tell`.
 const DRIFT: &str = "airlock.dev/drift";

@@ -27,12 +27,11 @@ use self::turns::{Asker, Turns, asker};
 use super::configuration::SYSTEM;
 use super::metrics::Metrics;
 use super::policies::{Compiled, Effect};
-use super::remembered::Good;
 use super::review::{Answer, Request};
-use super::verdicts::Known;
+use super::verdicts::{Good, Known};
 use super::watched::Watched;
 use super::why::Why;
-use crate::run::Context;
+use crate::context::Context;
 
 /// The webhooks' own end is at 8 s.
 pub(super) const DEADLINE: Duration = Duration::from_secs(4);

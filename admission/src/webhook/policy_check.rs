@@ -19,7 +19,7 @@ use super::policies::{Compiled, Effect, MOST_GLASS};
 use super::review::{Answer, Request};
 use super::verify::Judge;
 use super::watched::Watched;
-use crate::run::Context;
+use crate::context::Context;
 
 /// Decides on a trust policy.
 pub(super) async fn check(context: &Context, watched: &Watched, judge: &Judge, request: &Request) -> Answer {

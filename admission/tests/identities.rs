@@ -7,13 +7,13 @@ mod authority;
 
 #[cfg(test)]
 mod tests {
+    use admission::policy::trust_file;
     use bundle_signer::{
         Claims, Decision, Evidence, Expectation, Format, Gate, ImageName, Limits, LogRule, NameRule,
         TrustFile, verify_image,
     };
     use oci::Digest;
     use package_api::TrustPolicySpec;
-    use package_controller::policy::trust_file;
     use serde_json::{Value, json};
 
     use super::authority::{Authority, Signer, statement};

@@ -13,7 +13,7 @@ const PLACES: usize = 8;
 const LENT: Duration = Duration::from_secs(15);
 
 /// The places, and when each package was compared with the cluster last.
-pub(in crate::reconcile) struct Bench {
+pub(super) struct Bench {
     places: Semaphore,
     lent: Duration,
     interval: Duration,
@@ -21,7 +21,7 @@ pub(in crate::reconcile) struct Bench {
 }
 
 impl Bench {
-    pub(in crate::reconcile) fn new(interval: Duration) -> Self {
+    pub(super) fn new(interval: Duration) -> Self {
         Self { places: Semaphore::new(PLACES), lent: LENT, interval, compared: Mutex::default() }
     }
 

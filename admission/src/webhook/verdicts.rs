@@ -14,11 +14,21 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use oci::Digest;
+use serde::{Deserialize, Serialize};
 
 /// About 16 MiB of names and digests.
 const MOST: usize = 65_536;
 /// With more questions than this, those that nobody waits for are forgotten.
 const MOST_PENDING: usize = 1024;
+
+/// An image that a policy lets pass.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Good {
+    pub(super) image: Digest,
+    pub(super) name: String,
+    pub(super) policy: Digest,
+}
 
 /// A question that several may wait for.
 pub(super) type Pending<V> = Shared<BoxFuture<'static, Result<V, Arc<str>>>>;

@@ -6,7 +6,7 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::admission::Verdict;
+use crate::eksa::Verdict;
 
 /// A request may hold an object twice, as it was and as it is to be; the API server's bound for one is 3 MiB.
 pub(super) const MOST_BYTES: usize = 8 << 20;

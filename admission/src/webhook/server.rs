@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use tokio::net::TcpListener;
 
 use super::certificate::Pair;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// An API server keeps few connections and sends many requests on each. All that clients can make this hold fits into
 /// half of the container's 256 MiB.

@@ -34,8 +34,8 @@ use super::certificate::{Facts, Kept, Step, Timing};
 use super::configuration::{NAME, Reach, configurations};
 use super::metrics::Metrics;
 use super::server::Served;
-use crate::run::Context;
-use crate::{Error, Result, reconcile};
+use crate::context::Context;
+use crate::error::{Error, Result};
 
 /// The secret with the certificate.
 pub(super) const SECRET: &str = "airlock-webhook-certificate";
@@ -127,7 +127,7 @@ impl Keeper {
         let (wanted_validating, wanted_mutating) = self.wanted(&kept).await?;
         let reaches = found_validating.as_ref().and_then(reach);
         if reaches.is_some_and(|reaches| Some(reaches) != reach(&wanted_validating))
-            && !reconcile::leads(&self.context).await?
+            && !(self.context.leads)().await.map_err(Error::kube)?
         {
             self.say("the webhook configurations name another service, and who leads decides on that");
             self.part.is_ready(true);

@@ -27,7 +27,10 @@ pub struct Facts<'a> {
 const TIMEOUT: &str = "airlock.dev/timeout";
 
 /// The time that a package asks for.
-pub(crate) fn timeout(package: &Package) -> Result<Option<Duration>, String> {
+///
+/// # Errors
+/// Why its annotation is no time.
+pub fn timeout(package: &Package) -> Result<Option<Duration>, String> {
     let Some(text) = package.annotation(TIMEOUT) else { return Ok(None) };
     let read = text.parse::<GoDuration>().map_err(|error| format!("the annotation {TIMEOUT}: {error}"))?;
     Ok(Some(read.get()))

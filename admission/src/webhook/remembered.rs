@@ -16,12 +16,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::PostParams;
-use oci::Digest;
-use serde::{Deserialize, Serialize};
 
+use super::verdicts::Good;
 use super::verify::Judge;
-use crate::run::Context;
-use crate::{Error, Result};
+use crate::context::Context;
+use crate::error::{Error, Result};
 
 pub(super) const SECRET: &str = "airlock-verdict-key";
 const KEY: &str = "key.pem";
@@ -32,14 +31,6 @@ const SIGNATURE: &str = "verdicts.sigstore.json";
 const EVERY: Duration = Duration::from_secs(10);
 /// A config map holds 1 MiB.
 const MOST: usize = 3000;
-
-/// An image that a policy lets pass.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Good {
-    pub(super) image: Digest,
-    pub(super) name: String,
-    pub(super) policy: Digest,
-}
 
 /// Remembers verdicts until it is dropped.
 pub(super) async fn remember(context: &Context, judge: &Judge) {
@@ -180,6 +171,8 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
+    use oci::Digest;
+
     use super::*;
 
     fn map(key: &PrivateKey, text: &str) -> ConfigMap {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bundle_signer::trust::What;
 use bundle_signer::{PublicKey, TrustFile, eksa};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Where the keys come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! EKS Anywhere's three webhooks: what they decide on is fetched here, the decisions are
-//! [`admission`](crate::admission)'s. What cannot be found out refuses.
+//! [`eksa`](crate::eksa)'s. What cannot be found out refuses.
 
 use brief::words;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::review::{Answer, Request};
-use crate::admission::{bundle, bundle_controller, package};
+use crate::context::Context;
+use crate::eksa::{bundle, bundle_controller, package};
 use crate::keys::BundleKeys;
-use crate::run::Context;
 use crate::workload;
 
 /// Who may do this with packages may have them pass unchecked.

@@ -4,6 +4,8 @@
 mod tests {
     use std::io::Write as _;
 
+    use admission::eksa::{Verdict, bundle, package};
+    use admission::values;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use bundle_signer::eksa::package_keys;
@@ -12,8 +14,6 @@ mod tests {
         BundlePackage, BundleSource, Package, PackageBundle, PackageBundleSpec, PackageSpec, PackageStatus,
         SourceVersion,
     };
-    use package_controller::admission::{Verdict, bundle, package};
-    use package_controller::values;
     use serde_json::{Value, json};
 
     const AWS: &str = include_str!("../../package-api/tests/data/v1-24-116-aws.yaml");

@@ -21,8 +21,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::policies::Compiled;
-use crate::run::Context;
-use crate::{Error, Result};
+use crate::context::Context;
+use crate::error::{Error, Result};
 
 /// The config map with the sequences.
 const SEQUENCES: &str = "airlock-trust-policy-sequences";

@@ -6,7 +6,7 @@ use evidence::{self, Place, Question, Until, judged};
 use oci::{Reference, RegistryHost, RepositoryName, Selector};
 use workload_images::place_of;
 
-use crate::run::Context;
+use crate::context::Context;
 use crate::webhook::policies::{Compiled, Rules};
 use crate::webhook::why::{Lack, Unmet, Why, keys, label, target};
 

@@ -23,7 +23,8 @@ pub fn decide(object: &Value, trust: &TrustFile, keys: &str) -> Verdict {
 }
 
 /// The contract's words, and our own where it has none.
-pub(crate) fn fault(error: &bundle_signer::Error, keys: &str) -> String {
+#[must_use]
+pub fn fault(error: &bundle_signer::Error, keys: &str) -> String {
     let bundle_signer::Error::Eksa(refusal) = error else { return error.to_string() };
     match refusal {
         Refusal::MissingSignature(_) => "Missing signature".to_owned(),

@@ -1,4 +1,4 @@
-//! The webhooks on the network: what [`admission`](crate::admission) and [`workload_images`] decide, served
+//! The webhooks on the network: what [`eksa`](crate::eksa) and [`workload_images`] decide, served
 //! over TLS.
 //!
 //! - `server`: sockets; `certificate`: when the serving certificate is replaced; `keeper`: that the API server trusts
@@ -43,11 +43,11 @@ use self::configuration::Paths;
 use self::review::{Answer, Request};
 use self::verify::Judge;
 use self::watched::Watched;
-use crate::Result;
-use crate::run::Context;
+use crate::context::Context;
+use crate::error::Result;
 
 /// The secrets that the webhooks keep: their certificate, and the key by which they know verdicts again.
-pub(crate) const SECRETS: [&str; 2] = [keeper::SECRET, remembered::SECRET];
+pub const SECRETS: [&str; 2] = [keeper::SECRET, remembered::SECRET];
 /// Every answer is given before the API server's own patience ends, at 8 s.
 const DEADLINE: Duration = Duration::from_secs(6);
 
