@@ -31,7 +31,7 @@ pub(crate) fn exit(outcome: anyhow::Result<Status>, printer: &Printer) -> ExitCo
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let code = code(&error);
-            let causes = package_controller::causes(error.as_ref());
+            let causes = brief::causes(error.as_ref());
             let hint = hint(&error);
             if printer.format() == Format::Json {
                 let body =
@@ -199,8 +199,8 @@ fn chart_code(error: &helm::Error) -> u8 {
 }
 
 /// What is said of a chart that was to be pulled and rendered.
-fn engine_code(error: &package_controller::engine::Error) -> Option<u8> {
-    use package_controller::engine::Error as E;
+fn engine_code(error: &installer::Error) -> Option<u8> {
+    use installer::Error as E;
     match error {
         E::Silent { .. } => Some(6),
         E::Kube { source, .. } if !matches!(**source, kube::Error::Api(_)) => Some(6),
@@ -313,7 +313,7 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
 
 /// What to do about a registry that a command named by itself, and not a mirror file.
 fn unasked(error: &anyhow::Error, cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    use package_controller::engine::Error as Engine;
+    use installer::Error as Engine;
     let of_chart = matches!(cause.downcast_ref(), Some(Engine::Pull { .. }));
     let of_image = matches!(cause.downcast_ref(), Some(evidence::Error::Client(_)));
     if !of_chart && !of_image {
@@ -351,7 +351,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use package_controller::engine::Error as Engine;
+    use installer::Error as Engine;
     use registry::client::{At, Error as Client};
 
     use super::*;

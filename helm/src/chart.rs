@@ -31,7 +31,6 @@ pub(crate) use dependencies::{Node, at, is_compatible, join, resolve};
 pub(crate) use document::{Fault, Fields, read as read_document};
 pub(crate) use files::Files;
 pub use metadata::{Dependency, Maintainer, Metadata, Unfit};
-pub use schema::schema_is_bounded;
 pub(crate) use schema::{fits, validate};
 pub(crate) use values::to_json;
 pub use values::{ReadFile, Values};

@@ -256,6 +256,12 @@ pub enum Error {
     },
 }
 
+impl From<schema_bounds::Exceeded> for Error {
+    fn from(exceeded: schema_bounds::Exceeded) -> Self {
+        Self::Limit { name: exceeded.name }
+    }
+}
+
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {

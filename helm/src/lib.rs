@@ -34,7 +34,7 @@ mod template;
 mod toml;
 
 pub use capabilities::{Capabilities, KubeVersion};
-pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values, schema_is_bounded};
+pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values};
 pub use error::Error;
 pub use funcs::crypto::is_due;
 pub use gostd::Limits;

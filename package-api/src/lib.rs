@@ -7,7 +7,8 @@
 //! - [`package`], [`bundle`], [`bundle_controller`], [`trust_policy`]: one kind each
 //! - [`conditions`]: what a status says beyond EKS Anywhere's states
 //! - [`crd`]: the definitions that a cluster is given, made from the types
-//! - [`name`]: names of bundles and how they compare, namespaces and clusters; [`duration`]: Go's durations
+//! - [`name`]: names of bundles and how they compare, namespaces and clusters; [`duration`]: Go's durations;
+//!   [`version`]: Go's semantic versions
 //!
 //! `types -> CustomResourceDefinition`
 
@@ -21,6 +22,7 @@ pub mod name;
 mod object;
 pub mod package;
 pub mod trust_policy;
+pub mod version;
 
 pub use bundle::{
     BundlePackage, BundleSource, BundleState, PackageBundle, PackageBundleSpec, PackageBundleStatus,

@@ -3,7 +3,7 @@
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{BundleName, BundleState, ControllerState, PackageBundle, PackageBundleController};
 
-use crate::version;
+use package_api::version;
 
 /// Whether a bundle can be used by a controller of this version; upstream's order.
 #[must_use]

@@ -19,91 +19,15 @@ pub enum Error {
     /// The registry's client cannot be set up, or the registry failed.
     #[error(transparent)]
     Registry(#[from] registry::client::Error),
-    /// An address cannot be listened on.
-    #[error("cannot listen on `{address}`")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A socket that was listened on failed.
+    /// The webhooks cannot be served, or the keys for bundles cannot be used.
     #[error(transparent)]
-    Serve(#[from] registry::Error),
-    /// The trust file for bundles cannot be read.
-    #[error("cannot read the trust file `{path}`")]
-    BundleTrust {
-        /// The file.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A key for bundles is none, or the trust file that holds it.
-    #[error("the keys for bundles of packages cannot be used{}", path.as_ref().map(|path| format!(": `{}`", path.display())).unwrap_or_default())]
-    BundleKeys {
-        /// The file, when they are in one.
-        path: Option<std::path::PathBuf>,
-        /// Why.
-        source: Box<bundle_signer::Error>,
-    },
+    Admission(#[from] admission::Error),
+    /// Health and metrics cannot be served.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
     /// The audit log cannot be opened.
     #[error("the audit log cannot be opened")]
     Audit(#[source] Box<audit::Error>),
-    /// TLS cannot be set up.
-    #[error("cannot set TLS up")]
-    Tls(#[source] rustls::Error),
-    /// A serving certificate cannot be made.
-    #[error("cannot make a certificate for the webhooks")]
-    Certificate(#[source] rcgen::Error),
-    /// The serving certificate cannot be written down.
-    #[error("cannot write the webhooks' certificate down")]
-    CertificateJson(#[source] serde_json::Error),
-    /// The key of the index of verdicts cannot be made or used.
-    #[error("cannot use the key that signs verdicts")]
-    VerdictKey(#[source] bundle_signer::Error),
-    /// The serving certificate cannot be used.
-    #[error("cannot use the webhooks' certificate: {0}")]
-    ServingCertificate(String),
-}
-
-/// An error and what it came from, in one line.
-pub(crate) fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut causes = causes(error).into_iter();
-    let mut words = causes.next().unwrap_or_default();
-    for more in causes {
-        // Some errors tell their source themselves.
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-    }
-    words
-}
-
-/// An error and what it came from, each in its words. Of an API server's answer these are its message, not all of its
-/// fields.
-#[must_use]
-pub fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    let mut causes = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(answer) = answer(error) {
-            causes.push(answer);
-            break;
-        }
-        causes.push(error.to_string());
-        next = error.source();
-    }
-    causes
-}
-
-/// What an API server answered.
-fn answer(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
-    match error.downcast_ref::<kube::Error>().or_else(boxed) {
-        Some(kube::Error::Api(status)) if !status.message.is_empty() => Some(status.message.clone()),
-        Some(kube::Error::Api(status)) => Some(format!("{} ({})", status.reason, status.code)),
-        _ => None,
-    }
 }
 
 impl Error {
@@ -116,6 +40,7 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    use brief::words;
     use kube::core::Status;
 
     use super::*;
@@ -125,7 +50,7 @@ mod tests {
         let answer = || kube::Error::Api(Box::new(Status::failure("pods \"a\" is forbidden", "Forbidden")));
         assert_eq!(words(&answer()), "pods \"a\" is forbidden");
         assert_eq!(words(&Error::kube(answer())), "the API server: pods \"a\" is forbidden");
-        let engine = crate::engine::Error::Kube { action: "apply it".to_owned(), source: Box::new(answer()) };
+        let engine = installer::Error::Kube { action: "apply it".to_owned(), source: Box::new(answer()) };
         assert_eq!(words(&engine), "cannot apply it: pods \"a\" is forbidden");
         let silent = kube::Error::Api(Box::new(Status::failure("", "Timeout").with_code(504)));
         assert_eq!(words(&Error::kube(silent)), "the API server: Timeout (504)");

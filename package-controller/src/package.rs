@@ -14,12 +14,13 @@ mod status;
 
 use std::time::Duration;
 
+use installer::Install;
 use package_api::name::{Cluster, PACKAGES_NAMESPACE};
 use package_api::{Package, PackageBundle, PackageBundleControllerSpec, PackageState, PackageStatus};
 use serde_json::Value;
 
 pub use dependencies::Dependencies;
-pub use plan::{CHART_REGISTRY, IMAGE_REGISTRY, Install};
+pub use plan::{CHART_REGISTRY, added_registry};
 pub use status::{GIVEN_UP, Outcome, RETRY, drifted, finish, given_up, has_failed, how_to_retry, under_way};
 
 /// Keeps a package until what it installed is gone.

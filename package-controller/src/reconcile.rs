@@ -4,74 +4,51 @@
 //! every step may be lost or done twice.
 //!
 //! - `lease`: who leads; `world`: what the cluster has
-//! - `settings`: clusters and their active bundles; `bundles`: which can be used; `discover`: those of the registry
-//! - `packages`: one package after the other, many at a time; `clusters`: where to
-//! - `status`, `tell`: what is written and told; `again`: pauses after failures
+//! - `settings`: clusters and their active bundles; `bundles`: which can be used; `discover`: those of the registry;
+//!   `signatures`: which are signed by a key that counts
+//! - `packages`: one package after the other, many at a time; `bench`: the places for that; `clusters`: where to
+//! - `status`, `tell`: what is written and told; `again`: pauses after failures; `shared`: what all of them share
 //!
 //! `watch -> store -> decision -> registry, engine -> status, events`
 
 mod again;
+mod bench;
 mod bundles;
 mod clusters;
 mod discover;
 mod lease;
 mod packages;
 mod settings;
+mod shared;
+mod signatures;
 mod status;
 mod tell;
 mod world;
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use brief::words;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt as _};
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
 use prometheus_client::metrics::gauge::Gauge;
 
-use self::again::Failures;
-use self::bundles::Signatures;
+use self::again::{Failures, LONGEST};
+use self::bench::Bench;
 use self::clusters::Clusters;
-use self::packages::Bench;
+use self::shared::{Namespaces, Shared};
+use self::signatures::Signatures;
 use self::tell::Teller;
 use self::world::{Queues, World};
-use crate::run::Context;
-use crate::{Error, Result, words};
+use crate::context::Context;
+use crate::error::{Error, Result};
 
 /// How often a log that cannot be opened is tried again.
 const LOG_AGAIN: Duration = Duration::from_secs(5);
-/// The longest pause after an unforeseen failure.
-const LONGEST: Duration = Duration::from_mins(1);
-
-/// What all controllers share while this replica leads.
-struct Shared {
-    context: Context,
-    world: Arc<World>,
-    clusters: Clusters,
-    signatures: Signatures,
-    failures: Failures<String>,
-    namespaces: Namespaces,
-    teller: Arc<Teller>,
-    bench: Bench,
-}
-
-/// Namespaces that are known to be there.
-#[derive(Default)]
-struct Namespaces(Mutex<HashSet<String>>);
-
-impl Namespaces {
-    fn is_new(&self, name: &str) -> bool {
-        !self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
-    }
-
-    fn made(&self, name: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
-    }
-}
 
 /// Runs the controllers while this replica holds the lease, until `stop` comes.
 ///
@@ -101,9 +78,9 @@ pub async fn run(context: Context, mut stop: BoxFuture<'static, ()>) -> Result<(
 ///
 /// # Errors
 /// When the API server does not tell.
-pub(crate) async fn leads(context: &Context) -> Result<bool> {
+pub(crate) async fn leads(context: &Context) -> kube::Result<bool> {
     let settings = &context.settings;
-    lease::holds(context.kube.clone(), &settings.namespace, &settings.identity).await.map_err(Error::kube)
+    lease::holds(context.kube.clone(), &settings.namespace, &settings.identity).await
 }
 
 /// Nothing is done that could not be logged; webhooks are served meanwhile.
@@ -223,9 +200,4 @@ where
     let pause = shared.failures.again(key.clone(), LONGEST);
     tracing::warn!(object = key, error = %words(error), pause_s = pause.as_secs(), "it will be tried again");
     Action::requeue(pause)
-}
-
-/// Now, as conditions have it.
-fn now() -> String {
-    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,79 +1,15 @@
 //! The controller's process: one client, one registry, and what runs on them until it is told to stop.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::Client;
-use registry::client::ClientConfig;
+use telemetry::Telemetry;
 
-use crate::keys::KeySource;
-use crate::telemetry::{self, Telemetry};
-use crate::{Error, Result, reconcile, webhook};
-
-/// What the process is for. In the cluster each part has a process of its own, so that admission does not pause when
-/// the one that installs packages ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Duty {
-    /// Both.
-    #[default]
-    All,
-    /// Webhooks.
-    Webhooks,
-    /// Packages, by turns with other replicas.
-    Packages,
-}
-
-/// What the process is told.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The kubeconfig; that of the pod, when absent.
-    pub kubeconfig: Option<PathBuf>,
-    /// The management cluster's name (`CLUSTER_NAME`).
-    pub cluster: String,
-    /// This replica's name, for the lease.
-    pub identity: String,
-    /// The namespace that the process runs in: its lease and its certificates are there.
-    pub namespace: String,
-    /// The service that the API server reaches the webhooks by.
-    pub service: String,
-    /// Where webhooks are served.
-    pub webhooks: SocketAddr,
-    /// How the API server reaches the webhooks from outside of the cluster, instead of by the service.
-    pub webhook_url: Option<String>,
-    /// Where `/healthz`, `/readyz` and `/metrics` are served, in the clear.
-    pub health: SocketAddr,
-    /// The controller's own version; `development` satisfies every bundle.
-    pub version: String,
-    /// How registries are reached.
-    pub registry: ClientConfig,
-    /// The host that stands for every registry that images and charts name, when one mirror serves them all.
-    pub mirror: Option<oci::RegistryHost>,
-    /// Whose signature on a bundle of packages counts.
-    pub keys: KeySource,
-    /// The folder of the audit log. Without one, events and log lines tell what was done.
-    pub audit: Option<PathBuf>,
-    /// How often what is installed is compared with what was applied.
-    pub drift: Duration,
-    /// What the process is for.
-    pub duty: Duty,
-}
-
-/// What all parts of the process share.
-#[derive(Clone)]
-pub struct Context {
-    /// What it was told.
-    pub settings: Arc<Settings>,
-    /// The management cluster.
-    pub kube: Client,
-    /// Registries.
-    pub registry: registry::client::Client,
-    /// Health, readiness and metrics.
-    pub telemetry: Telemetry,
-}
+use crate::context::{Context, Duty, Settings};
+use crate::error::{Error, Result};
+use crate::reconcile;
 
 /// Runs webhooks and controllers, or one of them, until `stop` comes.
 ///
@@ -91,7 +27,8 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     let webhooks = async {
         match duty {
             Duty::All | Duty::Webhooks => {
-                Box::pin(webhook::serve(context.clone(), stop.clone().boxed())).await
+                let served = admission::webhook::serve(webhooks_of(&context), stop.clone().boxed());
+                Ok(Box::pin(served).await?)
             }
             Duty::Packages => Ok(()),
         }
@@ -104,8 +41,35 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     };
     let parts = futures::future::try_join(webhooks, packages);
     tokio::select! {
-        result = telemetry::serve(context.telemetry.clone(), health) => result,
+        result = telemetry::serve(context.telemetry.clone(), health) => result.map_err(Error::from),
         result = parts => result.map(|((), ())| ()),
+    }
+}
+
+/// What the webhooks get of all that.
+fn webhooks_of(context: &Context) -> admission::Context {
+    let settings = context.settings.as_ref();
+    let told = admission::Settings {
+        cluster: settings.cluster.clone(),
+        identity: settings.identity.clone(),
+        namespace: settings.namespace.clone(),
+        service: settings.service.clone(),
+        webhooks: settings.webhooks,
+        webhook_url: settings.webhook_url.clone(),
+        mirror: settings.mirror.clone(),
+        keys: settings.keys.clone(),
+    };
+    let leader = context.clone();
+    let leads = move || {
+        let leader = leader.clone();
+        async move { reconcile::leads(&leader).await }.boxed()
+    };
+    admission::Context {
+        settings: Arc::new(told),
+        kube: context.kube.clone(),
+        registry: context.registry.clone(),
+        telemetry: context.telemetry.clone(),
+        leads: Arc::new(leads),
     }
 }
 

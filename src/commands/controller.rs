@@ -1,8 +1,9 @@
 //! `airlock controller`.
 
+use admission::keys::{BundleKeys, KeySource};
 use futures::FutureExt as _;
-use package_controller::keys::{BundleKeys, KeySource};
-use package_controller::run::{Duty, Settings, run as run_controller};
+use package_controller::run::run as run_controller;
+use package_controller::{Duty, Settings};
 use registry::client::{ClientConfig, HostRule};
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -229,7 +229,7 @@ fn unpushed(error: anyhow::Error, settings: &InstallController) -> anyhow::Error
 }
 
 fn causes(error: &anyhow::Error) -> String {
-    package_controller::causes(error.as_ref()).join(": ")
+    brief::causes(error.as_ref()).join(": ")
 }
 
 /// Applies in the order in which things need each other.

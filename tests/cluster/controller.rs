@@ -198,7 +198,7 @@ impl Shard {
             .args(["--registry", &self.registry, "--plain-http"])
             .args(["--bundle-trust", path.join("release.yaml").to_str().unwrap()])
             .args(&self.more)
-            .env("RUST_LOG", "info,package_controller::webhook=off")
+            .env("RUST_LOG", "info,admission::webhook=off")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -299,8 +299,8 @@ fn one_bundle_offers_all_curated_charts_with_every_image_by_its_digest() {
             let own = chart.schema().unwrap_or(br#"{"type":"object"}"#);
             assert_eq!(unpacked(schema).as_bytes(), own, "{}", offer.name);
         }
-        package_controller::values::check(schema, Some(offer.config)).unwrap();
-        let wrong = package_controller::values::check(schema, Some("speaker: 1\nglobal: 1\n"));
+        admission::values::check(schema, Some(offer.config)).unwrap();
+        let wrong = admission::values::check(schema, Some("speaker: 1\nglobal: 1\n"));
         let is_strict = matches!(offer.name, "metallb" | "cert-manager");
         assert_eq!(wrong.is_err(), is_strict, "{}", offer.name);
     }

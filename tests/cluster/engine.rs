@@ -9,9 +9,9 @@ mod kills;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use installer::Install;
+use installer::{Engine, Limits, Prepared, Record};
 use package_api::PackageSource;
-use package_controller::engine::{Engine, Limits, Prepared, Record};
-use package_controller::package::Install;
 use registry::client::{Client, ClientConfig, HostRule};
 use serde_json::Value;
 use tokio::runtime::Runtime;

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use admission::webhook::{Reach, configurations, empty};
 use gostd::{Limits, yaml};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use package_controller::rbac;
-use package_controller::webhook::{Reach, configurations, empty};
 use serde_json::{Value, json};
 
 use crate::cli::{airlock, fails};

@@ -3,7 +3,6 @@
 //! Source: `pkg/chart/common/util/jsonschema.go`; the words are those of `santhosh-tekuri/jsonschema` v6. A
 //! schema cannot reach outside itself: no file, no network. As in Helm, a `urn:` nobody resolves takes all.
 
-mod bounds;
 mod cycle;
 mod words;
 
@@ -57,7 +56,7 @@ fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(),
         Ok(schema) => schema,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    bounds::check(&schema, values, limits)?;
+    schema_bounds::check(&schema, values, limits)?;
     if let Some(reason) = twice(&schema) {
         return Ok(Err(reason));
     }
@@ -75,14 +74,6 @@ fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(),
 /// Checking it would take too long.
 pub(crate) fn fits(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(), String>, Error> {
     check_one(schema, &instance(values), limits)
-}
-
-/// Checks that checking `values` by `schema` would end soon, for callers with a validator of their own.
-///
-/// # Errors
-/// [`Error::Limit`] when it would go too deep or take too long.
-pub fn schema_is_bounded(schema: &Json, values: &Json, limits: &Limits) -> Result<(), Error> {
-    bounds::check(schema, values, limits)
 }
 
 /// What Helm says of an identifier or anchor that two schemas have; the validator takes one of them.

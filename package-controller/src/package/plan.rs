@@ -1,68 +1,27 @@
 //! What a package comes to by the active bundle: a chart, held to its digest, and values.
 
+use admission::values;
+use installer::{Install, SOURCE_REGISTRY, gives_registry, with_registry};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{AvailableUpgrade, BundlePackage, PackageSource, bundle::LATEST};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::Observed;
-use crate::values;
 
-/// Where images are, unless the cluster's settings say otherwise.
-pub const IMAGE_REGISTRY: &str = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
 /// Where charts are, unless the bundle or the cluster's settings say otherwise.
 pub const CHART_REGISTRY: &str = "public.ecr.aws/eks-anywhere";
 
-/// The value by which charts of EKS Anywhere take their images from a registry.
-const SOURCE_REGISTRY: &str = "sourceRegistry";
-
-/// An installation, planned.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Install {
-    /// The release's name, which is the package's.
-    pub release: String,
-    /// The namespace of release records.
-    pub release_namespace: &'static str,
-    /// Where to install; none means the chart's own default.
-    pub target_namespace: Option<String>,
-    /// Whether the namespace is made.
-    pub create_namespace: bool,
-    /// The registry of the chart and the beginning of its repository, settled.
-    pub chart_registry: String,
-    /// The chart. It is taken by its digest: the version's name is for people.
-    pub source: PackageSource,
-    /// The version as `status.targetVersion` says it.
-    pub target_version: String,
-    /// The values.
-    pub values: Value,
-    /// Names of packages that must be there before.
-    pub dependencies: Vec<String>,
-}
-
-impl Install {
-    /// The registry that the values got because the package gives none, with where it is from.
-    #[must_use]
-    pub fn added_registry(&self, config: Option<&str>) -> Option<String> {
-        let registry = self.values.get(SOURCE_REGISTRY)?.as_str()?;
-        let given = values::read(config).ok()?;
-        (!gives_registry(given.as_object()?)).then(|| {
-            format!(
-                "`{SOURCE_REGISTRY}` was set to `{registry}`, the cluster's `defaultImageRegistry`; another in the package's \
-                 config goes before"
-            )
-        })
-    }
-
-    /// The same with no value that the package gives.
-    pub(crate) fn without_values(&self) -> Self {
-        Self { values: with_registry(Map::new(), None), ..self.clone() }
-    }
-
-    /// The same without [`SOURCE_REGISTRY`], if it has that.
-    pub(crate) fn without_registry(&self) -> Option<Self> {
-        let mut without = self.clone();
-        without.values.as_object_mut()?.remove(SOURCE_REGISTRY)?;
-        Some(without)
-    }
+/// The registry that the values got because the package gives none, with where it is from.
+#[must_use]
+pub fn added_registry(install: &Install, config: Option<&str>) -> Option<String> {
+    let registry = install.values.get(SOURCE_REGISTRY)?.as_str()?;
+    let given = values::read(config).ok()?;
+    (!gives_registry(given.as_object()?)).then(|| {
+        format!(
+            "`{SOURCE_REGISTRY}` was set to `{registry}`, the cluster's `defaultImageRegistry`; another in the package's \
+             config goes before"
+        )
+    })
 }
 
 /// Plans by the active bundle.
@@ -109,18 +68,6 @@ pub(super) fn plan(observed: &Observed<'_>) -> Result<Install, String> {
 
 fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
-}
-
-fn gives_registry(values: &Map<String, Value>) -> bool {
-    given(values.get(SOURCE_REGISTRY).and_then(Value::as_str)).is_some()
-}
-
-/// Charts of EKS Anywhere take their images from `sourceRegistry`; what the user says goes before.
-fn with_registry(mut values: Map<String, Value>, registry: Option<&str>) -> Value {
-    if !gives_registry(&values) {
-        values.insert(SOURCE_REGISTRY.to_owned(), json!(registry.unwrap_or(IMAGE_REGISTRY)));
-    }
-    Value::Object(values)
 }
 
 /// Whether what is installed has other values than are wanted. Secrets for pulling that upstream's controller added

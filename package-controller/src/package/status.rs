@@ -1,11 +1,12 @@
 //! What an installation's end makes of the status.
 
+use installer::Install;
 use package_api::conditions::{self, Condition, ConditionStatus};
 use package_api::name::{Cluster, PACKAGES_NAMESPACE};
 use package_api::{Package, PackageSpec, PackageState, PackageStatus};
 use serde_json::json;
 
-use super::{Action, Again, Install, LONG, Step, VERY_LONG};
+use super::{Action, Again, LONG, Step, VERY_LONG};
 
 /// What a package in the bare namespace is told.
 pub(super) const DEPRECATED: &str = "Deprecated package namespace.";

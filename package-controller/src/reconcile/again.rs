@@ -5,6 +5,9 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// The longest pause after an unforeseen failure.
+pub(super) const LONGEST: Duration = Duration::from_mins(1);
+
 /// The first pause.
 const FIRST: Duration = Duration::from_secs(1);
 

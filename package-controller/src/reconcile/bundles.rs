@@ -1,7 +1,6 @@
 //! Bundles of packages on the cluster: whether each can be used, and the one that a cluster uses.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Api;
@@ -12,42 +11,13 @@ use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{BundleState, PackageBundle, PackageBundleControllerSpec, PackageBundleStatus};
 use serde_json::json;
 
-use super::{Shared, discover, now, status};
-use crate::keys::BundleKeys;
-use crate::{Result, bundle, words};
+use super::shared::Shared;
+use super::status::{self, now};
+use crate::bundle;
+use crate::error::Result;
 
 /// How often a bundle is verified again without a change of it: trust may have changed.
 const VERIFY: Duration = Duration::from_mins(10);
-
-/// What is known of signatures: by bundle, for which version of it and which keys, and what came of it.
-#[derive(Default)]
-pub(super) struct Signatures(Mutex<HashMap<String, Judged>>);
-
-struct Judged {
-    version: Option<String>,
-    keys: String,
-    verdict: Result<(), String>,
-}
-
-impl Signatures {
-    /// Whether a bundle on the cluster is signed by a key that counts now. Admission asked so, too; but it may have
-    /// been another time, or switched off.
-    pub(super) fn judge(&self, shared: &Shared, bundle: &PackageBundle) -> Result<(), String> {
-        let keys = BundleKeys::load(&shared.context.settings.keys).map_err(|error| words(&error))?;
-        let version = bundle.metadata.resource_version.clone();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(bundle.name())
-            && known.version == version
-            && known.keys == keys.told
-        {
-            return known.verdict.clone();
-        }
-        let verdict = discover::verify(bundle, &keys);
-        let judged = Judged { version, keys: keys.told, verdict: verdict.clone() };
-        known.insert(bundle.name().to_owned(), judged);
-        verdict
-    }
-}
 
 /// The bundle that a cluster's packages are taken from.
 ///
@@ -65,7 +35,7 @@ pub(super) fn active(
         BundleState::Available => {}
         state => return Err(format!("the bundle {name} cannot be used: it is {}", json!(state))),
     }
-    let judged = shared.signatures.judge(shared, &found);
+    let judged = shared.signatures.judge(&shared.context.settings.keys, &found);
     judged.map_err(|reason| format!("the bundle {name} cannot be used: {reason}"))?;
     Ok(found)
 }
@@ -73,7 +43,7 @@ pub(super) fn active(
 /// Writes whether a bundle can be used.
 pub(super) async fn reconcile(bundle: Arc<PackageBundle>, shared: Arc<Shared>) -> Result<Action> {
     let old = bundle.status.as_ref();
-    let judged = shared.signatures.judge(&shared, &bundle);
+    let judged = shared.signatures.judge(&shared.context.settings.keys, &bundle);
     let (is, reason, message) = match &judged {
         Ok(()) => (ConditionStatus::True, "Signed", "signed by a key that counts"),
         Err(why) => (ConditionStatus::False, "NotSigned", why.as_str()),
@@ -95,6 +65,6 @@ pub(super) async fn reconcile(bundle: Arc<PackageBundle>, shared: Arc<Shared>) -
     };
     let api = Api::namespaced(shared.context.kube.clone(), bundle.namespace());
     let old = old.map_or_else(|| json!({}), |old| json!(old));
-    status::write(&api, bundle.as_ref(), &old, &json!(new)).await.map_err(crate::Error::kube)?;
+    status::write(&api, bundle.as_ref(), &old, &json!(new)).await.map_err(crate::error::Error::kube)?;
     Ok(Action::requeue(VERIFY))
 }

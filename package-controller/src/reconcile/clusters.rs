@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use admission::workload;
+use brief::words;
+use installer::Engine;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use package_api::name::SYSTEM_NAMESPACE;
 use tokio::sync::Mutex;
 
-use crate::engine::Engine;
-use crate::run::Context;
-use crate::{words, workload};
+use crate::context::Context;
 
 /// The field manager, and who events come from.
 pub(super) const MANAGER: &str = "airlock";

@@ -1,16 +1,16 @@
 //! Bundles of packages in the registry: found by tag, verified, and read.
 
+use admission::eksa::bundle::fault;
+use admission::keys::BundleKeys;
+use brief::words;
 use bundle_signer::eksa;
 use evidence::Place;
 use oci::{Content, RegistryHost, RepositoryName, Selector, Tag};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{BundleName, PackageBundle, PackageBundleControllerSpec};
 
-use crate::admission::bundle::fault;
-use crate::keys::BundleKeys;
+use crate::context::Context;
 use crate::package::CHART_REGISTRY;
-use crate::run::Context;
-use crate::words;
 
 /// Where bundles are, below the registry of charts, unless the cluster's settings say otherwise.
 const REPOSITORY: &str = "eks-anywhere-packages-bundles";
@@ -97,7 +97,7 @@ fn places(context: &Context, settings: &PackageBundleControllerSpec) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KeySource;
+    use admission::keys::KeySource;
 
     const SIGNED: &[u8] = include_bytes!("../../../package-api/tests/data/v1-24-116-aws.yaml");
     const OTHER: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/m9XG9OEhMXWekW7lAWP/RcvT0YMk0MrFsLFiPBWNMlGlqfGi/5GK7bL2IeoCMMbGj89tNlQ/Pu3TdQnOsmf8Q==";

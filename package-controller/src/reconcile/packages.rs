@@ -3,12 +3,13 @@
 //! The status is written before anything that takes long, and after it; an installation that is under way when its
 //! package changes is dropped, because the engine goes on from wherever it stopped.
 
-mod bench;
 mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use brief::words;
+use installer::{Install, Record, Status};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
@@ -20,14 +21,12 @@ use package_api::{
 use serde_json::{Value, json};
 
 use super::clusters::{Lost, Target};
+use super::shared::Shared;
 use super::tell::Deed;
 use super::world::Worker;
-use super::{Shared, bundles, status};
-use crate::engine::{Record, Status};
-use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Install, Observed, RETRY, Release, Step};
-use crate::{Error, Result, words};
-
-pub(super) use bench::Bench;
+use super::{bundles, status};
+use crate::error::{Error, Result};
+use crate::package::{self, Action, Again, FINALIZER, GIVEN_UP, Observed, RETRY, Release, Step};
 
 /// More steps than this do not follow one another without a pause.
 const STEPS: usize = 16;
@@ -307,7 +306,7 @@ impl Work<'_> {
     /// A pause that grows with each failure in a row.
     fn later(&self, what: &str) -> Again {
         let key = format!("{what}/{}", self.key());
-        Again::After(self.shared.failures.again(key, super::LONGEST))
+        Again::After(self.shared.failures.again(key, super::again::LONGEST))
     }
 
     fn went_well(&self, what: &str) {

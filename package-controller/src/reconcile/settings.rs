@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use brief::words;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::controller::Action;
@@ -17,9 +18,11 @@ use package_api::{
 };
 use serde_json::json;
 
-use super::{Shared, bundles, discover, now, status};
+use super::shared::Shared;
+use super::status::{self, now};
+use super::{bundles, discover};
 use crate::bundle::{self, Found, Settled};
-use crate::{Error, Result, words};
+use crate::error::{Error, Result};
 
 /// As the definition has them.
 const INTERVAL: Duration = Duration::from_hours(24);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::{Draft, Ending, Journal, Kind, Outcome, Station};
+use brief::{cut, words};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -16,9 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::clusters::MANAGER;
-use crate::brief::cut;
-use crate::run::Context;
-use crate::{Error, Result, words};
+use crate::context::Context;
+use crate::error::{Error, Result};
 
 pub(super) use deed::Deed;
 

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use brief::words;
 use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
@@ -17,9 +18,8 @@ use package_api::name::{Cluster, PACKAGES_NAMESPACE};
 use package_api::{AIRLOCK_GROUP, Package, PackageBundle, PackageBundleController, PackageState};
 use tokio::sync::Notify;
 
+use crate::context::Context;
 use crate::package::{FINALIZER, GIVEN_UP};
-use crate::run::Context;
-use crate::words;
 
 /// What the cluster has.
 pub(super) struct World {

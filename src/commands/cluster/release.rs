@@ -9,12 +9,13 @@ pub(in crate::commands) use self::rights::ROLES;
 
 use anyhow::Context as _;
 use audit::Kind;
+use installer::Install;
+use installer::guard::{Bounds, Facts};
+use installer::{Engine, Prepared};
 use kube::Client;
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
 use package_api::{Package, PackageBundle, PackageBundleController, PackageBundleControllerSpec};
-use package_controller::engine::{Engine, Prepared};
-use package_controller::guard::{Bounds, Facts};
-use package_controller::package::{Install, Observed, Release as Found, planned};
+use package_controller::package::{Observed, Release as Found, planned};
 use registry::client::{Client as Registry, HostRule};
 use serde_json::{Value, json};
 

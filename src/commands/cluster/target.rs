@@ -1,13 +1,13 @@
 //! The cluster that packages are installed in: the one that manages others, or one of those by the kubeconfig that it
 //! has of it, as the controller finds it.
 
+use admission::workload;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use package_api::name::{PACKAGES_NAMESPACE, SYSTEM_NAMESPACE};
-use package_controller::workload;
 use serde_json::{Value, json};
 
 use super::reach::{Answer, told};

@@ -80,7 +80,7 @@ pub(super) async fn judged(
         if lockout::of_policy(&name, &policy.spec, &order.name, labels) != Ok(OwnImage::Judged) {
             continue;
         }
-        let trust = package_controller::policy::trust_file(&policy.spec)
+        let trust = admission::policy::trust_file(&policy.spec)
             .with_context(|| format!("the policy `{name}` cannot be used"))?;
         let question = Question {
             digest: &order.image.digest,

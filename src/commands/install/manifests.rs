@@ -1,12 +1,12 @@
 //! What is applied: the files of `manifests`, with a site's values filled in.
 
+use admission::webhook::{Reach, configurations};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gostd::{Limits, yaml};
 use oci::{RegistryHost, RepositoryName};
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
 use package_api::{PackageBundleController, PackageBundleControllerSpec, crd};
-use package_controller::webhook::{Reach, configurations};
 use serde_json::{Map, Value, json};
 
 /// The secret that the controller reads of the registry.

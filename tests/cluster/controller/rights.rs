@@ -1,5 +1,6 @@
 //! The controller with the rights that are derived for it, and no others.
 
+use installer::rights;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use package_controller::rbac;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ fn the_derived_rights_suffice_for_what_they_were_derived_from_and_for_nothing_el
     let shard = Shard::by(&site, upstream, "rights", "v1-36-2");
     let objects = ["may", "may-old"]
         .map(|name| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } }));
-    let derived = rbac::derive(&objects);
+    let derived = rights::derive(&objects);
     assert!(derived.excess.is_empty());
     let own = rbac::fixed_in_own_namespace();
     let everywhere = [rbac::fixed(), derived.rules].concat();
@@ -45,7 +46,7 @@ fn the_derived_rights_suffice_for_what_they_were_derived_from_and_for_nothing_el
     // Whoever grants it later need not touch the package.
     let objects = ["may-not", "may-not-old"]
         .map(|name| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } }));
-    site.apply(&grant("rights-later", None, &rbac::derive(&objects).rules));
+    site.apply(&grant("rights-later", None, &rights::derive(&objects).rules));
     shard.installed("may-not", "1.0.0");
     shard.delete("may");
     shard.gone("may");

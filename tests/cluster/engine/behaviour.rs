@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use package_controller::engine::{Change, Conflicts, Engine, Error, Limits, OnFailure, Record, Status};
-use package_controller::package::Install;
+use installer::Install;
+use installer::{Change, Conflicts, Engine, Error, Limits, OnFailure, Record, Status};
 use serde_json::{Value, json};
 
 use super::{Chart, RECORDS, World, done};

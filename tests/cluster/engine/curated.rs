@@ -1,6 +1,6 @@
 //! The charts of the curated packages: installed, compared, upgraded, rolled back, taken away; and read by real Helm.
 
-use package_controller::engine::{Drift, Engine, Limits, Status};
+use installer::{Drift, Engine, Limits, Status};
 use serde_json::{Value, json};
 
 use super::{Chart, RECORDS, World, done, fixture};

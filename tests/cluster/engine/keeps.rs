@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use package_controller::engine::{Conflicts, Engine, Error, Limits, Record};
-use package_controller::package::Install;
+use installer::Install;
+use installer::{Conflicts, Engine, Error, Limits, Record};
 use serde_json::{Value, json};
 
 use super::{Chart, RECORDS, World};

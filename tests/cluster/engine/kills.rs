@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use package_controller::engine::{Engine, Error, Limits, Record, Status};
-use package_controller::package::Install;
+use installer::Install;
+use installer::{Engine, Error, Limits, Record, Status};
 use serde_json::json;
 use tokio::sync::Notify;
 

@@ -136,7 +136,7 @@ impl Walk<'_> {
         if fragment.is_empty() {
             return Some(resource);
         }
-        let fragment = super::bounds::decoded(fragment);
+        let fragment = schema_bounds::decoded(fragment);
         if fragment.starts_with('/') {
             return Some(format!("{resource}{fragment}"));
         }

@@ -90,7 +90,7 @@ impl Holder {
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
                 tracing::debug!("another replica wrote the lease");
             }
-            Ok(Err(error)) => tracing::warn!(error = %crate::words(&error), "the lease cannot be renewed"),
+            Ok(Err(error)) => tracing::warn!(error = %brief::words(&error), "the lease cannot be renewed"),
             Err(_) => tracing::warn!("the lease cannot be renewed: the API server does not answer"),
         }
     }

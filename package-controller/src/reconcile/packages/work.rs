@@ -2,22 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use admission::eksa::package::timeout;
+use admission::values;
+use brief::{few, words};
+use installer::guard::{self, Bounds, Facts};
+use installer::{
+    Change, Conflicts, Drift, Engine, Install, Limits, OnFailure, Ownership, Prepared, Record, Status,
+    TAKE_OWNERSHIP,
+};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{Package, PackageStatus, SourceVersion};
 use tokio::sync::watch::{self, Receiver};
 
 use super::{Next, Place, Work};
-use crate::admission::package::timeout;
-use crate::brief::few;
-use crate::engine::{
-    self, Change, Conflicts, Drift, Engine, Limits, OnFailure, Ownership, Prepared, Record, Status,
-};
-use crate::guard::{self, Bounds, Facts};
-use crate::package::{self, Again, Install, Outcome};
+use crate::error::Result;
+use crate::package::{self, Again, Outcome};
 use crate::reconcile::clusters::Target;
-use crate::reconcile::now;
+use crate::reconcile::status::now;
 use crate::reconcile::tell::Deed;
-use crate::{Result, values, words};
 
 /// What becomes of changes that somebody made to what is installed: `repair`, which is the default, or `tell`.
 const DRIFT: &str = "airlock.dev/drift";
@@ -102,7 +104,7 @@ impl Work<'_> {
         &self,
         prepared: &Prepared,
         engine: &Engine,
-    ) -> Result<Option<Record>, engine::Error> {
+    ) -> Result<Option<Record>, installer::Error> {
         let wanted = self.package.annotation(package::ROLLBACK).and_then(|text| text.parse::<u32>().ok());
         let Some(wanted) = wanted else { return Ok(None) };
         let mut history = engine.history(PACKAGES_NAMESPACE, &prepared.plan.release).await?;
@@ -117,7 +119,7 @@ impl Work<'_> {
         // A revision that is not within today's bounds, as one from before images were named by digests, is rendered anew.
         match engine.judge(&record).await {
             Ok(()) => Ok(Some(record)),
-            Err(engine::Error::Refused { .. }) => Ok(None),
+            Err(installer::Error::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -205,7 +207,7 @@ impl Work<'_> {
             let status = package::under_way(&self.package, &words, &now());
             let written = tokio::time::timeout(TELL_PATIENCE, self.write(status)).await;
             if let Ok(Err(error)) = written {
-                tracing::debug!(package = self.key(), error = %crate::words(&error), "how far it is cannot be told");
+                tracing::debug!(package = self.key(), error = %brief::words(&error), "how far it is cannot be told");
             }
         }
     }
@@ -279,20 +281,20 @@ enum Fault {
     /// What it would bring is not to be installed.
     Refused(String),
     /// It was tried.
-    Engine(engine::Error),
+    Engine(installer::Error),
 }
 
 impl Fault {
-    fn of(error: engine::Error) -> Self {
+    fn of(error: installer::Error) -> Self {
         match error {
-            engine::Error::Refused { reason } => Self::Refused(reason),
+            installer::Error::Refused { reason } => Self::Refused(reason),
             error => Self::Engine(error),
         }
     }
 
     /// Whether it was tried to the end, and undone.
     fn is_final(&self) -> bool {
-        matches!(self, Self::Engine(engine::Error::Failed { .. }))
+        matches!(self, Self::Engine(installer::Error::Failed { .. }))
     }
 
     /// Whether nothing was tried, and will not be until something changes.
@@ -312,8 +314,8 @@ impl Fault {
 }
 
 /// A refusal, with where the registry of the images is from.
-fn told(error: engine::Error, plan: &Install, config: Option<&str>) -> Fault {
-    match (Fault::of(error), plan.added_registry(config)) {
+fn told(error: installer::Error, plan: &Install, config: Option<&str>) -> Fault {
+    match (Fault::of(error), package::added_registry(plan, config)) {
         (Fault::Refused(reason), Some(added)) if reason.contains(" uses the image ") => {
             Fault::Refused(format!("{reason}; {added}"))
         }
@@ -335,7 +337,7 @@ fn limits(package: &Package, bounds: Option<&Bounds>) -> Result<Limits, String> 
     let timeout = asked.clamp(Duration::from_secs(1), LONGEST_TIMEOUT);
     // Whoever wants his changes kept says so; else they give way, here as when they are found.
     let conflicts = if repairs(package) { Conflicts::Take } else { Conflicts::Refuse };
-    let takes = package.annotation(engine::TAKE_OWNERSHIP) == Some("true");
+    let takes = package.annotation(TAKE_OWNERSHIP) == Some("true");
     let ownership = match bounds {
         Some(bounds) if takes => {
             bounds.may_take()?;
@@ -343,7 +345,10 @@ fn limits(package: &Package, bounds: Option<&Bounds>) -> Result<Limits, String> 
         }
         _ => Ownership::Refuse,
     };
-    Ok(Limits { timeout, on_failure: OnFailure::RollBack, conflicts, ownership, ..Limits::default() })
+    let mut limits = Limits::default();
+    (limits.timeout, limits.on_failure) = (timeout, OnFailure::RollBack);
+    (limits.conflicts, limits.ownership) = (conflicts, ownership);
+    Ok(limits)
 }
 
 fn repairs(package: &Package) -> bool {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use installer::{Change as Differs, Record, Status as State};
 use package_api::name::PACKAGES_NAMESPACE;
-use package_controller::engine::{Change as Differs, Record, Status as State};
 use serde_json::Value;
 
 use super::{Cluster, called};

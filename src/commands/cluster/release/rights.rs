@@ -8,12 +8,12 @@ mod grant;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use installer::rights::{self, Derived};
+use installer::{Error as Engine, Status as Release};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use package_api::Package;
 use package_api::name::PACKAGES_NAMESPACE;
-use package_controller::engine::{Error as Engine, Status as Release};
-use package_controller::rbac::{self, Derived};
 use serde_json::{Value, json};
 
 pub(in crate::commands) use self::grant::ROLES;
@@ -51,7 +51,7 @@ pub(super) async fn rights(
         return Err(Usage { message, hint }.into());
     }
     let wanted = wanted(&cluster, printer).await?;
-    let mut derived = rbac::derive(&wanted.objects);
+    let mut derived = rights::derive(&wanted.objects);
     let before = Granted::read(&cluster.target.client, name).await?;
     if wanted.is_part && add(&mut derived, &before) {
         printer
@@ -100,7 +100,7 @@ async fn wanted(cluster: &Cluster, printer: &Printer) -> anyhow::Result<Wanted> 
             // A chart that needs values before it renders brings its rights once there is a package with them.
             Err(error) if is_the_package_s(&error) => {
                 wanted.is_part = true;
-                let words = package_controller::causes(error.as_ref()).join(": ");
+                let words = brief::causes(error.as_ref()).join(": ");
                 printer.complain(&format!("warning: {words}; its rights are not among these"));
             }
             // What could not be asked says nothing of what a package needs.

@@ -1,10 +1,10 @@
 //! `airlock package rollback`: the way back to an earlier revision, and from there to the latest version again.
 
+use installer::{Record, Status as Release};
 use kube::api::{Api, Patch, PatchParams};
 use package_api::bundle::LATEST;
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{BundleName, Package, PackageBundle, PackageSpec};
-use package_controller::engine::{Record, Status as Release};
 use package_controller::package::ROLLBACK;
 use serde_json::{Value, json};
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use installer::rights::Derived;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use package_controller::rbac::Derived;
 
 use super::grant::Granted;
 

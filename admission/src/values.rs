@@ -1,0 +1,139 @@
+//! A package's values against the schema that its bundle brings.
+//!
+//! Upstream asks gojsonschema, which knows the drafts 4, 6 and 7 and takes every other for a mixture of them. So
+//! the schema's own word for its draft is not heeded: it is read as draft 7.
+
+mod words;
+
+use std::error::Error as StdError;
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
+use gostd::{Limits, yaml};
+use jsonschema::{Draft, PatternOptions, Retrieve, Uri, ValidationOptions};
+use serde_json::{Map, Value};
+
+/// The largest schema that is read. The largest known one has 241 kB.
+const MOST_BYTES: u64 = 8 << 20;
+
+/// Why values are refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The schema is not base64.
+    #[error("the schema is not base64")]
+    Base64(#[source] base64::DecodeError),
+    /// The schema has no beginning of gzip: mostly it is missing.
+    #[error("the schema is not compressed")]
+    NotGzip,
+    /// The schema's compression is broken.
+    #[error("the schema cannot be decompressed")]
+    Gzip(#[source] std::io::Error),
+    /// The schema is larger than any.
+    #[error("the schema has more than {MOST_BYTES} bytes")]
+    TooLarge,
+    /// The schema is no JSON.
+    #[error("the schema is not JSON")]
+    Json(#[source] serde_json::Error),
+    /// The schema is none of draft 7.
+    #[error("the schema cannot be used: {0}")]
+    Schema(String),
+    /// The values are no YAML, or no map.
+    #[error("the values are not YAML")]
+    Yaml(#[source] yaml::Error),
+    /// Checking would take too long.
+    #[error("the values cannot be checked within bounds")]
+    Bounds(#[source] schema_bounds::Exceeded),
+    /// The values do not fit: why, in the words of gojsonschema.
+    #[error("the values do not fit the schema")]
+    Unfit(Vec<String>),
+}
+
+impl Error {
+    /// As upstream's webhook says it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let chain = |error: &dyn StdError| error.to_string();
+        match self {
+            Self::Base64(error) => format!("error decoding configurations {}", chain(error)),
+            Self::NotGzip => "error when uncompressing configurations EOF".to_owned(),
+            Self::Gzip(error) => format!("error reading configurations {}", chain(error)),
+            Self::TooLarge => format!("error reading configurations {self}"),
+            Self::Json(error) => format!("error compiling schema {}", chain(error)),
+            Self::Schema(reason) => format!("error compiling schema {reason}"),
+            Self::Yaml(error) => {
+                format!("error converting package configurations to yaml {}", chain(error))
+            }
+            Self::Bounds(error) => format!("error validating configurations {}", chain(error)),
+            Self::Unfit(faults) => {
+                let lines: String = faults.iter().map(|fault| format!("- {fault}\n")).collect();
+                format!("error validating configurations {lines}")
+            }
+        }
+    }
+}
+
+/// Checks a package's configuration, a YAML document as text, and gives its values.
+///
+/// # Errors
+/// [`Error`]; without a schema nothing fits.
+pub fn check(schema: &str, config: Option<&str>) -> Result<Value, Error> {
+    let mut schema = unpack(schema)?;
+    if let Value::Object(table) = &mut schema {
+        table.remove("$schema");
+    }
+    let values = read(config)?;
+    let limits = Limits::default();
+    schema_bounds::check(&schema, &values, &limits).map_err(Error::Bounds)?;
+    let patterns = PatternOptions::regex().size_limit(limits.regex_bytes).dfa_size_limit(limits.regex_bytes);
+    let options: ValidationOptions<'_> = jsonschema::options()
+        .with_draft(Draft::Draft7)
+        .with_retriever(Nowhere)
+        .with_pattern_options(patterns);
+    let validator = options.build(&schema).map_err(|error| Error::Schema(error.to_string()))?;
+    let mut faults = Vec::new();
+    for error in validator.iter_errors(&values) {
+        words::describe(&error, &schema, &mut faults);
+    }
+    if faults.is_empty() { Ok(values) } else { Err(Error::Unfit(faults)) }
+}
+
+/// The values of a configuration; none are an empty map.
+///
+/// # Errors
+/// [`Error::Yaml`].
+pub fn read(config: Option<&str>) -> Result<Value, Error> {
+    match yaml::parse(config.unwrap_or_default(), &Limits::default()).map_err(Error::Yaml)? {
+        Value::Null => Ok(Value::Object(Map::new())),
+        values => Ok(values),
+    }
+}
+
+/// A schema as a bundle brings it: base64 of gzip of JSON.
+///
+/// # Errors
+/// [`Error::Base64`], [`Error::NotGzip`], [`Error::Gzip`], [`Error::TooLarge`], [`Error::Json`].
+pub fn unpack(schema: &str) -> Result<Value, Error> {
+    let packed = STANDARD.decode(schema).map_err(Error::Base64)?;
+    if !packed.starts_with(&[0x1f, 0x8b]) {
+        return Err(Error::NotGzip);
+    }
+    let mut text = Vec::new();
+    let mut reader = MultiGzDecoder::new(packed.as_slice()).take(MOST_BYTES + 1);
+    reader.read_to_end(&mut text).map_err(Error::Gzip)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(Error::TooLarge);
+    }
+    serde_json::from_slice(&text).map_err(Error::Json)
+}
+
+/// Finds no schema but those within the bundle's own.
+struct Nowhere;
+
+impl Retrieve for Nowhere {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn StdError + Send + Sync>> {
+        Err(format!("{uri} is outside the schema").into())
+    }
+}
