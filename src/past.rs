@@ -5,10 +5,10 @@
 //! decides nothing that the log's own key did not sign. Without the folder nothing is compared.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use oci::Digest;
+use private::{Existing, Readers};
 use tlog::{Note, VerifierKey};
 
 /// A longer file is none of ours.
@@ -37,10 +37,7 @@ impl Past {
             let path = self.file(key)?;
             let folder = path.parent()?;
             private::create_folders(folder).ok()?;
-            let mut file = tempfile::NamedTempFile::new_in(folder).ok()?;
-            file.write_all(note.to_string().as_bytes()).ok()?;
-            file.as_file().sync_all().ok()?;
-            file.persist(path).ok()
+            private::publish(&path, note.to_string().as_bytes(), Existing::Replace, Readers::Owner).ok()
         };
         let _ = kept();
     }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use audit::Kind;
 use clap::Parser as _;
 use oci::{RegistryHost, Selector};
+use private::{Existing, Readers};
 use registry::client::{Client, ClientConfig, HostRule};
 use registry::server::{Auth, Limits, Proxies, ServerConfig, serve};
 
@@ -89,10 +90,16 @@ fn open_to_all(store: store::Store) -> ServerConfig {
     }
 }
 
+fn put(dir: &Path, name: &str, text: &str, readers: Readers) -> anyhow::Result<()> {
+    let path = dir.join(name);
+    private::publish(&path, text.as_bytes(), Existing::Replace, readers)
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
 /// Mirror, keys, pack, verify, import: the verbs as a person would type them.
 async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> anyhow::Result<()> {
     let path = |name: &str| dir.join(name).display().to_string();
-    std::fs::write(dir.join("airlock.yaml"), mirror_file(upstream))?;
+    put(dir, "airlock.yaml", &mirror_file(upstream), Readers::All)?;
     printer.say(&format!("2. airlock mirror: {} into {}", path("airlock.yaml"), path("near")));
     typed(
         &[
@@ -111,7 +118,7 @@ async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> an
     .await?;
     printer.say("3. airlock keys, airlock pack: signed volumes in the folder that stands for a drive");
     if !dir.join("quickstart.key").exists() {
-        std::fs::write(dir.join("password"), "quickstart\n")?;
+        put(dir, "password", "quickstart\n", Readers::Owner)?;
         let (name, password) = (path("quickstart"), path("password"));
         typed(&["keys", "generate", &name, "--password-file", &password], logs, printer).await?;
         let (key, trust) = (path("quickstart.pub"), path("trust.yaml"));

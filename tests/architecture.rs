@@ -1,9 +1,14 @@
-//! Which crate may use which: every edge that exists must be in this table, and every crate must have a row.
+//! Which crate may use which: every edge that exists must be in this table, and every crate must have a row. And which
+//! files of the sources may give a file its name.
 
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+    use std::path::{Path, PathBuf};
     use std::process::Command;
+
+    use regex::Regex;
 
     /// A member, the members it may use, and third-party crates that it must not.
     const EDGES: &[(&str, &[&str], &[&str])] = &[
@@ -68,7 +73,18 @@ mod tests {
         ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
         (
             "mirror",
-            &["oci", "store", "gostd", "helm", "chart-images", "bundle-signer", "registry", "evidence"],
+            &[
+                "oci",
+                "private",
+                "store",
+                "gostd",
+                "helm",
+                "chart-images",
+                "package-api",
+                "bundle-signer",
+                "registry",
+                "evidence",
+            ],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
         (
@@ -122,12 +138,28 @@ mod tests {
         ("rusqlite", &["audit", "store"]),
     ];
 
-    fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    /// The only sources in which a file gets its name, and what they call for it. All others use `private::publish`.
+    const PUBLISHERS: &[(&str, &[&str])] = &[
+        ("private/src/publish.rs", &["fs::rename", "renameat_with", "fs::hard_link"]),
+        // Beneath the folder of a medium, by its descriptor.
+        ("packager/src/media/beneath.rs", &["renameat"]),
+    ];
+
+    /// How a file could get its name or its content in one call, also by another name for the function or its module.
+    const PUBLISHING: &str = r"(?x)
+        \bfs::((write|rename|copy|hard_link)\b|\*) | \bfs::\{[^}]*\b(write|rename|copy|hard_link|self\ as)\b
+        | \bfs\ as\b | \bFile::create(_new|_buffered)?\b | \b(renameat(_with|2)?|linkat)\b | \.persist(_noclobber)?\b";
+
+    fn metadata() -> serde_json::Value {
         let output = Command::new(env!("CARGO"))
             .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
             .output()
             .unwrap();
-        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+        let metadata = metadata();
         let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
         let normal = |package: &serde_json::Value| {
             let all = package["dependencies"].as_array().unwrap().iter();
@@ -163,5 +195,64 @@ mod tests {
                 found.iter().filter(|(_, used)| used.contains(*dependency)).map(|(name, _)| name).collect();
             assert_eq!(users, *owner, "`{dependency}`");
         }
+    }
+
+    /// Adds the sources below a folder with their text; without comments and without what is compiled for tests only.
+    fn read_sources(folder: &Path, sources: &mut BTreeMap<PathBuf, String>) {
+        let inline = Regex::new(r"(?ms)^#\[cfg\(test\)\]\nmod \w+ \{\n.*?^\}\n").unwrap();
+        let comment = Regex::new(r"(?m)^ *//.*$").unwrap();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read_sources(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let text = inline.replace_all(&text, "");
+                sources.insert(path, comment.replace_all(&text, "").into_owned());
+            }
+        }
+    }
+
+    /// Drops the files of modules that are compiled for tests only.
+    fn drop_tests(sources: &mut BTreeMap<PathBuf, String>) {
+        let declared = Regex::new(r"#\[cfg\(test\)\]\n *(?:pub\(crate\) )?mod (\w+);").unwrap();
+        let mut tests = BTreeSet::new();
+        for (path, text) in &*sources {
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let folder = match stem {
+                "lib" | "main" => path.parent().unwrap().to_owned(),
+                _ => path.with_extension(""),
+            };
+            for module in declared.captures_iter(text) {
+                tests.insert(folder.join(&module[1]));
+            }
+        }
+        sources.retain(|path, _| !path.ancestors().any(|above| tests.contains(&above.with_extension(""))));
+    }
+
+    #[test]
+    fn files_get_their_names_in_one_place() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut sources = BTreeMap::new();
+        for package in metadata()["packages"].as_array().unwrap() {
+            let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+            read_sources(&manifest.with_file_name("src"), &mut sources);
+        }
+        drop_tests(&mut sources);
+        assert!(sources.len() > 400, "only {} sources were found", sources.len());
+        let pattern = Regex::new(PUBLISHING).unwrap();
+        let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (path, text) in &sources {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            for call in pattern.find_iter(text) {
+                found.entry(name).or_default().insert(call.as_str());
+            }
+        }
+        let allowed =
+            PUBLISHERS.iter().map(|(name, calls)| (*name, calls.iter().copied().collect())).collect();
+        assert_eq!(
+            found, allowed,
+            "use `private::publish`, which also survives a power cut and follows no link"
+        );
     }
 }

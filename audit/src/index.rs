@@ -120,7 +120,7 @@ impl Index {
     /// Puts the index aside and makes another one.
     fn anew(reader: &Reader, why: &'static str) -> Result<Self> {
         let path = Self::path(reader.path());
-        fs::rename(&path, reader.path().join(REFUSED)).map_err(Error::io("put aside", &path))?;
+        private::rename(&path, &reader.path().join(REFUSED)).map_err(Error::io("put aside", &path))?;
         Self::remove(&path)?;
         match Self::connected(reader, true)? {
             Connected::Index(index) => Ok(Self { refused: Some(why), ..index }),

@@ -3,7 +3,6 @@
 //! A log is made whole in a folder of another name and then renamed, so that a log's folder without its key or
 //! checkpoint is always damage, and never mistaken for a new one.
 
-use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,7 +86,7 @@ pub(crate) fn text(time: OffsetDateTime) -> String {
 
 /// Makes a log whose first entry says so. Of several that do so at once one wins, and the others use its log.
 fn make(folder: &Path, station: &Station) -> Result<()> {
-    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let above = private::folder_of(folder);
     let temporary = tempfile::Builder::new()
         .prefix("log.new")
         .tempdir_in(above)
@@ -99,8 +98,8 @@ fn make(folder: &Path, station: &Station) -> Result<()> {
     draft.evidence("key", &journal.verifier());
     journal.record(draft, &Outcome::success())?;
     drop(journal);
-    match fs::rename(path, folder) {
-        Ok(()) => File::open(above).and_then(|above| above.sync_all()).map_err(Error::io("flush", above)),
+    match private::rename(path, folder) {
+        Ok(()) => private::sync_folder(above).map_err(Error::io("flush", above)),
         Err(_) if folder.exists() => Ok(()),
         Err(error) => Err(Error::io("make", folder)(error)),
     }

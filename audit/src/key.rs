@@ -1,11 +1,11 @@
 //! A log's key: `key.pem`, made once, and `key.pub`, its public half in the form that `--key` takes.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use private::{Existing, Readers};
 use tlog::note::KeyKind;
 use tlog::{Hash, SigningKey, VerifierKey};
 
@@ -59,7 +59,5 @@ fn named(pkcs8: &[u8]) -> tlog::Result<SigningKey> {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    let file = private::open(OpenOptions::new().write(true).create_new(true), path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .map_err(Error::io("write", path))
+    private::publish(path, text.as_bytes(), Existing::Keep, Readers::Owner).map_err(Error::io("write", path))
 }

@@ -2,9 +2,11 @@
 //!
 //! It is a clear-signed text of two parts: `Chart.yaml`, a line of three dots, and the SHA-256 of the archive by its file name.
 //! What `helm verify --keyring` accepts is accepted here: the signature first, then the digest under the chart's own name.
+//! No file may be listed twice.
 
 use std::collections::BTreeMap;
 
+use gostd::{Limits, yaml};
 use oci::Digest;
 use serde::Deserialize;
 
@@ -81,7 +83,9 @@ pub fn verify(
     let (Some(_), Some(sums), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err(Refusal::Form("it does not have two parts"));
     };
-    let sums: Sums = serde_saphyr::from_str(sums).map_err(|_| Refusal::Form("it lists no files"))?;
+    let sums = yaml::parse_strict(sums, &Limits::default()).ok();
+    let sums: Option<Sums> = sums.and_then(|sums| serde_json::from_value(sums).ok());
+    let sums = sums.ok_or(Refusal::Form("it lists no files"))?;
     let Some(expected) = sums.files.get(file) else {
         let found = sums.files.keys().map(|name| format!("`{name}`")).collect();
         return Err(Refusal::OtherFile { found, expected: file.to_owned() });

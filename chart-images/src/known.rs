@@ -31,7 +31,8 @@ struct Written {
 }
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let written: Vec<Written> = serde_saphyr::from_str(include_str!("known.yaml")).unwrap_or_default();
+    let text = gostd::yaml::parse(include_str!("known.yaml"), &gostd::Limits::default()).unwrap_or_default();
+    let written: Vec<Written> = serde_json::from_value(text).unwrap_or_default();
     let rule = |written: Written| {
         Some(Rule { name: Regex::new(&written.name).ok()?, pattern: Regex::new(&written.pattern).ok()? })
     };

@@ -31,6 +31,8 @@ pub enum Wanted {
         kind: ItemKind,
         /// Where.
         reference: Reference,
+        /// The manifest that was read for what it names. It is what is mirrored, whatever the reference leads to by then.
+        read: Option<Digest>,
     },
     /// A file that becomes an artifact.
     File {
@@ -87,10 +89,17 @@ impl Wanted {
         }
     }
 
-    /// Whether both come to the same: a registry has one thing under a reference, whatever it is called here.
+    /// What comes to both, if there is such a thing: a registry has one thing under a reference, whatever it is called here.
     #[must_use]
-    pub(crate) fn agrees(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::Image { .. }, Self::Image { .. })) || self == other
+    pub(crate) fn with(self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Image { kind, reference, read }, Self::Image { read: other, .. }) => {
+                let agrees = read.is_none() || other.is_none() || read == *other;
+                let read = read.or_else(|| other.clone());
+                agrees.then_some(Self::Image { kind, reference, read })
+            }
+            (this, other) => (this == *other).then_some(this),
+        }
     }
 }
 

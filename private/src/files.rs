@@ -55,10 +55,8 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
 /// What the system says.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.mode(FILE).open(path)?;
+    give_to_owner(&file, path)?;
     let found = file.metadata()?;
-    if let Some((user, group)) = owner(path, found.uid()).filter(|_| found.is_file()) {
-        fchown(&file, Some(user), Some(group))?;
-    }
     if found.is_file() && found.mode() & 0o777 != FILE {
         match file.set_permissions(Permissions::from_mode(FILE)) {
             // Only the owner can, and nobody else needs to.
@@ -67,6 +65,15 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+/// What root made in another user's private folder is that user's.
+pub(crate) fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    let found = file.metadata()?;
+    match owner(path, found.uid()).filter(|_| found.is_file()) {
+        Some((user, group)) => fchown(file, Some(user), Some(group)),
+        None => Ok(()),
+    }
 }
 
 /// Whose folder holds a file of `user`'s, where that is root and the folder is another user's private one.

@@ -11,6 +11,7 @@ use mirror::lock::Lock;
 use oci::Digest;
 use package_api::BundleName;
 use package_bundle::{BundleConfig, Published, carry, listed, make, publish, published};
+use private::{Existing, Readers};
 use serde_json::json;
 use store::Store;
 
@@ -58,7 +59,8 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     }
     let to = settings.to.as_deref();
     if let Some(path) = to {
-        std::fs::write(path, signed.yaml()).with_context(|| format!("cannot write `{}`", path.display()))?;
+        private::publish(path, signed.yaml().as_bytes(), Existing::Replace, Readers::All)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     let publish = || publish_once(settings, (&store, config.name()), &signed, &key.public_key()?);
     let published = settings.publish.then(publish).transpose()?;

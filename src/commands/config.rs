@@ -15,10 +15,10 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use private::{Existing, Readers};
 use serde::Serialize;
 use site::Site;
 
@@ -128,22 +128,8 @@ fn write(folder: &Path, file: &NodeFile) -> anyhow::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).with_context(context)?;
     }
-    let temporary = path.with_file_name(format!(
-        ".{}.new",
-        path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-    ));
-    // A left-over may have wider rights, which opening it again would keep.
-    let _ = std::fs::remove_file(&temporary);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    let opened = if file.secret {
-        private::open(&mut options, &temporary)
-    } else {
-        options.mode(0o644).open(&temporary)
-    };
-    let mut opened = opened.with_context(context)?;
-    std::io::Write::write_all(&mut opened, file.content.as_bytes()).with_context(context)?;
-    std::fs::rename(&temporary, &path).with_context(context)
+    let readers = if file.secret { Readers::Owner } else { Readers::All };
+    private::publish(&path, file.content.as_bytes(), Existing::Replace, readers).with_context(context)
 }
 
 /// A basic string of TOML.

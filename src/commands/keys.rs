@@ -6,14 +6,12 @@ mod added;
 mod change;
 mod password;
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::Kind;
 use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile};
+use private::{Existing, Readers};
 use serde_json::json;
 use tlog::VerifierKey;
 use tlog::note::KeyKind;
@@ -259,34 +257,13 @@ fn in_token(uri: &str, password: &PasswordArg) -> anyhow::Result<PrivateKey> {
     Ok(PrivateKey::in_token(&uri, &module, &pin)?)
 }
 
-/// Who may read a file, as far as its own mode says.
-#[derive(Clone, Copy)]
-enum Readers {
-    /// Whoever keeps the secret.
-    Owner,
-    /// Everybody whom the process's umask lets.
-    All,
-}
-
 fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> anyhow::Result<()> {
-    let failed = || format!("cannot write `{}`", path.display());
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    let opened = match readers {
-        Readers::Owner => private::open(&mut options, path),
-        Readers::All => options.mode(0o644).open(path),
-    };
-    let mut file = match opened {
+    match private::publish(path, bytes, Existing::Keep, readers) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let message = format!("`{}` is there already, and is not written over", path.display());
             let hint = "name another file, or move this one away; `airlock keys add` adds to a trust file";
-            return Err(Usage { message, hint }.into());
+            Err(Usage { message, hint }.into())
         }
-        opened => opened.with_context(failed)?,
-    };
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        let _ = std::fs::remove_file(path);
+        written => written.with_context(|| format!("cannot write `{}`", path.display())),
     }
-    written.with_context(failed)
 }

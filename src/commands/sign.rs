@@ -13,6 +13,7 @@ use bundle_signer::statement::COSIGN_SIGN;
 use evidence::resolve;
 use evidence::signing::{Order, Written, sign, targets};
 use oci::Digest;
+use private::{Existing, Readers};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -244,7 +245,7 @@ fn bundle(
             printer.data(signed.yaml())?;
         }
         Some(path) => {
-            std::fs::write(path, signed.yaml())
+            private::publish(path, signed.yaml().as_bytes(), Existing::Replace, Readers::All)
                 .with_context(|| format!("cannot write `{}`", path.display()))?;
             work.done()?;
             let value = json!({ "file": path, "notCovered": signed.uncovered() });

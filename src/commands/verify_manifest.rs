@@ -7,7 +7,6 @@ use bundle_signer::eksa::{
     Manifest, bundles_keys, distro_keys, package_keys, verify_bundles, verify_package_bundle, verify_release,
 };
 use oci::Digest;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::cli::{TrustArg, VerifyManifest};
@@ -15,13 +14,6 @@ use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, row};
-
-/// Only what tells which manifest it is; the verification reads it anew, and strictly.
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(default)]
-    kind: String,
-}
 
 pub(crate) fn run(settings: &VerifyManifest, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.file.display().to_string();
@@ -36,10 +28,11 @@ fn prove(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> a
     let file = settings.file.display();
     let own = trust(&TrustArg { trust: settings.trust.clone() }, work)?;
     let keys = |aws: fn() -> bundle_signer::Result<TrustFile>| own.clone().map_or_else(aws, Ok);
-    let Kind { kind } = serde_saphyr::from_str(&text).map_err(|error| Usage {
+    let value = gostd::yaml::parse(&text, &gostd::Limits::default()).map_err(|error| Usage {
         message: format!("`{file}` is not a manifest: {error}"),
         hint: "give a PackageBundle, Bundles or Release",
     })?;
+    let kind = value["kind"].as_str().unwrap_or_default().to_owned();
     let verified = match (kind.as_str(), &settings.bundles) {
         ("PackageBundle", None) => verify_package_bundle(text.as_bytes(), &keys(package_keys)?),
         ("Bundles", None) => verify_bundles(text.as_bytes(), &keys(bundles_keys)?),

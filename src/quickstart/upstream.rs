@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use oci::{Algorithm, Digest, Hasher, Manifest, RepositoryName, Tag, media_type};
+use private::{Existing, Readers, Temporary};
 use serde_json::json;
 use store::{BlobWriter, Change, Store};
 
@@ -28,7 +29,8 @@ struct Layer {
 /// Makes everything in `dir`; the image in the store `dir/upstream`.
 pub(crate) fn make(dir: &Path) -> anyhow::Result<Image> {
     chart(&dir.join("hello-0.1.0.tgz"))?;
-    std::fs::write(dir.join("notice.txt"), "This file crossed the gap.\n")?;
+    let notice = b"This file crossed the gap.\n";
+    private::publish(&dir.join("notice.txt"), notice, Existing::Replace, Readers::All)?;
     let store = Store::open(&dir.join("upstream"))?;
     let program = std::env::current_exe()?;
     let layers = [
@@ -127,8 +129,9 @@ fn chart(path: &Path) -> anyhow::Result<()> {
     let metadata = "apiVersion: v2\nname: hello\nversion: 0.1.0\ndescription: A chart that crossed the gap\n";
     let template =
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hello\ndata:\n  from: {{ .Chart.Name }}\n";
-    let file = File::create(path).with_context(|| format!("cannot create `{}`", path.display()))?;
-    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
+    let failed = || format!("cannot write `{}`", path.display());
+    let new = Temporary::beside(path, Existing::Replace, Readers::All).with_context(failed)?;
+    let mut archive = tar::Builder::new(GzEncoder::new(new.file(), Compression::default()));
     for (name, text) in [
         ("hello/Chart.yaml", metadata),
         ("hello/values.yaml", "{}\n"),
@@ -136,8 +139,8 @@ fn chart(path: &Path) -> anyhow::Result<()> {
     ] {
         archive.append_data(&mut header(text.len() as u64, 0o644), name, text.as_bytes())?;
     }
-    archive.into_inner()?.finish()?.sync_all()?;
-    Ok(())
+    archive.into_inner()?.finish()?;
+    new.publish().with_context(failed)
 }
 
 fn header(size: u64, mode: u32) -> tar::Header {

@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use private::{Hold, PATIENCE};
+use private::{Existing, Hold, PATIENCE, Readers, Temporary, folder_of};
 
 use crate::damage::Identity;
 use crate::{Error, Result};
@@ -77,21 +77,21 @@ impl Disk {
             let _ = fs::remove_file(temporary);
             return Err(error);
         }
-        let shard = target.parent().unwrap_or(Path::new("."));
+        let shard = folder_of(target);
         let folder = File::open(shard).map_err(Error::io("open", shard))?;
         // Who moves a damaged blob away holds the folder alone, so that it cannot move this one.
         let folder = private::hold(folder, shard, Hold::Shared, PATIENCE)?;
         self.step(Step::Rename, target).map_err(Error::io("rename", temporary))?;
-        fs::rename(temporary, target).map_err(Error::io("rename", temporary))?;
+        private::rename(temporary, target).map_err(Error::io("rename", temporary))?;
         self.step(Step::SyncDirectory, shard).map_err(Error::io("flush", shard))?;
-        folder.sync_all().map_err(Error::io("flush", shard))?;
+        private::sync_open_folder(&folder).map_err(Error::io("flush", shard))?;
         self.remember(target, file)
     }
 
     /// Flushes a blob that another process may have left without.
     pub(crate) fn flush_blob(&self, file: &File, target: &Path) -> Result<()> {
         self.sync_data(file, target)?;
-        self.sync_directory(target.parent().unwrap_or(Path::new(".")))?;
+        self.sync_directory(folder_of(target))?;
         self.remember(target, file)
     }
 
@@ -117,20 +117,16 @@ impl Disk {
 
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<()> {
         self.step(Step::SyncDirectory, path).map_err(Error::io("flush", path))?;
-        File::open(path).and_then(|folder| folder.sync_all()).map_err(Error::io("flush", path))
+        private::sync_folder(path).map_err(Error::io("flush", path))
     }
 
     /// Writes a whole small file durably in one go.
     pub(crate) fn write_file(&self, target: &Path, bytes: &[u8]) -> Result<()> {
-        use std::io::Write as _;
-        let temporary = target.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        let mut file = private::open(options.write(true).create(true).truncate(true), &temporary)
-            .map_err(Error::io("create", &temporary))?;
-        file.write_all(bytes).map_err(Error::io("write", &temporary))?;
-        self.sync_data(&file, &temporary)?;
-        self.step(Step::Rename, target).map_err(Error::io("rename", &temporary))?;
-        fs::rename(&temporary, target).map_err(Error::io("rename", &temporary))?;
-        self.sync_directory(target.parent().unwrap_or(Path::new(".")))
+        let new = Temporary::beside(target, Existing::Replace, Readers::Owner)
+            .map_err(Error::io("create", target))?;
+        new.file().write_all(bytes).map_err(Error::io("write", target))?;
+        self.step(Step::SyncData, target).and_then(|()| new.flush()).map_err(Error::io("flush", target))?;
+        self.step(Step::Rename, target).and_then(|()| new.rename()).map_err(Error::io("rename", target))?;
+        self.sync_directory(folder_of(target))
     }
 }

@@ -5,7 +5,7 @@
 //! published itself was hashed on its way in.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
@@ -128,7 +128,7 @@ impl Inspector {
         let current = File::open(&path).and_then(|file| Identity::of(&file));
         if current.is_ok_and(|current| current == damaged) {
             set_aside(&self.layout, &path)?;
-            folder.sync_all().map_err(Error::io("flush", &shard))?;
+            private::sync_open_folder(&folder).map_err(Error::io("flush", &shard))?;
         }
         Ok(())
     }
@@ -157,6 +157,6 @@ pub(crate) fn set_aside(layout: &Layout, path: &Path) -> Result<String> {
     let folder = layout.quarantine();
     private::create_folder(&folder).map_err(Error::io("create", &folder))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    fs::rename(path, folder.join(&name)).map_err(Error::io("move", path))?;
+    private::rename(path, &folder.join(&name)).map_err(Error::io("move", path))?;
     Ok(name)
 }

@@ -46,7 +46,7 @@ pub(crate) fn append(disk: &Disk, path: &Path, committed: u64, records: &[Record
         .map_err(Error::io("open", path))?;
     if is_new {
         // Its name must outlive a power cut as its lines do.
-        disk.sync_directory(path.parent().unwrap_or(Path::new(".")))?;
+        disk.sync_directory(private::folder_of(path))?;
     }
     let found = file.metadata().map_err(Error::io("read", path))?.len();
     if found < committed {

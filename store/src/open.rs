@@ -94,7 +94,7 @@ pub(crate) fn recognise(layout: &Layout) -> Result<bool> {
 /// Makes an empty store; the marker comes last, so that a half-made one is made again.
 fn make(layout: &Layout, disk: &Disk) -> Result<()> {
     let root = layout.root();
-    let ours = ["blobs", "uploads", "partial", "store.lock", "store.new", "airlock.db", "names.log"];
+    let ours = ["blobs", "uploads", "partial", "store.lock", ".store.json", "airlock.db", "names.log"];
     for entry in fs::read_dir(root).map_err(Error::io("read", root))? {
         let name = entry.map_err(Error::io("read", root))?.file_name();
         if !ours.iter().any(|ours| name.to_string_lossy().starts_with(ours)) {

@@ -40,6 +40,8 @@ mod manifests;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod packages;
 #[cfg(test)]
 mod private;

@@ -1,7 +1,7 @@
 //! Appending: durable first, then in the tree, then in a signed checkpoint.
 //!
 //! Write order for a batch: the entries at the end of `tail`, `fdatasync`; the tiles they change; a new
-//! `checkpoint` (temporary file, `fdatasync`, rename). An append has returned only after all of these; a crash
+//! `checkpoint` (temporary file, `fsync`, rename). An append has returned only after all of these; a crash
 //! after the first step leaves entries that the next opening puts into the tree.
 //!
 //! The bundle and the lowest tile that are not full yet are not flushed: `tail` has all that they hold. What a power cut

@@ -7,11 +7,11 @@
 //! that an update was interrupted and makes the index anew; without it, a seal that does not fit tells of somebody else.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use private::{Hold, PATIENCE};
+use private::{Existing, Hold, PATIENCE, Readers};
 use tlog::{Hash, Note};
 
 use crate::{Error, Reader, Result, key};
@@ -68,10 +68,7 @@ pub(super) fn write(reader: &Reader, index: &Path, (size, root): (u64, Hash)) {
         let text = format!("{TITLE}\n{origin}\n{size} {root}\n{}\n", of_file(&metadata));
         let mut note = Note::new(text).ok()?;
         note.sign(&key);
-        let temporary = path.with_extension("seal.new");
-        let mut file = private::create(&temporary).ok()?;
-        file.write_all(note.to_string().as_bytes()).and_then(|()| file.sync_all()).ok()?;
-        fs::rename(&temporary, &path).and_then(|()| flush(reader.path())).ok()
+        private::publish(&path, note.to_string().as_bytes(), Existing::Replace, Readers::Owner).ok()
     };
     match sealed() {
         Some(()) => end(reader.path()),
@@ -81,7 +78,7 @@ pub(super) fn write(reader: &Reader, index: &Path, (size, root): (u64, Hash)) {
 
 /// Says that the index is about to be written, durably.
 pub(super) fn begin(log: &Path) -> io::Result<()> {
-    private::create(&log.join(UPDATE)).and_then(|_| flush(log))
+    private::create(&log.join(UPDATE)).and_then(|_| private::sync_folder(log))
 }
 
 /// The index is written and sealed. A mark that comes back after a power cut only costs another index.
@@ -92,10 +89,6 @@ fn end(log: &Path) {
 /// Whether the index was being written when whoever did so ended.
 pub(super) fn is_interrupted(log: &Path) -> bool {
     log.join(UPDATE).exists()
-}
-
-fn flush(folder: &Path) -> io::Result<()> {
-    File::open(folder).and_then(|folder| folder.sync_all())
 }
 
 pub(super) fn remove(log: &Path) {

@@ -5,10 +5,11 @@ use std::io::Read;
 
 use chart_images::Discovery;
 use helm::{Chart, Limits};
-use oci::{Reference, Selector};
+use oci::{Digest, Reference, Selector};
 use registry::client::Client;
 use store::Store;
 
+use super::resolve::{digest_of, locked};
 use super::stored_chart::{MOST_BYTES, chart_layer, mirrored};
 use super::{Error, fetch};
 use crate::config::ChartLocation;
@@ -25,22 +26,26 @@ pub(super) struct ChartReader<'a> {
 }
 
 impl ChartReader<'_> {
-    /// The images that a chart names when it is rendered as `images` says.
+    /// The images that a chart names when it is rendered as `images` says; with the manifest that was read, if it is in a
+    /// registry.
     pub(super) async fn images(
         &self,
         location: &ChartLocation,
         images: &ChartImages,
-    ) -> Result<Vec<Wanted>, Error> {
-        let (name, archive) = match location {
+    ) -> Result<(Option<Digest>, Vec<Wanted>), Error> {
+        let (name, read, archive) = match location {
             ChartLocation::Path(path) => {
                 let name = path.display().to_string();
                 let read = File::open(path).and_then(|mut file| {
                     let mut bytes = Vec::new();
                     file.by_ref().take(MOST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
                 });
-                (name.clone(), read.map_err(|source| Error::File { path: name, source })?)
+                (name.clone(), None, read.map_err(|source| Error::File { path: name, source })?)
             }
-            ChartLocation::Reference(reference) => (reference.to_string(), self.archive(reference).await?),
+            ChartLocation::Reference(reference) => {
+                let (digest, archive) = self.archive(reference).await?;
+                (reference.to_string(), Some(digest), archive)
+            }
         };
         if archive.len() as u64 > MOST_BYTES {
             return Err(Error::ChartTooLarge(name));
@@ -57,9 +62,9 @@ impl ChartReader<'_> {
             let (object, field) = (&place.object, &place.field);
             self.reporter.warn(&format!("{name}: {object} {field}: `{text}` is not an image reference"));
         }
-        let wanted = |reference: Reference| Wanted::Image { kind: ItemKind::Image, reference };
+        let wanted = |reference| Wanted::Image { kind: ItemKind::Image, reference, read: None };
         let references = found.images.iter().map(|image| image.reference.parse().map_err(Error::Oci));
-        references.map(|reference| reference.map(wanted)).collect()
+        Ok((read, references.map(|reference| reference.map(wanted)).collect::<Result<_, _>>()?))
     }
 
     /// Tells images that a chart declares and does not render: whether they are needed, its user knows.
@@ -78,29 +83,24 @@ impl ChartReader<'_> {
         }
     }
 
-    /// A chart's archive: out of the store if the lock says which it is, else from its registry.
-    async fn archive(&self, reference: &Reference) -> Result<Vec<u8>, Error> {
-        if let Some(bytes) = self.locked(reference)? {
-            return Ok(bytes);
+    /// A chart's archive with the digest of its manifest: the one that the lock names, else what its registry has now.
+    async fn archive(&self, reference: &Reference) -> Result<(Digest, Vec<u8>), Error> {
+        let selector = locked(self.lock, reference).map_or_else(|| reference.selector(), Selector::Digest);
+        if let Selector::Digest(digest) = &selector
+            && let Some(chart) = mirrored(self.store, reference, &selector)?
+        {
+            return Ok((digest.clone(), chart.archive));
         }
         let (host, repository) = (reference.host(), reference.repository());
         let name = reference.to_string();
         let failed = |error| Error::Client(error).about(&name);
-        let found = self.client.manifest(host, repository, &reference.selector()).await;
+        let found = self.client.manifest(host, repository, &selector).await;
         let manifest = found.map_err(failed)?.ok_or_else(|| Error::NotFound(name.clone()))?;
         let layer = chart_layer(&manifest).ok_or_else(|| Error::NoChart(name.clone()))?;
         if layer.size > MOST_BYTES {
             return Err(Error::ChartTooLarge(name));
         }
         let bytes = self.client.small_blob(host, repository, layer, MOST_BYTES).await.map_err(failed)?;
-        Ok(bytes.to_vec())
-    }
-
-    fn locked(&self, reference: &Reference) -> Result<Option<Vec<u8>>, Error> {
-        let name = reference.to_string();
-        let item = self.lock.and_then(|lock| lock.items.iter().find(|item| item.source == name));
-        let Some(item) = item else { return Ok(None) };
-        let chart = mirrored(self.store, reference, &Selector::Digest(item.digest.clone()))?;
-        Ok(chart.map(|chart| chart.archive))
+        Ok((digest_of(&selector, &manifest), bytes.to_vec()))
     }
 }

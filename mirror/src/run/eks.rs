@@ -1,9 +1,10 @@
 //! Manifests of EKS: read from where they are, their signatures checked, and what they name.
 
 use bundle_signer::eksa::{distro_keys, package_keys, verify_package_bundle, verify_release};
-use oci::Reference;
+use oci::{Digest, Reference, Selector};
 use registry::client::Client;
 
+use super::resolve::{digest_of, locked};
 use super::{Error, fetch};
 use crate::config::{BundleLocation, BundleSource, Location, MirrorConfig, Signed};
 use crate::lock::{ItemKind, Lock};
@@ -57,8 +58,11 @@ impl Eks<'_> {
         let (name, text) = match &bundle.location {
             BundleLocation::Path(path) => self.text(&Location::Path(path.clone())).await?,
             BundleLocation::Reference(reference) => {
-                wants.push(Wanted::Image { kind: ItemKind::Bundle, reference: reference.clone() });
-                (reference.to_string(), self.artifact(reference).await?)
+                let (digest, text) = self.artifact(reference).await?;
+                let (reference, read) = (reference.clone(), Some(digest));
+                let name = reference.to_string();
+                wants.push(Wanted::Image { kind: ItemKind::Bundle, reference, read });
+                (name, text)
             }
         };
         let manifest = verified(&text, &name, &bundle.signed, verify_package_bundle, package_keys)?;
@@ -91,21 +95,17 @@ impl Eks<'_> {
         }
     }
 
-    /// A package bundle is the first layer of its artifact, whatever its type.
-    async fn artifact(&self, reference: &Reference) -> Result<String, Error> {
+    /// A package bundle is the first layer of its artifact, whatever its type. Gives the artifact's digest with it.
+    async fn artifact(&self, reference: &Reference) -> Result<(Digest, String), Error> {
         let (host, repository) = (reference.host(), reference.repository());
-        let locked = self.lock.and_then(|lock| {
-            let source = reference.to_string();
-            lock.items.iter().find(|item| item.source == source).map(|item| item.digest.clone())
-        });
-        let selector = locked.map_or_else(|| reference.selector(), oci::Selector::Digest);
+        let selector = locked(self.lock, reference).map_or_else(|| reference.selector(), Selector::Digest);
         let name = reference.to_string();
         let failed = |error| Error::Client(error).about(&name);
         let manifest = self.client.manifest(host, repository, &selector).await.map_err(failed)?;
         let manifest = manifest.ok_or_else(|| Error::NotFound(name.clone()))?;
         let layer = manifest.blobs().nth(1).ok_or_else(|| Error::EmptyBundle(name.clone()))?;
         let bytes = self.client.small_blob(host, repository, layer, MOST_TEXT).await.map_err(failed)?;
-        fetch::text(&name, &bytes)
+        Ok((digest_of(&selector, &manifest), fetch::text(&name, &bytes)?))
     }
 }
 

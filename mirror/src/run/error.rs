@@ -114,14 +114,14 @@ pub enum Error {
         #[source]
         source: Box<gostd::yaml::Error>,
     },
-    /// A manifest of EKS, or a `Chart.yaml`, is malformed.
+    /// A `Chart.yaml` is malformed.
     #[error("`{name}` is malformed")]
     Document {
         /// Which.
         name: String,
         /// Where and why.
         #[source]
-        source: Box<serde_saphyr::Error>,
+        source: Box<gostd::yaml::Error>,
     },
     /// A manifest of EKS is not signed by whom the mirror file demands, AWS unless it says otherwise.
     #[error("the signature of `{name}` is refused")]

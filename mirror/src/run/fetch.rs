@@ -1,12 +1,10 @@
 //! Does what the plan says: blobs into the store, then names, then the lock.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use futures::stream::{self, StreamExt as _};
 use oci::Digest;
+use private::{Existing, Readers};
 use registry::client::Client;
 use store::Store;
 
@@ -248,29 +246,11 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Died))
 }
 
-/// Temporary file, flush, rename, flush of the folder. Of several at once, each is whole, and the last one stays.
+/// Writes a file for everybody who may read it: whole, or not at all.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |source| Error::File { path: path.display().to_string(), source };
-    let temporary = path.with_extension("lock.new");
-    let mut file = alone(&temporary).map_err(failed)?;
-    file.set_len(0).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&temporary, path).map_err(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
-}
-
-/// Opens a file that one process at a time writes and renames.
-fn alone(path: &Path) -> std::io::Result<File> {
-    loop {
-        let file = File::options().write(true).create(true).truncate(false).open(path)?;
-        file.lock()?;
-        let open = file.metadata()?;
-        // The one before may have renamed it.
-        if std::fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())) {
-            return Ok(file);
-        }
-    }
+    private::publish(path, bytes, Existing::Replace, Readers::All)
+        .map_err(|source| Error::File { path: path.display().to_string(), source })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt as _};
-use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use oci::{Digest, Manifest, Reference, RepositoryName, Selector, Tag};
 use registry::client::Client;
 use store::Store;
 
@@ -63,13 +63,16 @@ pub(super) async fn wants(
             }
             Source::PackageBundle(bundle) => wants.extend(eks.bundle(bundle).await?),
             Source::Image(reference) => {
-                wants.push(Wanted::Image { kind: ItemKind::Image, reference: reference.clone() });
+                let reference = reference.clone();
+                wants.push(Wanted::Image { kind: ItemKind::Image, reference, read: None });
             }
             Source::Chart(ChartSource { location, images, .. }) => {
-                wants.push(chart_want(location));
-                if let Some(images) = images {
-                    wants.extend(charts.images(location, images).await?);
-                }
+                let (read, found) = match images {
+                    Some(images) => charts.images(location, images).await?,
+                    None => (None, Vec::new()),
+                };
+                wants.push(chart_want(location, read));
+                wants.extend(found);
             }
             Source::Archive(format, path, image, reference) => {
                 let all = archive_wants((*format, path), image.as_deref(), reference.as_ref(), charts.store);
@@ -120,23 +123,22 @@ pub(super) fn once(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
     let mut kept: Vec<Wanted> = Vec::new();
     let mut places = BTreeMap::new();
     for wanted in wants {
-        match places.get(&wanted.place()).map(|place: &usize| kept[*place].agrees(&wanted)) {
-            Some(true) => {}
-            Some(false) => return Err(Error::Clash(wanted.name())),
-            None => {
-                places.insert(wanted.place(), kept.len());
-                kept.push(wanted);
-            }
+        if let Some(place) = places.get(&wanted.place()) {
+            let known: &mut Wanted = &mut kept[*place];
+            *known = known.clone().with(&wanted).ok_or_else(|| Error::Clash(wanted.name()))?;
+        } else {
+            places.insert(wanted.place(), kept.len());
+            kept.push(wanted);
         }
     }
     Ok(kept)
 }
 
-fn chart_want(location: &ChartLocation) -> Wanted {
+fn chart_want(location: &ChartLocation, read: Option<Digest>) -> Wanted {
     match location {
         ChartLocation::Path(path) => Wanted::Chart { path: path.clone() },
         ChartLocation::Reference(reference) => {
-            Wanted::Image { kind: ItemKind::Chart, reference: reference.clone() }
+            Wanted::Image { kind: ItemKind::Chart, reference: reference.clone(), read }
         }
     }
 }
@@ -168,6 +170,20 @@ fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<
     Ok(Wanted::File { source, location, checksums: file.checksums.clone(), repository, tag, title })
 }
 
+/// What a reference came to when the lock was written.
+pub(super) fn locked(lock: Option<&Lock>, reference: &Reference) -> Option<Digest> {
+    let name = reference.to_string();
+    lock?.items.iter().find(|item| item.source == name).map(|item| item.digest.clone())
+}
+
+/// The digest of a manifest that was asked for: also of another algorithm, where the one who asked named it.
+pub(super) fn digest_of(selector: &Selector, manifest: &Manifest) -> Digest {
+    match selector {
+        Selector::Digest(digest) => digest.clone(),
+        Selector::Tag(_) => manifest.digest().clone(),
+    }
+}
+
 /// Asks for every image's manifests, several images at once.
 pub(super) async fn resolve(
     config: &MirrorConfig,
@@ -178,13 +194,10 @@ pub(super) async fn resolve(
 ) -> Result<(Vec<Resolved>, Vec<Error>), Error> {
     let resolving = wants.iter().map(|wanted| async move {
         let image = match wanted {
-            Wanted::Image { kind, reference } => {
-                let locked = lock.and_then(|lock| {
-                    let item = lock.items.iter().find(|item| item.source == reference.to_string())?;
-                    Some(item.digest.clone())
-                });
+            Wanted::Image { kind, reference, read } => {
+                let known = read.clone().or_else(|| locked(lock, reference));
                 let walk = Walk::new(config, client, *kind, reference)?;
-                Some(walk.run(locked).await.map_err(|error| error.about(&reference.to_string()))?)
+                Some(walk.run(known).await.map_err(|error| error.about(&reference.to_string()))?)
             }
             Wanted::Archive { format, path, image, reference } => {
                 let (format, path, image) = (*format, path.clone(), image.clone());
@@ -224,6 +237,12 @@ fn on_disk(reference: &Reference, found: archive::Found) -> Result<ResolvedImage
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use oci::RegistryHost;
+    use registry::client::{ClientConfig, HostRule};
+
     use super::*;
 
     #[test]
@@ -237,14 +256,81 @@ mod tests {
             title: name.to_owned(),
         };
         let reference: Reference = "r.example/a/b:v1".parse().unwrap();
-        let image = |kind| Wanted::Image { kind, reference: reference.clone() };
+        let read = |kind, read: Option<&[u8]>| Wanted::Image {
+            kind,
+            reference: reference.clone(),
+            read: read.map(Digest::sha256),
+        };
+        let image = |kind| read(kind, None);
         assert_eq!(once(vec![file("one"), file("one")]).unwrap().len(), 1);
         assert_eq!(once(vec![image(ItemKind::Image), image(ItemKind::Chart)]).unwrap().len(), 1);
+        let chart = read(ItemKind::Chart, Some(b"one"));
+        for wants in [[image(ItemKind::Chart), chart.clone()], [chart.clone(), image(ItemKind::Chart)]] {
+            assert_eq!(once(wants.to_vec()).unwrap(), std::slice::from_ref(&chart));
+        }
+        let other = read(ItemKind::Chart, Some(b"two"));
+        assert!(matches!(once(vec![chart, other]), Err(Error::Clash(_))));
         assert!(
             matches!(once(vec![file("one"), file("two")]), Err(Error::Clash(name)) if name == "notice.txt")
         );
         let (format, path) = (archive::Format::OciArchive, "a.tar".into());
         let on_disk = Wanted::Archive { format, path, image: None, reference: reference.clone() };
         assert!(matches!(once(vec![image(ItemKind::Image), on_disk]), Err(Error::Clash(_))));
+    }
+
+    /// Serves one manifest under the tag, and another one under its digest, to whoever asks.
+    fn registry(tagged: &'static str, read: &'static str) -> RegistryHost {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string().parse().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let first = lines.next().unwrap_or_default();
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let digest = Digest::sha256(read.as_bytes()).to_string();
+                let (status, body) = match &first {
+                    first if first.contains("/manifests/v1") => ("200 OK", tagged),
+                    first if first.contains(&digest) => ("200 OK", read),
+                    _ => ("404 Not Found", ""),
+                };
+                let (kind, length) = (oci::media_type::OCI_MANIFEST, body.len());
+                let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: {kind}");
+                let _ = write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+            }
+        });
+        host
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_what_is_resolved_whatever_the_tag_leads_to() {
+        const READ: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}"#;
+        const TAGGED: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"a/c","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}"#;
+
+        let endpoint = registry(TAGGED, READ);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("airlock.yaml");
+        let text = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\nsources: [{images: ['r.example/a:v1']}]\n";
+        std::fs::write(&path, text).unwrap();
+        let config = MirrorConfig::read(&path).unwrap();
+        let rule = HostRule {
+            host: "r.example".parse().unwrap(),
+            endpoint,
+            prefix: None,
+            plain_http: true,
+            ca_pem: None,
+        };
+        let client = Client::new(ClientConfig { hosts: vec![rule], ..ClientConfig::default() }).unwrap();
+        let store = Store::open(&folder.path().join("s")).unwrap();
+        for (read, expected) in [(Some(READ), READ), (None, TAGGED)] {
+            let reference = "r.example/a:v1".parse().unwrap();
+            let read = read.map(|text| Digest::sha256(text.as_bytes()));
+            let wants = [Wanted::Image { kind: ItemKind::Bundle, reference, read }];
+            let (resolved, failed) = resolve(&config, &client, &wants, None, &store).await.unwrap();
+            assert!(failed.is_empty(), "{failed:?}");
+            let image = resolved[0].image.as_ref().unwrap();
+            let expected = Digest::sha256(expected.as_bytes());
+            assert_eq!(image.root, expected);
+            assert_eq!(image.tags.values().collect::<Vec<_>>(), [&expected]);
+        }
     }
 }

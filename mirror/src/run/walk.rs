@@ -7,7 +7,7 @@ use registry::client::Client;
 
 use super::Error;
 use super::about::ATTACHMENTS;
-use super::resolve::ResolvedImage;
+use super::resolve::{ResolvedImage, digest_of};
 use crate::complete;
 use crate::config::{MirrorConfig, Missing};
 use crate::lock::{Absence, ItemKind};
@@ -71,10 +71,7 @@ impl<'a> Walk<'a> {
         let selector = locked.map_or_else(|| self.image.reference.selector(), Selector::Digest);
         let root = self.manifest(&selector).await?;
         let root = root.ok_or_else(|| Error::NotFound(self.image.reference.to_string()))?;
-        self.image.root = match &selector {
-            Selector::Digest(digest) => digest.clone(),
-            Selector::Tag(_) => root.digest(),
-        };
+        self.image.root = digest_of(&selector, &root);
         if let Some(tag) = self.image.reference.tag() {
             self.image.tags.insert(tag.clone(), self.image.root.clone());
         }

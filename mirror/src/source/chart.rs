@@ -33,7 +33,7 @@ pub fn chart_config(archive: impl Read, path: &str) -> Result<serde_json::Value,
         }
         let mut text = String::new();
         (&mut entry).take(MOST_METADATA).read_to_string(&mut text).map_err(broken)?;
-        let value: serde_json::Value = serde_saphyr::from_str(&text)
+        let value = gostd::yaml::parse(&text, &gostd::Limits::default())
             .map_err(|source| Error::Document { name: path.to_owned(), source: Box::new(source) })?;
         if value["name"].is_string() && value["version"].is_string() {
             return Ok(value);

@@ -4,6 +4,7 @@
 use bundle_signer::TrustFile;
 use bundle_signer::trust::What;
 use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName, Selector};
+use package_api::PackageBundleSpec;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -79,14 +80,14 @@ pub struct ReleaseWants {
 ///
 /// # Errors
 /// When it is no release, or a reference or checksum in it is malformed.
-pub fn release_wants(manifest: Value, name: &str, config: &MirrorConfig) -> Result<ReleaseWants, Error> {
+pub fn release_wants(manifest: Accepted, name: &str, config: &MirrorConfig) -> Result<ReleaseWants, Error> {
     let release: Release = shaped(manifest, name, "Release")?;
     let mut found = ReleaseWants::default();
     for asset in release.status.components.into_iter().flat_map(|component| component.assets) {
         match (asset.kind.as_str(), &asset.image, &asset.archive) {
             ("Image", Some(image), _) => {
                 let reference: Reference = image.uri.parse().map_err(Error::Oci)?;
-                found.wants.push(Wanted::Image { kind: ItemKind::Image, reference });
+                found.wants.push(Wanted::Image { kind: ItemKind::Image, reference, read: None });
             }
             ("Archive", _, Some(_)) if !asset.is_for(&config.platforms) => found.left_out.push(asset.name),
             ("Archive", _, Some(archive)) => found.wants.push(archive_wanted(&asset, archive, config)?),
@@ -110,8 +111,12 @@ fn archive_wanted(asset: &Asset, archive: &AssetArchive, config: &MirrorConfig) 
     Ok(Wanted::File { source: url.name().to_owned(), location, checksums, repository, tag, title })
 }
 
-/// A manifest of EKS as a value, once whoever must have signed it did. Where its signature counts, nothing but what was
-/// verified is read.
+/// A manifest of EKS that may be mirrored: what was verified, where its signature counts. Only [`verified`] makes one, so
+/// that nothing else is mirrored.
+#[derive(Debug)]
+pub struct Accepted(Value);
+
+/// A manifest of EKS, once whoever must have signed it did.
 ///
 /// # Errors
 /// When it is malformed, or the signature is missing or wrong.
@@ -121,11 +126,12 @@ pub fn verified(
     signed: &Signed,
     verify: impl FnOnce(&[u8], &TrustFile) -> bundle_signer::Result<bundle_signer::eksa::Manifest>,
     aws: fn() -> bundle_signer::Result<TrustFile>,
-) -> Result<Value, Error> {
+) -> Result<Accepted, Error> {
     let refused = |source| Error::Unverified { name: name.to_owned(), source: Box::new(source) };
     let trust = match signed {
         Signed::Unverified => {
             return gostd::yaml::parse(text, &gostd::Limits::default())
+                .map(Accepted)
                 .map_err(|source| Error::Eks { name: name.to_owned(), source: Box::new(source) });
         }
         Signed::ByAws => aws(),
@@ -138,12 +144,12 @@ pub fn verified(
         }
     };
     let manifest = verify(text.as_bytes(), &trust.map_err(refused)?).map_err(refused)?;
-    Ok(manifest.whole().clone())
+    Ok(Accepted(manifest.whole().clone()))
 }
 
 /// A manifest of a kind.
 fn shaped<T: serde::de::DeserializeOwned>(
-    manifest: Value,
+    Accepted(manifest): Accepted,
     name: &str,
     expected: &'static str,
 ) -> Result<T, Error> {
@@ -159,39 +165,8 @@ fn shaped<T: serde::de::DeserializeOwned>(
 }
 
 #[derive(Deserialize)]
-struct PackageBundle {
-    spec: BundleSpec,
-}
-
-#[derive(Deserialize)]
-struct BundleSpec {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    source: PackageSource,
-}
-
-#[derive(Deserialize)]
-struct PackageSource {
-    registry: Option<String>,
-    repository: RepositoryName,
-    versions: Vec<PackageVersion>,
-}
-
-#[derive(Deserialize)]
-struct PackageVersion {
-    name: String,
-    digest: Digest,
-    #[serde(default)]
-    images: Vec<PackageImage>,
-}
-
-#[derive(Deserialize)]
-struct PackageImage {
-    repository: RepositoryName,
-    digest: Digest,
+struct Bundle {
+    spec: PackageBundleSpec,
 }
 
 /// Every chart and image of a package bundle. Charts keep their version as tag; images are known by digest.
@@ -199,12 +174,12 @@ struct PackageImage {
 /// # Errors
 /// When it is no package bundle.
 pub fn bundle_wants(
-    manifest: Value,
+    manifest: Accepted,
     name: &str,
     registry: &RegistryHost,
     prefix: Option<&RepositoryName>,
 ) -> Result<Vec<Wanted>, Error> {
-    let bundle: PackageBundle = shaped(manifest, name, "PackageBundle")?;
+    let bundle: Bundle = shaped(manifest, name, "PackageBundle")?;
     let mut wants = Vec::new();
     for source in bundle.spec.packages.into_iter().map(|package| package.source) {
         let (host, prefix) = match &source.registry {
@@ -216,17 +191,22 @@ pub fn bundle_wants(
             },
             None => (registry.clone(), prefix.cloned()),
         };
-        let place = |repository: &RepositoryName| match &prefix {
-            Some(prefix) => repository.below(prefix).map_err(Error::Oci),
-            None => Ok(repository.clone()),
+        let place = |repository: &str| {
+            let repository: RepositoryName = repository.parse().map_err(Error::Oci)?;
+            match &prefix {
+                Some(prefix) => repository.below(prefix).map_err(Error::Oci),
+                None => Ok(repository),
+            }
         };
         for version in &source.versions {
-            let text = format!("{host}/{}:{}@{}", place(&source.repository)?, version.name, version.digest);
-            wants.push(Wanted::Image { kind: ItemKind::Chart, reference: text.parse().map_err(Error::Oci)? });
-            for image in &version.images {
-                let selector = Selector::Digest(image.digest.clone());
+            let digest: Digest = version.digest.parse().map_err(Error::Oci)?;
+            let text = format!("{host}/{}:{}@{digest}", place(&source.repository)?, version.name);
+            let reference = text.parse().map_err(Error::Oci)?;
+            wants.push(Wanted::Image { kind: ItemKind::Chart, reference, read: None });
+            for image in version.images.iter().flatten() {
+                let selector = Selector::Digest(image.digest.parse().map_err(Error::Oci)?);
                 let reference = Reference::new(host.clone(), place(&image.repository)?, selector);
-                wants.push(Wanted::Image { kind: ItemKind::Image, reference });
+                wants.push(Wanted::Image { kind: ItemKind::Image, reference, read: None });
             }
         }
     }
@@ -239,7 +219,7 @@ mod tests {
 
     use super::*;
 
-    fn taken(text: &str) -> Result<Value, Error> {
+    fn taken(text: &str) -> Result<Accepted, Error> {
         verified(text, "b", &Signed::Unverified, verify_package_bundle, package_keys)
     }
 

@@ -2,11 +2,12 @@
 //! where they are for their owner alone.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use private::{Existing, Readers, folder_of};
 use rustix::fs::OFlags;
 
 use super::Refusal;
@@ -70,21 +71,8 @@ impl<'a> Publish<'a> {
 
 /// Writes one file of this machine, for its owner alone: whole and durable, or not at all.
 pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let (temporary, mut file) = create(path)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))?;
-    path.ancestors().skip(1).take(2).try_for_each(sync_folder)
-}
-
-/// A new file beside the one that it is to replace, in a folder that is there then.
-fn create(path: &Path) -> Result<(PathBuf, File), Error> {
-    let folder = path.parent().unwrap_or(path);
-    create_folder(folder)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let temporary = path.with_file_name(name);
-    let file = private::create(&temporary).map_err(Error::io("create", &temporary))?;
-    Ok((temporary, file))
+    create_folder(folder_of(path))?;
+    private::publish(path, bytes, Existing::Replace, Readers::Owner).map_err(Error::io("write", path))
 }
 
 /// Makes a folder and those above it, durably. Also flushes those that were there before: an earlier run may have been
@@ -94,20 +82,9 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
     let whole = fs::canonicalize(path).map_err(Error::io("read", path))?;
     for folder in whole.ancestors().skip(1) {
         // A folder that this user cannot open was there before.
-        if sync_folder(folder).is_err() {
+        if private::sync_folder(folder).is_err() {
             break;
         }
     }
     Ok(())
-}
-
-/// Flushes a folder; file systems that cannot are the only ones excused.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    use ErrorKind::{InvalidInput, Unsupported};
-    match File::open(path).and_then(|folder| folder.sync_all()) {
-        Err(error) if !matches!(error.kind(), Unsupported | InvalidInput) => {
-            Err(Error::io("flush", path)(error))
-        }
-        _ => Ok(()),
-    }
 }

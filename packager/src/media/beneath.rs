@@ -85,8 +85,12 @@ impl Beneath {
         self.make_folders(below.parent().unwrap_or(Path::new("")))?;
         let mut file = self.new_file(&temporary, 0o644)?;
         let written = file.write_all(bytes).and_then(|()| if flush { file.sync_all() } else { Ok(()) });
-        written.map_err(self.failed("write", &temporary))?;
-        self.rename(&temporary, below)
+        let named =
+            written.map_err(self.failed("write", &temporary)).and_then(|()| self.rename(&temporary, below));
+        if named.is_err() {
+            let _ = self.remove(&temporary);
+        }
+        named
     }
 
     /// Gives a file another name in its folder.
@@ -134,12 +138,8 @@ impl Beneath {
 
     /// Makes the names in a folder durable; file systems that cannot are the only ones excused.
     pub(crate) fn flush(&self, below: &Path) -> Result<(), Error> {
-        match self.at(below, FOLDER, Mode::empty()).and_then(|folder| folder.sync_all()) {
-            Err(error) if !matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
-                Err(self.failed("flush", below)(error))
-            }
-            _ => Ok(()),
-        }
+        let folder = self.at(below, FOLDER, Mode::empty());
+        folder.and_then(|folder| private::sync_open_folder(&folder)).map_err(self.failed("flush", below))
     }
 
     /// Whether a folder is there, and no link to one.

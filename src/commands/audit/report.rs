@@ -1,12 +1,12 @@
 //! `airlock audit report`.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::Reader;
 use audit::report::{Period, Report, Status as Shown, csv, html, json, oscal};
+use private::{Existing, Readers, Temporary};
 use serde_json::json;
 
 use crate::cli::{AuditReport, Format, ReportFormat};
@@ -100,19 +100,10 @@ fn write(report: &Report, format: ReportFormat, out: &mut dyn Write) -> std::io:
 
 /// Whole or not at all: a report that stops in the middle would be a wrong one.
 fn save(report: &Report, format: ReportFormat, path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
-    let mut out = BufWriter::new(file.as_file_mut());
+    let new = Temporary::beside(path, Existing::Replace, Readers::All)?;
+    let mut out = BufWriter::new(new.file());
     write(report, format, &mut out)?;
     out.flush()?;
     drop(out);
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
-}
-
-/// As other new files are, and not for the owner alone; the mask of the process has the last word.
-fn readable() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::Permissions::from_mode(0o666)
+    new.publish()
 }

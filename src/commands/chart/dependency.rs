@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use helm::{Chart, Dependency, Limits};
 use mirror::StoredChart;
 use oci::RepositoryName;
+use private::{Existing, Readers};
 use serde::Serialize;
 use store::Store;
 
@@ -173,9 +174,5 @@ fn write(folder: &Path, chart: &Found) -> anyhow::Result<()> {
     let path: PathBuf = folder.join(&chart.file);
     let failed = || format!("cannot write `{}`", path.display());
     std::fs::create_dir_all(folder).with_context(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
-    std::io::Write::write_all(&mut file, &chart.bytes).with_context(failed)?;
-    file.as_file().sync_all().with_context(failed)?;
-    file.persist(&path).with_context(failed)?;
-    Ok(())
+    private::publish(&path, &chart.bytes, Existing::Replace, Readers::All).with_context(failed)
 }

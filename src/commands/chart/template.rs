@@ -2,13 +2,14 @@
 //!
 //! Source: `pkg/cmd/template.go` and `pkg/action/action.go` (`writeToFile`) of Helm 4.3.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use helm::Rendered;
+use private::{Existing, Readers};
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -141,24 +142,26 @@ fn write(
     let crds =
         rendered.crds.iter().filter(|_| include_crds).map(|crd| (crd.source.as_str(), crd.content.as_str()));
     let documents = documents.iter().map(|document| (document.source, document.content));
-    let mut written: Vec<PathBuf> = Vec::new();
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
     for (source, content) in crds.chain(documents) {
         let plain = Path::new(source).components().all(|part| matches!(part, Component::Normal(_)));
         if !plain {
             anyhow::bail!("template `{source}` would be written outside of `{}`", folder.display());
         }
         let path = folder.join(source);
-        let failed = || format!("cannot write `{}`", path.display());
-        let mut file = if written.contains(&path) {
-            fs::OpenOptions::new().append(true).open(&path).with_context(failed)?
-        } else {
-            fs::create_dir_all(path.parent().unwrap_or(folder)).with_context(failed)?;
-            written.push(path.clone());
-            File::create(&path).with_context(failed)?
-        };
-        write!(file, "---\n# Source: {source}\n{content}\n").with_context(failed)?;
+        let document = format!("---\n# Source: {source}\n{content}\n");
+        match files.iter_mut().find(|(written, _)| *written == path) {
+            Some((_, text)) => text.push_str(&document),
+            None => files.push((path, document)),
+        }
     }
-    Ok(written)
+    let publish = |(path, text): (PathBuf, String)| {
+        fs::create_dir_all(private::folder_of(&path))
+            .and_then(|()| private::publish(&path, text.as_bytes(), Existing::Replace, Readers::All))
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok(path)
+    };
+    files.into_iter().map(publish).collect()
 }
 
 /// What the program makes of the manifests.

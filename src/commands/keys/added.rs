@@ -7,9 +7,10 @@ use bundle_signer::statement::COSIGN_SIGN;
 use bundle_signer::trust::{Additions, What};
 use bundle_signer::{TrustFile, TrustedIdentity};
 use oci::Digest;
+use private::Readers;
 use serde_json::json;
 
-use super::{Readers, log_keys, named_keys, write_new};
+use super::{log_keys, named_keys, write_new};
 use crate::cli::{AddedArg, IdentityArg, TrustKeys};
 use crate::commands::read;
 use crate::failure::Status;

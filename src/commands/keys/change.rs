@@ -1,7 +1,6 @@
 //! `airlock keys rotate` and `revoke`: keys that change a trust file.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,12 +9,13 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use bundle_signer::trust::Additions;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
 use oci::Digest;
+use private::{Existing, Readers, folder_of};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::added::additions;
 use super::password::{Secret, ask};
-use super::{Readers, files, write_new, write_pair};
+use super::{files, write_new, write_pair};
 use crate::cli::{AddKeys as Add, ChangeArg, Revoke, Rotate};
 use crate::commands::{read, trust};
 use crate::failure::{Status, Usage};
@@ -178,10 +178,6 @@ fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, Tru
     Ok((path, file, lock))
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// What was written where.
 struct Written {
     to: PathBuf,
@@ -221,11 +217,7 @@ fn write(change: &ChangeArg, path: &Path, kept: Option<PathBuf>, new: &TrustFile
         write_new(to, text.as_bytes(), Readers::All)?;
         return Ok(Written { to: to.clone(), kept: None });
     }
-    let failed = || format!("cannot write `{}`", path.display());
-    let mut temporary = tempfile::NamedTempFile::new_in(folder_of(path)).with_context(failed)?;
-    temporary.write_all(text.as_bytes()).with_context(failed)?;
-    temporary.as_file().set_permissions(path.metadata()?.permissions()).with_context(failed)?;
-    temporary.as_file().sync_all().with_context(failed)?;
-    temporary.persist(path).with_context(failed)?;
+    private::publish(path, text.as_bytes(), Existing::Replace, Readers::All)
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(Written { to: path.to_owned(), kept })
 }

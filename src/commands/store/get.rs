@@ -1,11 +1,12 @@
 //! `airlock store get`: a file out of the store, by the name that it has there.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use oci::{Descriptor, Digest, Hasher, Manifest, RepositoryName, Selector};
+use private::{Existing, Readers, Temporary};
 use serde::Serialize;
 use store::Store;
 
@@ -129,18 +130,21 @@ fn target(to: &Path, layer: &Descriptor) -> PathBuf {
 fn copy(store: &Store, layer: &Descriptor, target: &Path) -> anyhow::Result<u64> {
     let blob = store.blob_to_hash(&layer.digest)?;
     let mut from = blob.with_context(|| format!("the store lacks blob `{}`", layer.digest))?.file;
-    let mut to = OpenOptions::new().write(true).create_new(true).open(target).with_context(|| {
-        format!("cannot create `{}`: a file that is there is never overwritten", target.display())
-    })?;
-    let written = transfer(&mut from, &mut to, &layer.digest)
-        .and_then(|bytes| to.sync_all().map(|()| bytes).map_err(anyhow::Error::from));
-    if written.is_err() {
-        let _ = std::fs::remove_file(target);
-    }
-    written.with_context(|| format!("cannot write `{}`", target.display()))
+    let failed = |error: io::Error| {
+        let never = match error.kind() {
+            ErrorKind::AlreadyExists => ": a file that is there is never overwritten",
+            _ => "",
+        };
+        anyhow::Error::from(error).context(format!("cannot write `{}`{never}", target.display()))
+    };
+    let new = Temporary::beside(target, Existing::Keep, Readers::All).map_err(failed)?;
+    let bytes = transfer(&mut from, new.file(), &layer.digest)
+        .with_context(|| format!("cannot write `{}`", target.display()))?;
+    new.publish().map_err(failed)?;
+    Ok(bytes)
 }
 
-fn transfer(from: &mut File, to: &mut File, expected: &Digest) -> anyhow::Result<u64> {
+fn transfer(from: &mut File, mut to: &File, expected: &Digest) -> anyhow::Result<u64> {
     let mut hasher = Hasher::new(expected.algorithm());
     let mut buffer = vec![0; BUFFER];
     let mut bytes = 0;

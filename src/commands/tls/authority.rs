@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use oci::Digest;
+use private::{Existing, Readers};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
@@ -169,10 +170,8 @@ fn check(
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let failed = || format!("cannot write `{}`", path.display());
-    let mut file = private::create(path).with_context(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)
+    private::publish(path, text.as_bytes(), Existing::Replace, Readers::Owner)
+        .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use private::Hold;
+use private::{Existing, Hold, Readers, Temporary, folder_of};
 
 use crate::tile::{HEIGHT, Place, WIDTH};
 use crate::{Error, Result};
@@ -24,31 +24,26 @@ pub(super) fn lock(folder: &Path, limit: Duration) -> Result<File> {
 
 /// Writes a file that can be made again from others: whole or not at all, but not flushed.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    put(path, bytes, false)
+    written(path, bytes)?.rename().map_err(Error::io("rename", path))
 }
 
 /// Writes a file and makes it durable.
 pub(super) fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
-    put(path, bytes, true)?;
-    sync_folder(path)
+    written(path, bytes)?.publish().map_err(Error::io("publish", path))
 }
 
-fn put(path: &Path, bytes: &[u8], flush: bool) -> Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    let temporary = path.with_extension("new");
-    let mut file = match private::create(&temporary) {
+fn written(path: &Path, bytes: &[u8]) -> Result<Temporary> {
+    let beside = || Temporary::beside(path, Existing::Replace, Readers::Owner);
+    let new = match beside() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create_folder(folder)?;
-            private::create(&temporary)
+            create_folder(folder_of(path))?;
+            beside()
         }
         other => other,
     }
-    .map_err(Error::io("create", &temporary))?;
-    file.write_all(bytes).map_err(Error::io("write", &temporary))?;
-    if flush {
-        file.sync_data().map_err(Error::io("flush", &temporary))?;
-    }
-    fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))
+    .map_err(Error::io("create", path))?;
+    new.file().write_all(bytes).map_err(Error::io("write", path))?;
+    Ok(new)
 }
 
 /// Makes a folder and those above it, each durable in the one above.
@@ -65,8 +60,8 @@ fn create_folder(folder: &Path) -> Result<()> {
 
 /// Makes the name of `path` durable.
 pub(super) fn sync_folder(path: &Path) -> Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io("flush", folder))
+    let folder = folder_of(path);
+    private::sync_folder(folder).map_err(Error::io("flush", folder))
 }
 
 /// Drops partial files that wider ones replaced between the sizes `before` and `after`. What cannot be removed is
