@@ -2,6 +2,7 @@
 
 mod upstream;
 
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -111,7 +112,7 @@ async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> an
     .await?;
     printer.say("3. airlock keys, airlock pack: signed volumes in the folder that stands for a drive");
     if !dir.join("quickstart.key").exists() {
-        std::fs::write(dir.join("password"), "quickstart\n")?;
+        private::create(&dir.join("password"))?.write_all(b"quickstart\n")?;
         let (name, password) = (path("quickstart"), path("password"));
         typed(&["keys", "generate", &name, "--password-file", &password], logs, printer).await?;
         let (key, trust) = (path("quickstart.pub"), path("trust.yaml"));

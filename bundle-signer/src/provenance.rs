@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use error_class::{Class, Classified};
 use oci::Digest;
 use serde::Deserialize;
 
@@ -81,7 +82,10 @@ pub fn verify(
     let (Some(_), Some(sums), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err(Refusal::Form("it does not have two parts"));
     };
-    let sums: Sums = serde_saphyr::from_str(sums).map_err(|_| Refusal::Form("it lists no files"))?;
+    let sums: Sums = serde_saphyr::from_str(sums).map_err(|error| Refusal::Form(defect(&error)))?;
+    if sums.files.is_empty() {
+        return Err(Refusal::Form("it has no list of files"));
+    }
     let Some(expected) = sums.files.get(file) else {
         let found = sums.files.keys().map(|name| format!("`{name}`")).collect();
         return Err(Refusal::OtherFile { found, expected: file.to_owned() });
@@ -91,4 +95,23 @@ pub fn verify(
         return Err(Refusal::OtherDigest { file: file.to_owned(), found, expected: expected.clone() });
     }
     Ok(signed_by)
+}
+
+fn defect(error: &serde_saphyr::Error) -> &'static str {
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { .. } => "it lists a file twice",
+        _ => "it has no list of files",
+    }
+}
+
+impl Classified for Refusal {
+    fn class(&self) -> Class {
+        match self {
+            Self::Keyring(_)
+            | Self::Signature(_)
+            | Self::Form(_)
+            | Self::OtherFile { .. }
+            | Self::OtherDigest { .. } => Class::Refused,
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Why the controller's process, or a step of it, fails.
 
+use error_class::{Class, Classified};
+
 /// What this crate's functions that ask a cluster return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -111,6 +113,31 @@ impl Error {
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
         Self::Kube(Box::new(error))
+    }
+}
+
+/// An API server that answers with an error is no failure of the network.
+pub(crate) fn of_cluster(error: &kube::Error) -> Class {
+    if matches!(error, kube::Error::Api(_)) { Class::Other } else { Class::Network }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Kube(source) => of_cluster(source),
+            Self::Registry(error) => error.class(),
+            Self::Serve(error) => error.class(),
+            Self::Listen { source, .. } | Self::BundleTrust { source, .. } => source.class(),
+            Self::BundleKeys { source, .. } => source.class(),
+            Self::Audit(error) => error.class(),
+            Self::VerdictKey(error) => error.class(),
+            Self::Kubeconfig(_) => Class::Usage,
+            Self::NotInCluster(_)
+            | Self::Tls(_)
+            | Self::Certificate(_)
+            | Self::CertificateJson(_)
+            | Self::ServingCertificate(_) => Class::Other,
+        }
     }
 }
 
