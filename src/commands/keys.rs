@@ -278,7 +278,7 @@ fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> anyhow::Result<()> 
     };
     let mut file = match opened {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let message = format!("`{}` is there already, and is not written over", path.display());
+            let message = format!("`{}` already exists and is not overwritten", path.display());
             let hint = "name another file, or move this one away; `airlock keys add` adds to a trust file";
             return Err(Usage { message, hint }.into());
         }

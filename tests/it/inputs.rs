@@ -10,7 +10,7 @@ use crate::gates::{Served, trust};
 use crate::signing::{IMAGE, mirror_file, site, works};
 
 /// Longer than any of these commands takes, and much shorter than forever.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs a command, and ends it if it hangs.
 fn ended(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
