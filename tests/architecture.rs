@@ -188,7 +188,7 @@ mod tests {
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 if path.is_dir() {
                     folders.push(path);
-                } else if name.ends_with(".rs") && !name.contains("/tests") {
+                } else if path.extension().is_some_and(|ending| ending == "rs") && !name.contains("/tests") {
                     let text = std::fs::read_to_string(&path).unwrap();
                     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
                     found.insert(name, code.to_owned());
