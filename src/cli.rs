@@ -258,6 +258,9 @@ pub(crate) struct TrustArg {
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) media: MediaArg,
+    /// Read the volumes one after the other at the same place, and ask for each. Signature and log are checked first.
+    #[arg(long)]
+    pub(crate) one_by_one: bool,
     #[command(flatten)]
     pub(crate) trust: TrustArg,
     /// The store that imported earlier drives. The drive's log is compared with its records, which stay

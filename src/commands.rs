@@ -3,7 +3,7 @@
 pub(crate) mod audit;
 mod bundle;
 mod change;
-mod chart;
+pub(crate) mod chart;
 mod cluster;
 mod config;
 pub(crate) mod controller;
@@ -27,7 +27,6 @@ mod verify_image;
 mod verify_manifest;
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::Path;
 
 pub(crate) use self::cluster::reach::Answer;
@@ -216,18 +215,9 @@ fn warn_of_readable(path: &Path, printer: &Printer) {
     }
 }
 
-/// No text file that a command takes is larger.
-const MOST_TEXT: u64 = 64 << 20;
-
+/// A text file that was named, within the limit for such files.
 fn read(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MOST_TEXT + 1).read_to_string(&mut text));
-    read.with_context(|| format!("cannot read `{}`", path.display()))?;
-    if text.len() as u64 > MOST_TEXT {
-        let message = format!("`{}` is larger than {} MiB", path.display(), MOST_TEXT >> 20);
-        return Err(Usage { message, hint: "check the path: it is not the file that was meant" }.into());
-    }
-    Ok(text)
+    input::read_text(path, input::MOST).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
 /// An authority of a registry's certificate: a file that has at least one certificate in it.

@@ -16,6 +16,8 @@ pub(crate) const KEY: &str = "AIRLOCK_KEY";
 pub(crate) const KEY_PASSWORD: [&str; 2] = ["AIRLOCK_KEY_PASSWORD", "COSIGN_PASSWORD"];
 /// The PKCS#11 module to load where a `pkcs11:` URI names none.
 pub(crate) const PKCS11_MODULE: &str = "AIRLOCK_PKCS11_MODULE";
+/// The kubeconfig, or several, as of `kubectl`.
+pub(crate) const KUBECONFIG: &str = "KUBECONFIG";
 /// Docker's configuration folder.
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Proxies by the target's scheme, for all targets, and the targets without one; read in lower case too.

@@ -1,14 +1,11 @@
 //! Errors as exit codes and as words: what went wrong, why, and what to do.
 
-mod upstream;
-
 use std::process::ExitCode;
 
+use error_class::{Class, Classified};
 use packager::bundle;
-use packager::drive_log::Refusal;
 use serde_json::json;
 
-use self::upstream::{client_code, mirror_code, unboxed};
 use crate::cli::Format;
 use crate::commands::Answer;
 use crate::printer::Printer;
@@ -59,271 +56,139 @@ pub(crate) struct Usage {
     pub(crate) hint: &'static str,
 }
 
-/// What an error's exit code is.
+impl Classified for Usage {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+}
+
+/// What an error's exit code is: that of the first cause that has a class.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
-    code_of(error.as_ref())
+    code_of(class(error))
 }
 
-fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
-    for cause in anyhow::Chain::new(error).map(unboxed) {
-        if cause.is::<Usage>()
-            || cause.is::<mirror::config::Error>()
-            || cause.is::<mirror::lock::Error>()
-            || is_usage(cause)
-        {
-            return 2;
-        }
-        if let Some(error) = cause.downcast_ref::<registry::client::Error>() {
-            return client_code(error);
-        }
-        let bundled = || cause.downcast_ref().and_then(package_bundle_code);
-        if let Some(code) = cause.downcast_ref().and_then(evidence_code).or_else(bundled) {
-            return code;
-        }
-        if cause.is::<crate::gates::Refused>()
-            || cause.is::<bundle_signer::eksa::Refusal>()
-            || matches!(cause.downcast_ref::<bundle_signer::Error>(), Some(bundle_signer::Error::Eksa(_)))
-        {
-            return 3;
-        }
-        if let Some(answer) = cause.downcast_ref::<Answer>() {
-            return answer.code();
-        }
-        if cause.is::<crate::commands::audit::NoEvent>()
-            || cause.is::<crate::commands::quarantine::NoRecord>()
-            || cause.is::<crate::commands::store::get::NoName>()
-        {
-            return 4;
-        }
-        if let Some(error) = cause.downcast_ref::<audit::Error>() {
-            return audit_code(error);
-        }
-        if let Some(error) = cause.downcast_ref::<helm::Error>() {
-            return chart_code(error);
-        }
-        if let Some(code) = cause.downcast_ref().and_then(engine_code) {
-            return code;
-        }
-        if let Some(error) = cause.downcast_ref::<bundle::Error>() {
-            return media_code(error);
-        }
-        match cause.downcast_ref::<store::Error>() {
-            Some(error) if error.is_out_of_space() => return 5,
-            Some(store::Error::Absent(_)) => return 4,
-            Some(
-                store::Error::DigestMismatch { .. }
-                | store::Error::DescriptorSize { .. }
-                | store::Error::NamesGone(_),
-            ) => return 3,
-            _ => {}
-        }
-        if let Some(code) = cause.downcast_ref::<std::io::Error>().and_then(io_code) {
-            return code;
-        }
-        if let Some(code) = cause.downcast_ref().and_then(mirror_code) {
-            return code;
-        }
-    }
-    1
+/// The class of an error.
+pub(crate) fn class(error: &anyhow::Error) -> Class {
+    error.chain().find_map(class_of).unwrap_or(Class::Other)
 }
 
-/// Whether what is wrong was typed, or stands in a file of the user's.
-fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref().is_some_and(is_misused) || cause.downcast_ref().is_some_and(is_no_identity)
-}
-
-fn is_misused(error: &bundle_signer::Error) -> bool {
-    use bundle_signer::Error as E;
-    matches!(
-        error,
-        E::Trust(_)
-            | E::TrustKind { .. }
-            | E::TrustEmpty
-            | E::TrustMember { .. }
-            | E::TrustName(_)
-            | E::TrustIdentity { .. }
-            | E::TrustIdentityText { .. }
-            | E::TrustTwice(_)
-            | E::ImageName(_)
-            | E::Password
-            | E::Pkcs11Uri(_)
-            | E::PinInUri
-            | E::NoTokens
-            | E::NoModule
-            | E::Pin
-            | E::TokenCount(_)
-            | E::TokenKeyCount { .. }
-    )
-}
-
-/// Whether an identity, or the root that it is verified under, cannot be one.
-fn is_no_identity(error: &bundle_signer::keyless::Error) -> bool {
-    use bundle_signer::keyless::Error as E;
-    matches!(
-        error,
-        E::IdentityEmpty
-            | E::IdentityTooLarge(_)
-            | E::Pattern(_)
-            | E::Root(_)
-            | E::RootLacks(_)
-            | E::RootMaterial(_)
-            | E::RootTooLarge(_)
-            | E::RootVersion(_)
-    )
-}
-
-/// What is said of a cause, later causes decide.
-fn package_bundle_code(error: &package_bundle::Error) -> Option<u8> {
-    use package_bundle::Error as E;
-    match error {
-        E::Yaml { .. }
-        | E::Kind { .. }
-        | E::Name(_)
-        | E::Package { .. }
-        | E::Dependency { .. }
-        | E::Published(_)
-        | E::ChartName(_) => Some(2),
-        E::NoChart(_) | E::NoImages { .. } | E::NoBundle(_) => Some(4),
-        E::Schema(_) | E::Artifact(_) => Some(3),
-        _ => None,
+/// The exit codes, as README.md lists them.
+fn code_of(class: Class) -> u8 {
+    match class {
+        Class::Other => 1,
+        Class::Usage => 2,
+        Class::Refused => 3,
+        Class::Missing => 4,
+        Class::NoRoom => 5,
+        Class::Network => 6,
+        Class::Alarm => 7,
     }
 }
 
-fn chart_code(error: &helm::Error) -> u8 {
-    use helm::Error as E;
-    match error {
-        E::Set { .. } | E::Values { .. } | E::ReleaseName { .. } | E::KubeVersion { .. } => 2,
-        E::Limit { .. } => 3,
-        _ => 1,
-    }
+/// Every error type that a command may end with. Whatever stands in front of them in a chain is only a text.
+const KNOWN: &[fn(Cause<'_>) -> Option<Class>] = &[
+    known::<Usage>,
+    known::<crate::gates::Refused>,
+    known::<Answer>,
+    known::<crate::commands::audit::NoEvent>,
+    known::<crate::commands::quarantine::NoRecord>,
+    known::<crate::commands::store::get::NoName>,
+    known::<crate::commands::chart::load::NoChart>,
+    known::<audit::Error>,
+    known::<bundle::Error>,
+    known::<bundle_signer::Error>,
+    known::<bundle_signer::eksa::Refusal>,
+    known::<bundle_signer::keyless::Error>,
+    known::<bundle_signer::openpgp::Defect>,
+    known::<bundle_signer::provenance::Refusal>,
+    known::<evidence::Error>,
+    known::<gostd::yaml::Error>,
+    known::<helm::Error>,
+    known::<mirror::Error>,
+    known::<mirror::config::Error>,
+    known::<mirror::lock::Error>,
+    known::<oci::Error>,
+    known::<package_api::Error>,
+    known::<package_bundle::Error>,
+    known::<admission::Error>,
+    known::<admission::values::Error>,
+    known::<installer::Error>,
+    known::<installer::objects::Error>,
+    known::<package_controller::Error>,
+    known::<packager::drive_log::Alarm>,
+    known::<packager::drive_log::Refusal>,
+    known::<private::Error>,
+    known::<private::Locked>,
+    known::<registry::Error>,
+    known::<registry::client::Error>,
+    known::<std::io::Error>,
+    known::<store::Error>,
+    known::<tlog::Error>,
+];
+
+type Cause<'a> = &'a (dyn std::error::Error + 'static);
+
+fn class_of(cause: Cause<'_>) -> Option<Class> {
+    KNOWN.iter().find_map(|known| known(cause))
 }
 
-/// What is said of a chart that was to be pulled and rendered.
-fn engine_code(error: &installer::Error) -> Option<u8> {
-    use installer::Error as E;
-    match error {
-        E::Silent { .. } => Some(6),
-        E::Kube { source, .. } if !matches!(**source, kube::Error::Api(_)) => Some(6),
-        E::NoChart { .. } => Some(4),
-        E::Digest { .. } | E::NotAChart { .. } | E::Refused { .. } => Some(3),
-        E::Chart(error) => Some(chart_code(error)),
-        _ => None,
-    }
+fn known<T: Classified + 'static>(cause: Cause<'_>) -> Option<Class> {
+    as_type::<T>(cause).map(Classified::class)
 }
 
-fn evidence_code(error: &evidence::Error) -> Option<u8> {
-    use evidence::Error as E;
-    match error {
-        E::Demand(_) | E::Keyless(_) => Some(2),
-        E::NotFound(_) => Some(4),
-        E::Content(_) => Some(3),
-        _ => None,
-    }
+/// A cause as its type, also from within the box that another error keeps it in: a box is a type of its own.
+fn as_type<T: std::error::Error + 'static>(cause: Cause<'_>) -> Option<&T> {
+    cause.downcast_ref::<T>().or_else(|| cause.downcast_ref::<Box<T>>().map(AsRef::as_ref))
 }
 
-fn audit_code(error: &audit::Error) -> u8 {
-    use audit::Error as E;
-    match error {
-        E::Log(tlog::Error::Absent(_) | tlog::Error::NoEntry { .. }) | E::Unknown { .. } => 4,
-        E::Log(tlog::Error::Io { source, .. }) | E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Log(tlog::Error::Key { .. })
-        | E::Unusable { .. }
-        | E::Kind(_)
-        | E::Framework(_)
-        | E::Digest(_)
-        | E::Ambiguous { .. } => 2,
-        E::Log(tlog::Error::Locked(_)) => 1,
-        E::Log(_) | E::NoEvent { .. } | E::Missing { .. } => 3,
-        _ => 1,
-    }
+/// The first cause of a type.
+fn find<T: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&T> {
+    error.chain().find_map(as_type)
 }
 
-fn media_code(error: &bundle::Error) -> u8 {
-    use bundle::Error as E;
-    match error {
-        E::NoVolume(_)
-        | E::MissingVolumes { .. }
-        | E::NotInStore(_)
-        | E::Log(
-            Refusal::Missing(_) | Refusal::NoReturn(_) | Refusal::NotQuarantined(_) | Refusal::NothingLost,
-        ) => 4,
-        E::NoSpace { .. } | E::FileTooLarge { .. } => 5,
-        E::VolumeTooSmall { .. } | E::WouldOverwrite(_) | E::NoTrust => 2,
-        E::Store(error) if error.is_out_of_space() => 5,
-        E::Io { source, .. } => io_code(source).unwrap_or(1),
-        E::Alarm(_)
-        | E::Log(
-            Refusal::Quarantined { .. }
-            | Refusal::StalePolicy { .. }
-            | Refusal::MemoryGone(_)
-            | Refusal::MemoryBack { .. }
-            | Refusal::KeyGone(_),
-        ) => 7,
-        E::Log(Refusal::Record(_))
-        | E::Locked(_)
-        | E::NotInserted { .. }
-        | E::ReadBack(_)
-        | E::Unlogged(_)
-        | E::Store(_)
-        | E::Sign(_)
-        | E::TargetBusy { .. } => 1,
-        _ => 3,
-    }
-}
-
-/// What the system says of a file that was named.
-fn io_code(error: &std::io::Error) -> Option<u8> {
-    use std::io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
-    match error.kind() {
-        NotFound => Some(4),
-        StorageFull | QuotaExceeded => Some(5),
-        _ => None,
-    }
-}
-
+/// What to do, by the first cause that knows.
 fn hint(error: &anyhow::Error) -> Option<&str> {
     // Whatever could not be done for it: that process is in the way.
-    let locked = error.chain().find_map(|cause| cause.downcast_ref::<private::Locked>());
-    if let Some(locked) = locked {
+    if let Some(locked) = find::<private::Locked>(error) {
         return Some(locked.hint());
     }
-    error.chain().map(unboxed).find_map(|cause| {
-        let usage = cause.downcast_ref::<Usage>().map(|usage| usage.hint);
-        usage
-            .or_else(|| cause.is::<crate::gates::Refused>().then_some(crate::gates::HINT))
-            .or_else(|| cause.downcast_ref::<Answer>().and_then(Answer::hint))
+    error.chain().find_map(|cause| {
+        as_type::<Usage>(cause)
+            .map(|usage| usage.hint)
+            .or_else(|| as_type::<crate::gates::Refused>(cause).map(|_| crate::gates::HINT))
+            .or_else(|| as_type(cause).and_then(Answer::hint))
+            .or_else(|| as_type(cause).map(crate::commands::chart::load::NoChart::hint))
             .or_else(|| unasked(error, cause))
-            .or_else(|| cause.downcast_ref::<bundle::Error>().and_then(bundle::Error::hint))
-            .or_else(|| cause.downcast_ref::<mirror::lock::Error>().and_then(mirror::lock::Error::hint))
-            .or_else(|| cause.downcast_ref::<mirror::Error>().and_then(mirror::Error::hint))
-            .or_else(|| {
-                let error = cause.downcast_ref::<package_bundle::Error>();
-                error.and_then(package_bundle::Error::hint)
-            })
-            .or_else(|| cause.downcast_ref::<bundle_signer::Error>().and_then(bundle_signer::Error::hint))
-            .or_else(|| cause.downcast_ref::<store::Error>().and_then(store::Error::hint))
-            .or_else(|| {
-                let unlogged = matches!(cause.downcast_ref(), Some(audit::Error::Unlogged { .. }));
-                unlogged.then_some(crate::logged::HINT)
-            })
-            .or_else(|| cause.downcast_ref::<audit::Error>().and_then(audit::Error::hint))
-            .or_else(|| cause.downcast_ref::<registry::Error>().and_then(registry::Error::hint))
+            .or_else(|| as_type(cause).and_then(bundle::Error::hint))
+            .or_else(|| as_type(cause).and_then(mirror::lock::Error::hint))
+            .or_else(|| as_type(cause).and_then(mirror::Error::hint))
+            .or_else(|| as_type(cause).and_then(package_bundle::Error::hint))
+            .or_else(|| as_type(cause).and_then(bundle_signer::Error::hint))
+            .or_else(|| as_type(cause).and_then(store::Error::hint))
+            .or_else(|| as_type(cause).and_then(unlogged))
+            .or_else(|| as_type(cause).and_then(audit::Error::hint))
+            .or_else(|| as_type(cause).and_then(registry::Error::hint))
     })
 }
 
+fn unlogged(error: &audit::Error) -> Option<&'static str> {
+    matches!(error, audit::Error::Unlogged { .. }).then_some(crate::logged::HINT)
+}
+
 /// What to do about a registry that a command named by itself, and not a mirror file.
-fn unasked(error: &anyhow::Error, cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+fn unasked<'a>(error: &'a anyhow::Error, cause: Cause<'a>) -> Option<&'a str> {
     use installer::Error as Engine;
-    let of_chart = matches!(cause.downcast_ref(), Some(Engine::Pull { .. }));
-    let of_image = matches!(cause.downcast_ref(), Some(evidence::Error::Client(_)));
+    let of_chart = matches!(as_type(cause), Some(Engine::Pull { .. }));
+    let of_image = matches!(as_type(cause), Some(evidence::Error::Client(_)));
     if !of_chart && !of_image {
         return None;
     }
-    if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref().and_then(login)) {
-        return Some(hint);
+    let client: &registry::client::Error = find(error)?;
+    // The server answers: it is not a matter of how it is reached.
+    if client.needs_login() || client.class() == Class::Refused {
+        return client.hint();
     }
-    let is_unknown = error.chain().any(|cause| cause.to_string().contains("UnknownIssuer"));
-    Some(match (of_chart, is_unknown) {
+    Some(match (of_chart, client.is_unknown_authority()) {
         (true, true) => "give the authority of the registry's certificate: --registry-ca FILE",
         (true, false) => "check the registry's host and port, and whether it runs: --registry HOST:PORT",
         (false, true) => {
@@ -334,14 +199,6 @@ fn unasked(error: &anyhow::Error, cause: &(dyn std::error::Error + 'static)) -> 
             "check the host, and whether the registry runs; across the air gap give --store DIR, the store that it serves"
         }
     })
-}
-
-/// A registry that answers, and lets nobody in without a password.
-fn login(error: &registry::client::Error) -> Option<&'static str> {
-    use registry::client::Error as E;
-    let refused = matches!(error, E::Token { .. })
-        || matches!(error, E::Refused { status, .. } if matches!(status.as_u16(), 401 | 403));
-    refused.then(|| error.hint()).flatten()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -356,19 +213,41 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_registry_that_fails_is_6_and_told_by_the_options_of_the_command() {
-        let silent = || Client::Protocol { host: "a".to_owned(), what: "UnknownIssuer" };
-        let pull = |source| anyhow::Error::new(Engine::Pull { chart: "a/b".to_owned(), source });
-        let unknown = pull(silent()).context("the package `b` cannot be rendered");
-        assert_eq!(code(&unknown), 6);
-        assert!(hint(&unknown).unwrap().contains("--registry-ca"));
+    fn refused(status: u16, advice: Option<&str>) -> Client {
         let at = Box::new(At { url: "https://a/v2/b".to_owned(), host: Some("a".to_owned()), proxy: None });
-        let refused = Client::Refused { at, status: 401_u16.try_into().unwrap(), said: String::new() };
-        assert!(hint(&pull(refused)).unwrap().contains("log in"));
-        let gone = Client::Protocol { host: "a".to_owned(), what: "nothing" };
-        let sign = anyhow::Error::new(evidence::Error::Client(gone));
+        let status = status.try_into().unwrap();
+        Client::Refused { at, status, said: String::new(), advice: advice.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_registry_that_fails_is_6_and_the_hint_names_the_options_of_the_command() {
+        let pull = |source| anyhow::Error::new(Engine::Pull { chart: "a/b".to_owned(), source });
+        assert!(hint(&pull(refused(401, None))).unwrap().contains("log in"));
+        let gone = || Client::Protocol { host: "a".to_owned(), what: "nothing" };
+        let chart = pull(gone()).context("the package `b` cannot be rendered");
+        assert!(code(&chart) == 6 && hint(&chart).unwrap().contains("--registry HOST:PORT"));
+        let sign = anyhow::Error::new(evidence::Error::Client(gone()));
         assert!(code(&sign) == 6 && hint(&sign).unwrap().contains("--store"));
         assert_eq!(code(&Engine::NoChart { chart: "a/b".to_owned() }.into()), 4);
+    }
+
+    #[test]
+    fn o14_a_registry_that_denies_by_a_rule_of_its_own_is_3_with_its_advice() {
+        let sign = anyhow::Error::new(evidence::Error::Client(refused(403, Some("sign it there"))));
+        assert_eq!((code(&sign), hint(&sign)), (3, Some("sign it there")));
+        let login = anyhow::Error::new(evidence::Error::Client(refused(403, None)));
+        assert!(code(&login) == 6 && hint(&login).unwrap().contains("log in"));
+    }
+
+    #[test]
+    fn o14_an_error_in_a_box_has_the_class_and_the_hint_that_it_has_without() {
+        let absent = || store::Error::Absent("s".into());
+        let boxed = mirror::Error::Evidence {
+            reference: "a".to_owned(),
+            source: Box::new(evidence::Error::Store(absent())),
+        };
+        let error = anyhow::Error::new(boxed).context("mirroring");
+        assert_eq!((code(&error), code(&absent().into())), (4, 4));
+        assert!(hint(&error).unwrap().contains("check the path"));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod serving;
 use std::sync::Arc;
 
 use bundle_signer::{Gate, NameRule, TrustFile};
+use error_class::{Class, Classified};
 use evidence::gate::{Asking, ask_at};
 use evidence::{Contents, Place};
 use oci::RegistryHost;
@@ -23,6 +24,12 @@ const MOST_NAMED: usize = 20;
 pub(crate) struct Refused {
     gate: Gate,
     images: String,
+}
+
+impl Classified for Refused {
+    fn class(&self) -> Class {
+        Class::Refused
+    }
 }
 
 /// What to do about a refusal.

@@ -110,7 +110,7 @@ fn read() -> anyhow::Result<ConfigFile> {
     let named = std::env::var_os(env::CONFIG).map(PathBuf::from);
     let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".config/airlock/config.yaml"));
     let Some(path) = named.clone().or_else(home) else { return Ok(ConfigFile::default()) };
-    let text = match std::fs::read_to_string(&path) {
+    let text = match input::read_text(&path, input::MOST) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
             return Ok(ConfigFile::default());

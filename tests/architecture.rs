@@ -12,35 +12,57 @@ mod tests {
 
     /// A member, the members it may use, and third-party crates that it must not.
     const EDGES: &[(&str, &[&str], &[&str])] = &[
-        ("oci", &[], &["tokio", "reqwest", "rusqlite"]),
-        ("private", &[], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("store", &["oci", "private"], &["tokio", "reqwest", "axum"]),
-        ("gostd", &[], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("schema-bounds", &["gostd"], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("helm", &["gostd", "schema-bounds"], &["tokio", "reqwest", "rusqlite"]),
+        ("error-class", &[], &["tokio", "reqwest", "rusqlite", "ring", "serde"]),
+        ("input", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring", "serde"]),
+        ("oci", &["error-class"], &["tokio", "reqwest", "rusqlite"]),
+        ("private", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
+        ("store", &["error-class", "oci", "private"], &["tokio", "reqwest", "axum"]),
+        ("gostd", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
+        ("schema-bounds", &["error-class", "gostd"], &["tokio", "reqwest", "rusqlite", "ring"]),
+        ("helm", &["error-class", "input", "gostd", "schema-bounds"], &["tokio", "reqwest", "rusqlite"]),
         ("chart-images", &["oci", "gostd", "helm"], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("tlog", &["private"], &["tokio", "reqwest", "rusqlite"]),
-        ("audit", &["private", "tlog"], &["tokio", "reqwest", "clap", "anyhow", "ring"]),
-        ("bundle-signer", &["oci", "gostd", "tlog"], &["tokio", "reqwest", "rusqlite"]),
-        ("package-api", &[], &["tokio", "reqwest", "rusqlite"]),
-        ("brief", &[], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("workload-images", &["oci"], &["tokio", "reqwest", "rusqlite", "ring", "kube"]),
-        ("telemetry", &["registry"], &["clap", "reqwest", "rusqlite", "kube"]),
+        ("tlog", &["error-class", "private"], &["tokio", "reqwest", "rusqlite"]),
+        (
+            "audit",
+            &["error-class", "input", "private", "tlog"],
+            &["tokio", "reqwest", "clap", "anyhow", "ring"],
+        ),
+        (
+            "bundle-signer",
+            &["error-class", "input", "oci", "gostd", "tlog"],
+            &["tokio", "reqwest", "rusqlite"],
+        ),
+        ("package-api", &["error-class"], &["tokio", "reqwest", "rusqlite"]),
+        ("brief", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
+        ("workload-images", &["error-class", "oci"], &["tokio", "reqwest", "rusqlite", "ring", "kube"]),
+        ("telemetry", &["error-class", "registry"], &["clap", "reqwest", "rusqlite", "kube"]),
         // Evidence is collected and judged in one place, for gates and for admission.
         (
             "evidence",
-            &["oci", "store", "bundle-signer", "registry"],
+            &["error-class", "input", "oci", "store", "bundle-signer", "registry"],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
         (
             "installer",
-            &["oci", "gostd", "helm", "chart-images", "package-api", "brief", "workload-images", "registry"],
+            &[
+                "error-class",
+                "oci",
+                "gostd",
+                "helm",
+                "chart-images",
+                "package-api",
+                "brief",
+                "workload-images",
+                "registry",
+            ],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
         // Admission answers while charts are installed elsewhere: neither knows the other.
         (
             "admission",
             &[
+                "error-class",
+                "input",
                 "oci",
                 "gostd",
                 "schema-bounds",
@@ -57,6 +79,8 @@ mod tests {
         (
             "package-controller",
             &[
+                "error-class",
+                "input",
                 "oci",
                 "audit",
                 "package-api",
@@ -70,10 +94,12 @@ mod tests {
             ],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
-        ("registry", &["oci", "store"], &["clap", "rusqlite", "tar"]),
+        ("registry", &["error-class", "input", "oci", "store"], &["clap", "rusqlite", "tar"]),
         (
             "mirror",
             &[
+                "error-class",
+                "input",
                 "oci",
                 "private",
                 "store",
@@ -89,18 +115,41 @@ mod tests {
         ),
         (
             "package-bundle",
-            &["oci", "store", "gostd", "helm", "package-api", "bundle-signer", "mirror"],
+            &[
+                "error-class",
+                "input",
+                "oci",
+                "store",
+                "gostd",
+                "helm",
+                "package-api",
+                "bundle-signer",
+                "mirror",
+            ],
             &["tokio", "clap", "axum", "reqwest", "rusqlite"],
         ),
         (
             "packager",
             // The log on the drive is files of `tlog`; `audit`, which writes them, is not needed to carry or to check them.
-            &["oci", "private", "store", "tlog", "bundle-signer", "evidence", "mirror", "package-bundle"],
+            &[
+                "error-class",
+                "input",
+                "oci",
+                "private",
+                "store",
+                "tlog",
+                "bundle-signer",
+                "evidence",
+                "mirror",
+                "package-bundle",
+            ],
             &["tokio", "clap", "axum", "reqwest", "rusqlite"],
         ),
         (
             "airlock",
             &[
+                "error-class",
+                "input",
                 "oci",
                 "private",
                 "store",
@@ -167,6 +216,101 @@ mod tests {
         };
         let packages = metadata["packages"].as_array().unwrap();
         packages.iter().map(|package| (name(package), normal(package))).collect()
+    }
+
+    /// What reads no file that a user names: only files within a log, the system's, its own program, and folders to flush them.
+    /// Nor does `store`, whose files are its own.
+    const OWN_READS: &[&str] = &[
+        "audit/src/draft.rs",
+        "audit/src/index/seal.rs",
+        "audit/src/verify/newest.rs",
+        "helm/src/funcs/conformance.rs",
+        "mirror/src/source/archive/tarball.rs",
+        "packager/src/media/beneath.rs",
+        "private/src/locks.rs",
+        "private/src/publish.rs",
+        "src/commands/keys/change.rs",
+        "src/past.rs",
+        "src/quickstart/upstream.rs",
+        "tlog/src/folder.rs",
+        "tlog/src/log.rs",
+        "tlog/src/log/tail.rs",
+    ];
+
+    /// The sources of all members without their tests, by path.
+    fn sources() -> BTreeMap<String, String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders: Vec<PathBuf> = EDGES.iter().map(|row| root.join(row.0).join("src")).collect();
+        folders.push(root.join("src"));
+        let mut found = BTreeMap::new();
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|ending| ending == "rs") && !name.contains("/tests") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                    found.insert(name, code.to_owned());
+                }
+            }
+        }
+        assert!(found.len() > 300, "{}", found.len());
+        found
+    }
+
+    #[test]
+    fn o14_every_error_type_that_leaves_its_crate_has_a_class() {
+        let sources = sources();
+        let krate = |path: &str| path.split('/').next().unwrap().to_owned();
+        let mut count = 0;
+        for (path, text) in &sources {
+            for (_, after) in
+                text.match_indices("thiserror::Error)]").map(|(at, found)| text.split_at(at + found.len()))
+            {
+                let Some(line) = after.lines().find(|line| line.starts_with("pub")) else { continue };
+                let inner = line.starts_with("pub(crate)") && krate(path) != "src";
+                let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).collect();
+                let at = words.iter().position(|word| ["enum", "struct"].contains(word)).unwrap();
+                if inner {
+                    continue;
+                }
+                count += 1;
+                let wanted = format!("impl Classified for {} {{", words[at + 1]);
+                let folder = path.rsplit_once('/').unwrap().0;
+                let near = |other: &str| krate(other) == krate(path) && other.starts_with(folder);
+                let has = sources.iter().any(|(other, text)| near(other) && text.contains(&wanted));
+                assert!(has, "{path}: `{}` has no class", words[at + 1]);
+            }
+        }
+        assert!(count > 30, "{count}");
+    }
+
+    #[test]
+    fn o14_the_class_of_each_variant_was_decided() {
+        let mut count = 0;
+        for (path, text) in &sources() {
+            for (at, _) in text.match_indices("fn class(&self) -> Class {") {
+                let body = text[at..].split("\n    }\n").next().unwrap();
+                assert!(!body.contains(" _ =>"), "{path}: {body}");
+                count += 1;
+            }
+        }
+        assert!(count > 30, "{count}");
+    }
+
+    #[test]
+    fn a10_files_that_a_user_names_are_read_by_the_crate_input() {
+        let reads = ["fs::read(", "fs::read_to_string(", "File::open(", "pem_file"];
+        let found: BTreeSet<String> = sources()
+            .into_iter()
+            .filter(|(path, text)| {
+                !path.starts_with("store/") && reads.iter().any(|read| text.contains(read))
+            })
+            .map(|(path, _)| path)
+            .collect();
+        let known: BTreeSet<String> = OWN_READS.iter().map(|path| (*path).to_owned()).collect();
+        assert_eq!(found, known, "read what a user names by `input::read`; else add the file to the list");
     }
 
     #[test]

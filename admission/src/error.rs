@@ -1,5 +1,8 @@
 //! Why the webhooks cannot be served, or kept.
 
+use brief::of_cluster;
+use error_class::{Class, Classified};
+
 /// What this crate's functions that ask a cluster return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -59,5 +62,20 @@ impl Error {
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
         Self::Kube(Box::new(error))
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Kube(source) => of_cluster(source),
+            Self::Serve(error) => error.class(),
+            Self::Listen { source, .. } | Self::BundleTrust { source, .. } => source.class(),
+            Self::BundleKeys { source, .. } => source.class(),
+            Self::VerdictKey(error) => error.class(),
+            Self::Tls(_) | Self::Certificate(_) | Self::CertificateJson(_) | Self::ServingCertificate(_) => {
+                Class::Other
+            }
+        }
     }
 }

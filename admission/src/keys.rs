@@ -41,7 +41,7 @@ impl BundleKeys {
             KeySource::Key(key) => from_der(key)?,
             KeySource::File(path) => {
                 let read = |source| Error::BundleTrust { path: path.clone(), source };
-                let text = std::fs::read_to_string(path).map_err(read)?;
+                let text = input::read_text(path, input::MOST).map_err(read)?;
                 let trust = TrustFile::parse_in(&text, path.parent().unwrap_or(Path::new("")));
                 let trust = trust.map_err(unusable(Some(path)))?;
                 if let Some(warning) = trust.warning(&text) {

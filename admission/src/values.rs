@@ -10,6 +10,7 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use error_class::{Class, Classified};
 use flate2::read::MultiGzDecoder;
 use gostd::{Limits, yaml};
 use jsonschema::{Draft, PatternOptions, Retrieve, Uri, ValidationOptions};
@@ -135,5 +136,20 @@ struct Nowhere;
 impl Retrieve for Nowhere {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn StdError + Send + Sync>> {
         Err(format!("{uri} is outside the schema").into())
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Base64(_)
+            | Self::NotGzip
+            | Self::Gzip(_)
+            | Self::TooLarge
+            | Self::Json(_)
+            | Self::Schema(_) => Class::Other,
+            Self::Yaml(_) | Self::Unfit(_) => Class::Usage,
+            Self::Bounds(error) => error.class(),
+        }
     }
 }

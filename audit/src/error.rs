@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use error_class::{Class, Classified};
+
 /// Every way in which a call to this crate can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -154,5 +156,32 @@ impl Error {
             cause = error.source();
         }
         false
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { source, .. } => source.class(),
+            Self::Log(error) => error.class(),
+            Self::Key(_)
+            | Self::Unusable { .. }
+            | Self::Kind(_)
+            | Self::Framework(_)
+            | Self::Digest(_)
+            | Self::Ambiguous { .. } => Class::Usage,
+            Self::Form(_)
+            | Self::Version(_)
+            | Self::NotCanonical
+            | Self::NoEvent { .. }
+            | Self::Missing { .. } => Class::Refused,
+            Self::Unknown { .. } => Class::Missing,
+            Self::Unlogged { .. }
+            | Self::Index { .. }
+            | Self::Locked(_)
+            | Self::Stopped
+            | Self::Beside(_)
+            | Self::Scratch(_) => Class::Other,
+        }
     }
 }

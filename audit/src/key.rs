@@ -1,6 +1,5 @@
 //! A log's key: `key.pem`, made once, and `key.pub`, its public half in the form that `--key` takes.
 
-use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -27,10 +26,13 @@ pub(super) fn make(log: &Path) -> Result<SigningKey> {
     Ok(key)
 }
 
+/// No key of a log is larger.
+const MOST: u64 = 64 << 10;
+
 /// Reads a log's private key.
 pub(super) fn load(log: &Path) -> Result<SigningKey> {
     let path = log.join(PRIVATE);
-    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let text = input::read_text(&path, MOST).map_err(Error::io("read", &path))?;
     let pkcs8 = text
         .strip_prefix(BEGIN)
         .and_then(|rest| rest.strip_suffix(END))
@@ -46,7 +48,7 @@ pub(super) fn own(log: &Path) -> Result<VerifierKey> {
 
 /// Reads a public key.
 pub(super) fn read(path: &Path) -> Result<VerifierKey> {
-    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let text = input::read_text(path, MOST).map_err(Error::io("read", path))?;
     text.trim_end().parse().map_err(|source| Error::Unusable { path: path.to_owned(), source })
 }
 

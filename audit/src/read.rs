@@ -1,6 +1,5 @@
 //! Reading a log: an event is given only after its proof against the signed checkpoint was checked.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,7 +43,7 @@ impl Belief {
     /// # Errors
     /// [`Error::Unusable`] or [`Error::Io`].
     pub fn by_policy(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = input::read_text(path, input::MOST).map_err(Error::io("read", path))?;
         let policy = Policy::parse(&text);
         Ok(Self::Given(policy.map_err(|source| Error::Unusable { path: path.to_owned(), source })?))
     }

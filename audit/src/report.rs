@@ -41,6 +41,8 @@ pub const LEAVES: usize = 100;
 /// The most that anybody may ask for.
 pub const MOST_LEAVES: usize = 100_000;
 
+const NO_EVENTS: &str = "The log has no event in this period: this report is not evidence of anything.";
+
 /// The time between two moments; open where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Period {
@@ -166,6 +168,12 @@ impl Report {
         let (first, last) = (self.period.since.or(self.span.0), self.period.until.or(self.span.1));
         let first = first.or(last).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         (text(first), text(last.unwrap_or(first).max(first)))
+    }
+
+    /// That there is nothing to report, where no event is in the period.
+    #[must_use]
+    pub fn notice(&self) -> Option<&'static str> {
+        (self.counts.relevant + self.counts.irrelevant == 0).then_some(NO_EVENTS)
     }
 
     /// A leaf, read from the log and proved.

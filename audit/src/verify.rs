@@ -12,7 +12,6 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
@@ -257,7 +256,7 @@ fn goes_on(
     path: &Path,
     report: &mut Report,
 ) -> Result<()> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let bytes = input::read(path, input::MOST).map_err(Error::io("read", path))?;
     let known = Note::parse(&bytes).and_then(|note| belief.policy().verify(&note));
     let known = known.map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
     let root = (known.size, known.root);

@@ -1,6 +1,8 @@
 //! Texts for people that stay short: of an error with what it came from, of many things, of a long text.
 //!
-//! Of an API server's answer only its message is told, which all that ask a cluster go by.
+//! Of an API server's answer only its message is told, which all that ask a cluster go by, and its class.
+
+use error_class::Class;
 
 /// The first of many, and how many more there are.
 #[must_use]
@@ -58,6 +60,12 @@ fn answer(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         Some(kube::Error::Api(status)) => Some(format!("{} ({})", status.reason, status.code)),
         _ => None,
     }
+}
+
+/// The class of an API server's error. One that answers with an error is no failure of the network.
+#[must_use]
+pub fn of_cluster(error: &kube::Error) -> Class {
+    if matches!(error, kube::Error::Api(_)) { Class::Other } else { Class::Network }
 }
 
 #[cfg(test)]

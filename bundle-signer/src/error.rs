@@ -1,5 +1,6 @@
 //! Why a key, a signature or a trust file is refused.
 
+mod class;
 mod hint;
 
 use crate::Format;

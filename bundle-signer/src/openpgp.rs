@@ -14,6 +14,8 @@ mod keyring;
 mod packet;
 mod signature;
 
+use error_class::{Class, Classified};
+
 pub use self::keyring::{Keyring, SignedBy};
 
 use self::armor::Clear;
@@ -120,4 +122,21 @@ pub fn verify(text: &[u8], keyring: &Keyring, now: u64) -> Result<(String, Signe
 /// Digits as people compare them.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+impl Classified for Defect {
+    fn class(&self) -> Class {
+        match self {
+            Self::Malformed(_)
+            | Self::TooLarge
+            | Self::Unsupported(_)
+            | Self::SecretKey
+            | Self::Keybox
+            | Self::NoKey
+            | Self::UnknownKey(_)
+            | Self::Key { .. }
+            | Self::Wrong(_)
+            | Self::Expired(_) => Class::Refused,
+        }
+    }
 }

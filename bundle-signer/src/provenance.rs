@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use error_class::{Class, Classified};
 use gostd::{Limits, yaml};
 use oci::Digest;
 use serde::Deserialize;
@@ -83,9 +84,16 @@ pub fn verify(
     let (Some(_), Some(sums), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err(Refusal::Form("it does not have two parts"));
     };
-    let sums = yaml::parse_strict(sums, &Limits::default()).ok();
-    let sums: Option<Sums> = sums.and_then(|sums| serde_json::from_value(sums).ok());
-    let sums = sums.ok_or(Refusal::Form("it lists no files"))?;
+    let files = || Refusal::Form("it has no list of files");
+    let strict = yaml::parse_strict(sums, &Limits::default());
+    let value = strict.map_err(|_| match yaml::parse(sums, &Limits::default()) {
+        Ok(_) => Refusal::Form("it lists a file twice"),
+        Err(_) => files(),
+    })?;
+    let sums: Sums = serde_json::from_value(value).map_err(|_| files())?;
+    if sums.files.is_empty() {
+        return Err(files());
+    }
     let Some(expected) = sums.files.get(file) else {
         let found = sums.files.keys().map(|name| format!("`{name}`")).collect();
         return Err(Refusal::OtherFile { found, expected: file.to_owned() });
@@ -95,4 +103,16 @@ pub fn verify(
         return Err(Refusal::OtherDigest { file: file.to_owned(), found, expected: expected.clone() });
     }
     Ok(signed_by)
+}
+
+impl Classified for Refusal {
+    fn class(&self) -> Class {
+        match self {
+            Self::Keyring(_)
+            | Self::Signature(_)
+            | Self::Form(_)
+            | Self::OtherFile { .. }
+            | Self::OtherDigest { .. } => Class::Refused,
+        }
+    }
 }

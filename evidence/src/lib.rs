@@ -5,6 +5,7 @@
 //! - `search`: finds; `judge`: decides; `shape`: what is evidence at all
 //! - `gate`, `upstream`: questions; `signing`: writes; `gathered`: what becomes of signatures when others come in
 
+mod class;
 pub mod gate;
 pub mod gathered;
 mod judge;
@@ -124,7 +125,7 @@ pub struct Skipped {
 /// [`Error::NotFound`], or when the place cannot be asked.
 pub async fn resolve(place: &Place, selector: &Selector) -> Result<(Digest, Manifest), Error> {
     let manifest = place.manifest(selector).await?;
-    let manifest = manifest.ok_or_else(|| Error::NotFound(format!("{place}, {selector}")))?;
+    let manifest = manifest.ok_or_else(|| Error::NotFound(place.named(selector)))?;
     let digest = match selector {
         Selector::Digest(digest) => digest.clone(),
         Selector::Tag(_) => manifest.digest(),

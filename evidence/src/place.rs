@@ -87,6 +87,20 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// What a tag or a digest means there, as a reference is written: `name:tag`, or `name@digest`.
+    pub(crate) fn named(&self, selector: &Selector) -> String {
+        let sign = match selector {
+            Selector::Tag(_) => ':',
+            Selector::Digest(_) => '@',
+        };
+        match self {
+            Self::Registry(_, host, repository) => format!("{host}/{repository}{sign}{selector}"),
+            Self::Store(_, repository) | Self::Shipment(_, repository) => {
+                format!("{repository}{sign}{selector}")
+            }
+        }
+    }
+
     /// A manifest; none when it is certain that there is none.
     ///
     /// # Errors
@@ -228,7 +242,8 @@ fn read(store: &Store, blob: &Descriptor, bytes: &mut Vec<u8>) -> Result<(), Err
 
 /// Whether a failure is the place's, and not that of a thing in it.
 pub(super) fn is_trouble(error: &Error, listed: bool) -> bool {
-    use registry::client::{Class, Error as E};
+    use error_class::{Class, Classified as _};
+    use registry::client::Error as E;
     match error {
         Error::Client(E::Refused { status, .. }) => match status.as_u16() {
             401 | 403 => !listed,
@@ -236,7 +251,7 @@ pub(super) fn is_trouble(error: &Error, listed: bool) -> bool {
             other => other >= 500,
         },
         Error::Client(E::Protocol { .. }) => !listed,
-        Error::Client(error) if matches!(error.class(), Class::Content | Class::Missing) => false,
+        Error::Client(error) if matches!(error.class(), Class::Refused | Class::Missing) => false,
         Error::Store(store::Error::Invalid(_)) => false,
         Error::Client(_) | Error::Store(_) | Error::Read { .. } => true,
         _ => false,

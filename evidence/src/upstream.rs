@@ -87,7 +87,7 @@ impl By {
     /// A trust file of this signer alone.
     fn read(&self) -> Result<TrustFile, Error> {
         let read = |path: &PathBuf| {
-            std::fs::read_to_string(path).map_err(|source| Error::File { path: path.clone(), source })
+            input::read_text(path, input::MOST).map_err(|source| Error::File { path: path.clone(), source })
         };
         match self {
             Self::Key(path) => {

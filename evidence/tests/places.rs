@@ -262,7 +262,7 @@ mod tests {
         let rig = Rig::new();
         rig.referrer(bundle::MEDIA_TYPE, &[rig.blob(b"{\"a\":1}", bundle::MEDIA_TYPE)], 0);
         let answer = rig.ask().await;
-        assert!(!answer.is_satisfied() && answer.unmet[0].contains("nothing that counts"), "{answer:?}");
+        assert!(!answer.is_satisfied() && answer.unmet[0].contains("no valid signature"), "{answer:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use error_class::{Class, Classified};
+
 use crate::chart::Unfit;
 use crate::template::RenderError;
 
@@ -262,12 +264,69 @@ impl From<schema_bounds::Exceeded> for Error {
     }
 }
 
+/// The longest text of a chart that an error repeats: a template that calls itself names each call.
+const MOST_TEXT: usize = 4096;
+
+/// A text as it is, or the beginning and the end of a long one, with how much is missing between them.
+pub(crate) fn brief(text: String) -> String {
+    if text.len() <= MOST_TEXT {
+        return text;
+    }
+    let head = text.floor_char_boundary(MOST_TEXT / 2);
+    let tail = text.ceil_char_boundary(text.len() - MOST_TEXT / 4);
+    let (first, last) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+    format!("{first}\n[{} bytes of this message are omitted]\n{last}", tail - head)
+}
+
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
-            RenderError::Syntax { text } => Self::Syntax { text },
-            RenderError::Execution { text } => Self::Execution { text },
+            RenderError::Syntax { text } => Self::Syntax { text: brief(text) },
+            RenderError::Execution { text } => Self::Execution { text: brief(text) },
             RenderError::Limit { place, limit } => Self::RenderLimit { place, name: limit },
+        }
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Read { source, .. } => source.class(),
+            Self::Archive(error) => error.class(),
+            Self::Subchart { source, .. } => source.class(),
+            Self::Values { .. } | Self::Set { .. } | Self::ReleaseName { .. } | Self::KubeVersion { .. } => {
+                Class::Usage
+            }
+            Self::Limit { .. } | Self::LargeFile { .. } => Class::Refused,
+            Self::NoDirectory { .. } => Class::Missing,
+            Self::MissingDependencies { .. }
+            | Self::NotInstallable { .. }
+            | Self::NotGzip
+            | Self::NoFiles
+            | Self::OutsideBase
+            | Self::AbsolutePath { .. }
+            | Self::ParentPath { .. }
+            | Self::DrivePath { .. }
+            | Self::UnreadableName { .. }
+            | Self::SymbolicLink { .. }
+            | Self::HardLink { .. }
+            | Self::Irregular { .. }
+            | Self::DoubleStar { .. }
+            | Self::Pattern { .. }
+            | Self::NoMetadata
+            | Self::ApiVersion { .. }
+            | Self::Content { .. }
+            | Self::Metadata(_)
+            | Self::SubchartArchive { .. }
+            | Self::TemplateEncoding { .. }
+            | Self::NotATable { .. }
+            | Self::Schema { .. }
+            | Self::Incompatible { .. }
+            | Self::Syntax { .. }
+            | Self::Execution { .. }
+            | Self::RenderLimit { .. }
+            | Self::Thread(_)
+            | Self::Manifest { .. } => Class::Other,
         }
     }
 }

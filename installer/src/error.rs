@@ -1,5 +1,7 @@
 //! Why a chart cannot be installed, upgraded, rolled back or taken away.
 
+mod class;
+
 use std::time::Duration;
 
 use brief::few;

@@ -1,6 +1,7 @@
 //! The one reading of a document that a chart renders to: the objects that it holds. The guard, permissions, apply,
 //! prune and readiness all see this reading, so that nothing is applied that was not judged.
 
+use error_class::{Class, Classified};
 use serde_json::{Map, Value, json};
 
 /// Why a document cannot be read as objects.
@@ -91,6 +92,14 @@ pub(crate) fn group(object: &Value) -> &str {
 /// The text at a JSON pointer; empty if there is none.
 pub(crate) fn text<'a>(object: &'a Value, at: &str) -> &'a str {
     object.pointer(at).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Items { .. } | Self::NotAnObject => Class::Other,
+        }
+    }
 }
 
 #[cfg(test)]

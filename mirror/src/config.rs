@@ -216,8 +216,8 @@ impl MirrorConfig {
     /// # Errors
     /// When it is missing, malformed or contradicts itself.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = input::read_text(path, input::MOST)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self::parse(&text, path, base)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use error_class::{Class, Classified};
 use oci::{Digest, MediaType, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
@@ -257,7 +258,7 @@ impl Lock {
     /// When the file is missing, malformed or of a newer version.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = || path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: name(), source })?;
+        let bytes = input::read(path, input::MOST).map_err(|source| Error::Read { path: name(), source })?;
         let lock: Self =
             serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { path: name(), source })?;
         if (1..=VERSION).contains(&lock.version) { Ok(lock) } else { Err(Error::Version(lock.version)) }
@@ -296,6 +297,16 @@ impl Lock {
 pub fn is_name(text: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
     (1..=64).contains(&text.len()) && text.bytes().all(good) && !text.starts_with(['.', '-'])
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Read { .. } | Self::Malformed { .. } | Self::Owner { .. } | Self::Version(_) => {
+                Class::Usage
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ pub fn client(
 /// A file of certificates that can be used.
 fn certificates(host: &str, path: &Path) -> Result<Vec<u8>, Error> {
     let name = || path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|source| Error::File { path: name(), source })?;
+    let bytes = input::read(path, input::MOST).map_err(|source| Error::File { path: name(), source })?;
     check_certificates(host, &bytes).map_err(|source| Error::Certificates { path: name(), source })?;
     Ok(bytes)
 }

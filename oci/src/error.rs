@@ -1,5 +1,7 @@
 //! Why a text or some bytes are not what they should be.
 
+use error_class::{Class, Classified};
+
 /// Every way in which input to this crate is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,4 +56,24 @@ pub enum Error {
     /// `schemaVersion` is not 2.
     #[error("the manifest has schemaVersion {0}, only 2 is supported")]
     SchemaVersion(u64),
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Digest(_)
+            | Self::RepositoryName(_)
+            | Self::Tag(_)
+            | Self::RegistryHost(_)
+            | Self::HubEndpoint(_)
+            | Self::Reference(_)
+            | Self::MediaType(_)
+            | Self::Platform(_) => Class::Usage,
+            Self::ManifestJson(_)
+            | Self::MediaTypeMismatch { .. }
+            | Self::ManifestKind
+            | Self::ManifestAmbiguous
+            | Self::SchemaVersion(_) => Class::Refused,
+        }
+    }
 }

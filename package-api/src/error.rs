@@ -1,5 +1,7 @@
 //! What can be wrong with the small languages within the API's strings.
 
+use error_class::{Class, Classified};
+
 /// What can be wrong with the small languages within the API's strings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -26,4 +28,14 @@ pub enum Error {
         /// What was expected.
         expected: &'static str,
     },
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::BundleName(_) | Self::Duration(_) | Self::ApiVersion { .. } | Self::Kind { .. } => {
+                Class::Usage
+            }
+        }
+    }
 }

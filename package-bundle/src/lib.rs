@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::eksa::{MIN_CONTROLLER_VERSION, min_controller_version_label};
+use error_class::{Class, Classified};
 use helm::{Chart, Limits};
 use mirror::reporter::Reporter;
 use mirror::source::ChartImages;
@@ -131,7 +132,7 @@ pub enum Error {
 impl Error {
     /// What to do about it, where there is something.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NoChart(_) => {
                 Some("mirror it first; `airlock store list` shows how charts are named there")
@@ -210,8 +211,8 @@ impl BundleConfig {
     /// # Errors
     /// When it is missing, malformed or contradicts itself.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = input::read_text(path, input::MOST)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let document: Document = serde_saphyr::from_str(&text).map_err(|error| {
             let (line, words) = mirror::config::fault::of(&error);
             Error::Yaml { path: path.to_owned(), line, words }
@@ -371,4 +372,24 @@ fn in_store(text: &str, store: &Store) -> Result<Option<(String, String)>, Error
     let Ok(repository) = below else { return Ok(None) };
     let row = store.resolve(&repository, &reference.selector())?;
     Ok(row.map(|row| (repository.to_string(), row.digest.to_string())))
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Read { source, .. } => source.class(),
+            Self::Lock(error) => error.class(),
+            Self::Chart { source, .. } => source.class(),
+            Self::Store(error) => error.class(),
+            Self::Yaml { .. }
+            | Self::Kind { .. }
+            | Self::Name(_)
+            | Self::Package { .. }
+            | Self::Dependency { .. }
+            | Self::Published(_)
+            | Self::ChartName(_) => Class::Usage,
+            Self::NoChart(_) | Self::NoImages { .. } | Self::NoBundle(_) => Class::Missing,
+            Self::Schema(_) | Self::Artifact(_) => Class::Refused,
+        }
+    }
 }

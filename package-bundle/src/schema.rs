@@ -26,7 +26,7 @@ pub(super) fn packed(offer: &OfferText, name: &str, chart: &Chart, base: &Path) 
     };
     let text = if let Some(path) = &offer.schema {
         let path = base.join(path);
-        let text = std::fs::read(&path).map_err(|source| Error::Read { path, source })?;
+        let text = input::read(&path, input::MOST).map_err(|source| Error::Read { path, source })?;
         read(&text)?;
         text
     } else {

@@ -1,5 +1,8 @@
 //! Why the controller's process, or a step of it, fails.
 
+use brief::of_cluster;
+use error_class::{Class, Classified};
+
 /// What this crate's functions that ask a cluster return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -35,6 +38,20 @@ impl Error {
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
         Self::Kube(Box::new(error))
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Kube(source) => of_cluster(source),
+            Self::Registry(error) => error.class(),
+            Self::Admission(error) => error.class(),
+            Self::Telemetry(error) => error.class(),
+            Self::Audit(error) => error.class(),
+            Self::Kubeconfig(_) => Class::Usage,
+            Self::NotInCluster(_) => Class::Other,
+        }
     }
 }
 

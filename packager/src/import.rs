@@ -4,7 +4,7 @@
 //! Write order: each blob durable under its digest, then repositories, manifests and tags together. That last
 //! commit is the only one: a crash before it leaves blobs that nothing names, which the next run finds there.
 
-mod in_turn;
+pub(crate) mod in_turn;
 pub(crate) mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -67,6 +67,9 @@ pub trait Changer {
     /// # Errors
     /// [`Error::NotInserted`] when nobody is there to do it.
     fn change(&self, volume: u32, of: u32, name: &str) -> Result<(), Error>;
+
+    /// The medium is not the one that was asked for, for this reason. It is asked for again.
+    fn unfit(&self, why: &Error);
 }
 
 impl Media {
@@ -232,13 +235,17 @@ impl Media {
 
     /// Whether a volume is there, with exactly the size that the manifest implies.
     pub(crate) fn has_volume(&self, manifest: &BundleManifest, number: u32) -> Result<bool, Error> {
-        self.copies.choose_one(manifest, number, self.head_len() + layout::payload_len(manifest, number))
+        self.copies.choose_one(manifest, number, self.volume_len(manifest, number))
+    }
+
+    /// The exact size of a volume, as the manifest implies it.
+    pub(crate) fn volume_len(&self, manifest: &BundleManifest, number: u32) -> u64 {
+        self.head_len() + layout::payload_len(manifest, number)
     }
 
     /// That all volumes are there, with exactly the size that the manifest implies.
     pub(crate) fn check_volumes(&self, manifest: &BundleManifest) -> Result<(), Error> {
-        let size = |number| self.head_len() + layout::payload_len(manifest, number);
-        self.copies.choose(manifest, size)
+        self.copies.choose(manifest, |number| self.volume_len(manifest, number))
     }
 
     fn head_len(&self) -> u64 {
@@ -310,7 +317,7 @@ impl Payload {
 /// Opens a volume: one that was found in a folder may be no link.
 fn open(path: &Path, named: &BTreeSet<PathBuf>) -> std::io::Result<File> {
     if named.contains(path) {
-        return File::open(path);
+        return input::open(path);
     }
     let folder = Beneath::open(&beside(path)).map_err(|error| match error {
         Error::Io { source, .. } => source,

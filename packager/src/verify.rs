@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use crate::bundle::{Entry, Error};
 use crate::complete::SetCheck;
-use crate::import::walk::{Chunk, Proof, Sink, walk};
+use crate::import::Turns;
+use crate::import::in_turn::Reader;
+use crate::import::walk::{Chunk, Proof, Sink, Volumes, walk, walk_volumes};
 use crate::media::{Completion, Media};
 use crate::witness::{Admitted, LogVerdict};
 
@@ -40,8 +42,7 @@ pub struct VerifyReport {
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Result<VerifyReport, Error> {
-    let verified = admitted.manifest();
-    let manifest = verified.get();
+    let manifest = admitted.manifest().get();
     media.with_copies(manifest, || {
         reporter.begin("verify", manifest.content_size());
         let mut proof = Whole { proof: Proof::new(reporter), check: SetCheck::new(manifest), manifest: None };
@@ -52,18 +53,49 @@ pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Re
     for warning in media.warnings() {
         reporter.warn(&warning);
     }
-    Ok(VerifyReport {
-        set: media.set().to_string(),
+    let bytes = media.volumes().values().map(|volume| volume.size).sum();
+    Ok(report(admitted, (media.set().to_string(), bytes), media.completion(manifest)))
+}
+
+/// As [`verify`], volume by volume. `media` is what is there now; nothing is kept of a volume that was read.
+///
+/// # Errors
+/// The first thing that is wrong; [`Error::NotInserted`] when a volume is needed and nobody is there.
+pub fn verify_in_turn(
+    media: Media,
+    admitted: &Admitted,
+    reporter: &dyn Reporter,
+    turns: &Turns<'_>,
+) -> Result<VerifyReport, Error> {
+    let manifest = admitted.manifest().get();
+    let set = media.set().to_string();
+    let bytes = (1..=manifest.volumes).map(|number| media.volume_len(manifest, number)).sum();
+    let volumes = Volumes::all(manifest, &media);
+    reporter.begin("verify", manifest.content_size());
+    let mut reader = Reader::new(media, admitted, turns);
+    let mut proof = Whole { proof: Proof::new(reporter), check: SetCheck::new(manifest), manifest: None };
+    walk_volumes(manifest, (&volumes, &mut |number| reader.payload(number)), &mut proof)?;
+    proof.check.finish()?;
+    reporter.end();
+    let completion = reader.last().and_then(|media| media.completion(manifest));
+    Ok(report(admitted, (set, bytes), completion))
+}
+
+fn report(admitted: &Admitted, (set, bytes): (String, u64), completion: Option<Completion>) -> VerifyReport {
+    let verified = admitted.manifest();
+    let manifest = verified.get();
+    VerifyReport {
+        set,
         name: manifest.name.clone(),
         signer: verified.signer().name().to_owned(),
         key_hint: verified.signer().hint().to_owned(),
         volumes: manifest.volumes,
-        bytes: media.volumes().values().map(|volume| volume.size).sum(),
+        bytes,
         entries: manifest.entries.len() as u64,
         content_bytes: manifest.content_size(),
-        completion: media.completion(manifest),
+        completion,
         log: admitted.log().clone(),
-    })
+    }
 }
 
 /// Hashes every entry, and reads those that are manifests to learn whether the set holds all that they name.

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use error_class::{Class, Classified};
+
 /// How long a command waits for another one.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,6 +65,12 @@ impl Locked {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         "wait for that process to end, or end it, then run the same command again"
+    }
+}
+
+impl Classified for Locked {
+    fn class(&self) -> Class {
+        Class::Other
     }
 }
 
@@ -212,6 +220,15 @@ fn age(process: u32) -> Option<u64> {
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime: u64 = uptime.split(['.', ' ']).next()?.parse().ok()?;
     Some(uptime.saturating_sub(start / TICKS))
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { source, .. } => source.class(),
+            Self::Locked(error) => error.class(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::body::{pieces, whole};
 pub use self::config::{ClientConfig, HostRule};
 use self::credentials::DockerConfig;
-pub use self::error::{At, Class, Error};
+pub use self::error::{At, Error};
 use self::kind::unsupported;
 pub use self::listing::{NextPage, ReferrerPage};
 use self::memory::Memory;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use error_class::{Class, Classified};
+
 /// Every way in which a call to this crate can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,18 @@ impl Error {
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
             Self::Accept(_) => None,
+        }
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::PasswordLine { .. }
+            | Self::PasswordHash { .. }
+            | Self::PasswordTwice { .. }
+            | Self::Cidr(_) => Class::Usage,
+            Self::Accept(source) => source.class(),
         }
     }
 }

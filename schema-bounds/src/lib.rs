@@ -4,6 +4,7 @@
 //! Here every pair of schema and value that it would visit is counted, each reference taken for all that it
 //! might mean, so that the count is never too low.
 
+use error_class::{Class, Classified};
 use std::collections::{HashMap, HashSet};
 
 use gostd::limits::Limits;
@@ -20,6 +21,12 @@ const CHECKS: u64 = 2_000_000;
 pub struct Exceeded {
     /// The limit.
     pub name: &'static str,
+}
+
+impl Classified for Exceeded {
+    fn class(&self) -> Class {
+        Class::Other
+    }
 }
 
 /// Checks that checking `values` by `schema` would end soon.

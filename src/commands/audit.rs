@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use audit::verify::{Report, verify};
 use audit::{Belief, Ending, Event, Filter, Index, Reader, search};
+use error_class::{Class, Classified};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -220,6 +221,12 @@ fn newest(digest: &str, reader: &Reader, printer: &Printer) -> anyhow::Result<u6
 #[derive(Debug, thiserror::Error)]
 #[error("the log has no event about `{0}`")]
 pub(crate) struct NoEvent(oci::Digest);
+
+impl Classified for NoEvent {
+    fn class(&self) -> Class {
+        Class::Missing
+    }
+}
 
 fn prove(arg: &LogArg, kept: &[PathBuf], logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let folder = folder(arg, logs)?;

@@ -3,7 +3,7 @@
 mod dependency;
 mod explain;
 mod lint;
-mod load;
+pub(crate) mod load;
 mod template;
 
 use std::path::Path;

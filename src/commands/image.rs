@@ -69,8 +69,9 @@ fn in_store(
 }
 
 fn client(reference: &Reference, arg: &ImageArg) -> anyhow::Result<Client> {
-    let read =
-        |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let read = |path: &PathBuf| {
+        input::read(path, input::MOST).with_context(|| format!("cannot read `{}`", path.display()))
+    };
     let host = reference.host().clone();
     let rule = HostRule {
         endpoint: host.endpoint().parse()?,

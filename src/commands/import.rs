@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use audit::Kind;
-use packager::bundle::Limits;
 use packager::import::{ImportReport, Turns, import, import_in_turn, plan};
-use packager::media::Media;
 use packager::witness::Without;
 use store::Store;
 
 use crate::admission::{Memory, let_in, log_alarm, log_evidence, log_line};
 use crate::cli::Import;
-use crate::commands::change::Asking;
+use crate::commands::change::{Asking, verified};
 use crate::commands::{contents, now, open_or_imagine, open_or_make, paths, trust};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
@@ -33,15 +31,7 @@ fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow
     let place = settings.media.paths.first().map_or(Path::new("."), PathBuf::as_path);
     let asking = Asking { place, printer };
     let turns = settings.one_by_one.then(|| Turns { paths: &settings.media.paths, changer: &asking });
-    let mut media = Media::open(&settings.media.paths, Limits::default())?;
-    if let Some(turns) = &turns {
-        // Nobody should change media for a set that is refused.
-        media.verify_head(trust.as_ref())?;
-        media = turns.with_log(media)?;
-    }
-    work.digests([media.set().to_string()]);
-    let manifest =
-        if turns.is_some() { media.verify_head(trust.as_ref())? } else { media.verify(trust.as_ref())? };
+    let (media, manifest) = verified(&settings.media.paths, turns.as_ref(), trust.as_ref(), work)?;
     work.evidence("signer", manifest.signer().name());
     work.evidence("key", manifest.signer().hint());
     work.evidence("set", media.set());

@@ -207,10 +207,7 @@ async fn install(
 /// enough.
 fn unpushed(error: anyhow::Error, settings: &InstallController) -> anyhow::Error {
     use registry::client::Error as E;
-    let wants = error.chain().filter_map(|cause| cause.downcast_ref::<E>()).any(|cause| {
-        matches!(cause, E::Token { .. })
-            || matches!(cause, E::Refused { status, .. } if matches!(status.as_u16(), 401 | 403))
-    });
+    let wants = error.chain().filter_map(|cause| cause.downcast_ref::<E>()).any(E::needs_login);
     if !wants {
         return error;
     }

@@ -260,7 +260,7 @@ fn in_token(uri: &str, password: &PasswordArg) -> anyhow::Result<PrivateKey> {
 fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> anyhow::Result<()> {
     match private::publish(path, bytes, Existing::Keep, readers) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let message = format!("`{}` is there already, and is not written over", path.display());
+            let message = format!("`{}` already exists and is not overwritten", path.display());
             let hint = "name another file, or move this one away; `airlock keys add` adds to a trust file";
             Err(Usage { message, hint }.into())
         }

@@ -1,6 +1,7 @@
 //! `airlock quarantine`: drives that raised an alarm.
 
 use audit::Kind;
+use error_class::{Class, Classified};
 use oci::Digest;
 use packager::witness::Witness;
 use packager::witness::quarantine::{Event, Record, SiteRecord};
@@ -67,6 +68,12 @@ fn show(what: &str, store: &StoreArg, printer: &Printer) -> anyhow::Result<Statu
 #[derive(Debug, thiserror::Error)]
 #[error("no set or site `{0}` raised an alarm here")]
 pub(crate) struct NoRecord(String);
+
+impl Classified for NoRecord {
+    fn class(&self) -> Class {
+        Class::Missing
+    }
+}
 
 fn begin_anew(
     reason: &str,

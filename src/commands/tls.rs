@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 
 use crate::cli::Tls;
-use crate::commands::warn_of_readable;
+use crate::commands::{read, warn_of_readable};
 use crate::printer::Printer;
 
 /// TLS as asked for, with the CA's file where one was made; `None` for plain HTTP.
@@ -34,14 +34,14 @@ pub(crate) fn config(tls: &Tls, store: &Path, printer: &Printer) -> anyhow::Resu
         }
         _ => return Ok(None),
     };
-    let chain = CertificateDer::pem_file_iter(&cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let chain = CertificateDer::pem_slice_iter(read(&cert)?.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
         .with_context(|| format!("`{}` is not a certificate", cert.display()))?;
     if chain.is_empty() {
         return Err(authority::unusable(format!("`{}` has no certificate in it", cert.display())));
     }
-    let secret =
-        PrivateKeyDer::from_pem_file(&key).with_context(|| format!("`{}` is not a key", key.display()))?;
+    let secret = PrivateKeyDer::from_pem_slice(read(&key)?.as_bytes())
+        .with_context(|| format!("`{}` is not a key", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

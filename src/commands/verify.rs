@@ -1,14 +1,16 @@
 //! `airlock verify`.
 
+use std::path::{Path, PathBuf};
+
 use audit::Kind;
-use packager::bundle::Limits;
-use packager::media::Media;
-use packager::verify::{VerifyReport, verify};
+use packager::import::Turns;
+use packager::verify::{VerifyReport, verify, verify_in_turn};
 use packager::witness::Without;
 use store::Store;
 
 use crate::admission::{Memory, let_in, log_alarm, log_evidence, log_line};
 use crate::cli::Verify;
+use crate::commands::change::{Asking, verified};
 use crate::commands::{paths, trust};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
@@ -25,9 +27,10 @@ pub(crate) fn run(settings: &Verify, logs: &Logs, printer: &Printer) -> anyhow::
 
 fn prove(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let trust = trust(&settings.trust, work)?;
-    let media = Media::open(&settings.media.paths, Limits::default())?;
-    work.digests([media.set().to_string()]);
-    let manifest = media.verify(trust.as_ref())?;
+    let place = settings.media.paths.first().map_or(Path::new("."), PathBuf::as_path);
+    let asking = Asking { place, printer };
+    let turns = settings.one_by_one.then(|| Turns { paths: &settings.media.paths, changer: &asking });
+    let (media, manifest) = verified(&settings.media.paths, turns.as_ref(), trust.as_ref(), work)?;
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
     let without = if settings.without_log { Without::Allow } else { Without::Refuse };
     let store = settings.store.as_deref().filter(|store| Store::is_at(store));
@@ -39,7 +42,11 @@ fn prove(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
     let memory = Memory { store: store.as_ref(), now: None, without };
     let admitted = let_in(&media, manifest, &trust, memory, printer)?;
     log_evidence(admitted.log(), work);
-    let report = verify(&media, &admitted, &Progress::new(printer))?;
+    let progress = Progress::new(printer);
+    let report = match &turns {
+        Some(turns) => verify_in_turn(media, &admitted, &progress, turns)?,
+        None => verify(&media, &admitted, &progress)?,
+    };
     work.evidence("signer", &report.signer);
     work.evidence("key", &report.key_hint);
     work.done()?;

@@ -93,7 +93,7 @@ fn text(verdict: &Verdict) -> String {
         .map(|refused| row(&format!("refused: {} at {}: {}", refused.format, refused.at, refused.why)));
     let skipped =
         verdict.skipped.iter().map(|skipped| row(&format!("passed over: {}: {}", skipped.at, skipped.why)));
-    let why = decision.why_not.iter().map(|why| row(&format!("why not: {why}")));
+    let why = decision.why_not.iter().map(|why| row(&format!("reason: {why}")));
     let others = match verdict.others {
         0 => String::new(),
         count => format!("{count} other statements by trusted keys\n"),

@@ -1,5 +1,7 @@
 //! Why the store refuses or fails.
 
+mod class;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

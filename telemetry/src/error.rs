@@ -1,5 +1,7 @@
 //! Why health and metrics cannot be served.
 
+use error_class::{Class, Classified};
+
 /// What [`serve`](crate::serve()) returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -18,4 +20,13 @@ pub enum Error {
     /// A socket that was listened on failed.
     #[error(transparent)]
     Serve(#[from] registry::Error),
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Listen { source, .. } => source.class(),
+            Self::Serve(error) => error.class(),
+        }
+    }
 }

@@ -92,6 +92,30 @@ fn a_report_is_of_the_period_that_was_asked_for() {
 }
 
 #[test]
+fn o14_a_report_of_a_period_without_events_says_that_there_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    site(path);
+    let report = ["audit", "report", "--audit-log", "log", "--framework", "cmmc-l2"];
+    let none = ["--since", "2999-01-01"];
+    let words = "The log has no event in this period";
+    for format in ["html", "json", "csv", "oscal"] {
+        let output = airlock(path, &[&report[..], &none, &["--format", format]].concat());
+        assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{format}");
+        if ["html", "json"].contains(&format) {
+            assert!(String::from_utf8_lossy(&output.stdout).contains(words), "{format}");
+        }
+    }
+    let saved = airlock(path, &[&report[..], &none, &["--out", "none.html"]].concat());
+    assert!(String::from_utf8_lossy(&saved.stdout).starts_with(words));
+    let saved = airlock(path, &[&report[..], &none, &["--out", "none.json", "--output", "json"]].concat());
+    let summary: serde_json::Value = serde_json::from_slice(&saved.stdout).unwrap();
+    assert!(summary["notice"].as_str().unwrap().starts_with(words));
+    let some = airlock(path, &report);
+    assert!(!String::from_utf8_lossy(&[some.stdout, some.stderr].concat()).contains(words));
+}
+
+#[test]
 fn o29_oscal_is_written_to_a_file_that_tools_take_and_a_format_follows_from_the_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -171,7 +171,7 @@ fn a_mirrored_chart_is_rendered_out_of_the_store() {
     let name = if chart.contains(':') { chart.to_owned() } else { format!("{chart}:0.1.0") };
     let text = out(folder, &["chart", "template", &name, "--store", "q/site"]);
     assert!(text.contains("from: hello"), "{text}");
-    fails(folder, &["chart", "template", "charts/none:1", "--store", "q/site"], 2, "not in the store");
+    fails(folder, &["chart", "template", "charts/none:1", "--store", "q/site"], 4, "not in the store");
 }
 
 #[test]

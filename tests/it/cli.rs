@@ -139,6 +139,19 @@ fn each_kind_of_failure_has_its_exit_code_and_a_hint() {
 }
 
 #[test]
+fn o14_quickstart_keeps_its_password_from_other_users() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let made = airlock(path, &["quickstart", "--quiet", "--exit", "--listen", "127.0.0.1:0", "--dir", "q"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    for name in ["password", "quickstart.key"] {
+        let mode = std::fs::metadata(path.join("q").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
 fn a_drive_without_trust_is_refused_with_a_hint_and_json_errors_parse() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -30,13 +30,13 @@ fn a_private_key_is_made_for_its_owner_alone_and_never_twice() {
         let private = path.join(format!("{name}.key"));
         assert_eq!(private.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let before = std::fs::read(&private).unwrap();
-        fails(path, &["keys", "generate", name, "--type", kind], 2, "is there already");
-        fails(path, &["keys", "import", &format!("{KEYS}/pkcs8.pem"), name], 2, "is there already");
+        fails(path, &["keys", "generate", name, "--type", kind], 2, "already exists");
+        fails(path, &["keys", "import", &format!("{KEYS}/pkcs8.pem"), name], 2, "already exists");
         assert_eq!(std::fs::read(&private).unwrap(), before);
     }
     // A public key that is in the way leaves no half of a pair.
     std::fs::write(path.join("half.pub"), "").unwrap();
-    fails(path, &["keys", "generate", "half"], 2, "is there already");
+    fails(path, &["keys", "generate", "half"], 2, "already exists");
     assert!(!path.join("half.key").exists());
 }
 

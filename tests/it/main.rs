@@ -30,6 +30,8 @@ mod gathered;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
+mod inputs;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod large_log;

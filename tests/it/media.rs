@@ -136,6 +136,67 @@ fn o24_a_set_is_written_and_read_in_one_drive_disc_by_disc() {
 }
 
 #[test]
+fn o14_a_disc_of_another_set_is_named_and_the_right_one_is_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    works(path, &[&PACK[..], &["--to", "one", "--to", "two", "--to", "three"]].concat());
+    fs::create_dir(path.join("other")).unwrap();
+    fs::write(path.join("other/small.txt"), "another set").unwrap();
+    let other = mirror_file("", "  - files: [{path: other/small.txt}]\n");
+    fs::write(path.join("other.yaml"), other.replace("{name: a}", "{name: other}")).unwrap();
+    works(path, &["mirror", "-f", "other.yaml", "--store", "near", "--lock", "other.lock"]);
+    let pack = ["pack", "--lock", "other.lock", "--store", "near", "--key", "k.key", "--to", "foreign"];
+    works(path, &pack);
+    fs::create_dir(path.join("empty")).unwrap();
+    for command in [&["verify"][..], &["import", "--store", "far"]] {
+        fs::rename(path.join("one"), path.join("disc")).unwrap();
+        let foreign = || change(path, Some("one"), Some("foreign"));
+        let empty = || change(path, Some("foreign"), Some("empty"));
+        let two = || change(path, Some("empty"), Some("two"));
+        let three = || change(path, Some("two"), Some("three"));
+        let in_turn = [command, &["disc", "--one-by-one", "--trust", "trust.yaml"]].concat();
+        let output = asked(path, &in_turn, &[&foreign, &empty, &two, &three]);
+        fine(&output);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("this is not the right medium: `disc` belongs to set `sha256:"), "{text}");
+        assert!(
+            text.contains("this is not the right medium: no airlock volume was found in `disc`"),
+            "{text}"
+        );
+        assert_eq!(text.matches("insert volume 2 of 3").count(), 3, "{text}");
+        change(path, Some("three"), Some("one"));
+        fs::rename(path.join("disc"), path.join("one")).unwrap();
+    }
+}
+
+#[test]
+fn o14_a_set_is_verified_disc_by_disc_and_every_byte_of_every_disc_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    works(path, &[&PACK[..], &["--to", "one", "--to", "two", "--to", "three"]].concat());
+    let whole = works(path, &["verify", "one", "two", "three", "--trust", "trust.yaml"]);
+    fs::rename(path.join("one"), path.join("disc")).unwrap();
+    let verify = ["verify", "disc", "--one-by-one", "--trust", "trust.yaml"];
+    let two = || change(path, Some("one"), Some("two"));
+    let three = || change(path, Some("two"), Some("three"));
+    let output = asked(path, &verify, &[&two, &three]);
+    fine(&output);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), whole);
+    change(path, Some("three"), Some("one"));
+    let stopped = asked(path, &verify, &[]);
+    let text = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert!(stopped.status.code() == Some(1) && text.contains("volume 2 of 3"), "{text}");
+    let mut bytes = fs::read(path.join("two/a-002-of-003.tar")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path.join("two/a-002-of-003.tar"), &bytes).unwrap();
+    let refused = asked(path, &verify, &[&two, &three]);
+    assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
+}
+
+#[test]
 fn o24_where_nobody_answers_the_same_command_goes_on_with_the_next_volume() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -105,6 +105,10 @@ fn d17_a_chart_is_used_and_mirrored_only_if_a_key_of_the_keyring_signed_it() {
     fails(path, &["chart", "template", CHART, "--verify"], 2, "--keyring");
     gpg.sign("berta@example.org", CHART, &line.replace("hello-0.1.0", "other-0.1.0"));
     fails(path, &verify("berta@example.org.gpg"), 3, "is of `other-0.1.0.tgz`");
+    gpg.sign("berta@example.org", CHART, &line.repeat(2));
+    fails(path, &verify("berta@example.org.gpg"), 3, "it lists a file twice");
+    gpg.sign("berta@example.org", CHART, "");
+    fails(path, &verify("berta@example.org.gpg"), 3, "it has no list of files");
     gpg.sign("berta@example.org", CHART, &line);
     works(path, &verify("berta@example.org.gpg"));
     let mut bytes = std::fs::read(path.join(CHART)).unwrap();

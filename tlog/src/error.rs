@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use error_class::{Class, Classified};
+
 /// Every way in which a call to this crate can fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -145,5 +147,31 @@ impl Error {
 
     pub(crate) fn damaged(path: &Path, defect: &'static str) -> Self {
         Self::Damaged { path: path.to_owned(), defect }
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { source, .. } => source.class(),
+            Self::Open(error) => error.class(),
+            Self::Key { .. } | Self::Policy { .. } | Self::Exists(_) => Class::Usage,
+            Self::Absent(_) | Self::NoEntry { .. } => Class::Missing,
+            Self::Hash(_)
+            | Self::Note(_)
+            | Self::WrongSignature(_)
+            | Self::NotSigned(_)
+            | Self::Checkpoint(_)
+            | Self::Origin { .. }
+            | Self::Proof(_)
+            | Self::Quorum(_)
+            | Self::Damaged { .. }
+            | Self::EntryDiffers { .. }
+            | Self::RootDiffers { .. }
+            | Self::RolledBack { .. }
+            | Self::Forked { .. }
+            | Self::EntryTooLong(_) => Class::Refused,
+            Self::Locked(_) | Self::Random => Class::Other,
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use error_class::{Class, Classified};
 use oci::{Digest, Reference, RegistryHost, RepositoryName};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -233,6 +234,14 @@ pub fn pin(
         patch.push(Operation { op: "replace", path: pointer, value: json!(format!("{image}@{digest}")) });
     }
     Ok(patch)
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Shape(_) | Self::TooMany | Self::Name { .. } | Self::Unpinned { .. } => Class::Other,
+        }
+    }
 }
 
 #[cfg(test)]

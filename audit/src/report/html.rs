@@ -104,6 +104,9 @@ fn summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         ),
         ("Made by", format!("airlock {}", env!("CARGO_PKG_VERSION"))),
     ];
+    if let Some(notice) = report.notice() {
+        writeln!(out, "<p><strong>{notice}</strong></p>")?;
+    }
     writeln!(
         out,
         "<h2 id=\"summary\">Summary</h2>\n<p>A status is about what the log shows of a control, told there as <em>Shows</em>; \

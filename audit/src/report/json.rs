@@ -23,6 +23,8 @@ struct Document<'a> {
     tool: Tool,
     framework: FrameworkOf,
     period: PeriodOf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<&'static str>,
     log: LogOf<'a>,
     counts: &'a Counts,
     checks: &'a [Checked],
@@ -127,6 +129,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             first,
             last,
         },
+        notice: report.notice(),
         log: LogOf {
             origin: &log.origin,
             size: log.size,

@@ -1,5 +1,7 @@
 //! Why a manifest of EKS Anywhere is refused.
 
+use error_class::{Class, Classified};
+
 /// Why a manifest of EKS Anywhere is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -130,6 +132,37 @@ impl Refusal {
             Self::MissingSignature(_) => Some("sign your own package bundles with `airlock sign bundle`"),
             Self::Anchors => Some("write the values out"),
             _ => None,
+        }
+    }
+}
+
+impl Classified for Refusal {
+    fn class(&self) -> Class {
+        match self {
+            Self::TooLarge(_)
+            | Self::NotAscii(_)
+            | Self::Unprintable(_)
+            | Self::LineBreak(_)
+            | Self::Anchors
+            | Self::Documents(_)
+            | Self::Bound(_)
+            | Self::Yaml(_)
+            | Self::AmbiguousYaml
+            | Self::Kind { .. }
+            | Self::Type { .. }
+            | Self::KeyCase { .. }
+            | Self::UnknownKey(_)
+            | Self::Excludes(_)
+            | Self::Selector(_)
+            | Self::SelectorMismatch { .. }
+            | Self::Places(_)
+            | Self::MissingSignature(_)
+            | Self::SignatureText(_)
+            | Self::Signatures(_)
+            | Self::NotAccepted { .. }
+            | Self::TestKey
+            | Self::Least { .. }
+            | Self::BadSignature(_) => Class::Refused,
         }
     }
 }

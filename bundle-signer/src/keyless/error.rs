@@ -1,5 +1,7 @@
 //! Why a keyless signature, an identity or a trusted root is refused.
 
+mod class;
+
 /// What this module's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
 

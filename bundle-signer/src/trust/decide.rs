@@ -201,7 +201,7 @@ impl fmt::Display for Reason {
             Self::StalePolicy { found, newest } => {
                 write!(f, "the trust file has sequence {found}, but {newest} was in force already")
             }
-            Self::Unsigned => f.write_str("nothing that counts was signed"),
+            Self::Unsigned => f.write_str("no valid signature found"),
             Self::UnknownKey(hint) => write!(f, "the key with hint {hint} is not trusted"),
             Self::CountsAlready { key, counted } => {
                 write!(f, "who signed as `{key}` counts already, as `{counted}`")

@@ -1,7 +1,6 @@
 //! The trust file read: what contradicts itself or names what is not there is refused.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::Path;
 
 use super::document::{
@@ -29,12 +28,7 @@ impl TrustFile {
     /// # Errors
     /// As [`TrustFile::parse`], and when such a file cannot be read.
     pub fn parse_in(text: &str, folder: &Path) -> Result<Self> {
-        Self::parse_with(text, &|path| {
-            let mut content = String::new();
-            let most = keyless::MAX_ROOT as u64 + 1;
-            std::fs::File::open(folder.join(path))?.take(most).read_to_string(&mut content)?;
-            Ok(content)
-        })
+        Self::parse_with(text, &|path| input::read_text(&folder.join(path), keyless::MAX_ROOT as u64))
     }
 
     /// What the writer of this file's text should change: `keysWithoutRoles: anything` lets a key sign what nobody meant it to

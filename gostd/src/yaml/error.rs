@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use error_class::{Class, Classified};
 use granit_parser::ErrorKind;
 
 /// Why a YAML document was refused, and where.
@@ -134,6 +135,31 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        self.problem.class()
+    }
+}
+
+impl Classified for Problem {
+    fn class(&self) -> Class {
+        match self {
+            Self::Syntax(_)
+            | Self::Unindented
+            | Self::UnknownAnchor(_)
+            | Self::SelfReference(_)
+            | Self::Merge
+            | Self::Key(_)
+            | Self::Tag { .. }
+            | Self::Binary
+            | Self::NotFinite(_)
+            | Self::Duplicate(_)
+            | Self::Aliasing
+            | Self::Limit(_) => Class::Other,
+        }
+    }
+}
 
 /// libyaml's words for what granit-parser found.
 pub(crate) fn problem(kind: &ErrorKind) -> Problem {

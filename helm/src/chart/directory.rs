@@ -2,7 +2,7 @@
 //!
 //! Helm follows symbolic links; here they are refused, as a chart may come from anywhere.
 
-use std::fs::{self, File as OpenFile};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -53,7 +53,7 @@ pub(super) fn read(root: &Path, budget: &Budget<'_>) -> Result<Vec<File>, Error>
 fn load(path: &Path, name: &str, budget: &Budget<'_>) -> Result<Vec<u8>, Error> {
     let unreadable = |source| Error::Read { path: path.to_owned(), source };
     let (bound, mut data) = (budget.limits.archive_bytes, Vec::new());
-    OpenFile::open(path)
+    input::open(path)
         .and_then(|file| file.take(bound.saturating_add(1)).read_to_end(&mut data))
         .map_err(unreadable)?;
     if data.len() as u64 > bound {

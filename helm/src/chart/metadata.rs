@@ -6,6 +6,7 @@ mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use error_class::{Class, Classified};
 use gostd::fmt::is_print;
 use serde_json::Value as Json;
 
@@ -117,6 +118,12 @@ pub enum Unfit {
     /// Two dependencies go by one name.
     #[error("more than one dependency with name or alias {0:?}")]
     Duplicate(String),
+}
+
+impl Classified for Unfit {
+    fn class(&self) -> Class {
+        Class::Other
+    }
 }
 
 impl Metadata {

@@ -16,7 +16,7 @@ use serde_json::{Number, Value as Json};
 
 use super::dependencies::Node;
 use super::values::to_json;
-use crate::error::Error;
+use crate::error::{Error, brief};
 
 /// Checks the values of a chart and of every chart in it.
 ///
@@ -25,7 +25,7 @@ use crate::error::Error;
 pub(crate) fn validate(chart: &Node<'_>, values: &Map, limits: &Limits) -> Result<(), Error> {
     let mut violations = String::new();
     check(chart, values, limits, &mut violations)?;
-    if violations.is_empty() { Ok(()) } else { Err(Error::Schema { violations }) }
+    if violations.is_empty() { Ok(()) } else { Err(Error::Schema { violations: brief(violations) }) }
 }
 
 fn check(chart: &Node<'_>, values: &Map, limits: &Limits, violations: &mut String) -> Result<(), Error> {

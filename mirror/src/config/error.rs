@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use error_class::{Class, Classified};
 use oci::RegistryHost;
 
 /// Why a mirror file is refused.
@@ -116,6 +117,25 @@ impl Error {
                 inner => inner,
             },
             other => (None, other),
+        }
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Read { .. }
+            | Self::Yaml(_)
+            | Self::At { .. }
+            | Self::Empty
+            | Self::Kind { .. }
+            | Self::Name(_)
+            | Self::Value { .. }
+            | Self::Url { .. }
+            | Self::Pattern { .. }
+            | Self::RegistryTwice(_)
+            | Self::Keyrings(_)
+            | Self::Source(_) => Class::Usage,
         }
     }
 }

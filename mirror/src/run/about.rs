@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use error_class::{Class, Classified as _};
 use oci::{Digest, Manifest, Tag};
-use registry::client::Class;
 use store::Store;
 
 use super::Error;
@@ -25,8 +25,11 @@ impl Error {
         match self {
             Self::Client(error) | Self::Fetch { source: error, .. } => {
                 use registry::client::Error as Client;
-                error.class() == Class::Content
-                    && !matches!(error, Client::TooMany { .. } | Client::Referrers { .. })
+                let of_rules = matches!(
+                    error,
+                    Client::TooMany { .. } | Client::Referrers { .. } | Client::Refused { .. }
+                );
+                error.class() == Class::Refused && !of_rules
             }
             Self::Unsupported { .. } | Self::NoPlatform { .. } | Self::Content(_) | Self::Layer { .. } => {
                 true

@@ -1,6 +1,5 @@
 //! The images of a chart become items of the mirror: the chart is read and rendered, and what it names is wanted, too.
 
-use std::fs::File;
 use std::io::Read;
 
 use chart_images::Discovery;
@@ -36,7 +35,7 @@ impl ChartReader<'_> {
         let (name, read, archive) = match location {
             ChartLocation::Path(path) => {
                 let name = path.display().to_string();
-                let read = File::open(path).and_then(|mut file| {
+                let read = input::open(path).and_then(|mut file| {
                     let mut bytes = Vec::new();
                     file.by_ref().take(MOST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
                 });

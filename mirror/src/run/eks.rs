@@ -83,7 +83,7 @@ impl Eks<'_> {
         match location {
             Location::Path(path) => {
                 let name = path.display().to_string();
-                let text = std::fs::read_to_string(path);
+                let text = input::read_text(path, input::MOST);
                 Ok((name.clone(), text.map_err(|source| Error::File { path: name, source })?))
             }
             Location::Url(url) => {

@@ -1,5 +1,7 @@
 //! Why a mirror run fails.
 
+mod class;
+
 use oci::Digest;
 
 use super::failures::list;
@@ -323,7 +325,7 @@ pub enum Error {
 impl Error {
     /// What to do about it, where there is something.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Client(error)
             | Self::Certificates { source: error, .. }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use error_class::{Class, Classified as _};
 use futures::stream::{self, StreamExt as _};
 use oci::Digest;
 use private::{Existing, Readers};
@@ -139,8 +140,7 @@ impl Came {
 
 /// Whether the run can do without a download that failed.
 fn left_out(wanted: &Download, error: Error, missing: Missing) -> Result<Came, Error> {
-    let is_missing =
-        matches!(&error, Error::Fetch { source, .. } if source.class() == registry::client::Class::Missing);
+    let is_missing = matches!(&error, Error::Fetch { source, .. } if source.class() == Class::Missing);
     match (wanted.essential, is_missing, missing) {
         (false, true, Missing::Refused) => {
             Err(Error::MissingReferrer { image: wanted.name.clone(), digest: wanted.blob.digest.clone() })

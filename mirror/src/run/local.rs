@@ -1,7 +1,6 @@
 //! Local files under a lock: a lock settles what a registry means by a name; a file means its bytes.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::Path;
 
 use oci::{Algorithm, Digest};
@@ -61,5 +60,5 @@ fn manifests<'a>(item: &'a LockedItem, lock: &'a Lock) -> impl Iterator<Item = &
 /// What a file hashes to.
 fn hash(path: &Path) -> Result<Digest, Error> {
     let failed = |source| Error::File { path: path.display().to_string(), source };
-    File::open(path).and_then(|file| Digest::of_reader(Algorithm::Sha256, file)).map_err(failed)
+    input::open(path).and_then(|file| Digest::of_reader(Algorithm::Sha256, file)).map_err(failed)
 }

@@ -1,6 +1,5 @@
 //! Files and charts from disk, or fetched, as artifacts.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -78,7 +77,7 @@ pub(super) fn provenance(chart: &Path, digest: &Digest) -> Result<Option<Vec<u8>
     let path = Path::new(&path);
     let failed = |source| Error::File { path: path.display().to_string(), source };
     let mut text = Vec::new();
-    match File::open(path) {
+    match input::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => {
             opened.and_then(|file| file.take(MOST_PROVENANCE + 1).read_to_end(&mut text)).map_err(failed)?;
@@ -93,7 +92,7 @@ pub(super) fn provenance(chart: &Path, digest: &Digest) -> Result<Option<Vec<u8>
 
 fn put_file(path: &Path, store: &Store) -> Result<(Digest, u64, State), Error> {
     let failed = |source| Error::File { path: path.display().to_string(), source };
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = input::open(path).map_err(failed)?;
     let mut writer = store.writer(Algorithm::Sha256)?;
     let mut buffer = vec![0; BATCH];
     loop {

@@ -72,7 +72,7 @@ pub fn verify_chart(
     let file = archive_name(&chart_config(archive, name)?);
     let path = keyring.display().to_string();
     let failed = |source| Error::File { path: path.clone(), source };
-    let keys = read(File::open(keyring).map_err(failed)?, &path, MOST_KEYRING)?;
+    let keys = read(input::open(keyring).map_err(failed)?, &path, MOST_KEYRING)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     provenance::verify(provenance, &keys, (&file, digest), now)
         .map_err(|source| Error::NotBySigner { chart: name.to_owned(), source: Box::new(source) })

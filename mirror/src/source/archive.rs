@@ -6,7 +6,6 @@ mod layout;
 mod tarball;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,7 +195,7 @@ impl Slice {
     /// What the system says.
     pub fn open(&self) -> std::io::Result<impl Read + use<>> {
         let path = self.unpacked.as_ref().map_or(self.path.as_path(), |scratch| scratch.path());
-        let mut file = File::open(path)?;
+        let mut file = input::open(path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(file.take(self.len))
     }

@@ -136,7 +136,7 @@ pub fn verified(
         }
         Signed::ByAws => aws(),
         Signed::ByKey(path) => {
-            let read = std::fs::read_to_string(path);
+            let read = input::read_text(path, input::MOST);
             let pem = read.map_err(|source| Error::File { path: path.display().to_string(), source })?;
             // The mirror file names the key beside the manifest: it may sign that, and nothing else.
             let trust = TrustFile::from_public_key(&path.display().to_string(), &pem);

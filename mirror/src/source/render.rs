@@ -67,8 +67,8 @@ impl ChartImages {
     fn user_values(&self, limits: &Limits) -> Result<Values, helm::Error> {
         let mut values = Values::default();
         for path in &self.values {
-            let text =
-                std::fs::read(path).map_err(|source| helm::Error::Read { path: path.clone(), source })?;
+            let failed = |source| helm::Error::Read { path: path.clone(), source };
+            let text = input::read(path, limits.file_bytes).map_err(failed)?;
             values.merge(Values::from_yaml(&text, limits)?);
         }
         for expression in &self.set {

@@ -1,5 +1,6 @@
 //! One error for each way in which a drive can be wrong.
 
+mod class;
 mod hint;
 
 use std::path::PathBuf;

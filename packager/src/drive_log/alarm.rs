@@ -1,5 +1,6 @@
 //! What must never be: a log that is not the one that was seen before, or a drive that is older than one that came.
 
+use error_class::{Class, Classified};
 use oci::Digest;
 use serde::Serialize;
 
@@ -224,6 +225,18 @@ impl AlarmKind {
                 "ask the sender who packed this drive: its key signed it, and its log does not know; a key that others have must be revoked"
             }
         }
+    }
+}
+
+impl Classified for Alarm {
+    fn class(&self) -> Class {
+        Class::Alarm
+    }
+}
+
+impl Classified for AlarmKind {
+    fn class(&self) -> Class {
+        Class::Alarm
     }
 }
 

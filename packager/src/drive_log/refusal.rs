@@ -1,5 +1,6 @@
 //! Why a drive's log, or what a site returned, is refused without being an alarm.
 
+use error_class::{Class, Classified};
 use oci::Digest;
 
 /// Every such way.
@@ -188,6 +189,35 @@ impl Refusal {
                 "the log was changed after it was written, or is damaged: do not use the drive, ask for a new one",
             ),
             _ => None,
+        }
+    }
+}
+
+impl Classified for Refusal {
+    fn class(&self) -> Class {
+        match self {
+            Self::Missing(_) | Self::NoReturn(_) | Self::NotQuarantined(_) | Self::NothingLost => {
+                Class::Missing
+            }
+            Self::Quarantined { .. }
+            | Self::StalePolicy { .. }
+            | Self::MemoryGone(_)
+            | Self::MemoryBack { .. }
+            | Self::KeyGone(_) => Class::Alarm,
+            Self::NoLog
+            | Self::Several
+            | Self::Key { .. }
+            | Self::OtherLog { .. }
+            | Self::Log(_)
+            | Self::Own(_)
+            | Self::TooLarge { .. }
+            | Self::BeginsLater { .. }
+            | Self::TrustedRoot
+            | Self::OtherReturn { .. }
+            | Self::UnknownWitness(_)
+            | Self::OtherSite { .. }
+            | Self::StaleReturn { .. } => Class::Refused,
+            Self::Record(_) => Class::Other,
         }
     }
 }

@@ -26,26 +26,23 @@ pub struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    /// The volumes that are there now; none if no volume is.
+    /// The volumes of this set that are there now; none if there is no volume, or one of another set. Whoever changes the
+    /// media is told why.
     ///
     /// # Errors
-    /// When volumes of another set are there, or a damaged one.
-    pub fn media(&self) -> Result<Option<Media>, Error> {
-        match Media::open(self.paths, Limits::default()) {
-            Ok(media) => Ok(Some(media)),
-            Err(Error::NoVolume(_) | Error::Io { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// As [`Self::media`], of this set.
+    /// When a volume is damaged.
     fn media_of(&self, set: &Digest) -> Result<Option<Media>, Error> {
-        let found = self.media()?;
-        if let Some(media) = found.as_ref().filter(|media| media.set() != set) {
-            let path = self.paths.first().cloned().unwrap_or_default();
-            return Err(Error::OtherSet { path, found: media.set().clone(), expected: set.clone() });
-        }
-        Ok(found)
+        let unfit = match Media::open(self.paths, Limits::default()) {
+            Ok(media) if media.set() == set => return Ok(Some(media)),
+            Ok(media) => {
+                let path = self.paths.first().cloned().unwrap_or_default();
+                Error::OtherSet { path, found: media.set().clone(), expected: set.clone() }
+            }
+            Err(error @ (Error::NoVolume(_) | Error::Io { .. } | Error::OtherSet { .. })) => error,
+            Err(error) => return Err(error),
+        };
+        self.changer.unfit(&unfit);
+        Ok(None)
     }
 
     /// The medium with the sender's log, which the last one has. `media` is what is there now.
@@ -84,7 +81,7 @@ pub fn import_in_turn(
     reporter.begin("import", manifest.content_size());
     let window_log = media.limits().window_log;
     let numbers = needed(manifest, store)?;
-    let mut reader = Reader { set: media.set().clone(), now: Some(media), admitted, turns };
+    let mut reader = Reader::new(media, admitted, turns);
     let volumes = Volumes { numbers, window_log };
     report.healed = load(manifest, (&volumes, &mut |number| reader.payload(number)), store, reporter)?;
     check(manifest, store)?;
@@ -104,16 +101,27 @@ fn needed(manifest: &BundleManifest, store: &Store) -> Result<Vec<u32>, Error> {
     Ok(lacking.into_iter().collect())
 }
 
-struct Reader<'a> {
+/// Reads volumes as they turn up.
+pub(crate) struct Reader<'a> {
     set: Digest,
     now: Option<Media>,
     admitted: &'a Admitted,
     turns: &'a Turns<'a>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// `media` is what is there now.
+    pub(crate) fn new(media: Media, admitted: &'a Admitted, turns: &'a Turns<'a>) -> Self {
+        Self { set: media.set().clone(), now: Some(media), admitted, turns }
+    }
+
+    /// What was there last.
+    pub(crate) fn last(&self) -> Option<&Media> {
+        self.now.as_ref()
+    }
+
     /// The payload of a volume, which is asked for until it is there.
-    fn payload(&mut self, number: u32) -> Result<Payload, Error> {
+    pub(crate) fn payload(&mut self, number: u32) -> Result<Payload, Error> {
         let manifest = self.admitted.manifest().get();
         loop {
             if let Some(media) = &self.now

@@ -93,6 +93,8 @@ struct Answer {
 
 /// The user name under which a helper gives a token instead of a password.
 const TOKEN_USER: &str = "<token>";
+/// No configuration of Docker is larger.
+const MOST_CONFIG: u64 = 4 << 20;
 
 impl DockerConfig {
     /// Reads the file; a missing one is an empty one.
@@ -101,7 +103,7 @@ impl DockerConfig {
     /// When it cannot be read, or is malformed.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::DockerConfig { path: path.display().to_string(), source };
-        match std::fs::read(path) {
+        match input::read(path, MOST_CONFIG) {
             Ok(bytes) if bytes.trim_ascii().is_empty() => Ok(Self::default()),
             Ok(bytes) => Self::parse(&bytes).map_err(|error| failed(error.into())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),

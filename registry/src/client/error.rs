@@ -1,5 +1,7 @@
 //! Why a registry's answer is none.
 
+mod class;
+
 use std::fmt;
 
 use http::StatusCode;
@@ -94,6 +96,8 @@ pub enum Error {
         status: StatusCode,
         /// What the server said.
         said: String,
+        /// What the server advises, where it denies the request by a rule of its own.
+        advice: Option<String>,
     },
     /// The token service gave no token.
     #[error("the token service {at} gave no token: {why}")]
@@ -240,51 +244,7 @@ pub(super) const fn page(html: &bool) -> &'static str {
     if *html { "; it is an HTML page, most often the login page of a proxy or portal" } else { "" }
 }
 
-/// The classes of failures, by what can be done about them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Something on this side is configured wrongly.
-    Configuration,
-    /// What came is not what it should be.
-    Content,
-    /// It is not there.
-    Missing,
-    /// A network or a server failed or refused.
-    Network,
-    /// Something else on this side failed.
-    Local,
-}
-
 impl Error {
-    /// What class of failure it is.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Authority { .. }
-            | Self::ProxyAddress { .. }
-            | Self::NotUrl { .. }
-            | Self::DockerConfig { .. }
-            | Self::Helper { .. } => Class::Configuration,
-            Self::TooLong { .. }
-            | Self::TooMany { .. }
-            | Self::Manifest { .. }
-            | Self::Unsupported { .. }
-            | Self::Digest { .. }
-            | Self::Referrers { .. } => Class::Content,
-            Self::Refused { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. } => Class::Missing,
-            Self::Request { .. }
-            | Self::Proxy { .. }
-            | Self::Redirect { .. }
-            | Self::Refused { .. }
-            | Self::Token { .. }
-            | Self::Protocol { .. }
-            | Self::Broken { .. }
-            | Self::Short { .. }
-            | Self::Stalled { .. } => Class::Network,
-            Self::Tls(_) | Self::Setup(_) | Self::Source(_) | Self::Json(_) => Class::Local,
-        }
-    }
-
     /// Whether the server says that it does not have what was asked for, or gives it to nobody.
     #[must_use]
     pub fn is_absent(&self) -> bool {
@@ -314,10 +274,30 @@ impl Error {
         tls(error).is_some()
     }
 
+    /// Whether the server's certificate is signed by an authority that is not known here.
+    #[must_use]
+    pub fn is_unknown_authority(&self) -> bool {
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        matches!(self, Self::Request { source, .. } if tls(source) == Some(&unknown))
+    }
+
+    /// Whether the server lets nobody in without a password, or not this user.
+    #[must_use]
+    pub fn needs_login(&self) -> bool {
+        match self {
+            Self::Token { .. } => true,
+            Self::Refused { status, advice, .. } => {
+                advice.is_none() && matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            }
+            _ => false,
+        }
+    }
+
     /// What to do about it, where there is something.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Refused { advice: Some(advice), .. } => Some(advice),
             Self::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, at, .. }
                 if at.host.is_some() =>
             {

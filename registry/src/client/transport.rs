@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use oci::distribution::ErrorBody;
+use oci::distribution::{ErrorBody, ErrorCode};
 use oci::{RegistryHost, RepositoryName};
 use reqwest::{Body, Request, Response, Url};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
@@ -186,22 +186,35 @@ impl Transport {
 /// What is read of a refusal; nobody needs more to understand it.
 const MOST_REFUSAL: u64 = 64 << 10;
 
+/// The most of a server's advice that is shown, in characters.
+const MOST_ADVICE: usize = 400;
+
 /// An answer that is none, as an error with what the server said.
 pub(super) async fn refused(wire: &Wire, answer: Answer) -> Error {
     let Answer { response, at, .. } = answer;
     let status = response.status();
-    let said = said(wire, response, at.clone()).await;
-    Error::Refused { at: Box::new(at), status, said }
+    let (said, advice) = said(wire, response, at.clone()).await;
+    Error::Refused { at: Box::new(at), status, said, advice }
 }
 
-async fn said(wire: &Wire, response: Response, at: At) -> String {
+/// What the server said, and what it advises where it denies the request by a rule of its own.
+async fn said(wire: &Wire, response: Response, at: At) -> (String, Option<String>) {
     if is_html(response.headers()) {
-        return "an HTML page".to_owned();
+        return ("an HTML page".to_owned(), None);
     }
+    let is_forbidden = response.status() == StatusCode::FORBIDDEN;
     let bytes = whole(response, wire.bounds(at, MOST_REFUSAL)).await.unwrap_or_default();
-    let said = serde_json::from_slice::<ErrorBody>(&bytes).ok().and_then(|body| {
-        let entry = body.errors.into_iter().next()?;
-        Some(if entry.message.is_empty() { format!("{:?}", entry.code) } else { entry.message })
+    let shown = |text: &str| text.replace(char::is_control, " ");
+    let body = serde_json::from_slice::<ErrorBody>(&bytes).ok();
+    let Some(entry) = body.and_then(|body| body.errors.into_iter().next()) else {
+        return ("the server gave no reason".to_owned(), None);
+    };
+    let advice = entry.detail.get("hint").and_then(serde_json::Value::as_str);
+    let advice = advice.filter(|_| is_forbidden && entry.code == ErrorCode::Denied);
+    let advice = advice.map(|advice| {
+        let advice: String = advice.chars().take(MOST_ADVICE).collect();
+        format!("the registry advises: {}", shown(&advice))
     });
-    said.map_or_else(|| "the server gave no reason".to_owned(), |said| said.replace(char::is_control, " "))
+    let said = if entry.message.is_empty() { format!("{:?}", entry.code) } else { shown(&entry.message) };
+    (said, advice)
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use error_class::{Class, Classified as _};
 use futures::StreamExt as _;
 use oci::{Descriptor, Digest, RegistryHost, Selector};
-use registry::client::{ByteStream, Class, Client, ClientConfig, Error, ProxySettings};
+use registry::client::{ByteStream, Client, ClientConfig, Error, ProxySettings};
 
 use crate::lying::{MANIFEST, answer, place, server};
 use crate::round_trip::{client, config};
@@ -129,7 +130,7 @@ async fn d12_a_body_that_is_cut_is_told_with_its_url_and_registry() {
     let page = "<html>Log in</html>";
     let (host, _) = raw(move |_| http("Content-Type: text/html; charset=utf-8\r\n", page));
     let refused = client(&host).manifest(&host, &repository, &tag).await.unwrap_err();
-    assert!(refused.to_string().contains("HTML page") && refused.class() == Class::Content, "{refused}");
+    assert!(refused.to_string().contains("HTML page") && refused.class() == Class::Refused, "{refused}");
     let file = client(&host).file(&format!("http://{host}/x.tgz"), 0).await.unwrap();
     assert!(file.html);
 }

@@ -18,6 +18,9 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
     let period = Period { since: settings.since, until: settings.until };
     let report = Report::of(reader, settings.framework, period, settings.leaves)?;
     super::own_key(report.log.own_key, printer);
+    if let Some(notice) = report.notice() {
+        printer.say(&format!("warning: {notice}"));
+    }
     let default = if printer.format() == Format::Json { ReportFormat::Json } else { ReportFormat::Html };
     let format = settings.format.or_else(|| by_name(settings.out.as_deref()?)).unwrap_or(default);
     let Some(path) = &settings.out else {
@@ -38,19 +41,21 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
         "leaves": report.counts.relevant,
         "leavesLeftOut": report.leaves_left_out,
         "ownKey": report.log.own_key,
+        "notice": report.notice(),
     });
     let renamed = if Some(path) == settings.out.as_ref() {
         ""
     } else {
         "`.json` was added, because OSCAL tools refuse other files\n"
     };
+    let notice = report.notice().map_or_else(String::new, |notice| format!("{notice}\n"));
     let left_out = match report.leaves_left_out {
         0 => String::new(),
         more => format!(", {more} of them counted but not listed"),
     };
     printer.report(&summary, |_| {
         format!(
-            "{renamed}wrote `{}`\n{}: {} satisfied, {} not satisfied, {} not assessed; {} of {}{left_out}\n",
+            "{notice}{renamed}wrote `{}`\n{}: {} satisfied, {} not satisfied, {} not assessed; {} of {}{left_out}\n",
             path.display(),
             report.framework.title(),
             of(Shown::Satisfied),

@@ -1,12 +1,11 @@
 //! A chart and its render options from what was typed.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 use bundle_signer::openpgp::SignedBy;
+use error_class::{Class, Classified};
 use helm::{Capabilities, Chart, Keys, KubeVersion, Limits, Options, SchemaCheck, Values};
 use mirror::{MOST_PROVENANCE, StoredChart, stored_chart, verify_chart};
 use oci::Digest;
@@ -34,7 +33,7 @@ pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
         if path.is_dir() {
             return Chart::from_directory(path, &limits).with_context(context);
         }
-        let file = File::open(path).with_context(|| format!("cannot open chart `{name}`"))?;
+        let file = input::open(path).with_context(|| format!("cannot open chart `{name}`"))?;
         return Chart::from_archive(file, &limits).with_context(context);
     };
     Chart::from_archive(packed.archive.as_slice(), &limits).with_context(context)
@@ -44,20 +43,35 @@ pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
 pub(super) fn packed(name: &str, store: Option<&Path>) -> anyhow::Result<StoredChart> {
     if let Some(store) = store {
         let store = Store::open_existing(store)?;
-        let message = format!("chart `{name}` is not in the store");
-        let missing =
-            Usage { message, hint: "`airlock store list` shows what is; name host, repository and tag" };
-        return Ok(stored_chart(&store, name)?.ok_or(missing)?);
+        return Ok(stored_chart(&store, name)?.ok_or_else(|| NoChart(name.to_owned()))?);
     }
     if Path::new(name).is_dir() {
         let message = format!("`{name}` is a folder, and only a packaged chart is signed");
         let hint = "package and sign it: helm package --sign";
         return Err(Usage { message, hint }.into());
     }
-    let archive = read_most(Path::new(name), MOST_ARCHIVE)?
-        .with_context(|| format!("cannot open chart `{name}`: there is no such file"))?;
+    let archive = input::read(Path::new(name), MOST_ARCHIVE);
+    let archive = archive.with_context(|| format!("cannot open chart `{name}`"))?;
     let provenance = read_most(Path::new(&format!("{name}.prov")), MOST_PROVENANCE)?;
     Ok(StoredChart { archive, provenance })
+}
+
+/// The store has no chart of the name.
+#[derive(Debug, thiserror::Error)]
+#[error("chart `{0}` is not in the store")]
+pub(crate) struct NoChart(String);
+
+impl NoChart {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        "`airlock store list` lists the charts: give the host, repository and tag"
+    }
+}
+
+impl Classified for NoChart {
+    fn class(&self) -> Class {
+        Class::Missing
+    }
 }
 
 /// Checks who signed a chart.
@@ -71,16 +85,10 @@ pub(super) fn signed(name: &str, chart: &StoredChart, keyring: &Path) -> anyhow:
 /// A file of at most so many bytes, if it is there.
 fn read_most(path: &Path, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let failed = || format!("cannot read `{}`", path.display());
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.with_context(failed)?,
-    };
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).with_context(failed)?;
-    if bytes.len() as u64 > most {
-        anyhow::bail!("`{}` is larger than {most} bytes", path.display());
+    match input::read(path, most) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).with_context(failed),
     }
-    Ok(Some(bytes))
 }
 
 /// Loads a chart that is no library, with all that it declares to depend on, as Helm demands before it renders one.
@@ -129,7 +137,7 @@ fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
         values.set_string(expression)?;
     }
     for expression in &settings.set_file {
-        values.set_file(expression, &mut |path| std::fs::read_to_string(path))?;
+        values.set_file(expression, &mut |path| input::read_text(Path::new(path), limits.file_bytes))?;
     }
     for expression in &settings.set_literal {
         values.set_literal(expression)?;
@@ -139,16 +147,11 @@ fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
 
 /// A file of values, or with `-` standard input.
 fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
-    let failed = || format!("cannot read `{}`", path.display());
-    if path != Path::new("-") {
-        return std::fs::read(path).with_context(failed);
+    if path == Path::new("-") {
+        let read = input::read_from(std::io::stdin().lock(), most);
+        return read.context("cannot read the values on standard input");
     }
-    let mut text = Vec::new();
-    std::io::stdin().lock().take(most + 1).read_to_end(&mut text).with_context(failed)?;
-    if text.len() as u64 > most {
-        anyhow::bail!("the values on standard input are larger than {most} bytes");
-    }
-    Ok(text)
+    input::read(path, most).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
 fn seed(settings: &ChartRender) -> anyhow::Result<[u8; 32]> {

@@ -2,10 +2,9 @@
 
 mod delete;
 
-use std::io::Read as _;
-
 use anyhow::Context as _;
 use audit::Kind;
+use error_class::{Class, Classified as _};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
@@ -128,7 +127,7 @@ async fn all_of_file(
 
 /// Whether an API server refused this object, and not whoever asks.
 fn is_the_object_s(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Answer>().is_some_and(|answer| answer.code() != 6)
+    error.downcast_ref::<Answer>().is_some_and(|answer| answer.class() != Class::Network)
 }
 
 fn printed(lines: &Vec<Line>, change: Change, printer: &Printer) -> anyhow::Result<Status> {
@@ -141,9 +140,8 @@ fn printed(lines: &Vec<Line>, change: Change, printer: &Printer) -> anyhow::Resu
 /// The documents of a file; only kinds that have to do with packages.
 fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
     let text = if settings.file.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        text
+        let all = input::read_from(std::io::stdin().lock(), input::MOST).and_then(input::text);
+        all.context("cannot read standard input")?
     } else {
         read(&settings.file)?
     };

@@ -1,15 +1,22 @@
 //! The cluster's API server: how it is reached, what is asked of it, and its errors in words.
 
 use std::borrow::Cow;
+use std::path::Path;
 
+use anyhow::Context as _;
+use error_class::{Class, Classified};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::Value;
 
 use crate::cli::ReachArg;
+use crate::env;
 use crate::failure::Usage;
+
+/// No kubeconfig is larger.
+const MOST_KUBECONFIG: u64 = 8 << 20;
 
 /// Under which name the command line owns fields.
 pub(crate) const MANAGER: &str = "airlock-cli";
@@ -19,48 +26,49 @@ pub(crate) const MANAGER: &str = "airlock-cli";
 #[error("{message}")]
 pub(crate) struct Answer {
     message: String,
-    code: u8,
+    class: Class,
     hint: Option<Cow<'static, str>>,
 }
 
-impl Answer {
-    /// The exit code.
-    pub(crate) fn code(&self) -> u8 {
-        self.code
+impl Classified for Answer {
+    fn class(&self) -> Class {
+        self.class
     }
+}
 
+impl Answer {
     pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
     /// Something that was named is not there.
     pub(crate) fn missing(message: String, hint: Option<&'static str>) -> anyhow::Error {
-        Self { message, code: 4, hint: hint.map(Cow::Borrowed) }.into()
+        Self { message, class: Class::Missing, hint: hint.map(Cow::Borrowed) }.into()
     }
 
     /// As [`Self::missing`], with a hint that names what is to be typed.
     pub(crate) fn missing_but(message: String, hint: String) -> anyhow::Error {
-        Self { message, code: 4, hint: Some(Cow::Owned(hint)) }.into()
+        Self { message, class: Class::Missing, hint: Some(Cow::Owned(hint)) }.into()
     }
 
     /// Something that was waited for and did not come.
     pub(crate) fn late(message: String, hint: &'static str) -> anyhow::Error {
-        Self { message, code: 1, hint: Some(Cow::Borrowed(hint)) }.into()
+        Self { message, class: Class::Other, hint: Some(Cow::Borrowed(hint)) }.into()
     }
 
     /// A wish that cannot be fulfilled as it is, with the command that comes before.
     pub(crate) fn first(message: String, hint: String) -> anyhow::Error {
-        Self { message, code: 2, hint: Some(Cow::Owned(hint)) }.into()
+        Self { message, class: Class::Usage, hint: Some(Cow::Owned(hint)) }.into()
     }
 
     /// A registry that did not do what was asked of it.
     pub(crate) fn unreached(message: String, hint: String) -> anyhow::Error {
-        Self { message, code: 6, hint: Some(Cow::Owned(hint)) }.into()
+        Self { message, class: Class::Network, hint: Some(Cow::Owned(hint)) }.into()
     }
 
     /// Something that was judged, and is refused.
     pub(crate) fn refused(message: String, hint: &'static str) -> anyhow::Error {
-        Self { message, code: 3, hint: Some(Cow::Borrowed(hint)) }.into()
+        Self { message, class: Class::Refused, hint: Some(Cow::Borrowed(hint)) }.into()
     }
 }
 
@@ -75,30 +83,30 @@ pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
         }
         let message = format!("{doing}: the API server does not answer: {causes}");
         let hint = Some(Cow::Borrowed("is the kubeconfig the right one? give --kubeconfig and --context"));
-        return Answer { message, code: 6, hint }.into();
+        return Answer { message, class: Class::Network, hint }.into();
     };
     let denied = status.message.contains("denied the request");
     if status.code == 404 && is_unknown_kind(&status.message) {
         let message = format!("{doing}: the cluster has no such kind: airlock is not installed here");
         let hint = Some(Cow::Borrowed("`airlock install controller` puts it there, with its definitions"));
-        return Answer { message, code: 4, hint }.into();
+        return Answer { message, class: Class::Missing, hint }.into();
     }
-    let (code, hint) = match status.code {
-        401 => (1, Some("the kubeconfig's credentials are not accepted")),
-        403 if !denied => (1, Some("whoever the kubeconfig is for has no right to it")),
-        404 => (4, None),
-        409 => (1, None),
-        _ if denied => (3, None),
-        400..=499 => (2, None),
+    let (class, hint) = match status.code {
+        401 => (Class::Other, Some("the kubeconfig's credentials are not accepted")),
+        403 if !denied => (Class::Other, Some("whoever the kubeconfig is for has no right to it")),
+        404 => (Class::Missing, None),
+        409 => (Class::Other, None),
+        _ if denied => (Class::Refused, None),
+        400..=499 => (Class::Usage, None),
         _ if status.message.contains("failed calling webhook") => (
-            1,
+            Class::Other,
             Some(
                 "no replica of the controller answers: `kubectl get pods -n eksa-packages` tells why; once one does, run the command again",
             ),
         ),
-        _ => (1, None),
+        _ => (Class::Other, None),
     };
-    Answer { message: format!("{doing}: {}", status.message), code, hint: hint.map(Cow::Borrowed) }.into()
+    Answer { message: format!("{doing}: {}", status.message), class, hint: hint.map(Cow::Borrowed) }.into()
 }
 
 /// What API servers say of a kind that no definition brought.
@@ -115,16 +123,33 @@ pub(crate) async fn connect(arg: &ReachArg) -> anyhow::Result<Client> {
         },
         hint: "give --kubeconfig FILE, and --context NAME where it has several",
     };
-    let file = match &arg.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
+    let file = kubeconfig(arg.kubeconfig.as_deref())?;
     let options = KubeConfigOptions { context: arg.context.clone(), ..KubeConfigOptions::default() };
     // Another part of the program may have done it; it is the same provider then.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config =
         kube::Config::from_custom_kubeconfig(file.map_err(unusable)?, &options).await.map_err(unusable)?;
     Client::try_from(config).map_err(|error| told("connecting", &error))
+}
+
+/// The kubeconfig that was named, or those of the environment. Each is looked at before `kube` reads it without a limit;
+/// a pipe can be read only once.
+fn kubeconfig(named: Option<&Path>) -> anyhow::Result<Result<Kubeconfig, KubeconfigError>> {
+    let all = match (named, std::env::var_os(env::KUBECONFIG), std::env::var_os(env::HOME)) {
+        (Some(path), ..) => vec![path.to_owned()],
+        (None, Some(listed), _) => std::env::split_paths(&listed).collect(),
+        (None, None, Some(home)) => vec![Path::new(&home).join(".kube/config")],
+        (None, None, None) => Vec::new(),
+    };
+    // One that does not exist is for `kube` to report.
+    for path in all.iter().filter(|path| path.exists()) {
+        let text = input::read_text(path, MOST_KUBECONFIG);
+        let text = text.with_context(|| format!("cannot read the kubeconfig `{}`", path.display()))?;
+        if !path.is_file() && named.is_some() {
+            return Ok(Kubeconfig::from_yaml(&text));
+        }
+    }
+    Ok(named.map_or_else(Kubeconfig::read, Kubeconfig::read_from))
 }
 
 /// The API server's version.
@@ -247,7 +272,7 @@ mod tests {
     fn what_is_not_installed_is_told_as_that() {
         for said in ["404 page not found", "the server could not find the requested resource"] {
             let answer = answer(404, said);
-            assert_eq!((answer.code(), answer.hint().is_some()), (4, true));
+            assert_eq!((answer.class(), answer.hint().is_some()), (Class::Missing, true));
             assert!(answer.to_string().ends_with("airlock is not installed here"), "{answer}");
         }
         let absent = answer(404, "packages \"a\" not found");

@@ -17,6 +17,9 @@ const USER: &str = "65532:65532";
 const PASSWD: &str = "airlock:x:65532:65532::/:/airlock\n";
 const GROUP: &str = "airlock:x:65532:\n";
 
+/// No build of airlock is larger, with all its debug information.
+const MOST_PROGRAM: u64 = 2 << 30;
+
 /// An image that was made, not yet anywhere.
 pub(super) struct Image {
     pub(super) manifest: Manifest,
@@ -28,7 +31,8 @@ pub(super) struct Image {
 impl Image {
     /// Wraps a program. It is held in memory, some ten MB, once.
     pub(super) fn of(program: &Path) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(program).with_context(|| format!("cannot read `{}`", program.display()))?;
+        let bytes = input::read(program, MOST_PROGRAM)
+            .with_context(|| format!("cannot read `{}`", program.display()))?;
         let architecture = architecture(&bytes).map_err(|why| Usage {
             message: format!("`{}` cannot be an image of its own: {why}", program.display()),
             hint: "give a static Linux build of airlock by --binary",

@@ -10,6 +10,7 @@ use oci::Digest;
 use private::Readers;
 use serde_json::json;
 
+use super::change::{news, warn_of};
 use super::{log_keys, named_keys, write_new};
 use crate::cli::{AddedArg, IdentityArg, TrustKeys};
 use crate::commands::read;
@@ -28,13 +29,16 @@ pub(super) fn trust(settings: &TrustKeys, work: &mut Work<'_>, printer: &Printer
     };
     let may: Vec<_> = trust.holders().flat_map(|holder| holder.roles().unwrap_or_default()).collect();
     let may: Vec<_> = may.iter().map(ToString::to_string).collect();
-    let text = trust.with_logs(logs, witnesses)?.to_yaml();
+    let trust = trust.with_logs(logs, witnesses)?;
+    let text = trust.to_yaml();
     write_new(to, text.as_bytes(), Readers::All)?;
+    let news = news(None, &trust);
+    warn_of(&news, printer);
     work.digests([Digest::sha256(text.as_bytes()).to_string()]);
     work.done()?;
     let someone = if settings.added.identity.is_given() { " and an identity" } else { "" };
     let sign = may.first().cloned().unwrap_or_default();
-    printer.result(&json!({ "trustFile": to, "keys": in_file, "sign": may }), |_| {
+    printer.result(&json!({ "trustFile": to, "keys": in_file, "sign": may, "findings": news }), |_| {
         let accepted = if in_file == 0 { "an identity".to_owned() } else { count(in_file, "key") + someone };
         format!(
             "wrote {}, which accepts {accepted} for: {sign}\n--sign names other kinds, such as packageBundle\n",

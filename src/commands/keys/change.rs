@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
-use bundle_signer::trust::Additions;
+use bundle_signer::trust::{Additions, Finding};
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
 use oci::Digest;
 use private::{Existing, Readers, folder_of};
@@ -95,8 +95,7 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     let kept = keep(&settings.change, &path, &file)?;
     let written = write(&settings.change, &path, kept, &changed)?;
     // Told, and not refused: a stolen key cannot wait until the rules fit again.
-    let news: Vec<_> =
-        changed.findings().into_iter().filter(|found| !file.findings().contains(found)).collect();
+    let news = news(Some(&file), &changed);
     let name = file.holder(&hint).map(|holder| holder.name().to_owned());
     work.evidence("key", &hint);
     work.evidence("reason", &settings.reason);
@@ -135,10 +134,26 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
     work.done()?;
     let sequence = changed.sequence();
-    let value =
-        json!({ "added": named, "trustFile": written.to, "sequence": sequence, "kept": written.kept });
-    printer.result(&value, |_| format!("{written}, number {sequence}: it has {} now\n", named.join(", ")))?;
+    let news = news(Some(&file), &changed);
+    warn_of(&news, printer);
+    let value = json!({
+        "added": named, "trustFile": written.to, "sequence": sequence, "kept": written.kept, "findings": news,
+    });
+    printer.result(&value, |_| format!("{written}, number {sequence}: added {}\n", named.join(", ")))?;
     Ok(Status::Done)
+}
+
+/// What a trust file's writer should know, and did not have to know before the change.
+pub(super) fn news(before: Option<&TrustFile>, after: &TrustFile) -> Vec<Finding> {
+    let known = before.map(TrustFile::findings).unwrap_or_default();
+    after.findings().into_iter().filter(|found| !known.contains(found)).collect()
+}
+
+/// Says so on standard error, as `airlock trust check` says it.
+pub(super) fn warn_of(news: &[Finding], printer: &Printer) {
+    for found in news {
+        printer.say(&format!("warning: {}", found.text));
+    }
 }
 
 /// The hint of a key, log or witness by its name in the file, its hint, or its public key file.
@@ -204,7 +219,7 @@ fn keep(change: &ChangeArg, path: &Path, old: &TrustFile) -> anyhow::Result<Opti
     kept.push(format!(".{}", old.sequence()));
     let kept = path.with_file_name(kept);
     let before = read(path)?;
-    if std::fs::read_to_string(&kept).ok().as_deref() != Some(before.as_str()) {
+    if input::read_text(&kept, input::MOST).ok().as_deref() != Some(before.as_str()) {
         write_new(&kept, before.as_bytes(), Readers::All)?;
     }
     Ok(Some(kept))

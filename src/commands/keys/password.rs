@@ -1,7 +1,6 @@
 //! Passwords of keys and PINs of tokens: from a file, a descriptor, the environment or the terminal; never from the
 //! command line, which every user of the machine can read.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -65,7 +64,7 @@ fn variables(secret: Secret) -> &'static [&'static str] {
 /// The first line of a file, without its end.
 pub(super) fn first_line(path: &Path) -> anyhow::Result<Vec<u8>> {
     let failed = || format!("cannot read `{}`", path.display());
-    let file = File::open(path).with_context(failed)?;
+    let file = input::open(path).with_context(failed)?;
     let mut line = Vec::new();
     BufReader::new(file.take(MAX_LEN)).read_until(b'\n', &mut line).with_context(failed)?;
     for end in [b'\n', b'\r'] {

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use error_class::{Class, Classified};
 use oci::{Descriptor, Digest, Hasher, Manifest, RepositoryName, Selector};
 use private::{Existing, Readers, Temporary};
 use serde::Serialize;
@@ -36,6 +37,12 @@ struct Written {
 #[derive(Debug, thiserror::Error)]
 #[error("the store has nothing named `{0}`: `airlock store list` shows the names")]
 pub(crate) struct NoName(String);
+
+impl Classified for NoName {
+    fn class(&self) -> Class {
+        Class::Missing
+    }
+}
 
 pub(super) fn get(store: &Store, wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let manifest = find(store, wanted.name)?.ok_or_else(|| NoName(wanted.name.to_owned()))?;

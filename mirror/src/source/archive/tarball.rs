@@ -69,7 +69,7 @@ impl Archive {
     pub(super) fn open(path: &Path, scratch: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.display().to_string(), source };
         let broken = |what| Error::Archive { path: path.to_owned(), what };
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = input::open(path).map_err(failed)?;
         if let Some(what) = unknown_compression(&mut file).map_err(failed)? {
             return Err(broken(what));
         }

@@ -5,7 +5,7 @@ use super::Error;
 impl Error {
     /// What to do about it, where there is something.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Store(error) => error.hint(),
             Self::Signature(error) | Self::Sign(error) => error.hint(),

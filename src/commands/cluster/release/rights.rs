@@ -8,6 +8,7 @@ mod grant;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use error_class::{Class, Classified as _};
 use installer::rights::{self, Derived};
 use installer::{Error as Engine, Status as Release};
 use k8s_openapi::api::core::v1::Namespace;
@@ -185,7 +186,7 @@ fn is_the_package_s(error: &anyhow::Error) -> bool {
                 Engine::Chart(_) | Engine::NoChart { .. } | Engine::Refused { .. } | Engine::Document { .. }
             )
         );
-        chart || cause.downcast_ref().is_some_and(|answer: &Answer| answer.code() == 4)
+        chart || cause.downcast_ref().is_some_and(|answer: &Answer| answer.class() == Class::Missing)
     })
 }
 

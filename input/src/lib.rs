@@ -1,0 +1,174 @@
+//! Files that a user names: keys, values, certificates, configurations, charts.
+//!
+//! Invariants:
+//! - No read is without a limit.
+//! - Nothing waits for a writer that may never come: a FIFO, a socket or a device is refused. A pipe that was handed to the
+//!   process, as by `<(command)` of a shell, is read.
+//!
+//! `path -> File | bytes`
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use error_class::{Class, Message};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+/// The limit for files that have no smaller one of their own.
+pub const MOST: u64 = 64 << 20;
+
+/// Opens a regular file, or a pipe that was handed to the process.
+///
+/// # Errors
+/// What the system says, and that the file is of another kind.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Opening some devices does something already, so the kind is looked at before.
+    let handed = is_handed(path);
+    check(&path.metadata()?, handed)?;
+    // The path may have become a FIFO since: opening one must not wait either.
+    let nonblocking = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(nonblocking.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    check(&file.metadata()?, handed)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// Reads a whole file of at most so many bytes.
+///
+/// # Errors
+/// As [`open`], and that the file is larger.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_from(open(path)?, most)
+}
+
+/// Reads a whole text of at most so many bytes.
+///
+/// # Errors
+/// As [`read`], and that the text is not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    text(read(path, most)?)
+}
+
+/// Reads all that comes, as of standard input, but at most so many bytes.
+///
+/// # Errors
+/// What the reader says, and that there is more.
+pub fn read_from(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let message = format!("it is larger than {}", size(most));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, Message::new(Class::Usage, message)));
+    }
+    Ok(bytes)
+}
+
+/// Bytes as a text.
+///
+/// # Errors
+/// That they are not UTF-8.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidData, Message::new(Class::Other, "it is not UTF-8".to_owned()))
+    })
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        mib if mib >= 1 << 20 && mib % (1 << 20) == 0 => format!("{} MiB", mib >> 20),
+        kib if kib >= 1 << 10 && kib % (1 << 10) == 0 => format!("{} KiB", kib >> 10),
+        other => format!("{other} bytes"),
+    }
+}
+
+/// Whether a path names a file that the process has open already.
+fn is_handed(path: &Path) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd"];
+    path == Path::new("/dev/stdin")
+        || path.parent().is_some_and(|folder| folders.iter().any(|known| folder == Path::new(known)))
+}
+
+fn check(found: &Metadata, handed: bool) -> io::Result<()> {
+    let kind = found.file_type();
+    if kind.is_file() || handed && kind.is_fifo() {
+        return Ok(());
+    }
+    if kind.is_dir() {
+        return Err(rustix::io::Errno::ISDIR.into());
+    }
+    let message = format!("it is {}, not a regular file", word(kind));
+    Err(io::Error::new(io::ErrorKind::InvalidInput, Message::new(Class::Usage, message)))
+}
+
+fn word(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixListener;
+
+    use error_class::Classified as _;
+    use rustix::fs::{CWD, FileType as Kind, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a10_a_fifo_a_socket_and_a_device_are_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (fifo, socket) = (folder.path().join("fifo"), folder.path().join("socket"));
+        mknodat(CWD, &fifo, Kind::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        for (path, word) in [
+            (fifo.as_path(), "a FIFO"),
+            (&link, "a FIFO"),
+            (&socket, "a socket"),
+            (Path::new("/dev/zero"), "a device"),
+        ] {
+            let refused = read(path, MOST).unwrap_err();
+            assert_eq!(refused.class(), Class::Usage);
+            assert_eq!(refused.to_string(), format!("it is {word}, not a regular file"));
+        }
+    }
+
+    #[test]
+    fn a10_a_file_is_read_up_to_its_limit_and_not_beyond() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_text(&path, 5).unwrap(), "12345");
+        let refused = read(&path, 4).unwrap_err();
+        assert_eq!(
+            (refused.class(), refused.to_string().as_str()),
+            (Class::Usage, "it is larger than 4 bytes")
+        );
+        // A sparse file of a terabyte costs no memory.
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&path, MOST).unwrap_err().to_string(), "it is larger than 64 MiB");
+        assert_eq!(read(&folder.path().join("none"), 4).unwrap_err().class(), Class::Missing);
+        assert_eq!(read(folder.path(), 4).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn a10_a_pipe_that_the_process_was_given_is_read() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let waiting = std::thread::spawn(move || read_text(Path::new(&path), MOST));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        writer.write_all(b"later").unwrap();
+        drop(writer);
+        assert_eq!(waiting.join().unwrap().unwrap(), "later");
+    }
+}

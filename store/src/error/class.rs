@@ -1,0 +1,44 @@
+//! The class of each error.
+
+use error_class::{Class, Classified};
+
+use super::{Error, is_full};
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { source, .. } => source.class(),
+            Self::Database(source) => {
+                if is_full(source) {
+                    Class::NoRoom
+                } else {
+                    Class::Other
+                }
+            }
+            Self::Commit(source) => source.downcast_ref::<Self>().map_or(Class::Other, Classified::class),
+            Self::Absent(_) => Class::Missing,
+            Self::NamesGone(_)
+            | Self::DigestMismatch { .. }
+            | Self::DescriptorSize { .. }
+            | Self::TooManyNaming { .. } => Class::Refused,
+            Self::Closed
+            | Self::NotAStore(_)
+            | Self::NoDatabase(_)
+            | Self::JournalShort { .. }
+            | Self::Version { .. }
+            | Self::InUse { .. }
+            | Self::Locked(_)
+            | Self::ReadOnly(_)
+            | Self::Unfinished(_)
+            | Self::BlobMissing { .. }
+            | Self::ManifestMissing { .. }
+            | Self::UploadBusy(_)
+            | Self::UploadGone(_)
+            | Self::UploadQuota { .. }
+            | Self::PartialBusy { .. }
+            | Self::Invalid(_)
+            | Self::HalvesDiffer { .. }
+            | Self::Random => Class::Other,
+        }
+    }
+}
