@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bundle_signer::{Gate, NameRule, TrustFile};
 use error_class::{Class, Classified};
 use evidence::gate::{Asking, ask_at};
-use evidence::{Contents, Place};
+use evidence::{Contents, EvidenceSource};
 use oci::RegistryHost;
 use packager::pack::Shipment;
 
@@ -56,7 +56,7 @@ pub(crate) async fn pack(
     let asking = Asking { trust, gate, name_rule: name_rule(arg), host };
     let (mut by, mut refused, mut allowed) = (Vec::new(), Vec::new(), true);
     for (repository, digest) in shipment.judged() {
-        let place = Place::Shipment(Arc::clone(shipment) as Arc<dyn Contents>, repository.clone());
+        let place = EvidenceSource::Shipment(Arc::clone(shipment) as Arc<dyn Contents>, repository.clone());
         let answer = ask_at(&place, repository, digest, &asking).await?;
         by.extend(answer.by.iter().cloned());
         allowed &= answer.is_allowed();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use audit::{Belief, Draft, Filter, Index, Journal, Kind, Outcome, Reader, Station, search};
+use audit::{Belief, Draft, EventType, Filter, Index, Journal, Outcome, Reader, Station, search};
 use oci::Digest;
 use store::Store;
 use time::OffsetDateTime;
@@ -76,7 +76,7 @@ impl Logs {
     /// There is no folder for a log, or it cannot be written: nothing that changes a cluster goes unlogged in silence.
     pub(crate) fn begin_in_cluster<'a>(
         &'a self,
-        event: Kind,
+        event: EventType,
         object: (&str, &str),
         store: Option<&Path>,
         printer: &'a Printer,
@@ -100,7 +100,7 @@ impl Logs {
     /// ends it here: nothing is begun that could not be reported.
     pub(crate) fn begin<'a>(
         &'a self,
-        event: Kind,
+        event: EventType,
         (object, name): (&str, &str),
         store: Option<&Path>,
         printer: &'a Printer,
@@ -157,7 +157,7 @@ fn place(folder: &Path) -> PathBuf {
 impl<'a> Work<'a> {
     fn new(
         logs: &'a Logs,
-        (event, (object, name)): (Kind, (&str, &str)),
+        (event, (object, name)): (EventType, (&str, &str)),
         store: Option<&Path>,
         printer: &'a Printer,
     ) -> Self {
@@ -325,7 +325,7 @@ fn policy_event(log: &Path, path: &str, digest: &str) -> anyhow::Result<Option<D
     let reader = Reader::open(log, Belief::own(log)?)?;
     let index = Index::open(&reader)?;
     let mut last = None;
-    for kind in [Kind::PolicyFirstUse, Kind::PolicyChange] {
+    for kind in [EventType::PolicyFirstUse, EventType::PolicyChange] {
         let (event, object) = (Some(kind.name().to_owned()), Some(path.to_owned()));
         let filter = Filter { event, object, limit: Some(1), ..Filter::default() };
         search::search(&reader, &index, &filter, &mut |_, event| {
@@ -337,7 +337,7 @@ fn policy_event(log: &Path, path: &str, digest: &str) -> anyhow::Result<Option<D
     if last.as_deref() == Some(digest) {
         return Ok(None);
     }
-    let kind = if last.is_some() { Kind::PolicyChange } else { Kind::PolicyFirstUse };
+    let kind = if last.is_some() { EventType::PolicyChange } else { EventType::PolicyFirstUse };
     let mut draft = Draft::new(kind, "policy", path);
     draft.digests([digest.to_owned()]);
     if let Some(last) = last {

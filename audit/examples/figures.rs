@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use audit::verify::verify;
-use audit::{Belief, Draft, Filter, Index, Journal, Kind, Outcome, Reader, Station, search};
+use audit::{Belief, Draft, EventType, Filter, Index, Journal, Outcome, Reader, Station, search};
 
 const SPAN: Duration = Duration::from_secs(5);
 const BATCH: u64 = 4096;
@@ -102,7 +102,7 @@ fn proofs(log: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn draft(user: u64, number: u64) -> Draft {
-    let mut draft = Draft::new(Kind::Push, "manifest", &format!("team/application-{user}:v{number}"));
+    let mut draft = Draft::new(EventType::Push, "manifest", &format!("team/application-{user}:v{number}"));
     draft.digests([format!("sha256:{:064x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))]);
     draft.by(Some(&format!("user-{user}")), Some("192.0.2.7"));
     draft

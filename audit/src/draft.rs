@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Actor, Component, Event, Kind, Object, Outcome, Part, VERSION};
+use crate::event::{Actor, Component, Event, EventType, Object, Outcome, Part, VERSION};
 
 /// Digests in one entry: with the longest ones it stays below tlog-tiles' 65,535 bytes.
 const DIGESTS: usize = 256;
@@ -16,7 +16,7 @@ const TIME_SOURCE: &str = "system-clock";
 /// What is known of an event so far.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    kind: Kind,
+    kind: EventType,
     object: Object,
     evidence: BTreeMap<String, String>,
     actor: Option<Actor>,
@@ -57,7 +57,7 @@ fn login(uid: u32) -> Option<String> {
 impl Draft {
     /// An event about an object, by a word for what it is and its name.
     #[must_use]
-    pub fn new(kind: Kind, object: &str, name: &str) -> Self {
+    pub fn new(kind: EventType, object: &str, name: &str) -> Self {
         let object = Object { kind: object.to_owned(), name: cut(name), digests: Vec::new() };
         Self { kind, object, evidence: BTreeMap::new(), actor: None }
     }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_into_one_entry_is_several() {
-        let mut draft = Draft::new(Kind::Mirror, "lock", &"\u{1}".repeat(5000));
+        let mut draft = Draft::new(EventType::Mirror, "lock", &"\u{1}".repeat(5000));
         draft.digests((0..600).map(|number| format!("sha512:{number:0128}")));
         draft.digests(["sha512:".to_owned() + &"0".repeat(128)]);
         draft.evidence("lock", &"\u{1}".repeat(5000));

@@ -34,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     Log(#[from] tlog::Error),
     /// The file does not hold a key of a log.
-    #[error("`{0}` does not hold the key of a log")]
+    #[error("`{0}` is not a log's key")]
     Key(PathBuf),
     /// A key or policy that was given cannot be used.
     #[error("`{path}` cannot be used")]
@@ -55,7 +55,7 @@ pub enum Error {
     #[error("it is not in canonical form")]
     NotCanonical,
     /// An entry that is in the log as it was logged, but is no event.
-    #[error("entry {index} is no event")]
+    #[error("entry {index} is not an event")]
     NoEvent {
         /// Its index.
         index: u64,
@@ -80,7 +80,7 @@ pub enum Error {
     Stopped,
     /// There is no such kind of event.
     #[error("`{0}` is not a kind of event")]
-    Kind(String),
+    EventType(String),
     /// There is no such framework.
     #[error("`{0}` is not a framework")]
     Framework(String),
@@ -107,10 +107,10 @@ pub enum Error {
         size: u64,
     },
     /// What was seen of a long log did not fit into memory, and could not be put elsewhere.
-    #[error("no temporary file can be used for what the log says")]
+    #[error("cannot use a temporary file to read the log")]
     Scratch(#[source] rusqlite::Error),
     /// A report was to be made of a part of a log only.
-    #[error("{found} of the log's {size} entries were read, and a report tells of all")]
+    #[error("{found} of the log's {size} entries were read, but a report needs all")]
     Missing {
         /// How many were read.
         found: u64,
@@ -166,7 +166,7 @@ impl Classified for Error {
             Self::Log(error) => error.class(),
             Self::Key(_)
             | Self::Unusable { .. }
-            | Self::Kind(_)
+            | Self::EventType(_)
             | Self::Framework(_)
             | Self::Digest(_)
             | Self::Ambiguous { .. } => Class::Usage,

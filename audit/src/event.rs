@@ -24,7 +24,7 @@ pub struct Event {
     /// Where the time comes from; the order of entries does not depend on it.
     pub time_source: String,
     /// What was done.
-    pub event: Kind,
+    pub event: EventType,
     /// Who did it.
     pub actor: Actor,
     /// The machine.
@@ -118,11 +118,11 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
         /// What is logged. Names with one first word before the dot belong together.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Kind {
+        pub enum EventType {
             $($(#[$doc])* #[serde(rename = $name)] $kind,)*
         }
 
-        impl Kind {
+        impl EventType {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
@@ -210,7 +210,7 @@ kinds! {
     PackageUninstall = "package.uninstall",
 }
 
-impl Kind {
+impl EventType {
     /// Whether it is the kind `text`, or one of those that begin with the word `text`: `policy`, `key`.
     #[must_use]
     pub fn is(self, text: &str) -> bool {
@@ -219,18 +219,18 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for EventType {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|kind| kind.name() == text);
-        found.copied().ok_or_else(|| Error::Kind(text.to_owned()))
+        found.copied().ok_or_else(|| Error::EventType(text.to_owned()))
     }
 }
 
@@ -305,10 +305,10 @@ mod tests {
 
     #[test]
     fn kinds_are_found_by_name_and_by_first_word() {
-        for kind in Kind::ALL {
-            assert_eq!(kind.name().parse::<Kind>().unwrap(), *kind);
+        for kind in EventType::ALL {
+            assert_eq!(kind.name().parse::<EventType>().unwrap(), *kind);
         }
-        assert!(Kind::PolicyChange.is("policy") && Kind::PolicyChange.is("policy.change"));
-        assert!(!Kind::PolicyChange.is("pol") && !Kind::Push.is("p") && Kind::Push.is("push"));
+        assert!(EventType::PolicyChange.is("policy") && EventType::PolicyChange.is("policy.change"));
+        assert!(!EventType::PolicyChange.is("pol") && !EventType::Push.is("p") && EventType::Push.is("push"));
     }
 }

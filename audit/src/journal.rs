@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tlog::{Log, VerifierKey};
 
-use crate::{Draft, Error, Event, Kind, Outcome, Result, Station, key};
+use crate::{Draft, Error, Event, EventType, Outcome, Result, Station, key};
 
 /// The name of a log's folder in a store.
 const FOLDER: &str = "log";
@@ -94,7 +94,7 @@ fn make(folder: &Path, station: &Station) -> Result<()> {
     let path = temporary.path();
     private::restrict(path).map_err(Error::io("protect", path))?;
     let journal = Journal { log: Log::create(path, key::make(path)?)?, station: station.clone() };
-    let mut draft = Draft::new(Kind::LogStart, "log", &journal.log.origin());
+    let mut draft = Draft::new(EventType::LogStart, "log", &journal.log.origin());
     draft.evidence("key", &journal.verifier());
     journal.record(draft, &Outcome::success())?;
     drop(journal);

@@ -31,7 +31,7 @@ pub mod verify;
 
 pub use draft::{Draft, Station};
 pub use error::Error;
-pub use event::{Actor, Component, Ending, Event, Kind, Object, Outcome, Part};
+pub use event::{Actor, Component, Ending, Event, EventType, Object, Outcome, Part};
 pub use index::Index;
 pub use journal::Journal;
 pub use read::{Belief, Reader};

@@ -7,7 +7,7 @@ use tlog::tile::WIDTH;
 
 use crate::index::number;
 use crate::journal::text;
-use crate::{Ending, Event, Index, Kind, Reader, Result};
+use crate::{Ending, Event, EventType, Index, Reader, Result};
 
 /// Which events are wanted: those that all that is given applies to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Filter {
             values.extend([Value::Text(digest.clone()), Value::Text(format!("{digest}\u{7f}"))]);
         }
         if let Some(word) = &self.event {
-            let kinds = Kind::ALL.iter().filter(|kind| kind.is(word));
+            let kinds = EventType::ALL.iter().filter(|kind| kind.is(word));
             let kinds: Vec<Value> = kinds.map(|kind| Value::Text(kind.name().to_owned())).collect();
             terms.push(format!("event IN ({})", vec!["?"; kinds.len()].join(", ")));
             values.extend(kinds);

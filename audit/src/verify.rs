@@ -49,7 +49,7 @@ pub struct Report {
     /// What is worth knowing, but no fault.
     pub notices: Vec<String>,
     /// What is wrong.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<LogFault>,
     /// How many faults more there are.
     pub more: u64,
 }
@@ -69,7 +69,7 @@ pub struct Signed {
 /// What is wrong, where, and up to when all was well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Fault {
+pub struct LogFault {
     /// In which part of the log.
     pub part: Part,
     /// The first entry that it touches, if it is one.
@@ -104,15 +104,15 @@ impl Report {
     }
 
     fn fault(&mut self, part: Part, entry: Option<u64>, what: impl Into<String>) {
-        self.push(Fault { part, entry, what: what.into(), good_until: None });
+        self.push(LogFault { part, entry, what: what.into(), good_until: None });
     }
 
-    fn push(&mut self, fault: Fault) {
+    fn push(&mut self, fault: LogFault) {
         if self.faults.len() < NAMED { self.faults.push(fault) } else { self.more += 1 }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for LogFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = match self.part {
             Part::Checkpoint => "checkpoint",

@@ -10,7 +10,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use audit::verify::verify;
-    use audit::{Belief, Draft, Index, Journal, Kind, Outcome, Reader, Station};
+    use audit::{Belief, Draft, EventType, Index, Journal, Outcome, Reader, Station};
 
     const WORKER: &str = "AIRLOCK_AUDIT_TEST_LOG";
     const THREADS: u64 = 4;
@@ -20,7 +20,7 @@ mod tests {
     }
 
     fn draft(name: &str) -> Draft {
-        let mut draft = Draft::new(Kind::Push, "blob", name);
+        let mut draft = Draft::new(EventType::Push, "blob", name);
         draft.digests([format!("sha256:{:064x}", name.len())]);
         draft
     }

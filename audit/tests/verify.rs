@@ -5,8 +5,8 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use audit::verify::{Fault, Part, Report, verify};
-    use audit::{Belief, Draft, Filter, Index, Journal, Kind, Outcome, Reader, Station, search};
+    use audit::verify::{LogFault, Part, Report, verify};
+    use audit::{Belief, Draft, EventType, Filter, Index, Journal, Outcome, Reader, Station, search};
     use time::{Duration, OffsetDateTime};
 
     /// A log of one entry and `count` events a second apart, with its index.
@@ -57,7 +57,7 @@ mod tests {
         }
 
         /// The one fault.
-        fn fault(&self) -> Fault {
+        fn fault(&self) -> LogFault {
             let report = self.verify();
             assert_eq!(report.faults.len(), 1, "{:?}", report.faults);
             report.faults[0].clone()
@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn draft(number: u64) -> Draft {
-        let kind = if number.is_multiple_of(10) { Kind::Delete } else { Kind::Push };
+        let kind = if number.is_multiple_of(10) { EventType::Delete } else { EventType::Push };
         let mut draft = Draft::new(kind, "manifest", &format!("team/app:{number:05}"));
         draft.digests([format!("sha256:{number:064x}"), format!("sha512:{number:0128x}")]);
         draft.by(Some(if number.is_multiple_of(3) { "ann" } else { "bob" }), None);
@@ -112,7 +112,7 @@ mod tests {
     const FULL: &str = "tile/entries/001";
     const LAST: &str = "tile/entries/002.p/88";
 
-    fn assert_fault(fault: &Fault, part: Part, entry: Option<u64>, words: &str) {
+    fn assert_fault(fault: &LogFault, part: Part, entry: Option<u64>, words: &str) {
         assert_eq!((fault.part, fault.entry), (part, entry), "{fault}");
         assert!(fault.what.contains(words), "{fault}");
     }

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("the key is not PEM")]
     Pem(#[source] pem::PemError),
     /// Longer than any key.
-    #[error("the key file has {0} bytes, more than any key needs")]
+    #[error("the key file is too large: {0} bytes")]
     PemTooLarge(usize),
     /// Text around the block, or more than one.
     #[error("the key is not exactly one PEM block")]
@@ -45,11 +45,11 @@ pub enum Error {
     #[error("the private key is Ed25519, which signs logs and notes, not images and drives")]
     PrivateKeyForLogs,
     /// A `pkcs11:` URI that cannot be followed.
-    #[error("the `pkcs11:` URI does not do: {0}")]
+    #[error("invalid `pkcs11:` URI: {0}")]
     Pkcs11Uri(&'static str),
     /// A `pkcs11:` URI with the PIN in it.
     #[error(
-        "the `pkcs11:` URI holds the PIN, which everybody on this machine can read in the list of processes"
+        "the `pkcs11:` URI contains the PIN, which every user of this machine can read in the list of processes"
     )]
     PinInUri,
     /// This build cannot ask tokens.
@@ -91,10 +91,10 @@ pub enum Error {
     #[error("the token's key is not an ECDSA P-256 key")]
     TokenKeyKind,
     /// The token gave a signature that its public key does not verify.
-    #[error("the token's signature is not by the public key that it shows")]
+    #[error("the token's signature does not match its public key")]
     TokenSignature,
     /// A key in a token cannot be written to a file.
-    #[error("the private key stays in its token")]
+    #[error("the private key cannot be exported from its token")]
     TokenKeeps,
     /// The private key lies open.
     #[error("the private key is not encrypted: its PEM block is `{0}`")]
@@ -106,7 +106,7 @@ pub enum Error {
     #[error("the encrypted key uses `{}`, which is not supported", .0.escape_debug())]
     SealedMethod(String),
     /// Base64 within the encrypted key or the bundle does not decode, or not to the right length.
-    #[error("base64 of `{0}` does not decode to what it should be")]
+    #[error("`{0}` is not valid base64, or has the wrong length")]
     Base64(&'static str),
     /// The password does not open the key.
     #[error("the password does not open the private key")]
@@ -115,7 +115,7 @@ pub enum Error {
     #[error("the crypto library failed")]
     Crypto,
     /// The trust file is larger than any list of keys.
-    #[error("the trust file has {0} bytes, more than any list of keys needs")]
+    #[error("the trust file is too large: {0} bytes")]
     TrustTooLarge(usize),
     /// The trust file is not what it should be.
     #[error("the trust file is malformed")]
@@ -200,7 +200,7 @@ pub enum Error {
     #[error("the trust file has `{0}` twice")]
     TrustTwice(String),
     /// The bundle is larger than any signature needs.
-    #[error("the signature has {0} bytes, more than any sigstore bundle needs")]
+    #[error("the signature is too large: {0} bytes")]
     BundleTooLarge(usize),
     /// The bundle is not JSON of the expected shape.
     #[error("the signature is not a sigstore bundle with a message signature by key")]
@@ -233,13 +233,13 @@ pub enum Error {
     #[error("the log `{}` is not trusted", .0.escape_debug())]
     UnknownLog(String),
     /// The signed bytes are others.
-    #[error("the signature is over other bytes than these")]
+    #[error("the signature is for different content")]
     OtherBytes,
     /// The signature is wrong.
     #[error("the signature by `{0}` does not verify")]
     BadSignature(String),
     /// Evidence is larger than the limit.
-    #[error("the evidence has {0} bytes, more than is read")]
+    #[error("the evidence is too large: {0} bytes")]
     EvidenceTooLarge(usize),
     /// The policy does not take signatures of this format.
     #[error("the signature is {0}, a format that is not accepted here")]
@@ -278,7 +278,7 @@ pub enum Error {
         expected: String,
     },
     /// The signature binds no name, though one is asked for.
-    #[error("the signature does not say under which name the image is signed")]
+    #[error("the signature does not contain the image's name")]
     NameMissing,
     /// The statement says something else.
     #[error("the statement is a `{}`, expected `{expected}`", found.escape_debug())]
@@ -295,7 +295,7 @@ pub enum Error {
     #[error("the signed statement is of type `{}`, expected in-toto 1 or 0.1", .0.escape_debug())]
     StatementKind(String),
     /// A statement is about nothing.
-    #[error("the signed statement is about nothing")]
+    #[error("the signed statement has no subject")]
     NoSubject,
     /// An annotation of ours is not of its form.
     #[error("the signed annotation `{0}` is malformed")]
@@ -322,10 +322,10 @@ pub enum Error {
     #[error("the manifest is malformed")]
     Manifest(#[source] oci::Error),
     /// Under a tag of signatures there is something else.
-    #[error("under the tag for signatures there is an index")]
+    #[error("the signature tag points to an index")]
     NotAttached,
     /// A manifest has more signatures than are read.
-    #[error("the manifest has {0} layers, more than are read")]
+    #[error("the manifest has too many layers: {0}")]
     TooManyLayers(usize),
     /// A referrer is listed under an image that it is not about.
     #[error("the bundle's manifest does not refer to `{expected}`")]
@@ -340,7 +340,7 @@ pub enum Error {
     #[error("the bundle's manifest has {0} layers, expected one")]
     ReferrerLayers(usize),
     /// A bundle has more log entries than are read.
-    #[error("the bundle has {0} log entries, more than are read")]
+    #[error("the bundle has too many log entries: {0}")]
     TooManyLogEntries(usize),
     /// A log entry is malformed.
     #[error("the log entry is malformed")]
@@ -349,10 +349,10 @@ pub enum Error {
     #[error("the log entry is a `{}`, expected `hashedrekord 0.0.2`", .0.escape_debug())]
     LogKind(String),
     /// No log entry, though one is asked for.
-    #[error("the signature is in no log")]
+    #[error("the signature is not in a transparency log")]
     NotLogged,
     /// No log entry is of an accepted log.
-    #[error("the signature is in no log that is accepted")]
+    #[error("the signature is not in an accepted transparency log")]
     OtherLog,
     /// The log has another entry there.
     #[error("the log entry is not about this signature")]
@@ -361,7 +361,7 @@ pub enum Error {
     #[error("the proof of the log entry is not about the state that the log signed")]
     LogRoot,
     /// The entry is not in the tree.
-    #[error("log entry {index} is not among the {size} that the log signed, or is said to be another")]
+    #[error("log entry {index} is not in the log of {size} entries, or is a different entry")]
     LogIndex {
         /// The entry.
         index: u64,
@@ -369,10 +369,10 @@ pub enum Error {
         size: u64,
     },
     /// A proof is longer than any tree is high.
-    #[error("the proof of the log entry has {0} hashes, more than any tree needs")]
+    #[error("the proof of the log entry is too long: {0} hashes")]
     LogProofLength(usize),
     /// A checkpoint or a proof does not hold.
-    #[error("the log entry is not proven")]
+    #[error("the proof of the log entry is not valid")]
     Log(#[source] tlog::Error),
     /// A log's name is not a host.
     #[error("`{}` is not a log that a trusted root can name: it takes a key for checkpoints, and a host in lower case", .0.escape_debug())]

@@ -38,7 +38,7 @@ pub enum Defect {
     #[error("malformed: {0}")]
     Malformed(&'static str),
     /// More than is looked at.
-    #[error("larger than {MOST_BYTES} bytes, or with more parts than are looked at")]
+    #[error("larger than {MOST_BYTES} bytes, or has too many packets")]
     TooLarge,
     /// Something of OpenPGP that is not read here.
     #[error("{0} is not supported")]
@@ -47,7 +47,7 @@ pub enum Defect {
     #[error("it holds a secret key")]
     SecretKey,
     /// GnuPG's own file.
-    #[error("it is a keybox of GnuPG, and not a keyring")]
+    #[error("it is a GnuPG keybox, not a keyring")]
     Keybox,
     /// Nothing there.
     #[error("it holds no public key")]
@@ -64,7 +64,7 @@ pub enum Defect {
         why: &'static str,
     },
     /// A signature by a key of the keyring that is wrong.
-    #[error("the signature by key {0} does not fit the text")]
+    #[error("the signature by key {0} does not match the text")]
     Wrong(String),
     /// A signature that has an end, or a beginning, which is not now.
     #[error("the signature by key {0} has expired, or is not valid yet")]

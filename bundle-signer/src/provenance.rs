@@ -19,7 +19,7 @@ const SEPARATOR: &str = "\n...\n";
 /// Why a chart is not by whom it should be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum ProvenanceError {
     /// The keyring cannot be read.
     #[error("the keyring cannot be used")]
     Keyring(#[source] Defect),
@@ -27,10 +27,10 @@ pub enum Refusal {
     #[error("the provenance is not signed by a key of the keyring")]
     Signature(#[source] Defect),
     /// Signed, but no provenance.
-    #[error("the provenance is signed, but it is not one: {0}")]
+    #[error("the signed text is not a chart's provenance: {0}")]
     Form(&'static str),
     /// Of another chart.
-    #[error("the provenance is of {}, and not of `{expected}`", found.join(", "))]
+    #[error("the provenance is for {}, not for `{expected}`", found.join(", "))]
     OtherFile {
         /// The files that it is of.
         found: Vec<String>,
@@ -49,7 +49,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl ProvenanceError {
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -71,23 +71,23 @@ struct Sums {
 /// Checks the provenance of the archive `file`, which has this digest, at a moment (seconds since 1970).
 ///
 /// # Errors
-/// [`Refusal`].
+/// [`ProvenanceError`].
 pub fn verify(
     text: &[u8],
     keyring: &[u8],
     (file, digest): (&str, &Digest),
     now: u64,
-) -> Result<SignedBy, Refusal> {
-    let keyring = Keyring::parse(keyring).map_err(Refusal::Keyring)?;
-    let (text, signed_by) = openpgp::verify(text, &keyring, now).map_err(Refusal::Signature)?;
+) -> Result<SignedBy, ProvenanceError> {
+    let keyring = Keyring::parse(keyring).map_err(ProvenanceError::Keyring)?;
+    let (text, signed_by) = openpgp::verify(text, &keyring, now).map_err(ProvenanceError::Signature)?;
     let mut parts = text.split(SEPARATOR);
     let (Some(_), Some(sums), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(Refusal::Form("it does not have two parts"));
+        return Err(ProvenanceError::Form("it does not have two parts"));
     };
-    let files = || Refusal::Form("it has no list of files");
+    let files = || ProvenanceError::Form("it has no list of files");
     let strict = yaml::parse_strict(sums, &Limits::default());
     let value = strict.map_err(|_| match yaml::parse(sums, &Limits::default()) {
-        Ok(_) => Refusal::Form("it lists a file twice"),
+        Ok(_) => ProvenanceError::Form("it lists a file twice"),
         Err(_) => files(),
     })?;
     let sums: Sums = serde_json::from_value(value).map_err(|_| files())?;
@@ -96,16 +96,20 @@ pub fn verify(
     }
     let Some(expected) = sums.files.get(file) else {
         let found = sums.files.keys().map(|name| format!("`{name}`")).collect();
-        return Err(Refusal::OtherFile { found, expected: file.to_owned() });
+        return Err(ProvenanceError::OtherFile { found, expected: file.to_owned() });
     };
     let found = digest.to_string();
     if *expected != found {
-        return Err(Refusal::OtherDigest { file: file.to_owned(), found, expected: expected.clone() });
+        return Err(ProvenanceError::OtherDigest {
+            file: file.to_owned(),
+            found,
+            expected: expected.clone(),
+        });
     }
     Ok(signed_by)
 }
 
-impl Classified for Refusal {
+impl Classified for ProvenanceError {
     fn class(&self) -> Class {
         match self {
             Self::Keyring(_)

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests {
     use bundle_signer::openpgp::{Defect, Keyring, SignedBy};
-    use bundle_signer::provenance::{Refusal, verify};
+    use bundle_signer::provenance::{ProvenanceError, verify};
     use oci::Digest;
     use proptest::prelude::*;
 
@@ -24,13 +24,13 @@ mod tests {
         Digest::sha256(b"a chart")
     }
 
-    fn check(provenance: &[u8], keyring: &[u8]) -> Result<SignedBy, Refusal> {
+    fn check(provenance: &[u8], keyring: &[u8]) -> Result<SignedBy, ProvenanceError> {
         verify(provenance, keyring, (FILE, &chart()), NOW)
     }
 
     fn refused(provenance: &[u8], keyring: &[u8]) -> Defect {
         match check(provenance, keyring) {
-            Err(Refusal::Signature(defect) | Refusal::Keyring(defect)) => defect,
+            Err(ProvenanceError::Signature(defect) | ProvenanceError::Keyring(defect)) => defect,
             other => panic!("{other:?}"),
         }
     }
@@ -74,10 +74,10 @@ mod tests {
     fn d17_a_changed_chart_a_changed_text_and_another_files_line_are_refused() {
         let (provenance, keyring) = (data("ed.prov"), data("ed.asc"));
         let other = verify(&provenance, &keyring, (FILE, &Digest::sha256(b"another chart")), NOW);
-        assert!(matches!(other, Err(Refusal::OtherDigest { .. })));
+        assert!(matches!(other, Err(ProvenanceError::OtherDigest { .. })));
         let other = verify(&provenance, &keyring, ("hello-0.2.0.tgz", &chart()), NOW).unwrap_err();
         assert!(
-            matches!(&other, Refusal::OtherFile { found, .. } if *found == [format!("`{FILE}`")]),
+            matches!(&other, ProvenanceError::OtherFile { found, .. } if *found == [format!("`{FILE}`")]),
             "{other}"
         );
         let text = text("ed.prov");
@@ -120,8 +120,8 @@ mod tests {
         let why = |provenance: &str, keyring: &[u8], now| {
             let outcome = verify(&data(provenance), keyring, (FILE, &chart()), now);
             match outcome.unwrap_err() {
-                Refusal::Signature(Defect::Key { why, .. }) => why,
-                Refusal::Signature(Defect::Expired(_)) => "the signature has expired",
+                ProvenanceError::Signature(Defect::Key { why, .. }) => why,
+                ProvenanceError::Signature(Defect::Expired(_)) => "the signature has expired",
                 other => panic!("{other:?}"),
             }
         };
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(why("ends.prov", &data("ed.asc"), NOW), "the signature has expired");
         // Before it was signed.
         let early = verify(&data("ed.prov"), &data("ed.asc"), (FILE, &chart()), NOW - 2 * 86_400);
-        assert!(matches!(early, Err(Refusal::Signature(_))));
+        assert!(matches!(early, Err(ProvenanceError::Signature(_))));
     }
 
     #[test]

@@ -30,13 +30,13 @@ pub struct DiscoveredImage {
     /// The reference in full form.
     pub reference: String,
     /// Where it stands.
-    pub places: Vec<Place>,
+    pub places: Vec<ImageLocation>,
 }
 
 /// Where a chart names an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Place {
+pub struct ImageLocation {
     /// The template.
     pub template: String,
     /// The object, as `Kind/name`.
@@ -52,9 +52,9 @@ pub struct Discovery {
     /// Images, by reference.
     pub images: Vec<DiscoveredImage>,
     /// Fields that should name an image but hold no reference, with their text.
-    pub unusable: Vec<(Place, String)>,
+    pub unusable: Vec<(ImageLocation, String)>,
     /// References in texts that no rule takes for an image, and that are not among the images.
-    pub untaken: Vec<(Place, String)>,
+    pub untaken: Vec<(ImageLocation, String)>,
 }
 
 /// Looks through everything that a chart rendered.
@@ -114,10 +114,10 @@ const ANNOTATION: &str = "artifacthub.io/images";
 struct Walk<'a> {
     patterns: &'a [Regex],
     known: &'static [known::Rule],
-    found: BTreeMap<String, Vec<Place>>,
-    unusable: Vec<(Place, String)>,
+    found: BTreeMap<String, Vec<ImageLocation>>,
+    unusable: Vec<(ImageLocation, String)>,
     /// What looks like a reference, wherever it is, with the first place.
-    seen: BTreeMap<String, Place>,
+    seen: BTreeMap<String, ImageLocation>,
 }
 
 /// The place being looked at.
@@ -128,7 +128,7 @@ struct Here<'a> {
 }
 
 impl Here<'_> {
-    fn place(&self) -> Place {
+    fn place(&self) -> ImageLocation {
         let mut field = String::new();
         for step in &self.path {
             if !field.is_empty() && !step.starts_with('[') {
@@ -136,7 +136,7 @@ impl Here<'_> {
             }
             field.push_str(step);
         }
-        Place { template: self.template.to_owned(), object: self.object.to_owned(), field }
+        ImageLocation { template: self.template.to_owned(), object: self.object.to_owned(), field }
     }
 }
 

@@ -5,7 +5,7 @@ use bundle_signer::{Gate, ImageName, Mode, NameRule, TrustFile};
 use oci::{Digest, RegistryHost, RepositoryName};
 use store::Store;
 
-use super::{Error, Place, Question, Until, Verdict, judged};
+use super::{Error, EvidenceSource, Question, Until, Verdict, judged};
 
 /// Reasons that are told of one image; the first ones say what is wrong.
 const MOST_REASONS: usize = 8;
@@ -25,7 +25,7 @@ pub struct Asking<'a> {
 
 /// What a gate says to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct GateDecision {
     /// What a refusal does.
     pub mode: Mode,
     /// The keys whose word counted, by their names in the trust file.
@@ -34,7 +34,7 @@ pub struct Answer {
     pub unmet: Vec<String>,
 }
 
-impl Answer {
+impl GateDecision {
     /// Whether all rules are met.
     #[must_use]
     pub fn is_satisfied(&self) -> bool {
@@ -57,8 +57,8 @@ pub async fn ask(
     repository: &RepositoryName,
     digest: &Digest,
     asking: &Asking<'_>,
-) -> Result<Answer, Error> {
-    ask_at(&Place::Store(store.clone(), repository.clone()), repository, digest, asking).await
+) -> Result<GateDecision, Error> {
+    ask_at(&EvidenceSource::Store(store.clone(), repository.clone()), repository, digest, asking).await
 }
 
 /// Asks a gate by what is at a place, as [`ask`] does by what a store has.
@@ -66,13 +66,13 @@ pub async fn ask(
 /// # Errors
 /// When the store fails.
 pub async fn ask_at(
-    place: &Place,
+    place: &EvidenceSource,
     repository: &RepositoryName,
     digest: &Digest,
     asking: &Asking<'_>,
-) -> Result<Answer, Error> {
+) -> Result<GateDecision, Error> {
     let Asking { trust, gate, .. } = *asking;
-    let mut answer = Answer { mode: trust.mode(gate), by: Vec::new(), unmet: Vec::new() };
+    let mut answer = GateDecision { mode: trust.mode(gate), by: Vec::new(), unmet: Vec::new() };
     let asked = trust.asked(gate);
     if asked.is_empty() {
         return Ok(answer);

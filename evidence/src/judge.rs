@@ -9,7 +9,7 @@ use bundle_signer::{
 use oci::Digest;
 use serde::Serialize;
 
-use super::{Bounds, Error, Found, Next, Place, Searched, Skipped, in_words, search};
+use super::{Bounds, Candidate, Error, EvidenceSource, Next, Searched, Skipped, in_words, search};
 
 const ALL: [Format; 3] = [Format::SimpleSigning, Format::Envelope, Format::Bundle];
 
@@ -63,12 +63,12 @@ pub struct Refused {
     pub why: String,
     /// The same for programs that advise.
     #[serde(skip)]
-    pub fault: Fault,
+    pub fault: RefusalReason,
 }
 
 /// What is wrong with a signature that does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum RefusalReason {
     /// The trust file does not have its key, whose hint is known where the format tells it.
     UnknownKey(Option<String>),
     /// It is about this image under another name.
@@ -79,7 +79,7 @@ pub enum Fault {
     Other(String),
 }
 
-impl Fault {
+impl RefusalReason {
     fn of(error: &Signer) -> Self {
         match error {
             Signer::NoKeyFits => Self::UnknownKey(None),
@@ -140,7 +140,7 @@ impl<'a> Judging<'a> {
     }
 
     /// Hears something that may be a signature.
-    pub fn hear(&mut self, found: &Found) {
+    pub fn hear(&mut self, found: &Candidate) {
         let question = &self.question;
         let expected = Expectation {
             digest: question.digest,
@@ -160,7 +160,7 @@ impl<'a> Judging<'a> {
             Ok(verified) => self.count(&verified, format, at),
             Err(Signer::PredicateType { .. }) => self.others += 1,
             Err(error) => {
-                let (why, fault) = (in_words(&error), Fault::of(&error));
+                let (why, fault) = (in_words(&error), RefusalReason::of(&error));
                 let told = self.refused.iter().any(|known| known.fault == fault && known.at == at);
                 if !told && self.refused.len() < MOST_TOLD {
                     self.refused.push(Refused { format, at, why, fault });
@@ -212,13 +212,13 @@ pub enum Until {
 /// # Errors
 /// When something could not be asked: for a report always, else when what was found does not suffice without it.
 pub async fn judged(
-    place: &Place,
+    place: &EvidenceSource,
     image: &Digest,
     (trust, questions): (&TrustFile, Vec<Question<'_>>),
     until: Until,
 ) -> Result<Vec<Verdict>, Error> {
     let mut judging: Vec<_> = questions.into_iter().map(|question| Judging::new(trust, question)).collect();
-    let mut hear = |found: &Found| {
+    let mut hear = |found: &Candidate| {
         for judging in &mut judging {
             judging.hear(found);
         }

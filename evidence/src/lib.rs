@@ -9,19 +9,19 @@ mod class;
 pub mod gate;
 pub mod gathered;
 mod judge;
-mod place;
 mod search;
 pub mod shape;
 pub mod signing;
+mod source;
 pub mod upstream;
 
 use bundle_signer::{Error as Signer, Evidence, keyless};
 use oci::{Descriptor, Digest, Manifest, Selector};
 use serde::Serialize;
 
-pub use self::judge::{Counted, Fault, Judging, Question, Refused, Until, Verdict, judged};
-pub use self::place::{Contents, Place};
+pub use self::judge::{Counted, Judging, Question, RefusalReason, Refused, Until, Verdict, judged};
 pub use self::search::{Bounds, Listener, Next, Searched, search};
+pub use self::source::{Contents, EvidenceSource};
 
 /// Why evidence cannot be had or written.
 #[derive(Debug, thiserror::Error)]
@@ -73,33 +73,33 @@ pub enum Error {
 
 /// Something that may be a signature.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct Candidate {
     /// Where: a tag, or a referrer's digest.
     pub at: String,
     /// Its layer, with annotations.
     pub layer: Descriptor,
     bytes: Vec<u8>,
-    kind: Kind,
+    kind: Encoding,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum Encoding {
     SimpleSigning(String),
     Envelope,
     Bundle,
 }
 
-impl Found {
+impl Candidate {
     /// The same, to be checked.
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
         match &self.kind {
-            Kind::SimpleSigning(_) | Kind::Envelope if keyless::is_keyless(&self.layer) => {
+            Encoding::SimpleSigning(_) | Encoding::Envelope if keyless::is_keyless(&self.layer) => {
                 Evidence::Certified(&self.layer, &self.bytes)
             }
-            Kind::SimpleSigning(signature) => Evidence::SimpleSigning { payload: &self.bytes, signature },
-            Kind::Envelope => Evidence::Envelope(&self.bytes),
-            Kind::Bundle => Evidence::Bundle(&self.bytes),
+            Encoding::SimpleSigning(signature) => Evidence::SimpleSigning { payload: &self.bytes, signature },
+            Encoding::Envelope => Evidence::Envelope(&self.bytes),
+            Encoding::Bundle => Evidence::Bundle(&self.bytes),
         }
     }
 
@@ -123,7 +123,7 @@ pub struct Skipped {
 ///
 /// # Errors
 /// [`Error::NotFound`], or when the place cannot be asked.
-pub async fn resolve(place: &Place, selector: &Selector) -> Result<(Digest, Manifest), Error> {
+pub async fn resolve(place: &EvidenceSource, selector: &Selector) -> Result<(Digest, Manifest), Error> {
     let manifest = place.manifest(selector).await?;
     let manifest = manifest.ok_or_else(|| Error::NotFound(place.named(selector)))?;
     let digest = match selector {

@@ -22,9 +22,9 @@ use tokio::time::{Instant, timeout_at};
 
 use self::corner::{Corner, Piece, SMALL, Source};
 use self::list::{List, Stretch};
-use super::place::{Entry, is_trouble};
 use super::shape::says_something;
-use super::{Error, Found, Kind, Place, Skipped, in_words};
+use super::source::{Entry, is_trouble};
+use super::{Candidate, Encoding, Error, EvidenceSource, Skipped, in_words};
 
 /// Things that are asked for at once.
 const AT_ONCE: usize = 16;
@@ -74,10 +74,15 @@ pub struct Searched {
 }
 
 /// What hears each thing that is found.
-pub type Listener<'a> = dyn FnMut(&Found) -> Next + Send + 'a;
+pub type Listener<'a> = dyn FnMut(&Candidate) -> Next + Send + 'a;
 
 /// Looks for what is said about an image, under cosign's tags and as referrers.
-pub async fn search(place: &Place, image: &Digest, bounds: &Bounds, hear: &mut Listener<'_>) -> Searched {
+pub async fn search(
+    place: &EvidenceSource,
+    image: &Digest,
+    bounds: &Bounds,
+    hear: &mut Listener<'_>,
+) -> Searched {
     let mut search = Search {
         place,
         image,
@@ -102,7 +107,7 @@ pub async fn search(place: &Place, image: &Digest, bounds: &Bounds, hear: &mut L
 }
 
 struct Search<'a, 'b> {
-    place: &'a Place,
+    place: &'a EvidenceSource,
     image: &'a Digest,
     limits: Limits,
     until: Instant,
@@ -120,7 +125,7 @@ struct Search<'a, 'b> {
 }
 
 /// What a layer is, by the signature beside it.
-type KindOf = fn(String) -> Kind;
+type EncodingOf = fn(String) -> Encoding;
 
 impl Search<'_, '_> {
     /// Lists some of a corner, and reads some of it.
@@ -154,9 +159,9 @@ impl Search<'_, '_> {
 
     fn layers(&mut self, at: &str, manifest: &Manifest) -> Vec<Piece> {
         let mut pieces = Vec::new();
-        let readers: [(_, KindOf); 2] = [
-            (attached::signatures(manifest, &self.limits), Kind::SimpleSigning),
-            (attached::attestations(manifest, &self.limits), |_| Kind::Envelope),
+        let readers: [(_, EncodingOf); 2] = [
+            (attached::signatures(manifest, &self.limits), Encoding::SimpleSigning),
+            (attached::attestations(manifest, &self.limits), |_| Encoding::Envelope),
         ];
         for (layers, kind) in readers {
             match layers {
@@ -272,7 +277,7 @@ impl Search<'_, '_> {
         match referrer::read(manifest, self.image, &self.limits) {
             Ok(referrer::Holds::Bundle(layer)) => {
                 let blob = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
-                vec![Piece { at: at.to_owned(), blob, kind: Kind::Bundle }]
+                vec![Piece { at: at.to_owned(), blob, kind: Encoding::Bundle }]
             }
             Ok(referrer::Holds::Layers) => self.layers(at, manifest),
             Ok(referrer::Holds::Other) => Vec::new(),
@@ -317,7 +322,7 @@ impl Search<'_, '_> {
                 }
                 Some(Ok(bytes)) => {
                     let (blob, kind) = (piece.blob.clone(), piece.kind.clone());
-                    let found = Found { at: piece.at.clone(), layer: blob, bytes: bytes.clone(), kind };
+                    let found = Candidate { at: piece.at.clone(), layer: blob, bytes: bytes.clone(), kind };
                     if Instant::now() >= self.until {
                         return self.end("the time for looking is over");
                     }

@@ -10,7 +10,7 @@ use oci::{Descriptor, Digest, Manifest, Selector, Tag};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Bounds, Error, Found, Next, Place, search};
+use super::{Bounds, Candidate, Error, EvidenceSource, Next, search};
 
 /// What to say of an image, and how to write it down.
 pub struct Order<'a> {
@@ -52,7 +52,7 @@ pub struct Written {
 /// # Errors
 /// When the place cannot be asked.
 pub async fn targets(
-    place: &Place,
+    place: &EvidenceSource,
     root: (Digest, Manifest),
     recursive: bool,
 ) -> Result<(Vec<Descriptor>, usize), Error> {
@@ -78,7 +78,11 @@ pub async fn targets(
 ///
 /// # Errors
 /// When the place cannot be asked or written, or cosign's tag is full.
-pub async fn sign(place: &Place, image: &Descriptor, order: &Order<'_>) -> Result<Vec<Written>, Error> {
+pub async fn sign(
+    place: &EvidenceSource,
+    image: &Descriptor,
+    order: &Order<'_>,
+) -> Result<Vec<Written>, Error> {
     let said = order.said(place, &image.digest).await?;
     let mut written = Vec::new();
     if order.legacy {
@@ -119,13 +123,13 @@ impl Order<'_> {
         Envelope::sign(statement, |bytes| self.key.sign(bytes)).map_err(Error::Sign)
     }
 
-    async fn said(&self, place: &Place, image: &Digest) -> Result<Said, Error> {
+    async fn said(&self, place: &EvidenceSource, image: &Digest) -> Result<Said, Error> {
         let own = self.key.public_key().map_err(Error::Sign)?;
         let own = TrustFile::new(vec![("own".to_owned(), own)]).map_err(Error::Sign)?;
         // An own statement carries the name once more as an annotation.
         let statement = self.statement(image);
         let payload = self.payload(image).to_bytes().map_err(Error::Sign)?;
-        let same = |found: &Found| {
+        let same = |found: &Candidate| {
             let expected = bundle_signer::Expectation {
                 digest: image,
                 name: self.name,
@@ -148,7 +152,7 @@ impl Order<'_> {
             })
         };
         let mut said = Said::default();
-        let mut hear = |found: &Found| {
+        let mut hear = |found: &Candidate| {
             let slot = match found.evidence().format() {
                 Format::Bundle => &mut said.bundle,
                 Format::SimpleSigning | Format::Envelope => &mut said.legacy,
@@ -168,7 +172,7 @@ impl Order<'_> {
 }
 
 async fn legacy(
-    place: &Place,
+    place: &EvidenceSource,
     image: &Descriptor,
     order: &Order<'_>,
     said: Option<String>,
@@ -205,7 +209,7 @@ fn within(len: usize) -> Result<(), Error> {
 }
 
 async fn bundled(
-    place: &Place,
+    place: &EvidenceSource,
     image: &Descriptor,
     order: &Order<'_>,
     said: Option<String>,

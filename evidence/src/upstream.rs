@@ -8,7 +8,7 @@ use bundle_signer::trust::What;
 use bundle_signer::{Gate, ImageName, NameRule, TrustFile, TrustedIdentity};
 use oci::Digest;
 
-use super::{Bounds, Error, Found, Judging, Next, Place, Question, search};
+use super::{Bounds, Candidate, Error, EvidenceSource, Judging, Next, Question, search};
 
 /// Who is to have signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Demand {
 /// # Errors
 /// When the place cannot be asked, or what the demand names cannot be read.
 pub async fn refusals(
-    place: &Place,
+    place: &EvidenceSource,
     image: &Digest,
     name: &ImageName,
     demand: &Demand,
@@ -50,7 +50,7 @@ pub async fn refusals(
     let trust = demand.by.read()?;
     let name = demand.name.as_ref().unwrap_or(name);
     let mut judging = Judging::new(&trust, question(image, name));
-    let mut hear = |found: &Found| {
+    let mut hear = |found: &Candidate| {
         judging.hear(found);
         if judging.is_satisfied() { Next::Enough } else { Next::More }
     };
@@ -115,7 +115,7 @@ mod tests {
     use oci::Descriptor;
     use serde_json::Value;
 
-    use super::super::Kind;
+    use super::super::Encoding;
     use super::*;
 
     const SUBJECT: &str = ".*@gmail\\.com";
@@ -127,14 +127,18 @@ mod tests {
     }
 
     /// A signature that cosign 2 made of an image, by an identity.
-    fn found() -> (Found, Digest, ImageName) {
+    fn found() -> (Candidate, Digest, ImageName) {
         let bytes = read("cosign2-image.payload.json");
         let layer: Descriptor = serde_json::from_slice(&read("cosign2-image.layer.json")).unwrap();
         let said: Value = serde_json::from_slice(&bytes).unwrap();
         let text = |pointer: &str| said.pointer(pointer).unwrap().as_str().unwrap().to_owned();
         let image = text("/critical/image/docker-manifest-digest").parse().unwrap();
         let name = text("/critical/identity/docker-reference").parse().unwrap();
-        (Found { at: "tag".to_owned(), layer, bytes, kind: Kind::SimpleSigning(String::new()) }, image, name)
+        (
+            Candidate { at: "tag".to_owned(), layer, bytes, kind: Encoding::SimpleSigning(String::new()) },
+            image,
+            name,
+        )
     }
 
     /// The reasons why it does not count; none when it does.

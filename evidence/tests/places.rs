@@ -11,9 +11,9 @@ mod tests {
     use bundle_signer::{
         Gate, ImageName, NameRule, PrivateKey, TrustFile, attached, bundle, referrer, simple_signing,
     };
-    use evidence::gate::{Answer, Asking, ask};
+    use evidence::gate::{Asking, GateDecision, ask};
     use evidence::signing::{Order, sign};
-    use evidence::{Bounds, Place, Question, Until, Verdict, judged};
+    use evidence::{Bounds, EvidenceSource, Question, Until, Verdict, judged};
     use oci::{Algorithm, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag};
     use registry::client::{Client, ClientConfig, HostRule};
     use serde_json::json;
@@ -87,8 +87,8 @@ mod tests {
             digest
         }
 
-        fn place(&self) -> Place {
-            Place::Store(self.store.clone(), self.repository.clone())
+        fn place(&self) -> EvidenceSource {
+            EvidenceSource::Store(self.store.clone(), self.repository.clone())
         }
 
         async fn say(&self, format: &str, predicate: Option<&serde_json::Value>) {
@@ -118,7 +118,7 @@ mod tests {
             Manifest::parse(value.to_string().into(), None).unwrap()
         }
 
-        async fn ask(&self) -> Answer {
+        async fn ask(&self) -> GateDecision {
             let asking =
                 Asking { trust: &self.trust, gate: Gate::Pull, name_rule: NameRule::Required, host: None };
             ask(&self.store, &self.repository, &self.image.digest, &asking).await.unwrap()
@@ -135,7 +135,7 @@ mod tests {
             }
         }
 
-        async fn verdict(&self, place: &Place, predicate_type: &str) -> Verdict {
+        async fn verdict(&self, place: &EvidenceSource, predicate_type: &str) -> Verdict {
             let asked = (&self.trust, vec![self.question(predicate_type)]);
             judged(place, &self.image.digest, asked, Until::Heard).await.unwrap().remove(0)
         }
@@ -381,7 +381,7 @@ mod tests {
         (address.parse().unwrap(), asked)
     }
 
-    fn place_at(host: &RegistryHost, rig: &Rig) -> Place {
+    fn place_at(host: &RegistryHost, rig: &Rig) -> EvidenceSource {
         let rule = HostRule {
             endpoint: host.clone(),
             host: host.clone(),
@@ -390,7 +390,7 @@ mod tests {
             ca_pem: None,
         };
         let client = Client::new(ClientConfig { hosts: vec![rule], ..ClientConfig::default() }).unwrap();
-        Place::Registry(client, host.clone(), rig.repository.clone())
+        EvidenceSource::Registry(client, host.clone(), rig.repository.clone())
     }
 
     #[tokio::test(flavor = "multi_thread")]

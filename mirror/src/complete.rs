@@ -33,12 +33,12 @@ pub struct Gap {
     /// The content.
     pub part: Digest,
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: GapKind,
 }
 
 /// What is wrong with a descriptor's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum GapKind {
     /// It is neither carried nor declared absent.
     NotCarried,
     /// It has another size than the descriptor states.
@@ -82,9 +82,9 @@ impl Carried<'_> {
             };
             match found {
                 None if may_lack(part, is_child) => None,
-                None => Some(Fault::NotCarried),
+                None => Some(GapKind::NotCarried),
                 Some(found) if found == part.size => None,
-                Some(found) => Some(Fault::Size { stated: part.size, found }),
+                Some(found) => Some(GapKind::Size { stated: part.size, found }),
             }
         };
         let parts =
@@ -116,10 +116,10 @@ pub fn list(gaps: &[Gap]) -> String {
         for (place, Gap { part, fault, .. }) in gaps.into_iter().enumerate() {
             let separator = if place == 0 { "" } else { ", " };
             let _ = match fault {
-                Fault::NotCarried => {
+                GapKind::NotCarried => {
                     write!(text, "{separator}`{part}`, which is neither there nor declared absent")
                 }
-                Fault::Size { stated, found } => {
+                GapKind::Size { stated, found } => {
                     write!(text, "{separator}`{part}` with {stated} bytes, but it has {found}")
                 }
             };
@@ -145,7 +145,7 @@ mod tests {
         json!({ "mediaType": kind, "digest": Digest::sha256(bytes), "size": size })
     }
 
-    fn faults(manifest: &Manifest, there: &[&[u8]], absent: &[&[u8]]) -> Vec<Fault> {
+    fn faults(manifest: &Manifest, there: &[&[u8]], absent: &[&[u8]]) -> Vec<GapKind> {
         let repository = "r.io/a".parse().unwrap();
         let sizes: BTreeMap<_, _> =
             there.iter().map(|bytes| (Digest::sha256(bytes), bytes.len() as u64)).collect();
@@ -166,7 +166,7 @@ mod tests {
             descriptor("application/vnd.buildkit.cacheconfig.v0", b"cache", 5),
         ]}));
         assert_eq!(faults(&index, &[b"layer", b"child", b"cache"], &[]), []);
-        assert_eq!(faults(&index, &[], &[]), [Fault::NotCarried; 3]);
+        assert_eq!(faults(&index, &[], &[]), [GapKind::NotCarried; 3]);
         assert_eq!(faults(&index, &[b"layer"], &[b"child", b"cache"]), []);
     }
 
@@ -177,6 +177,6 @@ mod tests {
             "config": descriptor(oci::media_type::OCI_CONFIG, b"{}", 2),
             "layers": [descriptor(oci::media_type::OCI_LAYER, b"layer", 0)],
         }));
-        assert_eq!(faults(&image, &[b"{}", b"layer"], &[]), [Fault::Size { stated: 0, found: 5 }]);
+        assert_eq!(faults(&image, &[b"{}", b"layer"], &[]), [GapKind::Size { stated: 0, found: 5 }]);
     }
 }

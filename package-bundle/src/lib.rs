@@ -48,7 +48,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not YAML of the expected shape.
-    #[error("`{path}`{} does not say which packages to offer: {words}", line.map(|line| format!(", line {line},")).unwrap_or_default())]
+    #[error("`{path}`{} is not a valid BundleConfig: {words}", line.map(|line| format!(", line {line},")).unwrap_or_default())]
     Yaml {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// The bundle's name is none.
-    #[error("the bundle cannot be named so")]
+    #[error("the bundle's name is invalid")]
     Name(#[source] package_api::Error),
     /// A package has no chart, or two packages have one name.
     #[error("package `{package}` {fault}")]
@@ -87,7 +87,7 @@ pub enum Error {
         needs: String,
     },
     /// Another bundle was published under the name.
-    #[error("a bundle `{0}` with other content is published already, and is not replaced")]
+    #[error("a bundle `{0}` is already published with different content, and is not replaced")]
     Published(BundleName),
     /// A chart is named by something other than its repository and tag in the store.
     #[error("`{0}` does not name a chart's repository and tag")]
@@ -110,7 +110,7 @@ pub enum Error {
         images: Vec<String>,
     },
     /// A chart cannot be read or rendered.
-    #[error("chart `{chart}` cannot be offered")]
+    #[error("chart `{chart}` cannot be added to the bundle")]
     Chart {
         /// Which.
         chart: String,

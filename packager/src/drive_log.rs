@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 pub use alarm::{Alarm, AlarmKind, Whose};
 pub use examine::{Finding, Known};
-pub use refusal::Refusal;
+pub use refusal::DriveLogError;
 pub use write::{CarriedLog, SenderLog};
 
 pub(crate) use files::{Publish, create_folder, publish, read_file};

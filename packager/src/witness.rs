@@ -39,7 +39,7 @@ pub use self::acknowledge::Acknowledged;
 pub use self::admit::{Admitted, Gatekeeper, LogVerdict, Without, admit};
 use self::order::SetTags;
 use crate::bundle::{BundleManifest, Error};
-use crate::drive_log::{Finding, Known, Refusal, create_folder, file_name, publish, read_file};
+use crate::drive_log::{DriveLogError, Finding, Known, create_folder, file_name, publish, read_file};
 
 /// A longer record is none of ours.
 const MOST_RECORD: u64 = 512 << 20;
@@ -99,14 +99,14 @@ impl Witness {
     /// What is known of a log.
     ///
     /// # Errors
-    /// [`Refusal::Record`] when what was remembered is damaged: then nothing is believed.
+    /// [`DriveLogError::Record`] when what was remembered is damaged: then nothing is believed.
     pub fn known(&self, origin: &str) -> Result<Option<Known>, Error> {
         let path = self.sender(origin);
         let Some(sender) = self.read::<Sender>(&path)? else {
             self.check_sender(origin, None)?;
             return Ok(None);
         };
-        let damaged = || Refusal::Record(path.clone());
+        let damaged = || DriveLogError::Record(path.clone());
         let note = Note::parse(sender.checkpoint.as_bytes()).map_err(|_| damaged())?;
         let checkpoint = Checkpoint::read(&note).map_err(|_| damaged())?;
         if checkpoint.origin != origin {
@@ -136,7 +136,7 @@ impl Witness {
         tags.remember(manifest, finding.number);
         let key = self.key()?;
         if tlog::cosignature::verify(&note, &key.verifier()).is_err() {
-            note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
+            note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(DriveLogError::Own)?);
         }
         let (origin, checkpoint) = (finding.origin.clone(), note.to_string());
         let sender = Sender { origin, checkpoint, drives, tags: Some(tags) };
@@ -147,7 +147,7 @@ impl Witness {
     /// How many entries of a log a record says.
     fn sender_size(&self, path: &Path) -> Result<Option<u64>, Error> {
         let Some(sender) = self.read::<Sender>(path)? else { return Ok(None) };
-        let damaged = |_| Refusal::Record(path.to_owned());
+        let damaged = |_| DriveLogError::Record(path.to_owned());
         let note = Note::parse(sender.checkpoint.as_bytes()).map_err(damaged)?;
         Ok(Some(Checkpoint::read(&note).map_err(damaged)?.size))
     }
@@ -158,7 +158,7 @@ impl Witness {
         for path in self.records("senders")? {
             let Some(sender) = self.read::<Sender>(&path)? else { continue };
             let note =
-                Note::parse(sender.checkpoint.as_bytes()).map_err(|_| Refusal::Record(path.clone()))?;
+                Note::parse(sender.checkpoint.as_bytes()).map_err(|_| DriveLogError::Record(path.clone()))?;
             self.check_sender(&sender.origin, self.sender_size(&path)?)?;
             found.push((sender.origin, note));
         }
@@ -181,9 +181,9 @@ impl Witness {
     fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, Error> {
         let Some(bytes) = read_file(path, MOST_RECORD)? else {
             // Whatever stands in a record's place is not nothing.
-            return if path.exists() { Err(Refusal::Record(path.to_owned()).into()) } else { Ok(None) };
+            return if path.exists() { Err(DriveLogError::Record(path.to_owned()).into()) } else { Ok(None) };
         };
-        let record = serde_json::from_slice(&bytes).map_err(|_| Refusal::Record(path.to_owned()))?;
+        let record = serde_json::from_slice(&bytes).map_err(|_| DriveLogError::Record(path.to_owned()))?;
         Ok(Some(record))
     }
 

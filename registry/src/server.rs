@@ -40,7 +40,7 @@ pub use guard::address::{Cidr, Client, Network, Proxies};
 pub use guard::fair::{Fair, Turn};
 pub use guard::memory::{Held, Memory, Unread};
 pub use guard::pace::Pace;
-pub use observe::{Changed, Deed, Observer, Refused, Repeats, Visitor};
+pub use observe::{Changed, Observer, Operation, Refused, Repeats, Visitor};
 pub use serve::serve;
 pub use sockets::Sockets;
 

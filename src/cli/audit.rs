@@ -123,10 +123,10 @@ fn digest(text: &str) -> Result<String, String> {
 }
 
 fn kind(text: &str) -> Result<String, String> {
-    if audit::Kind::ALL.iter().any(|kind| kind.is(text)) {
+    if audit::EventType::ALL.iter().any(|kind| kind.is(text)) {
         return Ok(text.to_owned());
     }
-    let names: Vec<_> = audit::Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let names: Vec<_> = audit::EventType::ALL.iter().map(|kind| kind.name()).collect();
     Err(format!("it is none of {}, nor a first word of these", names.join(", ")))
 }
 

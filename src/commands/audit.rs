@@ -105,13 +105,13 @@ fn warn(index: &Index, reader: &Reader, printer: &Printer) {
     if index.was_interrupted() {
         let path = reader.path().display();
         printer.say(&format!(
-            "note: an update of the index of `{path}` was interrupted, so it was made anew from the log"
+            "note: an update of the index of `{path}` was interrupted, so it was rebuilt from the log"
         ));
     }
     if let Some(why) = index.refused() {
         let path = reader.path().display();
         printer.complain(&format!(
-            "warning: the index of `{path}` was put aside as `index.refused` and made anew: {why}"
+            "warning: the index of `{path}` was moved to `index.refused` and rebuilt: {why}"
         ));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle, verify_package_bundle};
 use bundle_signer::trust::What;
 use bundle_signer::{PublicKey, TrustFile};
@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::
         Bundle::Create(settings) => {
             let name = settings.file.display().to_string();
             let store = settings.store.store.as_path();
-            let mut work = logs.begin(Kind::Sign, ("manifest", &name), Some(store), printer)?;
+            let mut work = logs.begin(EventType::Sign, ("manifest", &name), Some(store), printer)?;
             let result = create(settings, &mut work, printer);
             work.end(result)
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bundle_signer::ImageName;
-use evidence::{self, Place};
+use evidence::{self, EvidenceSource};
 use oci::{Reference, RepositoryName, Selector};
 use registry::client::{Client, ClientConfig, HostRule, ProxySettings};
 
@@ -14,7 +14,7 @@ use crate::failure::Usage;
 
 /// An image that was named.
 pub(crate) struct Image {
-    pub(crate) place: Place,
+    pub(crate) place: EvidenceSource,
     pub(crate) selector: Selector,
     pub(crate) name: ImageName,
     /// As typed.
@@ -34,7 +34,7 @@ impl Image {
             None => {
                 let client = client(&reference, arg)?;
                 let (host, repository) = (reference.host().clone(), reference.repository().clone());
-                (Place::Registry(client, host, repository), Some(ImageName::from(&reference)))
+                (EvidenceSource::Registry(client, host, repository), Some(ImageName::from(&reference)))
             }
             Some(folder) => in_store(&text, &reference, store::Store::open_existing(folder)?)?,
         };
@@ -51,7 +51,7 @@ fn in_store(
     text: &str,
     reference: &Reference,
     store: store::Store,
-) -> anyhow::Result<(Place, Option<ImageName>)> {
+) -> anyhow::Result<(EvidenceSource, Option<ImageName>)> {
     let own = text.split_once('@').map_or(text, |(name, _)| name);
     let own = match own.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => name,
@@ -63,9 +63,9 @@ fn in_store(
         && own != mirrored
         && store.repository_exists(&own)?
     {
-        return Ok((Place::Store(store, own), None));
+        return Ok((EvidenceSource::Store(store, own), None));
     }
-    Ok((Place::Store(store, mirrored), Some(ImageName::from(reference))))
+    Ok((EvidenceSource::Store(store, mirrored), Some(ImageName::from(reference))))
 }
 
 fn client(reference: &Reference, arg: &ImageArg) -> anyhow::Result<Client> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use audit::Kind;
+use audit::EventType;
 use packager::import::{ImportReport, Turns, import, import_in_turn, plan};
 use packager::witness::Without;
 use store::Store;
@@ -18,7 +18,7 @@ use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Import, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     // A dry run decides nothing, but it looks at a signature.
-    let kind = if settings.dry_run { Kind::Verify } else { Kind::Import };
+    let kind = if settings.dry_run { EventType::Verify } else { EventType::Import };
     let store = &settings.store.store;
     let mut work = logs.begin(kind, ("set", &paths(&settings.media)), Some(store), printer)?;
     let result = bring_in(settings, &mut work, printer);

@@ -21,10 +21,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use bundle_signer::statement::COSIGN_SIGN;
 use bundle_signer::{ImageName, PublicKey};
-use evidence::Place;
+use evidence::EvidenceSource;
 use evidence::signing::{Order, sign};
 use kube::Client;
 use package_api::TrustPolicy;
@@ -73,7 +73,7 @@ pub(super) async fn run(
     }
     let store = settings.registry.store.as_deref();
     let mut work =
-        logs.begin_in_cluster(Kind::ClusterInstall, ("cluster", &settings.cluster), store, printer)?;
+        logs.begin_in_cluster(EventType::ClusterInstall, ("cluster", &settings.cluster), store, printer)?;
     let result = install(settings, &mut work, printer).await;
     work.end(result)
 }
@@ -139,7 +139,8 @@ fn policy(manifest: &Value) -> anyhow::Result<Option<TrustPolicy>> {
 }
 
 fn locked_out(message: String) -> anyhow::Error {
-    Usage { message, hint: "nothing was applied; docs/controller.md tells how to begin with a policy" }.into()
+    Usage { message, hint: "nothing was applied; see docs/controller.md for how to start with a policy" }
+        .into()
 }
 
 /// `USER:PASSWORD` as Docker's configuration.
@@ -261,10 +262,10 @@ fn text(lines: &[Line]) -> String {
 }
 
 /// Where the image goes.
-fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Place> {
+fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<EvidenceSource> {
     let (arg, repository) = (&settings.registry, settings.image.repository.clone());
     if let Some(folder) = &arg.store {
-        return Ok(Place::Store(store::Store::open_existing(folder)?, repository));
+        return Ok(EvidenceSource::Store(store::Store::open_existing(folder)?, repository));
     }
     let host = arg.registry.clone();
     let ca_pem = Some(authority(&arg.registry_ca)?.into_bytes());
@@ -277,14 +278,14 @@ fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Place
     };
     let given = order.credentials.as_ref().map(|file| PathBuf::from(file.path()));
     let docker_config = given.or_else(docker_config);
-    Ok(Place::Registry(impatient(vec![rule], docker_config)?, host, repository))
+    Ok(EvidenceSource::Registry(impatient(vec![rule], docker_config)?, host, repository))
 }
 
 /// Signs the image in both of cosign's formats.
 async fn signed(
     settings: &InstallController,
     order: &Prepared,
-    place: &Place,
+    place: &EvidenceSource,
     work: &mut Work<'_>,
     printer: &Printer,
 ) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ mod password;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile};
 use private::{Existing, Readers};
 use serde_json::json;
@@ -28,19 +28,19 @@ pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Re
     let (revoked, changed);
     let (kind, object, name) = match settings {
         Keys::Show(settings) => return show(settings, printer),
-        Keys::Generate { name, .. } => (Kind::KeyGenerate, "key", name),
-        Keys::Import(settings) => (Kind::KeyImport, "key", &settings.name),
-        Keys::Rotate(settings) => (Kind::KeyRotate, "key", &settings.name),
+        Keys::Generate { name, .. } => (EventType::KeyGenerate, "key", name),
+        Keys::Import(settings) => (EventType::KeyImport, "key", &settings.name),
+        Keys::Rotate(settings) => (EventType::KeyRotate, "key", &settings.name),
         Keys::Revoke(settings) => {
             revoked = PathBuf::from(&settings.revoked);
-            (Kind::KeyRevoke, "key", &revoked)
+            (EventType::KeyRevoke, "key", &revoked)
         }
         Keys::Add(settings) => {
             let change = &settings.change;
             changed = change.to.clone().or_else(|| change.trust.trust.clone()).unwrap_or_default();
-            (Kind::PolicyWrite, "policy", &changed)
+            (EventType::PolicyWrite, "policy", &changed)
         }
-        Keys::Trust(settings) => (Kind::PolicyWrite, "policy", &settings.to),
+        Keys::Trust(settings) => (EventType::PolicyWrite, "policy", &settings.to),
     };
     let mut work = logs.begin(kind, (object, &name.display().to_string()), None, printer)?;
     let result = act(settings, &mut work, printer);

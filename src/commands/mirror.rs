@@ -1,6 +1,6 @@
 //! `airlock mirror`.
 
-use audit::Kind;
+use audit::EventType;
 use mirror::config::MirrorConfig;
 use mirror::lock::{Lock, file_of};
 use mirror::reporter::State;
@@ -21,7 +21,8 @@ pub(crate) async fn run(settings: &Mirror, logs: &Logs, printer: &Printer) -> an
     if settings.dry_run {
         return fetch(settings, None, printer).await;
     }
-    let mut work = logs.begin(Kind::Mirror, ("mirror-file", &file), Some(&settings.store.store), printer)?;
+    let mut work =
+        logs.begin(EventType::Mirror, ("mirror-file", &file), Some(&settings.store.store), printer)?;
     let result = fetch(settings, Some(&mut work), printer).await;
     work.end(result)
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use audit::Kind;
+use audit::EventType;
 use evidence::Contents as _;
 use mirror::lock::Lock;
 use oci::Digest;
@@ -45,7 +45,7 @@ pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyh
         return put(settings, None, printer).await;
     }
     let to = settings.to.iter().map(|to| to.display().to_string()).collect::<Vec<_>>().join(" ");
-    let mut work = logs.begin(Kind::Pack, ("set", &to), Some(&settings.store.store), printer)?;
+    let mut work = logs.begin(EventType::Pack, ("set", &to), Some(&settings.store.store), printer)?;
     let result = put(settings, Some(&mut work), printer).await;
     log_alarm(&result, logs, Some(&settings.store.store), printer)?;
     work.end(result)

@@ -1,6 +1,6 @@
 //! `airlock quarantine`: drives that raised an alarm.
 
-use audit::Kind;
+use audit::EventType;
 use error_class::{Class, Classified};
 use oci::Digest;
 use packager::witness::Witness;
@@ -21,14 +21,14 @@ pub(crate) fn run(settings: &Quarantine, logs: &Logs, printer: &Printer) -> anyh
         Quarantine::BeginAnew { reason, store } => {
             let name = store.store.display().to_string();
             let begun = ("store", name.as_str());
-            let mut work = logs.begin(Kind::AlarmRelease, begun, Some(&store.store), printer)?;
+            let mut work = logs.begin(EventType::AlarmRelease, begun, Some(&store.store), printer)?;
             let result = begin_anew(reason, store, &mut work, printer);
             work.end(result)
         }
         Quarantine::Release { set, reason, store } => {
             let name = set.to_string();
             let begun = ("set", name.as_str());
-            let mut work = logs.begin(Kind::AlarmRelease, begun, Some(&store.store), printer)?;
+            let mut work = logs.begin(EventType::AlarmRelease, begun, Some(&store.store), printer)?;
             let result = release(set, reason, store, &mut work, printer);
             work.end(result)
         }

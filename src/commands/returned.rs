@@ -1,7 +1,7 @@
 //! `airlock return` and `airlock acknowledge`: what goes back from a site to its senders.
 
 use anyhow::Context as _;
-use audit::{Belief, Kind};
+use audit::{Belief, EventType};
 use packager::witness::Witness;
 use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
 use packager::witness::notes::{Purpose, heed_policy};
@@ -18,7 +18,7 @@ use crate::printer::{Printer, count};
 
 pub(crate) fn send(settings: &Return, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (store, to) = (&settings.store.store, settings.to.display().to_string());
-    let mut work = logs.begin(Kind::Return, ("medium", &to), Some(store), printer)?;
+    let mut work = logs.begin(EventType::Return, ("medium", &to), Some(store), printer)?;
     let result = write(settings, &mut work, printer);
     work.end(result)
 }
@@ -39,7 +39,7 @@ fn write(settings: &Return, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
 
 pub(crate) fn heed(settings: &Acknowledge, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (store, medium) = (&settings.store.store, settings.medium.display().to_string());
-    let mut work = logs.begin(Kind::Acknowledge, ("medium", &medium), Some(store), printer)?;
+    let mut work = logs.begin(EventType::Acknowledge, ("medium", &medium), Some(store), printer)?;
     let result = hear(settings, &mut work, printer);
     log_alarm(&result, logs, Some(store), printer)?;
     work.end(result)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use packager::witness::notes::{Purpose, heed_policy};
 use private::{Existing, Readers};
 use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
@@ -25,10 +25,10 @@ use crate::printer::Printer;
 pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let store = settings.store.store.clone();
     let name = store.display().to_string();
-    let mut work = logs.begin(Kind::ServeStart, ("store", &name), Some(&store), printer)?;
+    let mut work = logs.begin(EventType::ServeStart, ("store", &name), Some(&store), printer)?;
     let result = open(settings, &mut work, printer).await;
     let (url, serving) = work.end(result)?;
-    let mut work = logs.begin(Kind::ServeStop, ("store", &name), Some(&store), printer)?;
+    let mut work = logs.begin(EventType::ServeStop, ("store", &name), Some(&store), printer)?;
     work.evidence("url", &url);
     let result = serving.await.map_err(anyhow::Error::from);
     work.end(result)?;
@@ -152,7 +152,7 @@ fn auth(settings: &Serve) -> anyhow::Result<Auth> {
     };
     let text = read(path)?;
     if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
-        let message = format!("`{}` has no user, so nobody could come in", path.display());
+        let message = format!("`{}` lists no user, so nobody could log in", path.display());
         return Err(Usage { message, hint: "add one with `htpasswd -B FILE USER`" }.into());
     }
     let users = Htpasswd::parse(&text).with_context(|| format!("`{}`", path.display()))?;

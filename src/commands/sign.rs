@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use bundle_signer::PrivateKey;
 use bundle_signer::eksa::{Coverage, cosign_bundle, sign_bundle};
 use bundle_signer::statement::COSIGN_SIGN;
@@ -28,7 +28,7 @@ use crate::printer::{Printer, count};
 
 /// What is said of an image.
 struct Word<'a> {
-    event: Kind,
+    event: EventType,
     predicate_type: &'a str,
     predicate: Option<Value>,
 }
@@ -37,7 +37,7 @@ pub(crate) async fn run(settings: &Sign, logs: &Logs, printer: &Printer) -> anyh
     match &settings.what {
         Some(SignFile::Bundle { file, key, without_source, add, to }) => {
             let name = file.display().to_string();
-            let mut work = logs.begin(Kind::Sign, ("manifest", &name), None, printer)?;
+            let mut work = logs.begin(EventType::Sign, ("manifest", &name), None, printer)?;
             let how = match (add, without_source) {
                 (true, _) => How::Add,
                 (false, true) => How::Sign(Coverage::WithoutSource),
@@ -47,7 +47,7 @@ pub(crate) async fn run(settings: &Sign, logs: &Logs, printer: &Printer) -> anyh
             work.end(result)
         }
         None => {
-            let saying = Word { event: Kind::Sign, predicate_type: COSIGN_SIGN, predicate: None };
+            let saying = Word { event: EventType::Sign, predicate_type: COSIGN_SIGN, predicate: None };
             let (key, how) = (&settings.key, &settings.how);
             let Some(lock) = &settings.lock else {
                 return logged(&saying, (&settings.image, key, how), logs, printer).await;
@@ -71,7 +71,8 @@ pub(crate) async fn attest(settings: &Attest, logs: &Logs, printer: &Printer) ->
         message: format!("`{path}` is not JSON: {error}"),
         hint: "a predicate is the JSON document itself, without a statement or envelope around it",
     })?;
-    let saying = Word { event: Kind::Attest, predicate_type: &settings.kind, predicate: Some(predicate) };
+    let saying =
+        Word { event: EventType::Attest, predicate_type: &settings.kind, predicate: Some(predicate) };
     logged(&saying, (&settings.image, &settings.key, &settings.how), logs, printer).await
 }
 

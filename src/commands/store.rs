@@ -3,7 +3,7 @@
 pub(crate) mod get;
 mod list;
 
-use audit::Kind;
+use audit::EventType;
 use mirror::reporter::Reporter as _;
 use store::Store;
 
@@ -25,9 +25,9 @@ pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyh
         cli::Store::Gc { store, dry_run: true } => {
             return would_collect(&Store::open_to_read(&store.store)?, printer);
         }
-        cli::Store::Check(arg) => (Kind::StoreCheck, &arg.store),
-        cli::Store::Rebuild { store, .. } => (Kind::StoreRebuild, &store.store),
-        cli::Store::Gc { store, .. } => (Kind::StoreGc, &store.store),
+        cli::Store::Check(arg) => (EventType::StoreCheck, &arg.store),
+        cli::Store::Rebuild { store, .. } => (EventType::StoreRebuild, &store.store),
+        cli::Store::Gc { store, .. } => (EventType::StoreGc, &store.store),
     };
     let mut work = logs.begin(kind, ("store", &path.display().to_string()), Some(path), printer)?;
     let result = look_after(settings, &mut work, printer);

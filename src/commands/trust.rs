@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use bundle_signer::trust::{Finding, Holder, Severity, TrustedLog, json_schema};
 use bundle_signer::{Gate, Mode, TrustFile, TrustedIdentity};
 use oci::Digest;
@@ -27,14 +27,14 @@ pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::R
         Trust::Accept { file, reason, sites, store } => {
             let name = file.display().to_string();
             let begun = ("policy", name.as_str());
-            let mut work = logs.begin(Kind::PolicyChange, begun, Some(&store.store), printer)?;
+            let mut work = logs.begin(EventType::PolicyChange, begun, Some(&store.store), printer)?;
             let purpose = if *sites { Purpose::Sites } else { Purpose::Content };
             let result = accept(file, reason, (store, purpose), &mut work, printer);
             work.end(result)
         }
         Trust::Check { file } => {
             let name = file.display().to_string();
-            let mut work = logs.begin(Kind::PolicyCheck, ("policy", &name), None, printer)?;
+            let mut work = logs.begin(EventType::PolicyCheck, ("policy", &name), None, printer)?;
             let result = check(file, &mut work, printer);
             work.end(result)
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use audit::Kind;
+use audit::EventType;
 use packager::import::Turns;
 use packager::verify::{VerifyReport, verify, verify_in_turn};
 use packager::witness::Without;
@@ -19,7 +19,7 @@ use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Verify, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let store = settings.store.as_deref();
-    let mut work = logs.begin(Kind::Verify, ("set", &paths(&settings.media)), store, printer)?;
+    let mut work = logs.begin(EventType::Verify, ("set", &paths(&settings.media)), store, printer)?;
     let result = prove(settings, &mut work, printer);
     log_alarm(&result, logs, store, printer)?;
     work.end(result)
@@ -36,8 +36,7 @@ fn prove(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
     let store = settings.store.as_deref().filter(|store| Store::is_at(store));
     let store = store.map(Store::open_to_read).transpose()?;
     if store.is_none() && !trust.logs().is_empty() {
-        printer
-            .say("note: no store remembers earlier drives, so it cannot be told whether this one is older");
+        printer.say("note: no store has a record of earlier drives, so an older drive cannot be detected");
     }
     let memory = Memory { store: store.as_ref(), now: None, without };
     let admitted = let_in(&media, manifest, &trust, memory, printer)?;

@@ -1,9 +1,9 @@
 //! `airlock verify-image`.
 
-use audit::Kind;
+use audit::EventType;
 use bundle_signer::trust::Mode;
 use bundle_signer::{Gate, NameRule};
-use evidence::{Place, Question, Until, Verdict, judged, resolve};
+use evidence::{EvidenceSource, Question, Until, Verdict, judged, resolve};
 use packager::witness::notes::{Purpose, refuse_stale_policy};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::printer::{Printer, row};
 pub(crate) async fn run(settings: &VerifyImage, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.image.reference.clone().unwrap_or_default();
     let store = settings.image.store.as_deref();
-    let mut work = logs.begin(Kind::Verify, ("image", &name), store, printer)?;
+    let mut work = logs.begin(EventType::Verify, ("image", &name), store, printer)?;
     let result = decide(settings, &mut work, printer).await;
     work.end(result)
 }
@@ -28,7 +28,7 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
         hint: "give --trust FILE; `airlock keys trust KEY.pub` makes one of public keys",
     })?;
     let image = Image::find(&settings.image)?;
-    if let Place::Store(store, _) = &image.place {
+    if let EvidenceSource::Store(store, _) = &image.place {
         refuse_stale_policy(store, Purpose::Content, trust.sequence())?;
     }
     let (digest, manifest) = resolve(&image.place, &image.selector).await?;

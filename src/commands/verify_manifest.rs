@@ -1,7 +1,7 @@
 //! `airlock verify-manifest`: what AWS signs within its manifests.
 
 use anyhow::Context as _;
-use audit::Kind as Act;
+use audit::EventType;
 use bundle_signer::TrustFile;
 use bundle_signer::eksa::{
     Manifest, bundles_keys, distro_keys, package_keys, verify_bundles, verify_package_bundle, verify_release,
@@ -17,7 +17,7 @@ use crate::printer::{Printer, row};
 
 pub(crate) fn run(settings: &VerifyManifest, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.file.display().to_string();
-    let mut work = logs.begin(Act::Verify, ("manifest", &name), None, printer)?;
+    let mut work = logs.begin(EventType::Verify, ("manifest", &name), None, printer)?;
     let result = prove(settings, &mut work, printer);
     work.end(result)
 }

@@ -9,9 +9,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use audit::{Draft, Ending, Kind, Outcome};
+use audit::{Draft, Ending, EventType, Outcome};
 use bundle_signer::{Gate, NameRule, TrustFile};
-use evidence::gate::{Answer, Asking, ask};
+use evidence::gate::{Asking, GateDecision, ask};
 use evidence::shape::is_evidence;
 use oci::{Digest, Manifest, RegistryHost, RepositoryName, Tag};
 use registry::server::{Pull, Push, Stop, Visitor};
@@ -55,7 +55,11 @@ impl Gates {
         [Gate::Push, Gate::Pull].iter().any(|gate| !trust.asked(*gate).is_empty())
     }
 
-    fn ask(&self, gate: Gate, (repository, digest): (&RepositoryName, &Digest)) -> Result<Answer, Stop> {
+    fn ask(
+        &self,
+        gate: Gate,
+        (repository, digest): (&RepositoryName, &Digest),
+    ) -> Result<GateDecision, Stop> {
         let asking = Asking { trust: &self.trust, gate, name_rule: self.name_rule, host: self.host.as_ref() };
         let asked = ask(&self.store, repository, digest, &asking);
         Handle::current().block_on(asked).map_err(|error| Stop::Failed(Box::new(error)))
@@ -63,7 +67,7 @@ impl Gates {
 
     /// The answer for a manifest, or for an index that lists it and is let out. Anyone may push indexes that list it:
     /// those that were let out or have a tag are asked about first, and time bounds the rest.
-    fn may_go(&self, repository: &RepositoryName, digest: &Digest) -> Result<Answer, Stop> {
+    fn may_go(&self, repository: &RepositoryName, digest: &Digest) -> Result<GateDecision, Stop> {
         let answer = self.ask(Gate::Pull, (repository, digest))?;
         if answer.is_satisfied() {
             return Ok(answer);
@@ -142,10 +146,10 @@ impl Gates {
         &self,
         gate: Gate,
         (repository, digest, manifest): (&RepositoryName, &Digest, Option<&Manifest>),
-        answer: &Answer,
+        answer: &GateDecision,
         visitor: &Visitor,
     ) -> Result<(), Stop> {
-        let mut draft = Draft::new(Kind::Verify, "image", &format!("{repository}@{digest}"));
+        let mut draft = Draft::new(EventType::Verify, "image", &format!("{repository}@{digest}"));
         draft.digests(self.covered(repository, digest, manifest)?.iter().map(Digest::to_string));
         draft.evidence("gate", &gate);
         draft.evidence("signer", &answer.by.join(" "));
@@ -219,7 +223,12 @@ fn failed(error: store::Error) -> Stop {
     Stop::Failed(Box::new(error))
 }
 
-fn denied(gate: Gate, (repository, digest): (&RepositoryName, &Digest), answer: &Answer, hint: &str) -> Stop {
+fn denied(
+    gate: Gate,
+    (repository, digest): (&RepositoryName, &Digest),
+    answer: &GateDecision,
+    hint: &str,
+) -> Stop {
     let rules = answer.unmet.join("; ");
     Stop::Denied {
         message: format!("the trust file's gate `{gate}` refuses {repository}@{digest}: {rules}"),

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::time::SystemTime;
 
-use audit::{Draft, Ending, Kind, Outcome};
+use audit::{Draft, Ending, EventType, Outcome};
 use evidence::shape::{is_evidence, label};
 use oci::{Manifest, Tag};
-use registry::server::{Changed, Deed, Observer, Refused, Repeats, Visitor};
+use registry::server::{Changed, Observer, Operation, Refused, Repeats, Visitor};
 use store::Store;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -77,13 +77,13 @@ fn by(draft: &mut Draft, visitor: &Visitor) {
 }
 
 /// The event, and a word for what it was done to.
-fn kind(deed: Deed) -> (Kind, &'static str) {
+fn kind(deed: Operation) -> (EventType, &'static str) {
     match deed {
-        Deed::PushManifest => (Kind::Push, "manifest"),
-        Deed::PushBlob => (Kind::Push, "blob"),
-        Deed::DeleteManifest => (Kind::Delete, "manifest"),
-        Deed::DeleteTag => (Kind::Delete, "tag"),
-        Deed::DeleteBlob => (Kind::Delete, "blob"),
-        Deed::LogIn => (Kind::Login, "path"),
+        Operation::PushManifest => (EventType::Push, "manifest"),
+        Operation::PushBlob => (EventType::Push, "blob"),
+        Operation::DeleteManifest => (EventType::Delete, "manifest"),
+        Operation::DeleteTag => (EventType::Delete, "tag"),
+        Operation::DeleteBlob => (EventType::Delete, "blob"),
+        Operation::LogIn => (EventType::Login, "path"),
     }
 }

@@ -2,7 +2,7 @@
 
 use audit::{Ending, Outcome};
 use packager::bundle;
-use packager::drive_log::Refusal;
+use packager::drive_log::DriveLogError;
 
 use crate::failure;
 
@@ -44,9 +44,11 @@ fn media_reason(error: &bundle::Error) -> &'static str {
     match error {
         E::Signature(_) => "signature",
         E::Alarm(alarm) => alarm.kind.word(),
-        E::Log(Refusal::Quarantined { .. }) => "quarantined",
-        E::Log(Refusal::StalePolicy { .. }) => "stale-policy",
-        E::Log(Refusal::MemoryGone(_) | Refusal::MemoryBack { .. } | Refusal::KeyGone(_)) => "forgotten",
+        E::Log(DriveLogError::Quarantined { .. }) => "quarantined",
+        E::Log(DriveLogError::StalePolicy { .. }) => "stale-policy",
+        E::Log(
+            DriveLogError::MemoryGone(_) | DriveLogError::MemoryBack { .. } | DriveLogError::KeyGone(_),
+        ) => "forgotten",
         E::Log(_) => "log",
         E::NoTrust => "no-trust",
         E::Unsigned => "unsigned",

@@ -29,13 +29,13 @@ pub struct CheckReport {
     /// Tags.
     pub tags: u64,
     /// All that is wrong; empty for a sound store.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<CheckFault>,
 }
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fault", rename_all = "kebab-case")]
-pub enum Fault {
+pub enum CheckFault {
     /// A blob file does not hash to its name.
     Corrupt {
         /// Its name.
@@ -110,7 +110,7 @@ pub enum Fault {
     },
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CheckFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Corrupt { digest, found } => {
@@ -196,13 +196,13 @@ pub(crate) fn check(
     let rows = Rows::read(connection)?;
     rows.count(&mut report);
     let (found, stray) = walk(layout)?;
-    report.faults.extend(stray.into_iter().map(|path| Fault::Stray { path }));
+    report.faults.extend(stray.into_iter().map(|path| CheckFault::Stray { path }));
     let mut sizes = BTreeMap::new();
     for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
         report.blobs += 1;
         report.bytes += blob.size;
         if real != blob.digest {
-            report.faults.push(Fault::Corrupt { digest: blob.digest.clone(), found: real });
+            report.faults.push(CheckFault::Corrupt { digest: blob.digest.clone(), found: real });
         }
         sizes.insert(&blob.digest, blob.size);
     }
@@ -218,17 +218,17 @@ pub(crate) fn check(
     let expected = journal_length(connection)?;
     let length = fs::metadata(layout.journal()).map_or(0, |metadata| metadata.len());
     if length < expected {
-        report.faults.push(Fault::JournalShort { found: length, expected });
+        report.faults.push(CheckFault::JournalShort { found: length, expected });
     }
     let complaints = all(connection, "PRAGMA integrity_check", [], |row| Ok(row.get::<_, String>(0)?))?;
     let complaints = complaints.into_iter().filter(|message| message != "ok");
-    report.faults.extend(complaints.map(|message| Fault::Database { message }));
+    report.faults.extend(complaints.map(|message| CheckFault::Database { message }));
     Ok(report)
 }
 
-fn damaged(faults: &[Fault]) -> BTreeSet<Digest> {
-    let digest = |fault: &Fault| match fault {
-        Fault::Corrupt { digest, .. } => Some(digest.clone()),
+fn damaged(faults: &[CheckFault]) -> BTreeSet<Digest> {
+    let digest = |fault: &CheckFault| match fault {
+        CheckFault::Corrupt { digest, .. } => Some(digest.clone()),
         _ => None,
     };
     faults.iter().filter_map(digest).collect()
@@ -240,14 +240,14 @@ fn describe(
     manifest: &Digest,
     media_type: &MediaType,
     sizes: &BTreeMap<&Digest, u64>,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<CheckFault>,
 ) -> Result<()> {
     // It may be deleted and collected while the check runs.
     let Some(file) = BlobFile::open(layout, manifest)? else { return Ok(()) };
     let parsed = match read_manifest(layout, manifest, file, Some(media_type)) {
         Ok(parsed) => parsed,
         Err(Error::Invalid(error)) => {
-            faults.push(Fault::Unreadable { digest: manifest.clone(), cause: error.to_string() });
+            faults.push(CheckFault::Unreadable { digest: manifest.clone(), cause: error.to_string() });
             return Ok(());
         }
         Err(error) => return Err(error),
@@ -255,7 +255,7 @@ fn describe(
     for described in parsed.blobs().chain(parsed.children()) {
         let (digest, said) = (described.digest.clone(), described.size);
         if let Some(found) = sizes.get(&digest).copied().filter(|found| *found != said) {
-            faults.push(Fault::DescriptorSize { manifest: manifest.clone(), digest, said, found });
+            faults.push(CheckFault::DescriptorSize { manifest: manifest.clone(), digest, said, found });
         }
     }
     Ok(())
@@ -307,17 +307,17 @@ impl Rows {
         report.tags = self.tags.len() as u64;
     }
 
-    fn compare(&self, sizes: &BTreeMap<&Digest, u64>, faults: &mut Vec<Fault>) {
+    fn compare(&self, sizes: &BTreeMap<&Digest, u64>, faults: &mut Vec<CheckFault>) {
         let manifests =
             self.manifests.iter().map(|entry| (&entry.repository, &entry.digest, entry.size, true));
         let blobs = self.blobs.iter().map(|(name, digest, size, named)| (name, digest, *size, *named));
         for (repository, digest, expected, is_named) in manifests.chain(blobs) {
             let (repository, size) = (repository.clone(), sizes.get(digest));
             match size {
-                None if is_named => faults.push(Fault::Missing { repository, digest: digest.clone() }),
-                None => faults.push(Fault::StaleLink { repository, digest: digest.clone() }),
+                None if is_named => faults.push(CheckFault::Missing { repository, digest: digest.clone() }),
+                None => faults.push(CheckFault::StaleLink { repository, digest: digest.clone() }),
                 Some(found) if *found != expected => {
-                    faults.push(Fault::Size { digest: digest.clone(), expected, found: *found });
+                    faults.push(CheckFault::Size { digest: digest.clone(), expected, found: *found });
                 }
                 Some(_) => {}
             }
@@ -326,7 +326,7 @@ impl Rows {
             self.manifests.iter().map(|entry| (&entry.repository, &entry.digest)).collect();
         for (repository, tag, digest) in &self.tags {
             if !present.contains(&(repository, digest)) {
-                faults.push(Fault::DanglingTag { repository: repository.clone(), tag: tag.clone() });
+                faults.push(CheckFault::DanglingTag { repository: repository.clone(), tag: tag.clone() });
             }
         }
     }

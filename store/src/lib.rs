@@ -45,7 +45,7 @@ mod writer;
 
 pub use blob::{BlobFile, BlobHasher, BlobWriter, PartialBlob, UnhashedBlob};
 pub use change::{Change, Misfit};
-pub use check::{CheckReport, Fault};
+pub use check::{CheckFault, CheckReport};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
 pub use private::{Holders, Locked, PATIENCE};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use audit::verify::verify;
-use audit::{Belief, Draft, Journal, Kind, Station};
+use audit::{Belief, Draft, EventType, Journal, Station};
 
 use crate::disk::{self, Disk, FEW, MODELS, Tree};
 use crate::tally::{Count, Healed, Trouble, is_long};
@@ -198,7 +198,7 @@ fn stuck(arguments: &[&str], output: &Output) -> Trouble {
 }
 
 pub(crate) fn event(number: usize) -> Draft {
-    Draft::new(Kind::StoreCheck, "store", &format!("number {number}"))
+    Draft::new(EventType::StoreCheck, "store", &format!("number {number}"))
 }
 
 pub(crate) fn journal(log: &Path) -> Journal {

@@ -204,7 +204,7 @@ fn a_lock_does_not_hide_another_checksum_or_name() {
     let listed = airlock(path, &["store", "list", "--store", "s"]).stdout;
     assert!(String::from_utf8_lossy(&listed).contains("files:other"));
     file("{path: a.txt, name: one}, {path: a.txt, name: two}");
-    fails(path, &mirror, 2, "two different things");
+    fails(path, &mirror, 2, "is ambiguous");
 }
 
 #[test]

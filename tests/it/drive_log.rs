@@ -55,7 +55,7 @@ fn the_log_travels_is_cosigned_returned_and_acknowledged() {
     let key = returned["key"].as_str().unwrap();
     // Without the site's key in the trust file it is not believed.
     let heed = ["acknowledge", "back", "--store", "near", "--trust"];
-    fails(path, &[&heed[..], &["trust.yaml"]].concat(), 3, "is no witness of the trust file");
+    fails(path, &[&heed[..], &["trust.yaml"]].concat(), 3, "is not a witness in the trust file");
     done(path, &["keys", "trust", "k.pub", "--witness", key, "--to", "sites.yaml"]);
     let heard = json(path, &[&heed[..], &["sites.yaml"]].concat());
     assert_eq!((&heard[0]["site"], &heard[0]["size"]), (&Value::from(site), &second["log"]["size"]));
@@ -141,13 +141,11 @@ fn a_trust_file_asks_for_a_log_or_says_that_it_does_not() {
     done(path, &["keys", "trust", "k.pub", "--to", "plain.yaml"]);
     let taken = airlock(path, &["import", "one", "--trust", "plain.yaml", "--store", "far"]);
     assert!(taken.status.success());
-    assert!(
-        String::from_utf8_lossy(&taken.stderr).contains("an older drive cannot be told from a newer one")
-    );
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("an older drive cannot be detected"));
     let checked = done(path, &["trust", "check", "trust.yaml"]);
     assert!(checked.contains("each drive must carry one of these logs"), "{checked}");
     fs::rename(path.join("one/log"), path.join("log")).unwrap();
-    fails(path, &[&IMPORT[..], &["one", "--without-log"]].concat(), 4, "is not there");
+    fails(path, &[&IMPORT[..], &["one", "--without-log"]].concat(), 4, "is not in a folder `log`");
 }
 
 #[test]
@@ -181,12 +179,12 @@ fn a_lost_folder_witness_ends_imports_until_somebody_says_so() {
     for command in [&[&IMPORT[..], &["one"]].concat()[..], &["return", "--store", "far", "--to", "back"]] {
         fails(path, command, 7, "`airlock quarantine begin-anew");
     }
-    fails(path, &["quarantine", "list", "--store", "far"], 7, "is gone");
+    fails(path, &["quarantine", "list", "--store", "far"], 7, "is missing");
     let anew = ["quarantine", "begin-anew", "--store", "far", "--reason", "the disk was lost"];
     assert!(done(path, &anew).contains("witness"));
     assert_eq!(event(path, "far", "alarm.release")["evidence"]["reason"], "the disk was lost");
     done(path, &[&IMPORT[..], &["one"]].concat());
-    fails(path, &anew, 4, "nothing of what this store remembers was lost");
+    fails(path, &anew, 4, "this store has lost none of its witness records");
 }
 
 /// Whoever may only read the store: tests that run as root have to be another user for this.
@@ -254,7 +252,7 @@ fn o23_a_store_that_was_put_back_from_a_backup_is_told_before_it_packs() {
     copy(path, "backup", "near");
     done(path, &["mirror", "--store", "near", "--update"]);
     let pack = ["pack", "--store", "near", "--key", "k.key", "--to"];
-    let told = "the store was put back from a backup";
+    let told = "the store was restored from a backup";
     // By what this user packed last, kept outside the store.
     fails(path, &[&pack[..], &["three"]].concat(), 7, told);
     assert_eq!(fs::read_dir(path.join("three")).unwrap().count(), 0, "nothing was written");

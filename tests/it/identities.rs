@@ -83,7 +83,7 @@ fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
     let other = statement(&Digest::sha256(b"other"), Some(REPOSITORY), SIGNATURE);
     attach(&served, &found, &authority.sign(signer, &other));
     refuses(path, &verify, "the signature is by `mallory@example.com`");
-    refuses(path, &verify, "the signature is for another artifact than this");
+    refuses(path, &verify, "the signature is for a different artifact");
     refuses(path, &verify, "the log entry is refused");
     // What cannot be verified is named, too.
     refer(&served, &found, "application/jose+json", b"{\"payload\":\"\"}");

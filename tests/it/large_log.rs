@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use audit::{Draft, Ending, Journal, Kind, Outcome, Station};
+use audit::{Draft, Ending, EventType, Journal, Outcome, Station};
 use serde_json::Value;
 
 /// More than reports once had room for. `AIRLOCK_TEST_EVENTS` asks for another number.
@@ -23,25 +23,25 @@ fn event(number: u64) -> (Draft, Outcome) {
     let name = format!("team/application-{}:v{number}", number % 50);
     match number % 10 {
         0..5 => {
-            let mut draft = Draft::new(Kind::Push, "manifest", &name);
+            let mut draft = Draft::new(EventType::Push, "manifest", &name);
             draft.by(None, Some("192.0.2.7"));
             (draft, Outcome::because(Ending::Refused, "http-401", "a password is needed"))
         }
         5..7 => {
-            let mut draft = Draft::new(Kind::Verify, "image", &name);
+            let mut draft = Draft::new(EventType::Verify, "image", &name);
             draft.digests([digest(number / 10 * 2 + number % 10 - 5)]);
             draft.evidence("key", &"release");
             draft.evidence("trust", &digest(1));
             (draft, Outcome::success())
         }
         7..9 => {
-            let mut draft = Draft::new(Kind::Push, "manifest", &name);
+            let mut draft = Draft::new(EventType::Push, "manifest", &name);
             draft.digests([digest(number / 10 * 2 + number % 10 - 7)]);
             draft.by(Some("bob"), Some("192.0.2.8"));
             (draft, Outcome::success())
         }
         _ => {
-            let mut draft = Draft::new(Kind::Sign, "image", "team/base:v1");
+            let mut draft = Draft::new(EventType::Sign, "image", "team/base:v1");
             draft.digests([digest(3)]);
             draft.evidence("key", &"release");
             (draft, Outcome::success())
@@ -54,13 +54,13 @@ fn make(log: &Path, count: u64) {
     let station = Station::of_process("airlock", "0");
     let journal = Journal::open(log, station).unwrap();
     let now = time::OffsetDateTime::now_utc();
-    journal.record(Draft::new(Kind::ServeStart, "store", "/srv/store"), &Outcome::success()).unwrap();
+    journal.record(Draft::new(EventType::ServeStart, "store", "/srv/store"), &Outcome::success()).unwrap();
     for begin in (0..count).step_by(usize::try_from(BATCH).unwrap()) {
         let all: Vec<(Draft, Outcome)> = (begin..count.min(begin + BATCH)).map(event).collect();
         let all = all.iter().map(|(draft, outcome)| (draft.clone(), outcome)).collect();
         journal.record_at(now, all).unwrap();
     }
-    let mut draft = Draft::new(Kind::Push, "manifest", "team/unknown:v1");
+    let mut draft = Draft::new(EventType::Push, "manifest", "team/unknown:v1");
     draft.digests([format!("sha256:{}", "f".repeat(64))]);
     draft.by(Some("bob"), Some("192.0.2.8"));
     journal.record(draft, &Outcome::success()).unwrap();

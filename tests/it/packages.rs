@@ -208,7 +208,7 @@ fn a_bundle_with_something_missing_is_not_made() {
             2,
             "is offered twice",
         ),
-        ("  - {name: web, chart: x}\n", 2, "does not say which packages"),
+        ("  - {name: web, chart: x}\n", 2, "is not a valid BundleConfig"),
     ] {
         fs::write(path.join("packages.yaml"), config("v1-35-7", packages)).unwrap();
         let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
@@ -216,7 +216,7 @@ fn a_bundle_with_something_missing_is_not_made() {
     }
     fs::write(path.join("packages.yaml"), config("latest", WEB)).unwrap();
     let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
-    fails(path, &create, 2, "cannot be named so");
+    fails(path, &create, 2, "name is invalid");
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub enum Error {
         defect: &'static str,
     },
     /// A known key's signature is wrong.
-    #[error("the signature by `{0}` does not fit the text")]
+    #[error("the signature by `{0}` does not match the text")]
     WrongSignature(String),
     /// None of the keys that would do has signed.
     #[error("`{0}` has not signed")]
@@ -80,7 +80,7 @@ pub enum Error {
         entry: u64,
     },
     /// The files do not come to the root that the checkpoint signs.
-    #[error("the log's files do not come to the root of its checkpoint over {size} entries")]
+    #[error("the log's files do not match the root of its checkpoint of {size} entries")]
     RootDiffers {
         /// The checkpoint's size.
         size: u64,
@@ -127,7 +127,7 @@ pub enum Error {
     #[error("the log is being written to")]
     Locked(#[source] private::Locked),
     /// The system gave no random bytes, or a key was refused.
-    #[error("no key could be made")]
+    #[error("cannot generate a key")]
     Random,
 }
 

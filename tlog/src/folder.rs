@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::merkle::{self, Nodes};
-use crate::tile::{self, HEIGHT, Place, WIDTH};
+use crate::tile::{self, HEIGHT, TileId, WIDTH};
 use crate::{Checkpoint, Error, Hash, Note, Result};
 
 /// How often a file is looked for while a writer may be replacing it by a wider one.
@@ -97,7 +97,7 @@ impl Folder {
             return Ok(newest.to_vec());
         }
         let width = self.size.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
-        let (bytes, path) = self.read(Place { level: None, index, width })?;
+        let (bytes, path) = self.read(TileId { level: None, index, width })?;
         let mut entries =
             tile::decode_entries(&bytes).ok_or_else(|| Error::damaged(&path, "malformed bundle"))?;
         if (entries.len() as u64) < width {
@@ -113,7 +113,7 @@ impl Folder {
     /// [`Error::Io`] for other reasons than damage.
     pub fn remains(&self, index: u64) -> Result<Vec<Vec<u8>>> {
         let width = self.size.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
-        let bytes = match self.read(Place { level: None, index, width }) {
+        let bytes = match self.read(TileId { level: None, index, width }) {
             Ok((bytes, _)) => bytes,
             Err(Error::Damaged { .. }) => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -153,7 +153,7 @@ impl Folder {
         }
         let count = self.size.checked_shr(u32::from(level) * u32::from(HEIGHT)).unwrap_or(0);
         let width = count.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
-        let (bytes, path) = self.read(Place { level: Some(level), index, width })?;
+        let (bytes, path) = self.read(TileId { level: Some(level), index, width })?;
         let mut hashes =
             tile::decode_hashes(&bytes).ok_or_else(|| Error::damaged(&path, "malformed tile"))?;
         if (hashes.len() as u64) < width {
@@ -169,7 +169,7 @@ impl Folder {
     }
 
     /// A file of at least this width: the log may have grown since, and narrower files are dropped then.
-    fn read(&self, place: Place) -> Result<(Vec<u8>, PathBuf)> {
+    fn read(&self, place: TileId) -> Result<(Vec<u8>, PathBuf)> {
         let path = self.path.join(place.path());
         if place.width == 0 {
             return Err(Error::damaged(&path, "the log is not so large"));
@@ -177,7 +177,7 @@ impl Folder {
         // A wider file may itself be replaced between being found and being read.
         for _ in 0..ATTEMPTS {
             for found in
-                [path.clone(), self.path.join(Place { width: wider(&path, place.width), ..place }.path())]
+                [path.clone(), self.path.join(TileId { width: wider(&path, place.width), ..place }.path())]
             {
                 match fs::read(&found) {
                     Ok(bytes) => return Ok((bytes, found)),

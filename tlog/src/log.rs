@@ -27,7 +27,7 @@ pub use self::tail::tail;
 
 use self::tail::Tail;
 use crate::folder::{CHECKPOINT, Folder};
-use crate::tile::{self, HEIGHT, Place, WIDTH};
+use crate::tile::{self, HEIGHT, TileId, WIDTH};
 use crate::{Checkpoint, Error, Hash, Note, Result, SigningKey};
 
 /// A log that this process may append to; other processes may, too.
@@ -260,7 +260,7 @@ impl Log {
             tile::encode_entry(entry, &mut bundle)?;
         }
         for (level, bytes) in [(Some(0), hashes), (None, bundle)] {
-            let path = self.path.join(Place { level, index: state.size / WIDTH, width }.path());
+            let path = self.path.join(TileId { level, index: state.size / WIDTH, width }.path());
             if std::fs::read(&path).ok().as_ref() != Some(&bytes) {
                 write(&path, &bytes)?;
             }
@@ -302,7 +302,7 @@ impl Log {
                 continue;
             }
             let index = (state.size >> shift) / WIDTH;
-            let place = Place { level: Some(level), index, width: hashes.len() as u64 };
+            let place = TileId { level: Some(level), index, width: hashes.len() as u64 };
             let path = self.path.join(place.path());
             let bytes = tile::encode_hashes(hashes);
             if level > 0 { publish(&path, &bytes)? } else { write(&path, &bytes)? }
@@ -318,7 +318,7 @@ impl Log {
             for entry in entries {
                 tile::encode_entry(entry, &mut bytes)?;
             }
-            let path = self.path.join(Place { level: None, index, width: entries.len() as u64 }.path());
+            let path = self.path.join(TileId { level: None, index, width: entries.len() as u64 }.path());
             if entries.len() == width { publish(&path, &bytes)? } else { write(&path, &bytes)? }
         }
         Ok(())
@@ -342,7 +342,7 @@ impl Log {
 
 impl State {
     /// Adds entries to the tree; gives the tiles that became full. At most as many entries as fill the lowest.
-    fn extend(&mut self, entries: &[&[u8]]) -> Vec<(Place, Vec<Hash>)> {
+    fn extend(&mut self, entries: &[&[u8]]) -> Vec<(TileId, Vec<Hash>)> {
         let mut full = Vec::new();
         for entry in entries {
             self.size += 1;
@@ -351,7 +351,7 @@ impl State {
         full
     }
 
-    fn push(&mut self, level: u8, hash: Hash, full: &mut Vec<(Place, Vec<Hash>)>) {
+    fn push(&mut self, level: u8, hash: Hash, full: &mut Vec<(TileId, Vec<Hash>)>) {
         if self.edge.len() <= usize::from(level) {
             self.edge.push(Vec::new());
         }
@@ -361,7 +361,7 @@ impl State {
             let hashes = std::mem::take(edge);
             let above = tile::fold(&hashes);
             let index = (self.size >> (u32::from(level) * u32::from(HEIGHT))) / WIDTH - 1;
-            full.push((Place { level: Some(level), index, width: WIDTH }, hashes));
+            full.push((TileId { level: Some(level), index, width: WIDTH }, hashes));
             self.push(level + 1, above, full);
         }
     }

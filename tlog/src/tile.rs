@@ -13,7 +13,7 @@ pub const MAX_ENTRY: usize = 65_535;
 
 /// A tile's or an entry bundle's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct TileId {
     /// The tile's level, each eight levels of the tree; `None` for a bundle of entries.
     pub level: Option<u8>,
     /// Counted from 0 within its level.
@@ -22,7 +22,7 @@ pub struct Place {
     pub width: u64,
 }
 
-impl Place {
+impl TileId {
     /// The path below the log's folder, for example `tile/0/x001/234.p/5`.
     #[must_use]
     pub fn path(self) -> PathBuf {
@@ -51,7 +51,7 @@ impl Place {
 
 /// All tiles and bundles of a log of `size` entries, the bundles first, then level by level.
 #[must_use]
-pub fn places(size: u64) -> Vec<Place> {
+pub fn places(size: u64) -> Vec<TileId> {
     let mut places = level_places(None, size);
     let (mut level, mut count) = (0, size);
     while count > 0 {
@@ -62,9 +62,9 @@ pub fn places(size: u64) -> Vec<Place> {
     places
 }
 
-fn level_places(level: Option<u8>, count: u64) -> Vec<Place> {
-    let full = (0..count / WIDTH).map(|index| Place { level, index, width: WIDTH });
-    let rest = Place { level, index: count / WIDTH, width: count % WIDTH };
+fn level_places(level: Option<u8>, count: u64) -> Vec<TileId> {
+    let full = (0..count / WIDTH).map(|index| TileId { level, index, width: WIDTH });
+    let rest = TileId { level, index: count / WIDTH, width: count % WIDTH };
     full.chain((rest.width > 0).then_some(rest)).collect()
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn paths_are_the_specifications() {
-        let path = |level, index, width| Place { level, index, width }.path().display().to_string();
+        let path = |level, index, width| TileId { level, index, width }.path().display().to_string();
         assert_eq!(path(Some(0), 0, 256), "tile/0/000");
         assert_eq!(path(Some(1), 1_234_067, 256), "tile/1/x001/x234/067");
         assert_eq!(path(None, 1_234_067, 5), "tile/entries/x001/x234/067.p/5");

@@ -27,7 +27,7 @@ const MOST: usize = 4096;
 /// What an image is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Place {
+pub enum ContainerKind {
     /// A container.
     Container,
     /// A container that runs before the others, or beside them.
@@ -38,7 +38,7 @@ pub enum Place {
     Volume,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ContainerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Container => "container",
@@ -56,7 +56,7 @@ pub struct ImageUse {
     /// Where its name stands: a JSON pointer.
     pub pointer: String,
     /// What it is for.
-    pub place: Place,
+    pub place: ContainerKind,
     /// The container's or the volume's name.
     pub name: String,
     /// The image as it is written.
@@ -123,17 +123,17 @@ pub fn images(group: &str, kind: &str, object: &Value) -> Result<Vec<ImageUse>, 
         Some(_) => return Err(Error::Shape(at.to_owned())),
     };
     for (list, place) in [
-        ("initContainers", Place::InitContainer),
-        ("containers", Place::Container),
-        ("ephemeralContainers", Place::EphemeralContainer),
-        ("volumes", Place::Volume),
+        ("initContainers", ContainerKind::InitContainer),
+        ("containers", ContainerKind::Container),
+        ("ephemeralContainers", ContainerKind::EphemeralContainer),
+        ("volumes", ContainerKind::Volume),
     ] {
         collect(object, &format!("{spec}/{list}"), place, &mut found)?;
     }
     Ok(found)
 }
 
-fn collect(object: &Value, at: &str, place: Place, found: &mut Vec<ImageUse>) -> Result<(), Error> {
+fn collect(object: &Value, at: &str, place: ContainerKind, found: &mut Vec<ImageUse>) -> Result<(), Error> {
     let items = match object.pointer(at) {
         None | Some(Value::Null) => return Ok(()),
         Some(Value::Array(items)) => items,
@@ -144,8 +144,8 @@ fn collect(object: &Value, at: &str, place: Place, found: &mut Vec<ImageUse>) ->
     }
     for (index, item) in items.iter().enumerate() {
         let pointer = match place {
-            Place::Volume => format!("{at}/{index}/image/reference"),
-            Place::Container | Place::InitContainer | Place::EphemeralContainer => {
+            ContainerKind::Volume => format!("{at}/{index}/image/reference"),
+            ContainerKind::Container | ContainerKind::InitContainer | ContainerKind::EphemeralContainer => {
                 format!("{at}/{index}/image")
             }
         };
@@ -164,7 +164,7 @@ fn collect(object: &Value, at: &str, place: Place, found: &mut Vec<ImageUse>) ->
     }
     // `volumes[].image` of another type has no member `reference`, and must not hide so.
     let odd = |item: &&Value| {
-        place == Place::Volume
+        place == ContainerKind::Volume
             && item.get("image").is_some_and(|image| !image.is_object() && !image.is_null())
     };
     match items.iter().position(|item| odd(&item)) {

@@ -52,10 +52,10 @@ fn all_four_places_are_found_in_all_nine_kinds() {
         let found = images(group, kind, &object).unwrap();
         let names: Vec<_> = found.iter().map(|used| (used.place, used.name.as_str())).collect();
         let expected = [
-            (Place::InitContainer, "i"),
-            (Place::Container, "c"),
-            (Place::EphemeralContainer, "e"),
-            (Place::Volume, "v"),
+            (ContainerKind::InitContainer, "i"),
+            (ContainerKind::Container, "c"),
+            (ContainerKind::EphemeralContainer, "e"),
+            (ContainerKind::Volume, "v"),
         ];
         assert_eq!(names, expected, "{kind}");
         let pinned = apply(&object, &pin(&found, &fixed()).unwrap());
@@ -120,7 +120,7 @@ fn one_unknown_tag_leaves_the_whole_object_unpinned() {
     );
     let bad = ImageUse {
         pointer: "/p".to_owned(),
-        place: Place::Container,
+        place: ContainerKind::Container,
         name: String::new(),
         image: "UP ER".to_owned(),
     };

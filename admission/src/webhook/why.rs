@@ -5,7 +5,7 @@ use std::fmt;
 use bundle_signer::statement::{COSIGN_SIGN, TYPE_NAMES};
 use bundle_signer::trust::Reason;
 use bundle_signer::{Gate, ImageName, TrustFile};
-use evidence::{Fault, Verdict};
+use evidence::{RefusalReason, Verdict};
 use oci::{Digest, RegistryHost, RepositoryName};
 
 /// More keys, and more of what is wrong with one statement, are of no help.
@@ -59,7 +59,7 @@ pub(super) struct Lack {
     /// Whose word is asked for; anyone's, who may say it, when none is named.
     by: Option<String>,
     /// What was found instead.
-    found: Vec<Fault>,
+    found: Vec<RefusalReason>,
     /// What could not be read.
     skipped: Vec<String>,
 }
@@ -77,8 +77,8 @@ impl Lack {
             let faults = refused.map(|refused| refused.fault.clone());
             let reasons = verdict.decision.why_not.iter().filter_map(|reason| match reason {
                 Reason::Unsigned => None,
-                Reason::UnknownKey(hint) => Some(Fault::UnknownKey(Some(hint.clone()))),
-                other => Some(Fault::Other(other.to_string())),
+                Reason::UnknownKey(hint) => Some(RefusalReason::UnknownKey(Some(hint.clone()))),
+                other => Some(RefusalReason::Other(other.to_string())),
             });
             for fault in faults.chain(reasons) {
                 if !found.contains(&fault) {
@@ -93,8 +93,8 @@ impl Lack {
             }
         }
         // The same key signed in a format that tells its hint.
-        if found.iter().any(|fault| matches!(fault, Fault::UnknownKey(Some(_)))) {
-            found.retain(|fault| *fault != Fault::UnknownKey(None));
+        if found.iter().any(|fault| matches!(fault, RefusalReason::UnknownKey(Some(_)))) {
+            found.retain(|fault| *fault != RefusalReason::UnknownKey(None));
         }
         found.truncate(MOST);
         skipped.truncate(MOST);
@@ -126,11 +126,11 @@ impl Lack {
         }
         for fault in &self.found {
             match fault {
-                Fault::Unnamed => {
+                RefusalReason::Unnamed => {
                     said.push(format!("{subject} is signed without a name, and the name must be signed"));
                 }
-                Fault::Other(why) => said.push(why.clone()),
-                Fault::UnknownKey(_) | Fault::OtherName(_) => {}
+                RefusalReason::Other(why) => said.push(why.clone()),
+                RefusalReason::UnknownKey(_) | RefusalReason::OtherName(_) => {}
             }
         }
         if self.found.is_empty() {
@@ -231,13 +231,13 @@ impl Why {
     }
 }
 
-fn unknown(fault: &Fault) -> Option<String> {
-    let Fault::UnknownKey(hint) = fault else { return None };
+fn unknown(fault: &RefusalReason) -> Option<String> {
+    let RefusalReason::UnknownKey(hint) = fault else { return None };
     Some(hint.as_ref().map_or_else(|| "a key".to_owned(), |hint| format!("key {hint}")))
 }
 
-fn other_name(fault: &Fault) -> Option<String> {
-    let Fault::OtherName(name) = fault else { return None };
+fn other_name(fault: &RefusalReason) -> Option<String> {
+    let RefusalReason::OtherName(name) = fault else { return None };
     Some(format!("`{name}`"))
 }
 

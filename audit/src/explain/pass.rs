@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::find::parse;
 use super::{CARRIERS, Carrier, InForce};
 use crate::report::check::{POLICY, names};
-use crate::{Ending, Event, Kind, Reader, Result};
+use crate::{Ending, Event, EventType, Reader, Result};
 
 /// Every digest that an event names, as its object or in its evidence.
 pub(super) fn named(event: &Event) -> BTreeSet<String> {
@@ -41,7 +41,7 @@ pub(super) struct Policies(Option<InForce>);
 impl Policies {
     /// Takes the next event; gives what is in force for it.
     pub(super) fn take(&mut self, index: u64, event: &Event) -> Option<InForce> {
-        let sets = matches!(event.event, Kind::PolicyFirstUse | Kind::PolicyChange);
+        let sets = matches!(event.event, EventType::PolicyFirstUse | EventType::PolicyChange);
         let named = POLICY.iter().find_map(|name| event.evidence.get(*name));
         if sets
             && event.outcome.result == Ending::Success

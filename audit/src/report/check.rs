@@ -12,7 +12,7 @@ mod records;
 mod tally;
 
 use super::framework::Status;
-use crate::{Ending, Event, Kind};
+use crate::{Ending, Event, EventType};
 
 pub(crate) use self::known::Known;
 pub use self::tally::{Checked, Vouched};
@@ -137,7 +137,7 @@ impl Check {
 
     /// Whether this event is one that it is so of, or not.
     pub(crate) fn bears_on(self, event: &Event) -> bool {
-        if self == Self::Gapless { event.event != Kind::LogStart } else { self.concerns(event) }
+        if self == Self::Gapless { event.event != EventType::LogStart } else { self.concerns(event) }
     }
 
     /// Whether the check is about this event.
@@ -151,23 +151,25 @@ impl Check {
             | Self::TellsSource
             | Self::TellsOutcome
             | Self::SystemClock
-            | Self::Utc => event.event != Kind::LogStart,
+            | Self::Utc => event.event != EventType::LogStart,
             // What was refused changed nothing.
             Self::Attributed => done && changes(event.event),
-            Self::ImportsVerified => done && event.event == Kind::Import,
+            Self::ImportsVerified => done && event.event == EventType::Import,
             // A signature needs none, and is no proof that something was signed: who signed says the verification.
             Self::PushesJudged => {
                 let kept = event.object.kind != "blob" && !names(event, &[HOLDS]);
-                done && event.event == Kind::Push && kept
+                done && event.event == EventType::Push && kept
             }
-            Self::PolicyNamed => done && event.event == Kind::Verify,
-            Self::PacksSigned | Self::PacksTraced => done && event.event == Kind::Pack,
-            Self::DrivesIdentified => done && matches!(event.event, Kind::Pack | Kind::Import),
-            Self::SourcesLocked => done && event.event == Kind::Mirror,
+            Self::PolicyNamed => done && event.event == EventType::Verify,
+            Self::PacksSigned | Self::PacksTraced => done && event.event == EventType::Pack,
+            Self::DrivesIdentified => done && matches!(event.event, EventType::Pack | EventType::Import),
+            Self::SourcesLocked => done && event.event == EventType::Mirror,
             Self::LoggedFromStart => is_clients(event),
-            Self::ClosedToAll => done && event.event == Kind::ServeStart && event.evidence.contains_key(OPEN),
-            Self::StoresSound => event.event == Kind::StoreCheck,
-            Self::NoAlarms => event.event == Kind::Alarm,
+            Self::ClosedToAll => {
+                done && event.event == EventType::ServeStart && event.evidence.contains_key(OPEN)
+            }
+            Self::StoresSound => event.event == EventType::StoreCheck,
+            Self::NoAlarms => event.event == EventType::Alarm,
             Self::Gapless
             | Self::FirstLeaf
             | Self::Parts
@@ -221,7 +223,7 @@ impl Check {
 
 /// Whether an event says that its digests are what somebody who is trusted signed: by a key, and by a trust file.
 pub(crate) fn is_good(event: &Event) -> bool {
-    event.event == Kind::Verify && event.outcome.result == Ending::Success && is_judged(event)
+    event.event == EventType::Verify && event.outcome.result == Ending::Success && is_judged(event)
 }
 
 /// Whether a later verification counts for a push: a manifest without a tag comes before its signatures, and nobody finds
@@ -247,7 +249,7 @@ fn import_verified(known: &Known, event: &Event) -> bool {
 
 /// Whether a client of the registry asked for it: such events name nobody of the host.
 fn is_clients(event: &Event) -> bool {
-    matches!(event.event, Kind::Push | Kind::Delete | Kind::Login) && event.actor.uid.is_none()
+    matches!(event.event, EventType::Push | EventType::Delete | EventType::Login) && event.actor.uid.is_none()
 }
 
 /// Whether a drive came in without its log, or in spite of an alarm.
@@ -261,42 +263,42 @@ pub(crate) fn names(event: &Event, names: &[&str]) -> bool {
 }
 
 /// Whether an event of this kind changes what is served, or by whose word.
-fn changes(kind: Kind) -> bool {
+fn changes(kind: EventType) -> bool {
     match kind {
-        Kind::KeyGenerate
-        | Kind::KeyImport
-        | Kind::KeyRotate
-        | Kind::KeyRevoke
-        | Kind::Sign
-        | Kind::Attest
-        | Kind::Mirror
-        | Kind::Pack
-        | Kind::Import
-        | Kind::Push
-        | Kind::Delete
-        | Kind::PolicyWrite
-        | Kind::StoreGc
-        | Kind::StoreRebuild
-        | Kind::AlarmRelease
-        | Kind::ClusterInstall
-        | Kind::ClusterUninstall
-        | Kind::PackageChange
-        | Kind::PackageInstall
-        | Kind::PackageUpgrade
-        | Kind::PackageRollback
-        | Kind::PackageRepair
-        | Kind::PackageUninstall => true,
-        Kind::LogStart
-        | Kind::Verify
-        | Kind::Login
-        | Kind::ServeStart
-        | Kind::ServeStop
-        | Kind::PolicyCheck
-        | Kind::PolicyFirstUse
-        | Kind::PolicyChange
-        | Kind::StoreCheck
-        | Kind::Alarm
-        | Kind::Return
-        | Kind::Acknowledge => false,
+        EventType::KeyGenerate
+        | EventType::KeyImport
+        | EventType::KeyRotate
+        | EventType::KeyRevoke
+        | EventType::Sign
+        | EventType::Attest
+        | EventType::Mirror
+        | EventType::Pack
+        | EventType::Import
+        | EventType::Push
+        | EventType::Delete
+        | EventType::PolicyWrite
+        | EventType::StoreGc
+        | EventType::StoreRebuild
+        | EventType::AlarmRelease
+        | EventType::ClusterInstall
+        | EventType::ClusterUninstall
+        | EventType::PackageChange
+        | EventType::PackageInstall
+        | EventType::PackageUpgrade
+        | EventType::PackageRollback
+        | EventType::PackageRepair
+        | EventType::PackageUninstall => true,
+        EventType::LogStart
+        | EventType::Verify
+        | EventType::Login
+        | EventType::ServeStart
+        | EventType::ServeStop
+        | EventType::PolicyCheck
+        | EventType::PolicyFirstUse
+        | EventType::PolicyChange
+        | EventType::StoreCheck
+        | EventType::Alarm
+        | EventType::Return
+        | EventType::Acknowledge => false,
     }
 }

@@ -6,7 +6,7 @@
 use super::check::Check as C;
 use super::framework::{Control, Rows};
 use super::nist::{ACCESS, CHECKED, CONTENT, DRIVES, INTAKE, KEYS, PRIVILEGED, TRUST};
-use crate::Kind as K;
+use crate::EventType as K;
 
 pub(super) const CONTROLS: &[Control] = &[
     Control::partial(

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::check::{Check, Class};
 use super::{cmmc, nist, srg};
-use crate::{Ending, Error, Kind, Result};
+use crate::{Ending, Error, EventType, Result};
 
 /// A catalogue of controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ pub(crate) enum Rows {
     /// Each.
     All,
     /// Those of a kind.
-    Of(&'static [Kind]),
+    Of(&'static [EventType]),
     /// Those of a kind that were refused or failed, and alarms.
-    Against(&'static [Kind]),
+    Against(&'static [EventType]),
 }
 
 /// What the log shows of a control.
@@ -220,7 +220,7 @@ impl Control {
 
     /// The kinds of events that it names one by one.
     #[must_use]
-    pub fn kinds(&self) -> &'static [Kind] {
+    pub fn kinds(&self) -> &'static [EventType] {
         match self.basis {
             Basis::Events(Rows::Of(kinds) | Rows::Against(kinds), _)
             | Basis::Partial(Rows::Of(kinds) | Rows::Against(kinds), _) => kinds,
@@ -236,7 +236,7 @@ impl Control {
             Basis::Events(Rows::All, _) | Basis::Partial(Rows::All, _) => true,
             Basis::Events(Rows::Of(kinds), _) | Basis::Partial(Rows::Of(kinds), _) => kinds.contains(&kind),
             Basis::Events(Rows::Against(kinds), _) | Basis::Partial(Rows::Against(kinds), _) => {
-                kind == Kind::Alarm || ending != Ending::Success && kinds.contains(&kind)
+                kind == EventType::Alarm || ending != Ending::Success && kinds.contains(&kind)
             }
             Basis::Outside | Basis::Lacking => false,
         }

@@ -5,7 +5,7 @@
 
 use super::check::Check as C;
 use super::framework::{Control, Rows};
-use crate::Kind as K;
+use crate::EventType as K;
 
 /// What changes keys, or who is believed.
 pub(super) const TRUST: &[K] = &[

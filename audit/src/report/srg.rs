@@ -7,7 +7,7 @@
 use super::check::Check as C;
 use super::framework::{Control, Rows};
 use super::nist::{ACCESS, INTAKE, PRIVILEGED, TRUST};
-use crate::Kind as K;
+use crate::EventType as K;
 
 const CHANGES: &[K] = &[K::Push, K::Delete, K::Import, K::StoreGc];
 

@@ -7,11 +7,11 @@
 use std::fs;
 use std::path::Path;
 
-use tlog::tile::{self, Place, WIDTH};
+use tlog::tile::{self, TileId, WIDTH};
 use tlog::{Folder, Hash};
 
 use super::entries::differences;
-use super::{Fault, Part, Report, tree};
+use super::{LogFault, Part, Report, tree};
 
 /// What a disk writes at once.
 const SECTOR: usize = 512;
@@ -27,7 +27,7 @@ pub(super) fn judge(log: &Path, folder: &Folder, report: &mut Report) {
         return;
     }
     for (level, written) in [(None, bundle), (Some(0), tile::encode_hashes(&hashes))] {
-        let place = Place { level, index, width };
+        let place = TileId { level, index, width };
         let found = fs::read(log.join(place.path())).ok();
         if found.as_ref() == Some(&written) || found.is_none() && has_grown(log, folder.size()) {
             continue;
@@ -67,7 +67,7 @@ fn name_entries(log: &Path, folder: &Folder, logged: &[Hash], report: &mut Repor
     for (place, what) in faults {
         let entry = first + place as u64;
         let good_until = entry.checked_sub(1).and_then(|before| tree::time(folder, before));
-        report.push(Fault { part: Part::Entry, entry: Some(entry), what, good_until });
+        report.push(LogFault { part: Part::Entry, entry: Some(entry), what, good_until });
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use tlog::{Checkpoint, Folder};
 
 use super::tree::Tree;
-use super::{Fault, NAMED, Part, Report};
+use super::{LogFault, NAMED, Part, Report};
 use crate::index::{Known, known};
 use crate::{Event, Index};
 
@@ -19,7 +19,7 @@ pub(super) struct Rows {
     log: PathBuf,
     open: Option<Open>,
     /// Told after what is wrong with the log itself.
-    faults: Vec<Fault>,
+    faults: Vec<LogFault>,
     more: u64,
 }
 
@@ -135,12 +135,12 @@ impl Rows {
             super::counted(lost)
         );
         let (entry, good_until) = (Some(checkpoint.size), report.last.clone());
-        self.faults.insert(0, Fault { part: Part::Index, entry, what, good_until });
+        self.faults.insert(0, LogFault { part: Part::Index, entry, what, good_until });
     }
 
     fn fault(&mut self, entry: Option<u64>, what: String) {
         if self.faults.len() < NAMED {
-            self.faults.push(Fault { part: Part::Index, entry, what, good_until: None });
+            self.faults.push(LogFault { part: Part::Index, entry, what, good_until: None });
         } else {
             self.more += 1;
         }

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use tlog::merkle::{self, Nodes};
-use tlog::tile::{HEIGHT, Place, WIDTH, encode_hashes, fold};
+use tlog::tile::{HEIGHT, TileId, WIDTH, encode_hashes, fold};
 use tlog::{Checkpoint, Folder, Hash};
 
 use super::entries::differences;
-use super::{Fault, NAMED, Part, Report, entries};
+use super::{LogFault, NAMED, Part, Report, entries};
 use crate::Event;
 
 /// Hashes of tiles, level by level, as far as the entries give them.
@@ -173,7 +173,7 @@ impl<'a> Tree<'a> {
             // What is wrong above it was named.
             return None;
         }
-        let path = Place { level: Some(level), index, width: self.width(level, index) }.path();
+        let path = TileId { level: Some(level), index, width: self.width(level, index) }.path();
         let defect = if disk.is_some() { "is not what was signed" } else { "is missing or malformed" };
         let rescue = if own.is_some() {
             "the entries can make it again"
@@ -197,7 +197,7 @@ impl<'a> Tree<'a> {
         let Some(tile) = tile else {
             let what = "it or another entry of its bundle may not be what was logged: what would tell is damaged, too";
             let good_until = good.and_then(|index| time(self.folder, index));
-            return report.push(Fault {
+            return report.push(LogFault {
                 part: Part::Entry,
                 entry: Some(first),
                 what: what.to_owned(),
@@ -211,7 +211,7 @@ impl<'a> Tree<'a> {
             let before = place.checked_sub(1).filter(|before| found.get(*before) == tile.get(*before));
             *good = before.map(|before| first + before as u64).or(*good);
             let good_until = good.and_then(|index| time(self.folder, index));
-            report.push(Fault { part: Part::Entry, entry: Some(index), what, good_until });
+            report.push(LogFault { part: Part::Entry, entry: Some(index), what, good_until });
         }
         if whole && !found.is_empty() {
             *good = Some(first + found.len() as u64 - 1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use audit::explain::{Answer, Beside, Nobody, Proofs, explain};
-use audit::{Error, Kind};
+use audit::{Error, EventType};
 use tlog::{Policy, Proof};
 
 use crate::log::{Step, digest, done, good_day, key, of};
@@ -26,10 +26,10 @@ fn every_event_about_a_digest_and_about_what_carried_it_is_told_in_order() {
     assert_eq!(
         told,
         [
-            (3, Kind::Mirror, None),
-            (4, Kind::Pack, None),
-            (5, Kind::Verify, Some(digest('a'))),
-            (6, Kind::Import, None)
+            (3, EventType::Mirror, None),
+            (4, EventType::Pack, None),
+            (5, EventType::Verify, Some(digest('a'))),
+            (6, EventType::Import, None)
         ]
     );
     let carriers: Vec<_> =
@@ -41,11 +41,11 @@ fn every_event_about_a_digest_and_about_what_carried_it_is_told_in_order() {
 fn a_carrier_is_followed_to_what_carried_it_and_never_down_to_its_other_content() {
     let steps = || {
         vec![
-            done(Kind::Push, "blob", "layer", &['1'], &[("manifest", &digest('2'))]),
-            done(Kind::Push, "manifest", "image", &['2'], &[("index", &digest('3'))]),
-            done(Kind::Sign, "index", "image", &['3'], &[]),
-            done(Kind::Push, "blob", "other layer", &['4'], &[("manifest", &digest('2'))]),
-            done(Kind::Delete, "blob", "other layer", &['4'], &[]),
+            done(EventType::Push, "blob", "layer", &['1'], &[("manifest", &digest('2'))]),
+            done(EventType::Push, "manifest", "image", &['2'], &[("index", &digest('3'))]),
+            done(EventType::Sign, "index", "image", &['3'], &[]),
+            done(EventType::Push, "blob", "other layer", &['4'], &[("manifest", &digest('2'))]),
+            done(EventType::Delete, "blob", "other layer", &['4'], &[]),
         ]
     };
     assert_eq!(leaves(steps(), '1'), [1, 2, 3, 4], "leaf 4 names the manifest");
@@ -57,9 +57,9 @@ fn a_carrier_is_followed_to_what_carried_it_and_never_down_to_its_other_content(
 fn what_an_event_rests_on_did_not_come_on_its_carriers() {
     let steps = || {
         vec![
-            done(Kind::PolicyWrite, "policy", "trust.toml", &['f'], &[]),
-            done(Kind::Import, "set", "s", &['1'], &[("trust", &digest('f')), ("set", &digest('a'))]),
-            done(Kind::Verify, "set", "s", &['a'], &[]),
+            done(EventType::PolicyWrite, "policy", "trust.toml", &['f'], &[]),
+            done(EventType::Import, "set", "s", &['1'], &[("trust", &digest('f')), ("set", &digest('a'))]),
+            done(EventType::Verify, "set", "s", &['a'], &[]),
         ]
     };
     assert_eq!(leaves(steps(), 'f'), [1, 2]);
@@ -69,12 +69,12 @@ fn what_an_event_rests_on_did_not_come_on_its_carriers() {
 #[test]
 fn the_trust_file_is_that_of_the_event_or_the_last_one_that_was_set() {
     let made = of(vec![
-        done(Kind::PolicyFirstUse, "policy", "old", &['e'], &[]),
-        done(Kind::Verify, "set", "s", &['1'], &[]),
-        done(Kind::PolicyWrite, "policy", "not used yet", &['d'], &[]),
-        done(Kind::Verify, "set", "s", &['1'], &[("trust", &digest('f'))]),
-        done(Kind::PolicyChange, "policy", "new", &['f'], &[]),
-        done(Kind::Delete, "manifest", "s", &['1'], &[]),
+        done(EventType::PolicyFirstUse, "policy", "old", &['e'], &[]),
+        done(EventType::Verify, "set", "s", &['1'], &[]),
+        done(EventType::PolicyWrite, "policy", "not used yet", &['d'], &[]),
+        done(EventType::Verify, "set", "s", &['1'], &[("trust", &digest('f'))]),
+        done(EventType::PolicyChange, "policy", "new", &['f'], &[]),
+        done(EventType::Delete, "manifest", "s", &['1'], &[]),
     ]);
     let story = explain(&made.reader, &digest('1'), Proofs::Without, &Nobody).unwrap();
     let policies: Vec<_> = story
@@ -141,12 +141,12 @@ impl Beside for Images {
 #[test]
 fn o26_a_layer_is_told_with_the_images_and_sets_that_have_it() {
     let steps = vec![
-        done(Kind::Import, "set", "set-1", &['1', 'a'], &[("set", &digest('a'))]),
-        done(Kind::Push, "blob", "apps/web@sha256:7", &['7'], &[]),
-        done(Kind::Push, "manifest", "apps/web:1", &['2'], &[]),
-        done(Kind::Sign, "index", "apps/web", &['3'], &[]),
-        done(Kind::Verify, "set", "set-1", &['a'], &[]),
-        done(Kind::Push, "manifest", "apps/other:1", &['9'], &[]),
+        done(EventType::Import, "set", "set-1", &['1', 'a'], &[("set", &digest('a'))]),
+        done(EventType::Push, "blob", "apps/web@sha256:7", &['7'], &[]),
+        done(EventType::Push, "manifest", "apps/web:1", &['2'], &[]),
+        done(EventType::Sign, "index", "apps/web", &['3'], &[]),
+        done(EventType::Verify, "set", "set-1", &['a'], &[]),
+        done(EventType::Push, "manifest", "apps/other:1", &['9'], &[]),
     ];
     let made = of(steps);
     let story = explain(&made.reader, &digest('7'), Proofs::Without, &Images::new()).unwrap();
@@ -170,11 +170,11 @@ fn o26_a_layer_is_told_with_the_images_and_sets_that_have_it() {
 #[test]
 fn o26_names_are_taken_and_what_a_tag_was_before_is_told() {
     let made = of(vec![
-        done(Kind::Push, "manifest", "apps/web:1,latest", &['3'], &[]),
-        done(Kind::Push, "manifest", "apps/web:1", &['4'], &[]),
-        done(Kind::Import, "set", "set-1", &['1', '2', 'a'], &[("set", &digest('a'))]),
-        done(Kind::Delete, "tag", "apps/web:1", &['4'], &[]),
-        done(Kind::Push, "manifest", "library/app@sha256:2", &['2'], &[]),
+        done(EventType::Push, "manifest", "apps/web:1,latest", &['3'], &[]),
+        done(EventType::Push, "manifest", "apps/web:1", &['4'], &[]),
+        done(EventType::Import, "set", "set-1", &['1', '2', 'a'], &[("set", &digest('a'))]),
+        done(EventType::Delete, "tag", "apps/web:1", &['4'], &[]),
+        done(EventType::Push, "manifest", "library/app@sha256:2", &['2'], &[]),
     ]);
     let told = |what: &str| explain(&made.reader, what, Proofs::Without, &Images::new()).unwrap();
     let web = told("apps/web:1");
@@ -190,7 +190,7 @@ fn o26_names_are_taken_and_what_a_tag_was_before_is_told() {
 #[test]
 fn o26_a_short_digest_is_taken_and_an_ambiguous_one_is_listed() {
     let (one, two) = (format!("sha256:abcd{}", "1".repeat(60)), format!("sha256:abcd{}", "2".repeat(60)));
-    let mut step = done(Kind::Import, "set", "s", &['5', '7'], &[]);
+    let mut step = done(EventType::Import, "set", "s", &['5', '7'], &[]);
     step.draft.digests([one.clone(), two.clone()]);
     let made = of(vec![step]);
     let told = |what: &str| explain(&made.reader, what, Proofs::Without, &Images::new());

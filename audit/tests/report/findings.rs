@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use audit::report::{Checked, Collector, Framework, LEAVES, Period, Report, Status, Vouched, json};
-use audit::{Error, Event, Kind};
+use audit::{Error, Event, EventType};
 use time::macros::datetime;
 
 use crate::log::{Made, Step, Told, by, digest, done, entries, good_day, of, of_entries, refused, report};
@@ -62,7 +62,7 @@ fn what_no_log_can_show_is_never_satisfied() {
 
 #[test]
 fn an_import_that_nothing_verified_is_counted() {
-    let bare = || done(Kind::Import, "set", "set-1", &['1', '2', 'a'], &[("set", &digest('a'))]);
+    let bare = || done(EventType::Import, "set", "set-1", &['1', '2', 'a'], &[("set", &digest('a'))]);
     let after_verify = nist(day_with(5, Some(bare())));
     assert_eq!(check(&after_verify, "imports-verified").found, 1, "the drive was verified just before");
     let mut steps = day_with(5, Some(bare()));
@@ -77,7 +77,7 @@ fn an_import_that_nothing_verified_is_counted() {
 
 #[test]
 fn a_verification_after_the_import_does_not_count_for_it() {
-    let mut steps = day_with(5, Some(done(Kind::Import, "set", "set-1", &['a'], &[])));
+    let mut steps = day_with(5, Some(done(EventType::Import, "set", "set-1", &['a'], &[])));
     let verify = steps.remove(4);
     steps.push(verify);
     assert_eq!(check(&nist(steps), "imports-verified").found, 0);
@@ -85,7 +85,7 @@ fn a_verification_after_the_import_does_not_count_for_it() {
 
 #[test]
 fn a_push_without_a_verdict_is_counted_unless_the_digest_was_verified() {
-    let push = || by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[]), Some("bob"));
+    let push = || by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[]), Some("bob"));
     let found = nist(day_with(7, Some(push())));
     let pushes = check(&found, "pushes-judged");
     assert_eq!((pushes.expected, pushes.found, pushes.exceptions.as_slice()), (1, 0, &[8][..]));
@@ -93,7 +93,7 @@ fn a_push_without_a_verdict_is_counted_unless_the_digest_was_verified() {
     assert_eq!(status(&found, "SI-7(1)"), Status::Satisfied);
     let verified = |place: usize, evidence: &[(&str, &str)]| {
         let mut steps = day_with(7, Some(push()));
-        steps.insert(place, done(Kind::Verify, "image", "apps/web:1", &['3'], evidence));
+        steps.insert(place, done(EventType::Verify, "image", "apps/web:1", &['3'], evidence));
         check(&nist(steps), "pushes-judged").found
     };
     let (trust, signer) = (("trust", "sha256:f"), ("signer", "site-key"));
@@ -103,23 +103,31 @@ fn a_push_without_a_verdict_is_counted_unless_the_digest_was_verified() {
     assert_eq!(verified(7, &[signer]), 0, "no trust file");
     assert_eq!(verified(7, &[trust, signer, ("warned", "no key of the group signed")]), 0, "a warning");
     let said =
-        by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "unsigned")]), Some("bob"));
+        by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "unsigned")]), Some("bob"));
     assert_eq!(check(&nist(day_with(7, Some(said))), "pushes-judged").found, 0, "any verdict");
-    let blob = by(done(Kind::Push, "blob", "apps/web", &['4'], &[]), Some("bob"));
+    let blob = by(done(EventType::Push, "blob", "apps/web", &['4'], &[]), Some("bob"));
     assert_eq!(check(&nist(day_with(7, Some(blob))), "pushes-judged").expected, 0);
 }
 
 #[test]
 fn each_count_changes_when_its_event_is_not_as_it_must_be() {
-    let nobody = by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
+    let nobody = by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
     let cases = [
         ("attributed", day_with(7, Some(nobody)), vec![8]),
-        ("packs-signed", day_with(3, Some(done(Kind::Pack, "set", "set-1", &['a'], &[]))), vec![4]),
-        ("drives-identified", day_with(3, Some(done(Kind::Pack, "set", "s", &[], &[("key", "k")]))), vec![4]),
-        ("sources-locked", day_with(2, Some(done(Kind::Mirror, "lock", "l", &['1'], &[]))), vec![3]),
-        ("policy-named", day_with(4, Some(done(Kind::Verify, "set", "s", &['a'], &[]))), vec![5]),
-        ("no-alarms", day_with(0, Some(done(Kind::Alarm, "log", "other.example", &[], &[]))), vec![1]),
-        ("six-fields", day_with(2, Some(done(Kind::Mirror, "", "l", &['1'], &[("lock", "l")]))), vec![3]),
+        ("packs-signed", day_with(3, Some(done(EventType::Pack, "set", "set-1", &['a'], &[]))), vec![4]),
+        (
+            "drives-identified",
+            day_with(3, Some(done(EventType::Pack, "set", "s", &[], &[("key", "k")]))),
+            vec![4],
+        ),
+        ("sources-locked", day_with(2, Some(done(EventType::Mirror, "lock", "l", &['1'], &[]))), vec![3]),
+        ("policy-named", day_with(4, Some(done(EventType::Verify, "set", "s", &['a'], &[]))), vec![5]),
+        ("no-alarms", day_with(0, Some(done(EventType::Alarm, "log", "other.example", &[], &[]))), vec![1]),
+        (
+            "six-fields",
+            day_with(2, Some(done(EventType::Mirror, "", "l", &['1'], &[("lock", "l")]))),
+            vec![3],
+        ),
     ];
     for (name, steps, exceptions) in cases {
         let found = nist(steps);
@@ -132,7 +140,7 @@ fn each_count_changes_when_its_event_is_not_as_it_must_be() {
 
 #[test]
 fn a_registry_that_did_not_close_in_order_is_counted_and_one_that_still_serves_is_not() {
-    let start = || done(Kind::ServeStart, "store", "/srv/store", &[], &[]);
+    let start = || done(EventType::ServeStart, "store", "/srv/store", &[], &[]);
     let count = |steps| {
         let found = nist(steps);
         let closed = check(&found, "serve-closed");
@@ -140,7 +148,10 @@ fn a_registry_that_did_not_close_in_order_is_counted_and_one_that_still_serves_i
     };
     assert_eq!(count(vec![start()]), (0, 0, vec![]));
     assert_eq!(count(vec![start(), start()]), (1, 0, vec![1]));
-    assert_eq!(count(vec![start(), done(Kind::ServeStop, "store", "s", &[], &[]), start()]), (1, 1, vec![]));
+    assert_eq!(
+        count(vec![start(), done(EventType::ServeStop, "store", "s", &[], &[]), start()]),
+        (1, 1, vec![])
+    );
 }
 
 #[test]
@@ -151,7 +162,7 @@ fn a_log_that_lost_its_beginning_or_the_part_of_an_event_shows_it() {
     assert_eq!(check(&found, "first-leaf").found, 0);
     assert_eq!(status(&found, "AU-9"), Status::NotSatisfied);
 
-    let mut step = done(Kind::Mirror, "lock", "l", &[], &[("lock", "l")]);
+    let mut step = done(EventType::Mirror, "lock", "l", &[], &[("lock", "l")]);
     step.draft.digests((0..600).map(|number| format!("sha512:{number:0128}")));
     let all = entries(vec![step]);
     assert_eq!(all.len(), 4);
@@ -214,7 +225,7 @@ fn without_events_in_the_period_there_is_no_evidence() {
 
 #[test]
 fn an_exception_counts_for_the_controls_that_have_its_leaf_and_for_no_other() {
-    let nobody = by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
+    let nobody = by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
     let found = nist(day_with(7, Some(nobody)));
     assert_eq!(status(&found, "CM-5"), Status::NotSatisfied);
     assert_eq!(status(&found, "SC-12"), Status::NotAssessed, "the keys were made by ann");
@@ -224,7 +235,7 @@ fn an_exception_counts_for_the_controls_that_have_its_leaf_and_for_no_other() {
 
 #[test]
 fn what_was_only_tried_is_no_evidence() {
-    let tried = refused(done(Kind::Pack, "set", "/media", &[], &[]), "no-room", "no space is left");
+    let tried = refused(done(EventType::Pack, "set", "/media", &[], &[]), "no-room", "no space is left");
     let found = nist(vec![tried]);
     assert_eq!(status(&found, "MP-5"), Status::NotAssessed);
     assert_eq!(status(&found, "AU-7"), Status::Satisfied);
@@ -232,12 +243,12 @@ fn what_was_only_tried_is_no_evidence() {
 
 #[test]
 fn a_refusal_alone_shows_no_response_and_an_alarm_is_against_it() {
-    let step = done(Kind::Verify, "set", "set-2", &['b'], &[]);
+    let step = done(EventType::Verify, "set", "set-2", &['b'], &[]);
     let mut steps = good_day();
     steps.push(refused(step, "signature", "no key of the trust file signed it"));
     assert_eq!(status(&nist(steps), "SI-7(7)"), Status::NotAssessed);
     let mut steps = good_day();
-    steps.push(done(Kind::Alarm, "log", "other.example", &[], &[]));
+    steps.push(done(EventType::Alarm, "log", "other.example", &[], &[]));
     let found = nist(steps);
     assert_eq!(status(&found, "IR-4"), Status::NotSatisfied);
     assert_eq!(found.controls.iter().find(|f| f.control.id == "IR-4").unwrap().leaves, [10]);
@@ -275,7 +286,7 @@ fn a_report_is_of_all_leaves_and_of_proved_ones_or_not_at_all() {
     assert!(matches!(collect(&made, |index| index != 4), Err(Error::Missing { found: 9, size: 10 })));
     assert!(json::write(&report, &mut Vec::new()).is_ok());
     // The log is another one by the time that the leaves are read again.
-    let made = of((0..300).map(|_| done(Kind::Push, "manifest", "apps/web:1", &['3'], &[])).collect());
+    let made = of((0..300).map(|_| done(EventType::Push, "manifest", "apps/web:1", &['3'], &[])).collect());
     let report = collect(&made, |_| true).unwrap();
     let bundle = made.reader.path().join("tile/entries/000");
     let mut bytes = std::fs::read(&bundle).unwrap();
@@ -290,13 +301,14 @@ fn a_report_is_of_all_leaves_and_of_proved_ones_or_not_at_all() {
 
 #[test]
 fn a6_of_many_leaves_all_are_counted_and_checked_and_some_are_listed() {
-    let push = |by_whom: Option<&str>| by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &[]), by_whom);
+    let push =
+        |by_whom: Option<&str>| by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[]), by_whom);
     let mut steps: Vec<Step> = (0..1000).map(|_| push(Some("bob"))).collect();
     // What speaks against a control is in the middle, where leaves are left out.
     for place in (300..600).step_by(100) {
         steps[place] = push(None);
     }
-    steps.push(done(Kind::Import, "set", "set-1", &['a'], &[]));
+    steps.push(done(EventType::Import, "set", "set-1", &['a'], &[]));
     let made = of(steps);
     let report = made.told(Report::of(&made.reader, Framework::Nist80053r5, Period::default(), 10).unwrap());
     assert_eq!((report.counts.leaves, report.counts.relevant), (1002, 1002));
@@ -333,13 +345,13 @@ fn controls_are_told_once_and_every_kind_of_event_is_evidence_of_something_more_
         .flat_map(|framework| framework.controls())
         .flat_map(audit::report::Control::kinds)
         .collect();
-    let forgotten: Vec<_> = Kind::ALL.iter().filter(|kind| !special.contains(kind)).collect();
-    assert_eq!(forgotten, [&Kind::LogStart; 0]);
+    let forgotten: Vec<_> = EventType::ALL.iter().filter(|kind| !special.contains(kind)).collect();
+    assert_eq!(forgotten, [&EventType::LogStart; 0]);
 }
 
 #[test]
 fn a6_a_push_that_was_refused_changed_nothing_and_needs_no_name() {
-    let tried = by(done(Kind::Push, "manifest", "apps/web:1", &[], &[("count", "30000")]), None);
+    let tried = by(done(EventType::Push, "manifest", "apps/web:1", &[], &[("count", "30000")]), None);
     let found = nist(day_with(7, Some(refused(tried, "http-401", "a password is needed"))));
     assert_eq!(check(&found, "attributed").exceptions, Vec::<u64>::new());
     assert_ne!(status(&found, "CM-5"), Status::NotSatisfied);
@@ -348,7 +360,7 @@ fn a6_a_push_that_was_refused_changed_nothing_and_needs_no_name() {
 /// An image that is signed through the registry: by digest first, then its signatures, then its tag.
 fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> Told {
     let push = |name: &str, digit, evidence: &[(&str, &str)]| {
-        by(done(Kind::Push, "manifest", name, &[digit], evidence), Some("bob"))
+        by(done(EventType::Push, "manifest", name, &[digit], evidence), Some("bob"))
     };
     let image = digest('4');
     let said = [("holds", "signature"), ("subject", image.as_str())];
@@ -357,7 +369,13 @@ fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> Told {
         push(&format!("apps/new@{image}"), '4', &[]),
         push(&format!("apps/new:{}.sig", image.replace(':', "-")), '5', &said),
         push(&format!("apps/new@{}", digest('6')), '6', &said),
-        done(Kind::Verify, "image", "apps/new", &['4'], &[("trust", "sha256:f"), ("signer", "site-key")]),
+        done(
+            EventType::Verify,
+            "image",
+            "apps/new",
+            &['4'],
+            &[("trust", "sha256:f"), ("signer", "site-key")],
+        ),
         push("apps/new:1", '4', &[]),
     ]);
     change(&mut steps);
@@ -392,11 +410,12 @@ fn cm14_is_not_satisfied_by_signatures_alone_or_by_what_is_verified_too_late() {
         let at = verify(steps) - 1;
         let name = format!("apps/new@{}", digest('6'));
         steps[at] =
-            by(done(Kind::Push, "manifest", &name, &['6'], &[("subject", &digest('4'))]), Some("bob"));
+            by(done(EventType::Push, "manifest", &name, &['6'], &[("subject", &digest('4'))]), Some("bob"));
     });
     assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
     // A day on which only signatures were pushed shows nothing of components.
-    let signature = by(done(Kind::Push, "manifest", "a:1", &['5'], &[("holds", "signature")]), Some("bob"));
+    let signature =
+        by(done(EventType::Push, "manifest", "a:1", &['5'], &[("holds", "signature")]), Some("bob"));
     let found = nist(vec![signature]);
     assert_eq!((check(&found, "pushes-judged").expected, status(&found, "CM-14")), (0, Status::NotAssessed));
 }

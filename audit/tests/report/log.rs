@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use audit::report::{Framework, LEAVES, Period, Report};
-use audit::{Actor, Belief, Component, Draft, Ending, Kind, Outcome, Reader, Station};
+use audit::{Actor, Belief, Component, Draft, Ending, EventType, Outcome, Reader, Station};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tlog::note::KeyKind;
@@ -65,7 +65,7 @@ pub(crate) fn entries(steps: Vec<Step>) -> Vec<Vec<u8>> {
     let component = Component { name: "airlock".to_owned(), version: "1.2.3".to_owned() };
     let actor = Actor { user: Some("ann".to_owned()), uid: Some(1000), address: None };
     let station = Station { actor, host: "site".to_owned(), component };
-    let mut start = vec![done(Kind::LogStart, "log", "log.example", &[], &[])];
+    let mut start = vec![done(EventType::LogStart, "log", "log.example", &[], &[])];
     start.extend(steps);
     let event = |(minute, Step { draft, outcome }): (u32, Step)| {
         draft.end(&outcome, &station, &format!("2026-03-01T{:02}:{:02}:00Z", minute / 60, minute % 60))
@@ -84,7 +84,13 @@ pub(crate) fn digest(digit: char) -> String {
 }
 
 /// An event that succeeded, about digests of these digits, with this evidence.
-pub(crate) fn done(kind: Kind, object: &str, name: &str, digits: &[char], evidence: &[(&str, &str)]) -> Step {
+pub(crate) fn done(
+    kind: EventType,
+    object: &str,
+    name: &str,
+    digits: &[char],
+    evidence: &[(&str, &str)],
+) -> Step {
     let mut draft = Draft::new(kind, object, name);
     draft.digests(digits.iter().map(|digit| digest(*digit)));
     for (name, value) in evidence {
@@ -109,21 +115,21 @@ pub(crate) fn good_day() -> Vec<Step> {
     let (trust, set) = (digest('f'), digest('a'));
     let verdict = [("key", "site-key"), ("trust", trust.as_str())];
     vec![
-        done(Kind::KeyGenerate, "key", "site-key", &['e'], &[]),
-        done(Kind::PolicyWrite, "policy", "trust.toml", &['f'], &[]),
-        done(Kind::Mirror, "lock", "mirror.lock", &['1', '2'], &[("lock", &digest('c'))]),
+        done(EventType::KeyGenerate, "key", "site-key", &['e'], &[]),
+        done(EventType::PolicyWrite, "policy", "trust.toml", &['f'], &[]),
+        done(EventType::Mirror, "lock", "mirror.lock", &['1', '2'], &[("lock", &digest('c'))]),
         done(
-            Kind::Pack,
+            EventType::Pack,
             "set",
             "set-1",
             &['1', '2', 'a'],
             &[("key", "site-key"), ("lock", &digest('c')), ("set", &set)],
         ),
-        done(Kind::Verify, "set", "set-1", &['a'], &verdict),
-        done(Kind::Import, "set", "set-1", &['1', '2', 'a'], &[verdict[0], verdict[1], ("set", &set)]),
-        done(Kind::ServeStart, "store", "/srv/store", &[], &[]),
-        by(done(Kind::Push, "manifest", "apps/web:1", &['3'], &verdict), Some("bob")),
-        done(Kind::ServeStop, "store", "/srv/store", &[], &[]),
+        done(EventType::Verify, "set", "set-1", &['a'], &verdict),
+        done(EventType::Import, "set", "set-1", &['1', '2', 'a'], &[verdict[0], verdict[1], ("set", &set)]),
+        done(EventType::ServeStart, "store", "/srv/store", &[], &[]),
+        by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &verdict), Some("bob")),
+        done(EventType::ServeStop, "store", "/srv/store", &[], &[]),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use audit::report::{Collector, Control, Framework, LEAVES, Period, Report, Status, Vouched};
-use audit::{Event, Kind};
+use audit::{Event, EventType};
 
 use crate::log::{Made, Step, Told, by, digest, done, entries, good_day, of, of_entries, refused, report};
 
@@ -14,7 +14,7 @@ fn status(report: &Report, control: &str) -> Status {
 /// A good day on which the store was checked, too: all that can be satisfied is.
 fn best_day() -> Vec<Vec<u8>> {
     let mut steps = good_day();
-    steps.push(done(Kind::StoreCheck, "store", "/srv/store", &[], &[]));
+    steps.push(done(EventType::StoreCheck, "store", "/srv/store", &[], &[]));
     entries(steps)
 }
 
@@ -30,14 +30,14 @@ fn changed(change: &dyn Fn(&mut Event)) -> Made {
 }
 
 /// A log without the events of a kind.
-fn without(kinds: &[Kind]) -> Made {
+fn without(kinds: &[EventType]) -> Made {
     let kept = |entry: &Vec<u8>| !kinds.contains(&Event::parse(entry).unwrap().event);
     of_entries(best_day().into_iter().filter(kept).collect())
 }
 
 fn with(steps: Vec<Step>) -> Made {
     let mut all = good_day();
-    all.push(done(Kind::StoreCheck, "store", "/srv/store", &[], &[]));
+    all.push(done(EventType::StoreCheck, "store", "/srv/store", &[], &[]));
     all.extend(steps);
     of(all)
 }
@@ -53,7 +53,7 @@ fn told(made: &Made, framework: Framework, own_key: bool) -> Told {
 
 /// Logs that contradict a check, by its name. The last member says whether the reader had the log's own key only.
 fn against(check: &str) -> (Made, bool) {
-    let only = |kind: Kind, change: fn(&mut Event)| {
+    let only = |kind: EventType, change: fn(&mut Event)| {
         changed(&move |event| {
             if event.event == kind {
                 change(event);
@@ -67,28 +67,28 @@ fn against(check: &str) -> (Made, bool) {
             of_entries(all)
         }
         "first-leaf" => of_entries(best_day().split_off(1)),
-        "six-fields" | "tells-what" => only(Kind::Mirror, |event| event.object.kind.clear()),
-        "tells-when" | "utc" => only(Kind::Mirror, |event| "yesterday".clone_into(&mut event.time)),
-        "tells-where" => only(Kind::Mirror, |event| event.host.clear()),
-        "tells-source" => only(Kind::Push, |event| event.actor.address = None),
-        "tells-outcome" => with(vec![refused(done(Kind::Push, "manifest", "a:1", &[], &[]), "", "")]),
-        "system-clock" => only(Kind::Mirror, |event| "wall".clone_into(&mut event.time_source)),
-        "time-order" => only(Kind::Mirror, |event| "2026-02-01T00:00:00Z".clone_into(&mut event.time)),
-        "imports-verified" => only(Kind::Import, |event| {
+        "six-fields" | "tells-what" => only(EventType::Mirror, |event| event.object.kind.clear()),
+        "tells-when" | "utc" => only(EventType::Mirror, |event| "yesterday".clone_into(&mut event.time)),
+        "tells-where" => only(EventType::Mirror, |event| event.host.clear()),
+        "tells-source" => only(EventType::Push, |event| event.actor.address = None),
+        "tells-outcome" => with(vec![refused(done(EventType::Push, "manifest", "a:1", &[], &[]), "", "")]),
+        "system-clock" => only(EventType::Mirror, |event| "wall".clone_into(&mut event.time_source)),
+        "time-order" => only(EventType::Mirror, |event| "2026-02-01T00:00:00Z".clone_into(&mut event.time)),
+        "imports-verified" => only(EventType::Import, |event| {
             event.evidence.clear();
             event.object.digests = vec![digest('9')];
         }),
-        "pushes-judged" => only(Kind::Push, |event| event.evidence.clear()),
-        "policy-named" => only(Kind::Verify, |event| event.evidence.clear()),
-        "packs-traced" => without(&[Kind::Mirror]),
-        "sources-locked" => only(Kind::Mirror, |event| event.evidence.clear()),
-        "drives-identified" => only(Kind::Pack, |event| event.object.digests.clear()),
-        "logged-from-start" => without(&[Kind::ServeStart]),
+        "pushes-judged" => only(EventType::Push, |event| event.evidence.clear()),
+        "policy-named" => only(EventType::Verify, |event| event.evidence.clear()),
+        "packs-traced" => without(&[EventType::Mirror]),
+        "sources-locked" => only(EventType::Mirror, |event| event.evidence.clear()),
+        "drives-identified" => only(EventType::Pack, |event| event.object.digests.clear()),
+        "logged-from-start" => without(&[EventType::ServeStart]),
         "stores-sound" => {
-            let check = done(Kind::StoreCheck, "store", "/srv/store", &[], &[]);
+            let check = done(EventType::StoreCheck, "store", "/srv/store", &[], &[]);
             with(vec![refused(check, "faults", "1 blob is not its digest's")])
         }
-        "no-alarms" => with(vec![done(Kind::Alarm, "log", "other.example", &[], &[])]),
+        "no-alarms" => with(vec![done(EventType::Alarm, "log", "other.example", &[], &[])]),
         "trusted-key" => return (of_entries(best_day()), true),
         other => panic!("nothing contradicts `{other}`: add it here"),
     };
@@ -120,8 +120,9 @@ fn o5_each_row_that_can_be_satisfied_is_no_more_when_its_evidence_is_contradicte
                 );
             }
             // What is left without the events: the log's start alone, or all others.
-            let kinds = if control.kinds().is_empty() { Kind::ALL } else { control.kinds() };
-            let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| *kind != Kind::LogStart).collect();
+            let kinds = if control.kinds().is_empty() { EventType::ALL } else { control.kinds() };
+            let kinds: Vec<EventType> =
+                kinds.iter().copied().filter(|kind| *kind != EventType::LogStart).collect();
             let found = told(&without(&kinds), *framework, false);
             let finding = found.controls.iter().find(|finding| finding.control.id == control.id).unwrap();
             assert_eq!(finding.status, Status::NotAssessed, "{} without its events", control.id);
@@ -166,15 +167,16 @@ const RESTRICTED: [(Framework, &[&str]); 3] = [
 #[test]
 fn o5_a_log_in_which_one_user_overwrites_anothers_tag_satisfies_no_row_about_privileges() {
     let signed = [("key", "site-key"), ("trust", "sha256:f")];
-    let push = |digit, user| by(done(Kind::Push, "manifest", "apps/web:1", &[digit], &signed), Some(user));
+    let push =
+        |digit, user| by(done(EventType::Push, "manifest", "apps/web:1", &[digit], &signed), Some(user));
     let start = |open: &str| {
         let settings = [("passwords", "true"), ("anonymousPush", open)];
-        done(Kind::ServeStart, "store", "/srv/store", &[], &settings)
+        done(EventType::ServeStart, "store", "/srv/store", &[], &settings)
     };
     let overwritten = || vec![start("false"), push('3', "alice"), push('4', "node-17")];
     let open = || vec![start("true"), push('3', "alice")];
     let nobody = || {
-        let push = done(Kind::Push, "manifest", "apps/web:1", &['4'], &signed);
+        let push = done(EventType::Push, "manifest", "apps/web:1", &['4'], &signed);
         vec![start("false"), by(push, None)]
     };
     for (framework, controls) in RESTRICTED {
@@ -208,15 +210,15 @@ fn o5_an_import_is_not_verified_by_a_verification_of_something_else_or_in_spite_
     let set = digest('a');
     let import = |more: &[(&str, &str)]| {
         let evidence = [&[("set", set.as_str())], more].concat();
-        done(Kind::Import, "set", "set-1", &['1', '2', 'a'], &evidence)
+        done(EventType::Import, "set", "set-1", &['1', '2', 'a'], &evidence)
     };
     let after = |verify: Step, import: Step| {
         let found = report(&of(vec![verify, import]), Framework::Nist80053r5);
         status(&found, "SR-4(3)")
     };
-    let of_set = |evidence: &[(&str, &str)]| done(Kind::Verify, "set", "set-1", &['a'], evidence);
+    let of_set = |evidence: &[(&str, &str)]| done(EventType::Verify, "set", "set-1", &['a'], evidence);
     assert_eq!(after(of_set(&verdict), import(&[])), Status::Satisfied);
-    let of_image = done(Kind::Verify, "image", "apps/web", &['1'], &verdict);
+    let of_image = done(EventType::Verify, "image", "apps/web", &['1'], &verdict);
     assert_eq!(after(of_image, import(&[])), Status::NotSatisfied, "one of its images");
     let without = [verdict[0], verdict[1], ("log", "without")];
     assert_eq!(after(of_set(&without), import(&[])), Status::NotSatisfied, "without the sender's log");

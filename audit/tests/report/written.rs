@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use audit::report::{Framework, Report, csv, html, json, oscal};
-use audit::{Event, Kind};
+use audit::{Event, EventType};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
@@ -48,9 +48,9 @@ fn hostile() -> Made {
     ];
     let mut steps = Vec::new();
     for name in names {
-        let push = done(Kind::Push, name, name, &['1'], &[("verdict", name), (name, name)]);
+        let push = done(EventType::Push, name, name, &['1'], &[("verdict", name), (name, name)]);
         steps.push(refused(by(push, Some(name)), name, name));
-        steps.push(done(Kind::Import, "set", name, &['1'], &[("key", name), ("trust", name)]));
+        steps.push(done(EventType::Import, "set", name, &['1'], &[("key", name), ("trust", name)]));
     }
     of(steps)
 }

@@ -16,11 +16,11 @@ pub enum Error {
     #[error("the subject's pattern is not usable")]
     Pattern(#[source] Box<regex::Error>),
     /// The subject's pattern or the issuer is longer than any identity needs.
-    #[error("the identity has {0} bytes, more than any identity needs")]
+    #[error("the identity is too long: {0} bytes")]
     IdentityTooLarge(usize),
 
     /// The trusted root is larger than any list of authorities.
-    #[error("the trusted root has {0} bytes, more than any list of authorities needs")]
+    #[error("the trusted root is too large: {0} bytes")]
     RootTooLarge(usize),
     /// The trusted root is not JSON of the expected shape.
     #[error("the trusted root is malformed")]
@@ -36,16 +36,16 @@ pub enum Error {
     RootMaterial(#[source] Box<sigstore::Error>),
 
     /// The bundle is larger than any signature needs.
-    #[error("the signature has {0} bytes, more than a sigstore bundle needs")]
+    #[error("the signature is too large: {0} bytes")]
     TooLarge(usize),
     /// The bundle is not JSON of the expected shape.
     #[error("the signature is not a sigstore bundle")]
     Malformed(#[source] serde_json::Error),
     /// The bundle's members are of the right shape, but not what they should be.
-    #[error("the sigstore bundle holds a member that is not what it should be")]
+    #[error("the sigstore bundle has an invalid field")]
     Member(#[source] Box<sigstore::types::Error>),
     /// The bundle breaks a rule of its version.
-    #[error("the sigstore bundle breaks a rule of its version")]
+    #[error("the sigstore bundle does not conform to its version")]
     Structure(#[source] Box<sigstore::bundle::Error>),
     /// More of something than a signature needs.
     #[error("the sigstore bundle has {found} {what}, more than the {limit} that are read")]
@@ -67,14 +67,14 @@ pub enum Error {
     #[error("the sigstore bundle does not hold exactly one signature")]
     Content,
     /// No log entry, so nothing public shows that the signature was made.
-    #[error("the signature is in no transparency log")]
+    #[error("the signature is not in a transparency log")]
     NotLogged,
     /// A log entry with neither an inclusion proof nor a promise.
     #[error("log entry {0} comes without a proof that it is in the log")]
     NotProven(usize),
 
     /// The signature is over something else.
-    #[error("the signature is for another artifact than this")]
+    #[error("the signature is for a different artifact")]
     OtherArtifact(#[source] Box<sigstore::Error>),
     /// The signature does not verify with the certificate's key.
     #[error("the signature does not verify with the key of its certificate")]
@@ -103,10 +103,10 @@ pub enum Error {
     #[error("the signing time is not proven")]
     Timestamp(#[source] Box<sigstore::Error>),
     /// The certificate names no email address and no URI.
-    #[error("the signing certificate names no subject that can be compared")]
+    #[error("the signing certificate has no supported subject")]
     NoSubject,
     /// The certificate does not say who vouched for the subject.
-    #[error("the signing certificate names no issuer")]
+    #[error("the signing certificate has no issuer")]
     NoIssuer,
     /// Somebody else signed.
     #[error("the signature is by `{}`, expected `{expected}`", found.escape_debug())]
@@ -117,7 +117,7 @@ pub enum Error {
         expected: String,
     },
     /// The signer was vouched for by somebody else.
-    #[error("the signer was vouched for by `{}`, expected `{expected}`", found.escape_debug())]
+    #[error("the certificate's issuer is `{}`, expected `{expected}`", found.escape_debug())]
     Issuer {
         /// By whom.
         found: String,
@@ -125,7 +125,7 @@ pub enum Error {
         expected: String,
     },
     /// Somebody signed who is none of those that are trusted.
-    #[error("the signature is by `{}`, for whom `{}` vouched, and no trusted identity is that", subject.escape_debug(), issuer.escape_debug())]
+    #[error("the signature is by `{}`, issued by `{}`, which is not a trusted identity", subject.escape_debug(), issuer.escape_debug())]
     Stranger {
         /// Who did.
         subject: String,
@@ -133,7 +133,7 @@ pub enum Error {
         issuer: String,
     },
     /// Something that this version cannot verify.
-    #[error("the sigstore bundle uses something that is not supported")]
+    #[error("the sigstore bundle uses an unsupported feature")]
     Unsupported(#[source] Box<sigstore::Error>),
     /// The library answered without having checked everything.
     #[error("a part of the signature was not checked")]
@@ -155,7 +155,7 @@ pub enum Error {
     #[error("the signature's log entry is `{}`, which is not supported", .0.escape_debug())]
     LayerEntry(String),
     /// The signed text is not cosign's.
-    #[error("the signed text is not one that cosign signs for an image")]
+    #[error("the signed text is not a cosign image payload")]
     LayerPayload(#[source] serde_json::Error),
     /// The signed text is of another kind.
     #[error("the signed text has type `{}`, expected `cosign container image signature`", .0.escape_debug())]

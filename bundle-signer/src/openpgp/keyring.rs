@@ -182,7 +182,7 @@ impl Certificate {
             Some(subkey) => {
                 let binding = self.binding(subkey, now);
                 let binding =
-                    binding.ok_or_else(|| refused("nothing that counts binds it to its primary key"))?;
+                    binding.ok_or_else(|| refused("no valid signature binds it to its primary key"))?;
                 ends.push(end(&subkey.is, binding));
                 binding.flags.unwrap_or(0)
             }

@@ -7,8 +7,8 @@ use oci::Descriptor;
 
 use super::list::List;
 use super::{AT_ONCE, Bounds, FIRST};
-use crate::Kind;
-use crate::place::Entry;
+use crate::Encoding;
+use crate::source::Entry;
 
 /// Larger things are read one by one, after all others.
 pub(super) const SMALL: u64 = 256 << 10;
@@ -18,7 +18,7 @@ pub(super) const SMALL: u64 = 256 << 10;
 pub(super) struct Piece {
     pub(super) at: String,
     pub(super) blob: Descriptor,
-    pub(super) kind: Kind,
+    pub(super) kind: Encoding,
 }
 
 /// Where a corner's things come from.

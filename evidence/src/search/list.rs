@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use bundle_signer::referrer;
 use oci::Digest;
 
-use crate::place::{At, Entry, Page};
-use crate::{Error, Place};
+use crate::source::{At, Entry, Page};
+use crate::{Error, EvidenceSource};
 
 /// How far a list is read.
 const MOST_PAGES: usize = 256;
@@ -59,7 +59,7 @@ impl List {
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub(super) async fn next(&mut self, place: &Place, subject: &Digest) -> Result<Stretch, Error> {
+    pub(super) async fn next(&mut self, place: &EvidenceSource, subject: &Digest) -> Result<Stretch, Error> {
         let Some(kind) = self.first.pop_front() else { return self.all(place, subject).await };
         let Page { entries, whole, next, .. } = place.referrers(subject, kind, None).await?;
         if whole {
@@ -69,7 +69,7 @@ impl List {
         Ok(Stretch { entries, whole, cut: false })
     }
 
-    async fn all(&mut self, place: &Place, subject: &Digest) -> Result<Stretch, Error> {
+    async fn all(&mut self, place: &EvidenceSource, subject: &Digest) -> Result<Stretch, Error> {
         let (mut all, mut pages, mut bytes) = (Stretch::default(), 0, 0);
         for (kind, mut at) in std::mem::take(&mut self.rest) {
             loop {

@@ -32,7 +32,7 @@ pub enum Error {
         error: Box<Self>,
     },
     /// Nothing is to be mirrored.
-    #[error("`sources` is empty, expected one at least")]
+    #[error("`sources` is empty: expected at least one")]
     Empty,
     /// The file is of another kind or version.
     #[error("`{field}` is `{found}`, expected `{expected}`")]

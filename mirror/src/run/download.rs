@@ -102,7 +102,7 @@ async fn one_size(
                     return Err(error);
                 }
                 attempts.anew += 1;
-                reporter.warn(&format!("{error}; fetching it anew"));
+                reporter.warn(&format!("{error}; fetching it again"));
             }
             // A layer that its registry need not have: where else it may be had.
             Err(Error::Client(error)) if download.is_foreign() && error.is_absent() => {

@@ -85,7 +85,7 @@ pub enum Error {
         chart: Digest,
     },
     /// A chart must be signed, and nothing beside it says by whom it is.
-    #[error("chart `{0}` has no provenance file, and the keyring that is given for it asks for one")]
+    #[error("chart `{0}` has no provenance file, which its keyring requires")]
     NoProvenance(String),
     /// A chart is not signed by whom it must be signed.
     #[error("chart `{chart}` is refused")]
@@ -94,10 +94,10 @@ pub enum Error {
         chart: String,
         /// Why.
         #[source]
-        source: Box<bundle_signer::provenance::Refusal>,
+        source: Box<bundle_signer::provenance::ProvenanceError>,
     },
     /// A chart's schema refers to another one by its URL.
-    #[error("the schema of chart `{chart}` refers to `{url}`, and nothing is fetched from there")]
+    #[error("the schema of chart `{chart}` refers to `{url}`, which is not fetched")]
     RemoteSchema {
         /// Which.
         chart: String,
@@ -176,7 +176,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A URL gives no name in the store.
-    #[error("`{0}` has no host and file name to go by")]
+    #[error("`{0}` has no host and file name to derive a name from")]
     FileName(String),
     /// The registry has no such thing.
     #[error("`{0}` does not exist")]
@@ -249,7 +249,7 @@ pub enum Error {
         found: Digest,
     },
     /// Two items want the same tag for different things.
-    #[error("`{0}` would mean two different things")]
+    #[error("`{0}` is ambiguous: two sources give it different content")]
     Clash(String),
     /// An image on disk is not what it should be.
     #[error("`{path}` has {what}")]
@@ -293,7 +293,7 @@ pub enum Error {
     #[error("`{0}` is not a package bundle's artifact: it has no layer")]
     EmptyBundle(String),
     /// Signatures of upstream cannot be looked at.
-    #[error("the signatures of `{reference}` cannot be looked at")]
+    #[error("the signatures of `{reference}` cannot be read")]
     Evidence {
         /// The image.
         reference: String,
@@ -302,7 +302,7 @@ pub enum Error {
         source: Box<evidence::Error>,
     },
     /// Upstream did not sign what it should have.
-    #[error("`{reference}` is not signed as the mirror file demands: {}", why.join("; "))]
+    #[error("`{reference}` is not signed as the mirror file requires: {}", why.join("; "))]
     Unsigned {
         /// The image.
         reference: String,
@@ -318,7 +318,7 @@ pub enum Error {
         needed: u64,
     },
     /// A task of this program died.
-    #[error("a task of the mirror died")]
+    #[error("internal error: a task of the mirror ended unexpectedly")]
     Died,
 }
 
@@ -341,7 +341,7 @@ impl Error {
             }
             Self::Store(error) => error.hint(),
             Self::NotFound(_) => {
-                Some("check the reference; with `--update` the lock's digests are asked for anew")
+                Some("check the reference; `--update` resolves the references of the lock again")
             }
             Self::Render { .. } => Some(
                 "give the chart `values` or `set` in the mirror file, or `images: false` to leave its images out",

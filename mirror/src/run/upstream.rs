@@ -1,7 +1,7 @@
 //! The signatures of upstream that the mirror file demands.
 
 use bundle_signer::ImageName;
-use evidence::Place;
+use evidence::EvidenceSource;
 use evidence::upstream::refusals;
 use registry::client::Client;
 use store::Store;
@@ -26,7 +26,7 @@ pub(super) async fn verify(
         let images = resolved.iter().filter_map(|resolved| resolved.image.as_ref());
         for image in images.filter(|image| image.reference == *reference) {
             let (host, repository) = (reference.host().clone(), reference.repository().clone());
-            let place = Place::Registry(client.clone(), host, repository);
+            let place = EvidenceSource::Registry(client.clone(), host, repository);
             let name = ImageName::from(reference);
             let error = match refusals(&place, &image.root, &name, demand).await {
                 Ok(None) => continue,
@@ -51,7 +51,7 @@ pub(super) async fn holds_in_store(config: &MirrorConfig, lock: &Lock, store: &S
     for (reference, demand) in &config.demands {
         let source = reference.to_string();
         let Some(item) = lock.items.iter().find(|item| item.source == source) else { return Ok(false) };
-        let place = Place::Store(store.clone(), item.repository.clone());
+        let place = EvidenceSource::Store(store.clone(), item.repository.clone());
         let found = refusals(&place, &item.digest, &ImageName::from(reference), demand).await;
         let failed = |error| Error::Evidence { reference: source, source: Box::new(error) };
         if found.map_err(failed)?.is_some() {

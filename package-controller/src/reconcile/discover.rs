@@ -4,7 +4,7 @@ use admission::eksa::bundle::fault;
 use admission::keys::BundleKeys;
 use brief::words;
 use bundle_signer::eksa;
-use evidence::Place;
+use evidence::EvidenceSource;
 use oci::{Content, RegistryHost, RepositoryName, Selector, Tag};
 use package_api::name::PACKAGES_NAMESPACE;
 use package_api::{BundleName, PackageBundle, PackageBundleControllerSpec};
@@ -74,7 +74,10 @@ pub(super) fn verify(bundle: &PackageBundle, keys: &BundleKeys) -> Result<(), St
 }
 
 /// As for charts: a mirror that stands for every host has it below the host's name, or under its own.
-fn places(context: &Context, settings: &PackageBundleControllerSpec) -> Result<(Vec<Place>, String), String> {
+fn places(
+    context: &Context,
+    settings: &PackageBundleControllerSpec,
+) -> Result<(Vec<EvidenceSource>, String), String> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let registry = given(&settings.default_registry).unwrap_or_else(|| CHART_REGISTRY.to_owned());
     let repository = given(&settings.bundle_repository).unwrap_or_else(|| REPOSITORY.to_owned());
@@ -83,7 +86,8 @@ fn places(context: &Context, settings: &PackageBundleControllerSpec) -> Result<(
     let (host, path) = shown.split_once('/').unwrap_or((&shown, ""));
     let host: RegistryHost = host.parse().map_err(wrong)?;
     let path: RepositoryName = path.parse().map_err(wrong)?;
-    let at = |host: &RegistryHost, path| Place::Registry(context.registry.clone(), host.clone(), path);
+    let at =
+        |host: &RegistryHost, path| EvidenceSource::Registry(context.registry.clone(), host.clone(), path);
     let places = match &context.settings.mirror {
         Some(mirror) if *mirror != host => {
             let below = host.as_repository().and_then(|prefix| path.below(&prefix));

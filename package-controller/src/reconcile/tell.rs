@@ -5,7 +5,7 @@ mod deed;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use audit::{Draft, Ending, Journal, Kind, Outcome, Station};
+use audit::{Draft, Ending, Journal, Outcome, Station};
 use brief::{cut, words};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
@@ -148,7 +148,7 @@ impl Teller {
     }
 }
 
-fn draft(package: &Package, kind: Kind) -> Draft {
+fn draft(package: &Package, kind: audit::EventType) -> Draft {
     let mut draft = Draft::new(kind, "package", &format!("{}/{}", package.namespace(), package.name()));
     draft.evidence("packageName", &package.spec.package_name);
     if let Some(status) = &package.status {

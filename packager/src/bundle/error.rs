@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use oci::Digest;
 
-use crate::drive_log::{Alarm, Refusal};
+use crate::drive_log::{Alarm, DriveLogError};
 
 /// Why volumes cannot be written, read or trusted.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Another process kept a file locked for too long.
-    #[error("what was seen of senders is in use")]
+    #[error("the witness records are in use")]
     Locked(#[source] private::Locked),
     /// The store failed.
     #[error("the store failed")]
@@ -223,7 +223,7 @@ pub enum Error {
         found: Digest,
     },
     /// The volume size is too small for the head.
-    #[error("a volume of {size} bytes has no room beside its head of {head}; at least {least} are needed")]
+    #[error("a volume of {size} bytes is too small: its head needs {head}, and a volume at least {least}")]
     VolumeTooSmall {
         /// What was asked for.
         size: u64,
@@ -261,7 +261,7 @@ pub enum Error {
         holders: private::Holders,
     },
     /// A medium is needed, and nobody is there to insert it.
-    #[error("volume {number} of {total}, `{name}`, is needed next, and nobody answers")]
+    #[error("volume {number} of {total}, `{name}`, is needed next, but nobody answered")]
     NotInserted {
         /// The volume.
         number: u32,
@@ -271,10 +271,10 @@ pub enum Error {
         name: String,
     },
     /// A medium does not give what was written to it.
-    #[error("`{0}` was read back, and is not what was written")]
+    #[error("`{0}` does not contain what was written to it")]
     ReadBack(PathBuf),
     /// Volumes of another set have the same names.
-    #[error("`{0}` is there already and belongs to another set")]
+    #[error("`{0}` already exists and belongs to another set")]
     WouldOverwrite(PathBuf),
     /// A manifest in the drive does not parse.
     #[error("a manifest in the drive is not valid")]
@@ -284,12 +284,12 @@ pub enum Error {
     Sign(#[source] bundle_signer::Error),
     /// The drive's log, or what a site returned, is refused.
     #[error(transparent)]
-    Log(#[from] Refusal),
+    Log(#[from] DriveLogError),
     /// A log was rolled back or forked, or a drive replayed.
     #[error("alarm")]
     Alarm(#[source] Box<Alarm>),
     /// The pack could not be logged.
-    #[error("the volumes were written, but this could not be logged")]
+    #[error("the volumes were written, but the event could not be logged")]
     Unlogged(#[source] crate::drive_log::write::LogFailure),
 }
 
@@ -367,7 +367,7 @@ pub(crate) fn of_store(error: evidence::Error, store: &store::Store) -> Error {
     match error {
         evidence::Error::Store(error) => Error::Store(error),
         evidence::Error::Read { source, .. } => Error::io("read", store.root())(source),
-        _ => Error::Inconsistent("a manifest in the store cannot be looked at"),
+        _ => Error::Inconsistent("a manifest in the store cannot be read"),
     }
 }
 

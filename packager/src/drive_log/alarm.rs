@@ -57,12 +57,12 @@ impl Alarm {
             }
             (Whose::Past { place }, AlarmKind::RolledBack { found, known }) => {
                 format!(
-                    "rollback: this store's own log has {found} entries, but it signed {known} before, as `{place}` shows: the store was put back from a backup"
+                    "rollback: this store's own log has {found} entries, but it signed {known} before, as `{place}` shows: the store was restored from a backup"
                 )
             }
             (Whose::Past { place }, AlarmKind::Forked { known }) => {
                 format!(
-                    "split view: this store's own log is not the one that signed {known} entries before, as `{place}` shows: the store was put back from a backup, or copied"
+                    "split view: this store's own log is not the one that signed {known} entries before, as `{place}` shows: the store was restored from a backup, or copied"
                 )
             }
             (Whose::Site { site }, AlarmKind::RolledBack { found, known }) => {
@@ -82,16 +82,16 @@ impl Alarm {
     pub fn hint(&self) -> &'static str {
         match (&self.whose, &self.kind) {
             (Whose::Own { .. }, _) => {
-                "this side's log was changed or put back: run `airlock audit verify`, put the folder `log` back from its newest copy, or begin a new log as docs/backup.md tells; `airlock quarantine list` keeps the proof"
+                "this site's log was changed or restored from a backup: run `airlock audit verify`, restore the folder `log` from its newest copy, or start a new log (docs/backup.md); `airlock quarantine list` keeps the proof"
             }
             (Whose::Past { .. }, _) => {
-                "sites would take this drive for a forged one: put the folder `log` back from its newest copy, or move it away, pack, and give sites the new log's key, as docs/backup.md tells"
+                "sites would reject this drive as forged: restore the folder `log` from its newest copy, or move it away, pack, and give sites the new log's key (docs/backup.md)"
             }
             (Whose::Site { .. }, AlarmKind::SiteWentBack { .. }) => {
-                "ask the site whether its store was put back from a copy; it has to import the drives since then again, in their order, and return anew"
+                "ask the site whether its store was restored from a backup; it must import the drives since then again, in order, and return a new medium"
             }
             (Whose::Site { .. }, _) => {
-                "ask the site whether its log was put back or changed; `airlock quarantine list` keeps both signed checkpoints as proof"
+                "ask the site whether its log was restored from a backup or changed; `airlock quarantine list` keeps both signed checkpoints as proof"
             }
             (Whose::Sender, kind) => kind.hint(),
         }
@@ -165,7 +165,7 @@ pub enum AlarmKind {
     },
     /// A site that says less than it said before, and says so later.
     #[error(
-        "rollback: site `{site}` says now that it saw {found} entries, and said before that it saw {known}: its store was put back"
+        "rollback: site `{site}` reports {found} entries, but reported {known} before: its store was restored from a backup"
     )]
     SiteWentBack {
         /// The site, by its name in the trust file.
@@ -176,7 +176,7 @@ pub enum AlarmKind {
         known: u64,
     },
     /// A drive that was signed, but not logged.
-    #[error("the sender's log does not tell of set `{set}`: its key signed a drive off the record")]
+    #[error("the sender's log has no entry for set `{set}`: its key signed a drive that was not logged")]
     Unlogged {
         /// The set.
         set: Digest,
@@ -203,7 +203,7 @@ impl AlarmKind {
     fn hint(&self) -> &'static str {
         match self {
             Self::RolledBack { .. } => {
-                "ask the sender whether this drive was packed before one that came already: then release it by `airlock quarantine release SET --reason TEXT`; else its log was put back, and the drive stays out"
+                "ask the sender whether this drive was packed before one that you already imported. If so, run `airlock quarantine release SET --reason TEXT`; if not, the sender's log was rolled back: do not import the drive"
             }
             Self::Forked { .. } => {
                 "the sender's key signed two histories: import nothing of this sender until you know why; `airlock quarantine show SET` prints both signed checkpoints, which prove it"
@@ -212,7 +212,7 @@ impl AlarmKind {
                 "compare with that site what each of you was shown: `airlock quarantine show SET` prints the checkpoints; import nothing of this sender until you know why"
             }
             Self::Truncated { .. } => {
-                "copy the whole folder `log` beside the volumes again, or ask for the drive again: a complete copy is let in"
+                "copy the whole folder `log` next to the volumes again, or ask for the drive again: a complete copy is accepted"
             }
             Self::Replayed { .. } => {
                 "import the newest drive of this name; to take the older one on purpose, ask its sender and run `airlock quarantine release SET --reason TEXT`"
@@ -220,7 +220,7 @@ impl AlarmKind {
             Self::MovedBack { .. } => {
                 "import the newest drive that sets this tag; to move the tag back on purpose, ask the sender and run `airlock quarantine release SET --reason TEXT`"
             }
-            Self::SiteWentBack { .. } => "ask the site whether its store was put back from a copy",
+            Self::SiteWentBack { .. } => "ask the site whether its store was restored from a backup",
             Self::Unlogged { .. } => {
                 "ask the sender who packed this drive: its key signed it, and its log does not know; a key that others have must be revoked"
             }

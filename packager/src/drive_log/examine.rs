@@ -15,7 +15,9 @@ use tlog::tile::{self, WIDTH};
 use tlog::{Checkpoint, Folder, Note, Policy, VerifierKey, check, cosignature, merkle};
 
 use super::write::check_size;
-use super::{Alarm, AlarmKind, FOLDER, MOST_TRUSTED_ROOT, Refusal, TRUSTED_ROOT, WITNESS, Whose, is_of_set};
+use super::{
+    Alarm, AlarmKind, DriveLogError, FOLDER, MOST_TRUSTED_ROOT, TRUSTED_ROOT, WITNESS, Whose, is_of_set,
+};
 use crate::bundle::{BundleManifest, Error};
 use crate::media::{Beneath, Media};
 use crate::witness::order::SetTags;
@@ -80,7 +82,7 @@ impl Examination<'_> {
     pub(crate) fn run(&self, origin: &str) -> Result<Finding, Error> {
         let (folder, note) = self.find(origin)?;
         let log = self.trust.log(origin);
-        let key = log.map_err(|source| Refusal::Key { origin: origin.to_owned(), source })?.key();
+        let key = log.map_err(|source| DriveLogError::Key { origin: origin.to_owned(), source })?.key();
         let checkpoint = self.checkpoint(&note, key)?;
         let seen = Seen { note: &note, checkpoint: &checkpoint, known: self.known };
         seen.is_not_smaller()?;
@@ -91,7 +93,7 @@ impl Examination<'_> {
         seen.goes_on(&staged)?;
         let known = self.known.map_or(0, |known| known.checkpoint.size);
         if begin > known {
-            return Err(Refusal::BeginsLater { begin, known }.into());
+            return Err(DriveLogError::BeginsLater { begin, known }.into());
         }
         let number =
             number.ok_or_else(|| seen.alarm(AlarmKind::Unlogged { set: self.media.set().clone() }))?;
@@ -112,25 +114,25 @@ impl Examination<'_> {
             let path = Path::new(FOLDER).join(CHECKPOINT);
             let Some(bytes) = read_on(folder, &path, tlog::note::MAX_LEN as u64)? else { continue };
             match &found {
-                Some((_, other)) if *other != bytes => return Err(Refusal::Several.into()),
+                Some((_, other)) if *other != bytes => return Err(DriveLogError::Several.into()),
                 Some(_) => {}
                 None => found = Some((folder.clone(), bytes)),
             }
         }
-        let (folder, bytes) = found.ok_or_else(|| Refusal::Missing(origin.to_owned()))?;
-        let note = Note::parse(&bytes).map_err(Refusal::Log)?;
-        let claimed = Checkpoint::read(&note).map_err(Refusal::Log)?.origin;
+        let (folder, bytes) = found.ok_or_else(|| DriveLogError::Missing(origin.to_owned()))?;
+        let note = Note::parse(&bytes).map_err(DriveLogError::Log)?;
+        let claimed = Checkpoint::read(&note).map_err(DriveLogError::Log)?.origin;
         if claimed != origin {
-            return Err(Refusal::OtherLog { found: claimed, expected: origin.to_owned() }.into());
+            return Err(DriveLogError::OtherLog { found: claimed, expected: origin.to_owned() }.into());
         }
         Ok((folder, note))
     }
 
     fn checkpoint(&self, note: &Note, key: &VerifierKey) -> Result<Checkpoint, Error> {
-        let checkpoint = Checkpoint::verify(note, key).map_err(Refusal::Log)?;
+        let checkpoint = Checkpoint::verify(note, key).map_err(DriveLogError::Log)?;
         let limit = self.media.limits().log_entries;
         if checkpoint.size > limit {
-            return Err(Refusal::TooLarge { what: "entries", found: checkpoint.size, limit }.into());
+            return Err(DriveLogError::TooLarge { what: "entries", found: checkpoint.size, limit }.into());
         }
         Ok(checkpoint)
     }
@@ -175,7 +177,7 @@ impl Examination<'_> {
                 number = Some(index);
             }
         };
-        let on_drive = |error| Refusal::Log(on_drive(error, self.stage, &drive.join(FOLDER)));
+        let on_drive = |error| DriveLogError::Log(on_drive(error, self.stage, &drive.join(FOLDER)));
         check::since(self.stage, begin, &Policy::of_log(key.clone()), &mut each).map_err(on_drive)?;
         Ok(number)
     }
@@ -214,10 +216,10 @@ impl Examination<'_> {
                 cosignature::verify(&note, witness.key())?;
                 Ok(checkpoint)
             })()
-            .map_err(|source| Refusal::OtherSite { site: witness.name().to_owned(), source })?;
+            .map_err(|source| DriveLogError::OtherSite { site: witness.name().to_owned(), source })?;
             let (site, known) = (witness.name().to_owned(), seen_there.size);
             let same = known <= seen.checkpoint.size
-                && merkle::root(staged, known).map_err(Refusal::Log)? == seen_there.root;
+                && merkle::root(staged, known).map_err(DriveLogError::Log)? == seen_there.root;
             if !same {
                 return Err(seen.alarm(AlarmKind::WitnessedOther { site, known }));
             }
@@ -279,7 +281,7 @@ impl Seen<'_> {
                 Err(self.alarm(AlarmKind::RolledBack { found, known }))
             }
             Err(tlog::Error::Forked { known, .. }) => Err(self.alarm(AlarmKind::Forked { known })),
-            Err(error) => Err(Refusal::Log(error).into()),
+            Err(error) => Err(DriveLogError::Log(error).into()),
         }
     }
 }
@@ -293,7 +295,7 @@ fn check_trusted_root(drive: &Path, key: &VerifierKey) -> Result<Option<&'static
     let expected = trusted_root::write(std::slice::from_ref(key)).unwrap_or_default();
     match read_on(drive, Path::new(TRUSTED_ROOT), MOST_TRUSTED_ROOT)? {
         Some(found) if found == expected.as_bytes() => Ok(None),
-        _ => Err(Refusal::TrustedRoot.into()),
+        _ => Err(DriveLogError::TrustedRoot.into()),
     }
 }
 

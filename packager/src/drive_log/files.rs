@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use private::{Existing, Readers, folder_of};
 use rustix::fs::OFlags;
 
-use super::Refusal;
+use super::DriveLogError;
 use crate::bundle::Error;
 use crate::media::Beneath;
 
@@ -30,7 +30,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Erro
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit {
         let defect = "it is longer than it can be";
-        return Err(Refusal::Log(tlog::Error::Damaged { path: path.to_owned(), defect }).into());
+        return Err(DriveLogError::Log(tlog::Error::Damaged { path: path.to_owned(), defect }).into());
     }
     Ok(Some(bytes))
 }

@@ -6,12 +6,12 @@ use oci::Digest;
 /// Every such way.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum DriveLogError {
     /// The trust file asks for a log, and the drive was packed without.
-    #[error("the drive carries no log, and the trust file asks for one")]
+    #[error("the drive has no log, but the trust file requires one")]
     NoLog,
     /// The manifest names a log that is not there.
-    #[error("the drive's log `{0}` is not there: no folder `log` beside the volumes has it")]
+    #[error("the drive's log `{0}` is not in a folder `log` beside the volumes")]
     Missing(String),
     /// Several folders have logs that differ.
     #[error("the folders of the volumes hold different logs")]
@@ -37,7 +37,7 @@ pub enum Refusal {
     #[error("the log on the drive is refused")]
     Log(#[source] tlog::Error),
     /// This side's own log cannot be read.
-    #[error("this side's own log, or the key for its word on others, cannot be used")]
+    #[error("this site's own log or witness key cannot be used")]
     Own(#[source] tlog::Error),
     /// The log is longer than is read.
     #[error("the log has {found} {what}, more than the {limit} allowed")]
@@ -79,7 +79,7 @@ pub enum Refusal {
     #[error("`{0}` is damaged")]
     Record(std::path::PathBuf),
     /// A newer trust file decided here.
-    #[error("the trust file has sequence {found}, but one with {newest} decided here before")]
+    #[error("the trust file has sequence {found}, but {newest} was used here before")]
     StalePolicy {
         /// This file's number.
         found: u64,
@@ -87,11 +87,11 @@ pub enum Refusal {
         newest: u64,
     },
     /// The folder of what was remembered is gone.
-    #[error("`{0}` is gone, and with it what was remembered of senders, sites and quarantined drives")]
+    #[error("`{0}` is missing: the records of senders, sites and quarantined drives are lost")]
     MemoryGone(std::path::PathBuf),
     /// Less of a sender's log is remembered than once was.
     #[error(
-        "`{path}` knows {found} entries of the log `{origin}`, but {known} were known here: it was lost or put back"
+        "`{path}` records {found} entries of the log `{origin}`, but {known} were recorded before: it was lost, or restored from a backup"
     )]
     MemoryBack {
         /// The record.
@@ -104,16 +104,16 @@ pub enum Refusal {
         known: u64,
     },
     /// The site's key is gone.
-    #[error("the site's key `{0}` is gone; with a new one the site would be another witness")]
+    #[error("the site's key `{0}` is missing; a new key would make the site a different witness")]
     KeyGone(std::path::PathBuf),
     /// Everything that was remembered is there.
-    #[error("nothing of what this store remembers was lost")]
+    #[error("this store has lost none of its witness records")]
     NothingLost,
     /// There is no return medium.
-    #[error("`{0}` holds nothing that a site returned")]
+    #[error("`{0}` is not a return medium")]
     NoReturn(std::path::PathBuf),
     /// The site returns word of other senders' logs.
-    #[error("the return medium has no word on the log `{expected}`; it has on {found}")]
+    #[error("the return medium has no checkpoint of the log `{expected}`, only of {found}")]
     OtherReturn {
         /// This sender's log.
         expected: String,
@@ -121,10 +121,10 @@ pub enum Refusal {
         found: String,
     },
     /// The trust file does not have the site.
-    #[error("site `{}` is no witness of the trust file", .0.escape_debug())]
+    #[error("site `{}` is not a witness in the trust file", .0.escape_debug())]
     UnknownWitness(String),
     /// The cosignature is not that of the site whose name it goes under.
-    #[error("what is said to come from site `{site}` does not have its cosignature")]
+    #[error("the checkpoint attributed to site `{site}` does not have its cosignature")]
     OtherSite {
         /// The site.
         site: String,
@@ -146,7 +146,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl DriveLogError {
     /// What to do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -155,26 +155,26 @@ impl Refusal {
                 "use the newest trust file; to go back on purpose, give this one a greater sequence, or run `airlock trust accept FILE --store STORE --reason TEXT`",
             ),
             Self::MemoryGone(_) | Self::MemoryBack { .. } | Self::KeyGone(_) => Some(
-                "put the store's folder `witness` back from its newest copy; if there is none, `airlock quarantine begin-anew --reason TEXT` goes on without, and old drives can no longer be told",
+                "restore the store's folder `witness` from its newest copy; without a copy, run `airlock quarantine begin-anew --reason TEXT`: then old drives can no longer be detected",
             ),
             Self::Record(_) => Some(
                 "put the file back from a copy of the store's folder `witness`; nothing is believed until then",
             ),
-            Self::NotQuarantined(_) => Some("`airlock quarantine list` tells which sets are"),
-            Self::TooLarge { .. } => Some("its sender can begin a new log: docs/drive.md tells how"),
+            Self::NotQuarantined(_) => Some("run `airlock quarantine list` to see the quarantined sets"),
+            Self::TooLarge { .. } => Some("the sender can start a new log: see docs/drive.md"),
             Self::StaleReturn { .. } => Some("ask the site for a newer return medium"),
             Self::OtherSite { .. } => Some(
                 "the site's file was changed or mixed up after it was written: ask for a new one, and compare the site's key by another way",
             ),
-            Self::Own(_) => Some("`airlock audit verify` tells what is wrong with this side's log"),
+            Self::Own(_) => Some("run `airlock audit verify` to see what is wrong with this site's log"),
             Self::NoLog => Some(
                 "an older version of airlock packed it: ask for a new one, or import it with --without-log if you know that it is the newest",
             ),
-            Self::Missing(_) => Some("copy the folder `log` that `airlock pack` wrote, beside the volumes"),
+            Self::Missing(_) => Some("copy the folder `log` that `airlock pack` wrote next to the volumes"),
             Self::Several => Some("name only the folders that belong to this drive"),
             Self::Key { source, .. } => source.hint(),
             Self::Quarantined { .. } => Some(
-                "`airlock quarantine list` tells why; after an inquiry, `airlock quarantine release SET --reason TEXT` lifts it",
+                "run `airlock quarantine list` to see why; after an inquiry, run `airlock quarantine release SET --reason TEXT`",
             ),
             Self::BeginsLater { .. } => Some(
                 "ask for a drive with the whole log, or name the store that took earlier drives with --store",
@@ -193,7 +193,7 @@ impl Refusal {
     }
 }
 
-impl Classified for Refusal {
+impl Classified for DriveLogError {
     fn class(&self) -> Class {
         match self {
             Self::Missing(_) | Self::NoReturn(_) | Self::NotQuarantined(_) | Self::NothingLost => {

@@ -10,10 +10,10 @@ use bundle_signer::trusted_root;
 use oci::Digest;
 use serde::Serialize;
 use tlog::folder::CHECKPOINT;
-use tlog::tile::{self, Place, WIDTH};
+use tlog::tile::{self, TileId, WIDTH};
 use tlog::{Checkpoint, Consistency, Folder, Note, Policy, VerifierKey, check};
 
-use super::{CONSISTENCY, FOLDER, Publish, Refusal, TRUSTED_ROOT, WITNESS, Whose, file_name};
+use super::{CONSISTENCY, DriveLogError, FOLDER, Publish, TRUSTED_ROOT, WITNESS, Whose, file_name};
 use crate::bundle::{Error, Limits};
 use crate::media::Beneath;
 use crate::witness::Acknowledged;
@@ -118,20 +118,20 @@ pub(crate) fn write(
     let mut publish = Publish::to(medium);
     let mut bytes = 0;
     for place in places(folder.size(), begin) {
-        let content = content(&folder, place).map_err(Refusal::Own)?;
+        let content = content(&folder, place).map_err(DriveLogError::Own)?;
         bytes += content.len() as u64;
         check_size(bytes, &Limits::default())?;
         publish.put(&root.join(place.path()), &content)?;
     }
     for site in acknowledged {
         let size = site.checkpoint.size;
-        let proof = Consistency::of(&folder, note.clone(), size).map_err(Refusal::Own)?;
+        let proof = Consistency::of(&folder, note.clone(), size).map_err(DriveLogError::Own)?;
         publish.put(&root.join(format!("{CONSISTENCY}{size}")), proof.to_string().as_bytes())?;
         publish.put(&root.join(WITNESS).join(&site.site), site.note.to_string().as_bytes())?;
     }
     let origin = key.name().to_owned();
     let trusted = trusted_root::write(std::slice::from_ref(&key));
-    let trusted = trusted.map_err(|source| Refusal::Key { origin: origin.clone(), source })?;
+    let trusted = trusted.map_err(|source| DriveLogError::Key { origin: origin.clone(), source })?;
     publish.put(Path::new(TRUSTED_ROOT), trusted.as_bytes())?;
     publish.flush()?;
     medium.write(&root.join(CHECKPOINT), note.to_string().as_bytes(), true)?;
@@ -142,8 +142,8 @@ pub(crate) fn write(
 
 /// The log at its signed checkpoint.
 fn own(log: &dyn SenderLog) -> Result<(Note, Folder), Error> {
-    let note = Folder::checkpoint(log.folder()).map_err(Refusal::Own)?;
-    let checkpoint = Checkpoint::verify(&note, &log.verifier()).map_err(Refusal::Own)?;
+    let note = Folder::checkpoint(log.folder()).map_err(DriveLogError::Own)?;
+    let checkpoint = Checkpoint::verify(&note, &log.verifier()).map_err(DriveLogError::Own)?;
     Ok((note, Folder::signed(log.folder(), &checkpoint)))
 }
 
@@ -157,26 +157,26 @@ pub(crate) fn read_back(medium: &Beneath, log: &dyn SenderLog, carried: &Carried
         }
     }
     let policy = Policy::of_log(log.verifier());
-    check::since(&medium.path(root), carried.begin, &policy, &mut |_, _| {}).map_err(Refusal::Log)?;
+    check::since(&medium.path(root), carried.begin, &policy, &mut |_, _| {}).map_err(DriveLogError::Log)?;
     Ok(())
 }
 
 pub(super) fn check_size(bytes: u64, limits: &Limits) -> Result<(), Error> {
     if bytes > limits.log {
-        return Err(Refusal::TooLarge { what: "bytes", found: bytes, limit: limits.log }.into());
+        return Err(DriveLogError::TooLarge { what: "bytes", found: bytes, limit: limits.log }.into());
     }
     Ok(())
 }
 
 /// The files of a log whose bundles before that of entry `begin` are left out.
-fn places(size: u64, begin: u64) -> impl Iterator<Item = Place> {
-    let kept = move |place: &Place| place.level.is_some() || place.index >= begin / WIDTH;
+fn places(size: u64, begin: u64) -> impl Iterator<Item = TileId> {
+    let kept = move |place: &TileId| place.level.is_some() || place.index >= begin / WIDTH;
     tile::places(size).into_iter().filter(kept)
 }
 
 /// The first entry to be carried: 0 for a log of usual size, else what every known site has, in whole bundles.
 fn begin(log: &Path, size: u64, acknowledged: &[Acknowledged], whole: u64) -> u64 {
-    let length = |place: Place| fs::metadata(log.join(place.path())).map_or(0, |file| file.len());
+    let length = |place: TileId| fs::metadata(log.join(place.path())).map_or(0, |file| file.len());
     let bundles = tile::places(size).into_iter().filter(|place| place.level.is_none());
     let bytes: u64 = bundles.map(length).sum();
     let least = acknowledged.iter().map(|site| site.checkpoint.size).min();
@@ -187,7 +187,7 @@ fn begin(log: &Path, size: u64, acknowledged: &[Acknowledged], whole: u64) -> u6
 }
 
 /// A file of exactly its width, also where the log has grown since.
-fn content(folder: &Folder, place: Place) -> tlog::Result<Vec<u8>> {
+fn content(folder: &Folder, place: TileId) -> tlog::Result<Vec<u8>> {
     if let Some(level) = place.level {
         return Ok(tile::encode_hashes(&folder.tile(level, place.index)?));
     }

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::bundle::Error;
-use crate::drive_log::{Refusal, create_folder};
+use crate::drive_log::{DriveLogError, create_folder};
 
 /// A folder that a user named. All paths are below it.
 pub(crate) struct Beneath {
@@ -65,7 +65,7 @@ impl Beneath {
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(self.failed("read", below))?;
         if bytes.len() as u64 > limit {
             let defect = "it is longer than it can be";
-            return Err(Refusal::Log(tlog::Error::Damaged { path: self.path(below), defect }).into());
+            return Err(DriveLogError::Log(tlog::Error::Damaged { path: self.path(below), defect }).into());
         }
         Ok(Some(bytes))
     }

@@ -10,7 +10,7 @@ use tlog::{Checkpoint, Folder, Note, VerifierKey, cosignature, merkle};
 use super::returned::{CHECKPOINT, FOLDER, LOGS};
 use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, AlarmKind, Refusal, Whose, file_name, is_file_name};
+use crate::drive_log::{Alarm, AlarmKind, DriveLogError, Whose, file_name, is_file_name};
 use crate::media::Beneath;
 
 /// More sites on one medium than this are not looked at.
@@ -71,7 +71,7 @@ impl Witness {
     /// What all sites acknowledged of the log `origin`, by the sites' names. A store may have had other logs.
     ///
     /// # Errors
-    /// [`Refusal::Record`] when something is damaged.
+    /// [`DriveLogError::Record`] when something is damaged.
     pub fn acknowledged(&self, origin: &str) -> Result<Vec<Acknowledged>, Error> {
         let mut found = Vec::new();
         for path in self.records("sites")? {
@@ -86,7 +86,7 @@ impl Witness {
     /// recorded with both signed checkpoints before it is told.
     ///
     /// # Errors
-    /// [`Error::Log`] with a [`Refusal`] when nothing is there, or of others; [`Error::Alarm`] when a site saw another
+    /// [`Error::Log`] with a [`DriveLogError`] when nothing is there, or of others; [`Error::Alarm`] when a site saw another
     /// history of this log, or its own log went back.
     pub fn acknowledge(
         &self,
@@ -114,7 +114,7 @@ impl Witness {
         }
         if kept.is_empty() {
             let found = if strange.is_empty() { "none".to_owned() } else { strange.join(", ") };
-            return Err(Refusal::OtherReturn { expected: own.key.name().to_owned(), found }.into());
+            return Err(DriveLogError::OtherReturn { expected: own.key.name().to_owned(), found }.into());
         }
         let mut reports = Vec::new();
         for (name, site, report) in kept {
@@ -135,10 +135,10 @@ impl Witness {
         let witness = trust.witnesses().iter().find(|witness| witness.key().name() == name);
         let witness = witness
             .filter(|witness| trust.log_revocation(witness).is_none())
-            .ok_or_else(|| Refusal::UnknownWitness(name.clone()))?;
-        let note = Note::parse(bytes).map_err(Refusal::Log)?;
-        let checkpoint = Checkpoint::verify(&note, own.key).map_err(Refusal::Log)?;
-        let other = |source| Refusal::OtherSite { site: name.clone(), source };
+            .ok_or_else(|| DriveLogError::UnknownWitness(name.clone()))?;
+        let note = Note::parse(bytes).map_err(DriveLogError::Log)?;
+        let checkpoint = Checkpoint::verify(&note, own.key).map_err(DriveLogError::Log)?;
+        let other = |source| DriveLogError::OtherSite { site: name.clone(), source };
         let time = cosignature::verify(&note, witness.key()).map_err(other)?;
         own_history(own, &note, &checkpoint, &name)?;
         let note = note.only(&[own.key, witness.key()]);
@@ -147,7 +147,7 @@ impl Witness {
         let same = before.as_ref().map(|(before, _)| &before.checkpoint);
         let known = same.filter(|before| before.origin == checkpoint.origin).map_or(0, |before| before.size);
         let theirs = medium.read(&folder.join(CHECKPOINT), tlog::note::MAX_LEN as u64)?;
-        let theirs = theirs.map(|bytes| Note::parse(&bytes)).transpose().map_err(Refusal::Log)?;
+        let theirs = theirs.map(|bytes| Note::parse(&bytes)).transpose().map_err(DriveLogError::Log)?;
         if checkpoint.size < known {
             let said = [Some(&note), theirs.as_ref()];
             return Err(less(witness, &said, before.as_ref(), (checkpoint.size, known)));
@@ -175,12 +175,12 @@ impl Witness {
 }
 
 fn parse(site: Site, path: &Path) -> Result<(Acknowledged, Option<Note>), Error> {
-    let damaged = |_| Refusal::Record(path.to_owned());
+    let damaged = |_| DriveLogError::Record(path.to_owned());
     let note = Note::parse(site.acknowledged.as_bytes()).map_err(damaged)?;
     let checkpoint = Checkpoint::read(&note).map_err(damaged)?;
     let own = site.own.map(|own| Note::parse(own.as_bytes())).transpose().map_err(damaged)?;
     if !is_file_name(&site.site) {
-        return Err(Refusal::Record(path.to_owned()).into());
+        return Err(DriveLogError::Record(path.to_owned()).into());
     }
     Ok((Acknowledged { site: site.site, note, checkpoint }, own))
 }
@@ -198,7 +198,7 @@ fn less(
     let then = before.into_iter().flat_map(|(seen, own)| [Some(&seen.note), own.as_ref()]);
     let then = then.flatten().filter_map(|note| time(&note)).max();
     if now <= then {
-        return Refusal::StaleReturn { site, found, known }.into();
+        return DriveLogError::StaleReturn { site, found, known }.into();
     }
     let note = |note: Option<&Note>| note.map(Note::to_string);
     let origin = witness.key().name().to_owned();
@@ -214,8 +214,8 @@ fn less(
 
 /// What the site saw must be a part of this log: else this side's log was rolled back, or showed two histories.
 fn own_history(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint, site: &str) -> Result<(), Error> {
-    let current = Folder::checkpoint(own.folder).map_err(Refusal::Own)?;
-    let now = Checkpoint::verify(&current, own.key).map_err(Refusal::Own)?;
+    let current = Folder::checkpoint(own.folder).map_err(DriveLogError::Own)?;
+    let now = Checkpoint::verify(&current, own.key).map_err(DriveLogError::Own)?;
     contains(&Folder::signed(own.folder, &now), &current, (note, seen), site)
 }
 
@@ -238,7 +238,7 @@ pub(crate) fn has(
 ) -> Result<(), Error> {
     let kind = if folder.size() < seen.size {
         AlarmKind::RolledBack { found: folder.size(), known: seen.size }
-    } else if merkle::root(folder, seen.size).map_err(Refusal::Own)? == seen.root {
+    } else if merkle::root(folder, seen.size).map_err(DriveLogError::Own)? == seen.root {
         return Ok(());
     } else {
         AlarmKind::Forked { known: seen.size }
@@ -253,14 +253,14 @@ fn their_log(
     before: Option<&Note>,
     (site, trust): (&str, &TrustFile),
 ) -> Result<(Checkpoint, bool), Error> {
-    let found = Checkpoint::read(theirs).map_err(Refusal::Log)?;
+    let found = Checkpoint::read(theirs).map_err(DriveLogError::Log)?;
     let checked = match trust.log(&found.origin) {
-        Ok(log) => Checkpoint::verify(theirs, log.key()).map_err(Refusal::Log).map(|_| true)?,
+        Ok(log) => Checkpoint::verify(theirs, log.key()).map_err(DriveLogError::Log).map(|_| true)?,
         Err(bundle_signer::Error::UnknownLog(_)) => false,
-        Err(source) => return Err(Refusal::Key { origin: found.origin, source }.into()),
+        Err(source) => return Err(DriveLogError::Key { origin: found.origin, source }.into()),
     };
     let Some(before) = before else { return Ok((found, checked)) };
-    let known = Checkpoint::read(before).map_err(Refusal::Log)?;
+    let known = Checkpoint::read(before).map_err(DriveLogError::Log)?;
     let kind = match found.size.cmp(&known.size) {
         _ if found.origin != known.origin => return Ok((found, checked)),
         std::cmp::Ordering::Less => AlarmKind::RolledBack { found: found.size, known: known.size },
@@ -280,7 +280,7 @@ fn sites(medium: &Beneath) -> Result<Vec<PathBuf>, Error> {
     let names = medium.names(root)?.into_iter().filter(is_site).take(MOST_SITES);
     let sites: Vec<_> =
         names.map(|name| root.join(name)).filter(|site| medium.is_folder(&site.join(LOGS))).collect();
-    if sites.is_empty() { Err(Refusal::NoReturn(medium.path(Path::new(""))).into()) } else { Ok(sites) }
+    if sites.is_empty() { Err(DriveLogError::NoReturn(medium.path(Path::new(""))).into()) } else { Ok(sites) }
 }
 
 /// The logs that a site's folder tells of, for people.

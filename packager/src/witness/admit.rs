@@ -9,7 +9,7 @@ use super::quarantine::Record;
 use super::{Now, Witness};
 use crate::bundle::{BundleManifest, Error};
 use crate::drive_log::examine::Examination;
-use crate::drive_log::{Alarm, Finding, Refusal, Whose};
+use crate::drive_log::{Alarm, DriveLogError, Finding, Whose};
 use crate::media::Media;
 
 /// What becomes of a drive that carries no log where the trust file asks for one.
@@ -77,7 +77,7 @@ impl Admitted {
 /// Lets a drive in, or refuses it. An alarm is recorded before it is told.
 ///
 /// # Errors
-/// [`Error::Alarm`], [`Error::Log`] with a [`Refusal`], or what the disk says.
+/// [`Error::Alarm`], [`Error::Log`] with a [`DriveLogError`], or what the disk says.
 pub fn admit(
     media: &Media,
     manifest: Verified<BundleManifest>,
@@ -97,7 +97,9 @@ pub fn admit(
         }
         (Err(Error::Alarm(alarm)), Some(record)) if record.holds(&alarm).is_some() => {
             let since = record.holds(&alarm).unwrap_or_default().to_owned();
-            return Err(Refusal::Quarantined { set: set.clone(), since, alarm: alarm.to_string() }.into());
+            return Err(
+                DriveLogError::Quarantined { set: set.clone(), since, alarm: alarm.to_string() }.into()
+            );
         }
         (Err(Error::Alarm(alarm)), record) => {
             if let Some((witness, now)) = remembering {
@@ -109,7 +111,7 @@ pub fn admit(
         (Ok(LogVerdict::NotAsked | LogVerdict::Without), _) if held.is_some() => {
             // No log speaks for this copy, so that it cannot be told from the one that raised the alarm.
             let (since, alarm) = held.unwrap_or_default();
-            return Err(Refusal::Quarantined { set: set.clone(), since, alarm }.into());
+            return Err(DriveLogError::Quarantined { set: set.clone(), since, alarm }.into());
         }
         (Ok(LogVerdict::Proved(mut finding)), _) => {
             finding.held = held.map(|(since, alarm)| format!("{since}: {alarm}"));
@@ -139,7 +141,7 @@ fn examine(media: &Media, manifest: &BundleManifest, keeper: &Gatekeeper<'_>) ->
     let Some(origin) = &manifest.log else {
         return match keeper.without {
             Without::Allow => Ok(LogVerdict::Without),
-            Without::Refuse => Err(Refusal::NoLog.into()),
+            Without::Refuse => Err(DriveLogError::NoLog.into()),
         };
     };
     let known = keeper.witness.map(|witness| witness.known(origin)).transpose()?.flatten();
@@ -163,10 +165,10 @@ impl LogVerdict {
     pub fn warning(&self) -> Option<String> {
         match self {
             Self::NotAsked => Some(
-                "the trust file names no log, so an older drive cannot be told from a newer one".to_owned(),
+                "the trust file names no log, so an older drive cannot be detected".to_owned(),
             ),
             Self::Without => {
-                Some("the drive carries no log: it cannot be told whether it is older than others".to_owned())
+                Some("the drive has no log, so an older drive cannot be detected".to_owned())
             }
             Self::Lifted { alarm } => Some(format!("this drive was released in spite of an alarm: {alarm}")),
             Self::Proved(finding) => finding.held.as_ref().map(|alarm| {

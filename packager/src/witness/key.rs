@@ -10,7 +10,7 @@ use tlog::note::KeyKind;
 
 use super::Witness;
 use crate::bundle::Error;
-use crate::drive_log::{Refusal, publish, read_file};
+use crate::drive_log::{DriveLogError, publish, read_file};
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----\n";
 const END: &str = "-----END PRIVATE KEY-----\n";
@@ -21,11 +21,11 @@ impl Witness {
     pub(super) fn key(&self) -> Result<SigningKey, Error> {
         let path = self.root.join("key.pem");
         let key = match read_file(&path, MOST)? {
-            Some(bytes) => parse(&bytes).ok_or_else(|| Refusal::Record(path).into()).and_then(|key| {
+            Some(bytes) => parse(&bytes).ok_or_else(|| DriveLogError::Record(path).into()).and_then(|key| {
                 publish_public(&self.root, &key)?;
                 Ok(key)
             }),
-            None if self.has_lost_key()? => Err(Refusal::KeyGone(path).into()),
+            None if self.has_lost_key()? => Err(DriveLogError::KeyGone(path).into()),
             None => make(&self.root),
         }?;
         self.note_key()?;
@@ -40,8 +40,8 @@ impl Witness {
 }
 
 fn make(root: &Path) -> Result<SigningKey, Error> {
-    let pkcs8 = SigningKey::generate().map_err(Refusal::Own)?;
-    let key = named(&pkcs8).map_err(Refusal::Own)?;
+    let pkcs8 = SigningKey::generate().map_err(DriveLogError::Own)?;
+    let key = named(&pkcs8).map_err(DriveLogError::Own)?;
     let encoded = BASE64_STANDARD.encode(&pkcs8);
     let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
     let pem = format!("{BEGIN}{}{END}", lines.collect::<String>());

@@ -8,7 +8,7 @@ use store::{Change, Store};
 
 use super::Witness;
 use crate::bundle::Error;
-use crate::drive_log::{Refusal, file_name};
+use crate::drive_log::{DriveLogError, file_name};
 
 const FOLDER: &str = "witness";
 const SITE: &str = "site";
@@ -42,10 +42,10 @@ pub fn newest_policy(store: &Store, purpose: Purpose) -> Result<u64, Error> {
 /// Refuses a trust file that is older than one that decided in this store.
 ///
 /// # Errors
-/// [`Refusal::StalePolicy`].
+/// [`DriveLogError::StalePolicy`].
 pub fn refuse_stale_policy(store: &Store, purpose: Purpose, found: u64) -> Result<(), Error> {
     let newest = newest_policy(store, purpose)?;
-    if found < newest { Err(Refusal::StalePolicy { found, newest }.into()) } else { Ok(()) }
+    if found < newest { Err(DriveLogError::StalePolicy { found, newest }.into()) } else { Ok(()) }
 }
 
 /// Remembers that a trust file decides in this store, unless it can only be read.
@@ -82,7 +82,7 @@ impl Witness {
     /// Refuses to go on without a folder that was there.
     pub(super) fn check_folder(&self) -> Result<(), Error> {
         if !self.root.is_dir() && self.store.note(FOLDER)?.is_some() {
-            return Err(Refusal::MemoryGone(self.root.clone()).into());
+            return Err(DriveLogError::MemoryGone(self.root.clone()).into());
         }
         Ok(())
     }
@@ -97,8 +97,13 @@ impl Witness {
         match self.store.note(&sender(origin))? {
             Some(known) if found.is_none_or(|found| found < known) => {
                 let path = self.sender(origin);
-                Err(Refusal::MemoryBack { path, origin: origin.to_owned(), found: found.unwrap_or(0), known }
-                    .into())
+                Err(DriveLogError::MemoryBack {
+                    path,
+                    origin: origin.to_owned(),
+                    found: found.unwrap_or(0),
+                    known,
+                }
+                .into())
             }
             _ => Ok(()),
         }
@@ -127,7 +132,7 @@ impl Witness {
     /// Goes on with what is there: the database forgets what was lost. Gives what is forgotten, by the files' names.
     ///
     /// # Errors
-    /// [`Refusal::NothingLost`] when everything is there.
+    /// [`DriveLogError::NothingLost`] when everything is there.
     pub fn begin_anew(&self) -> Result<Vec<String>, Error> {
         let mut lost = Vec::new();
         let mut changes = Vec::new();
@@ -156,7 +161,7 @@ impl Witness {
             changes.push(Change::Note { name: FOLDER.to_owned(), value: None });
         }
         if lost.is_empty() {
-            return Err(Refusal::NothingLost.into());
+            return Err(DriveLogError::NothingLost.into());
         }
         self.store.commit(changes)?;
         Ok(lost)

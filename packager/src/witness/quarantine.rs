@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, Refusal, Whose};
+use crate::drive_log::{Alarm, DriveLogError, Whose};
 
 /// More events of one set than this are not kept: the first ones are.
 const MOST_EVENTS: usize = 1000;
@@ -112,7 +112,7 @@ impl Witness {
     /// What is recorded of a set.
     ///
     /// # Errors
-    /// [`Refusal::Record`] when it is damaged.
+    /// [`DriveLogError::Record`] when it is damaged.
     pub fn record(&self, set: &Digest) -> Result<Option<Record>, Error> {
         self.check_folder()?;
         self.read(&self.quarantine(set))
@@ -121,7 +121,7 @@ impl Witness {
     /// All records, of held and lifted sets.
     ///
     /// # Errors
-    /// [`Refusal::Record`] when one is damaged.
+    /// [`DriveLogError::Record`] when one is damaged.
     pub fn quarantined(&self) -> Result<Vec<Record>, Error> {
         let mut found = Vec::new();
         for path in self.records("quarantine")? {
@@ -168,7 +168,7 @@ impl Witness {
     /// All sites whose word raised an alarm.
     ///
     /// # Errors
-    /// [`Refusal::Record`] when a record is damaged.
+    /// [`DriveLogError::Record`] when a record is damaged.
     pub fn alarmed_sites(&self) -> Result<Vec<SiteRecord>, Error> {
         let mut found = Vec::new();
         for path in self.records("alarms")? {
@@ -180,9 +180,9 @@ impl Witness {
     /// Lifts a quarantine: the set may be imported in spite of this alarm, and of no other.
     ///
     /// # Errors
-    /// [`Refusal::NotQuarantined`].
+    /// [`DriveLogError::NotQuarantined`].
     pub fn release(&self, set: &Digest, by: &str, reason: &str, now: &Now) -> Result<Record, Error> {
-        let absent = || Error::from(Refusal::NotQuarantined(set.clone()));
+        let absent = || Error::from(DriveLogError::NotQuarantined(set.clone()));
         if self.record(set)?.is_none() {
             return Err(absent());
         }

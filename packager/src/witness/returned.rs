@@ -15,7 +15,7 @@ use tlog::{Checkpoint, Note, cosignature};
 
 use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Publish, Refusal, file_name};
+use crate::drive_log::{DriveLogError, Publish, file_name};
 use crate::media::Beneath;
 
 /// The folder on the medium.
@@ -43,7 +43,7 @@ impl Witness {
     /// Writes to a medium what goes back to the senders. `own` is the signed checkpoint of the site's own log.
     ///
     /// # Errors
-    /// What the disk says, or [`Refusal::Record`].
+    /// What the disk says, or [`DriveLogError::Record`].
     pub fn return_to(&self, target: &Path, own: Option<Note>, now: &Now) -> Result<ReturnReport, Error> {
         let _held = self.lock()?;
         let key = self.key()?;
@@ -53,14 +53,14 @@ impl Witness {
         let mut publish = Publish::to(&medium);
         let mut logs = Vec::new();
         for (origin, note) in self.senders()? {
-            let entries = Checkpoint::read(&note).map_err(Refusal::Own)?.size;
+            let entries = Checkpoint::read(&note).map_err(DriveLogError::Own)?.size;
             publish.put(&folder.join(LOGS).join(file_name(&origin)), note.to_string().as_bytes())?;
             logs.push((origin, entries));
         }
         let own = own
             .map(|mut note| {
-                let checkpoint = Checkpoint::read(&note).map_err(Refusal::Own)?;
-                note.add(cosignature::cosign(&note, &key, now.seconds).map_err(Refusal::Own)?);
+                let checkpoint = Checkpoint::read(&note).map_err(DriveLogError::Own)?;
+                note.add(cosignature::cosign(&note, &key, now.seconds).map_err(DriveLogError::Own)?);
                 publish.put(&folder.join(CHECKPOINT), note.to_string().as_bytes())?;
                 Ok::<_, Error>((checkpoint.origin, checkpoint.size))
             })

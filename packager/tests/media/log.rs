@@ -3,7 +3,7 @@
 use std::fs;
 
 use packager::bundle::Error;
-use packager::drive_log::{AlarmKind, Refusal};
+use packager::drive_log::{AlarmKind, DriveLogError};
 use packager::witness::{LogVerdict, Without, quarantine};
 
 use crate::log_rig::{ONE_VOLUME, Sender, Site, copy, now, replace_log};
@@ -96,7 +96,7 @@ fn a4_an_old_drive_of_another_set_cannot_move_a_tag_back() {
         site.store.commit(vec![removed]).unwrap();
         let again = site.import(&sender.path("old")).unwrap_err();
         assert!(
-            matches!(again, Error::Log(Refusal::Quarantined { .. })),
+            matches!(again, Error::Log(DriveLogError::Quarantined { .. })),
             "a tag that is gone goes back as well"
         );
         site.import(&sender.path("new")).unwrap();
@@ -195,7 +195,7 @@ fn a_log_that_begins_later_is_for_those_who_have_the_rest() {
     old.import(&sender.path("one")).unwrap();
     sender.pack("two");
     fs::remove_file(sender.path("two").join("log/tile/entries/000")).unwrap();
-    assert!(matches!(new.refusal(&sender.path("two")), Refusal::BeginsLater { begin: 256, known: 0 }));
+    assert!(matches!(new.refusal(&sender.path("two")), DriveLogError::BeginsLater { begin: 256, known: 0 }));
     let LogVerdict::Proved(finding) = old.import(&sender.path("two")).unwrap() else { panic!() };
     assert_eq!((finding.begin, finding.known), (256, 301));
 }
@@ -214,10 +214,10 @@ fn attack_tampered_tile() {
             let mut changed = sound.clone();
             changed[at] ^= 1;
             fs::write(log.join(file), changed).unwrap();
-            assert!(matches!(site.refusal(&sender.path("one")), Refusal::Log(_)), "{file} {at}");
+            assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Log(_)), "{file} {at}");
         }
         fs::write(log.join(file), &sound[..sound.len() - 1]).unwrap();
-        assert!(matches!(site.refusal(&sender.path("one")), Refusal::Log(_)), "{file}");
+        assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Log(_)), "{file}");
         fs::write(log.join(file), sound).unwrap();
     }
     assert!(site.is_empty() && site.witness.known("log.example").unwrap().is_none());
@@ -234,7 +234,7 @@ fn attack_tampered_checkpoint() {
     for (from, to) in [("\n301\n", "\n300\n"), ("\n301\n", "\n9301\n"), ("\n\n", "\nmore\n\n")] {
         fs::write(&path, sound.replacen(from, to, 1)).unwrap();
         let refused = site.refusal(&sender.path("one"));
-        assert!(matches!(refused, Refusal::Log(tlog::Error::WrongSignature(_))), "{refused:?}");
+        assert!(matches!(refused, DriveLogError::Log(tlog::Error::WrongSignature(_))), "{refused:?}");
     }
     assert!(site.is_empty());
 }
@@ -249,14 +249,14 @@ fn attack_checkpoint_of_another_origin() {
     other.journal.says("pack", &set.to_string());
     replace_log(&sender.path("one"), other.journal.log.path());
     assert!(
-        matches!(site.refusal(&sender.path("one")), Refusal::OtherLog { found, .. } if found == "other.example")
+        matches!(site.refusal(&sender.path("one")), DriveLogError::OtherLog { found, .. } if found == "other.example")
     );
     // The right name, with another key.
     let forged = Sender::of(Rig::new(), "log.example");
     forged.journal.says("pack", &set.to_string());
     replace_log(&sender.path("one"), forged.journal.log.path());
     let refused = site.refusal(&sender.path("one"));
-    assert!(matches!(refused, Refusal::Log(tlog::Error::NotSigned(_))), "{refused:?}");
+    assert!(matches!(refused, DriveLogError::Log(tlog::Error::NotSigned(_))), "{refused:?}");
     assert!(site.is_empty());
 }
 
@@ -281,10 +281,10 @@ fn attack_stripped_log() {
     let mut site = Site::of(&sender);
     sender.pack("one");
     fs::remove_dir_all(sender.path("one").join("log")).unwrap();
-    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Missing(_)));
+    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Missing(_)));
     // The manifest says that there is one, so the switch for old drives does not help.
     site.without = Without::Allow;
-    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Missing(_)));
+    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Missing(_)));
     assert!(site.is_empty());
 }
 
@@ -297,7 +297,7 @@ fn attack_trusted_root_with_another_log() {
     other.pack("other");
     fs::copy(other.path("other").join("trusted_root.json"), sender.path("one").join("trusted_root.json"))
         .unwrap();
-    assert!(matches!(site.refusal(&sender.path("one")), Refusal::TrustedRoot));
+    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::TrustedRoot));
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_drive_without_a_log_comes_in_as_the_trust_file_and_the_switch_say() {
     let sender = Sender::new();
     let mut site = Site::of(&sender);
     sender.rig.pack("old", ONE_VOLUME);
-    assert!(matches!(site.refusal(&sender.path("old")), Refusal::NoLog));
+    assert!(matches!(site.refusal(&sender.path("old")), DriveLogError::NoLog));
     site.without = Without::Allow;
     assert_eq!(site.import(&sender.path("old")).unwrap(), LogVerdict::Without);
     site.without = Without::Refuse;
@@ -326,11 +326,11 @@ fn a_quarantine_is_lifted_by_name_and_reason_and_only_for_that_alarm() {
     sender.pack("newest");
     site.import(&sender.path("newest")).unwrap();
     let lifted = site.witness.release(&set, "ann", "no", &now(2)).unwrap_err();
-    assert!(matches!(lifted, Error::Log(Refusal::NotQuarantined(_))));
+    assert!(matches!(lifted, Error::Log(DriveLogError::NotQuarantined(_))));
     site.alarm(&sender.path("one"));
     site.witness.release(&set, "ann", "asked the sender by telephone", &now(2)).unwrap();
     let again = site.witness.release(&set, "ann", "once more", &now(2)).unwrap_err();
-    assert!(matches!(again, Error::Log(Refusal::NotQuarantined(_))));
+    assert!(matches!(again, Error::Log(DriveLogError::NotQuarantined(_))));
     let verdict = site.import(&sender.path("one")).unwrap();
     assert!(matches!(&verdict, LogVerdict::Lifted { alarm } if alarm.starts_with("rollback")));
     assert!(verdict.warning().unwrap().contains("released"));
@@ -369,11 +369,11 @@ fn what_is_remembered_is_believed_whole_or_not_at_all() {
     let record = crate::rig::listing(&senders).remove(0);
     for bytes in [&b""[..], b"{}", b"null"] {
         fs::write(&record, bytes).unwrap();
-        assert!(matches!(site.refusal(&sender.path("one")), Refusal::Record(_)));
+        assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Record(_)));
     }
     fs::remove_file(&record).unwrap();
     fs::create_dir(&record).unwrap();
-    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Record(_)));
+    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Record(_)));
 }
 
 /// Whoever has an old log could otherwise keep any set out, by way of any copy of it.
@@ -390,9 +390,9 @@ fn attack_an_old_log_beside_a_copy_does_not_keep_a_sound_copy_out() {
     assert!(matches!(&verdict, LogVerdict::Proved(_)));
     assert!(verdict.warning().unwrap().contains("another copy of the set"), "{verdict:?}");
     // The copy with the old log still stays out, and so does one of which no log tells anything.
-    assert!(matches!(site.refusal(&sender.path("one")), Refusal::Quarantined { .. }));
+    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Quarantined { .. }));
     site.trust = sender.rig.trust.clone();
-    assert!(matches!(site.refusal(&sender.path("newest")), Refusal::Quarantined { .. }));
+    assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::Quarantined { .. }));
     let record = site.witness.record(&set).unwrap().unwrap();
     assert_eq!(record.events.len(), 1, "one alarm is recorded once");
 }
@@ -417,7 +417,7 @@ fn damage_is_told_of_the_file_on_the_drive() {
     bytes.truncate(40);
     fs::write(&tile, bytes).unwrap();
     let refusal = site.refusal(&sender.path("one"));
-    let Refusal::Log(tlog::Error::Damaged { path, .. }) = &refusal else { panic!("{refusal:?}") };
+    let DriveLogError::Log(tlog::Error::Damaged { path, .. }) = &refusal else { panic!("{refusal:?}") };
     assert_eq!(path, &tile);
     assert!(refusal.hint().is_some());
 }
@@ -435,21 +435,24 @@ fn a_memory_that_was_lost_or_put_back_is_told_and_given_up_on_purpose_only() {
     sender.pack("newest");
     site.import(&sender.path("newest")).unwrap();
     let nothing = site.witness.begin_anew().unwrap_err();
-    assert!(matches!(nothing, Error::Log(Refusal::NothingLost)));
+    assert!(matches!(nothing, Error::Log(DriveLogError::NothingLost)));
 
     let away = site.folder.path().join("away");
     fs::rename(&root, &away).unwrap();
-    assert!(matches!(site.refusal(&sender.path("one")), Refusal::MemoryGone(path) if path == root));
-    assert!(matches!(site.witness.quarantined(), Err(Error::Log(Refusal::MemoryGone(_)))));
+    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::MemoryGone(path) if path == root));
+    assert!(matches!(site.witness.quarantined(), Err(Error::Log(DriveLogError::MemoryGone(_)))));
     // An empty folder, and one of before the newest drive.
     fs::create_dir(&root).unwrap();
     let back = site.refusal(&sender.path("one"));
-    assert!(matches!(&back, Refusal::MemoryBack { found: 0, known: 311, .. }), "{back:?}");
+    assert!(matches!(&back, DriveLogError::MemoryBack { found: 0, known: 311, .. }), "{back:?}");
     fs::remove_dir_all(&root).unwrap();
     copy(&older, &root);
-    assert!(matches!(site.refusal(&sender.path("one")), Refusal::MemoryBack { found: 301, known: 311, .. }));
+    assert!(matches!(
+        site.refusal(&sender.path("one")),
+        DriveLogError::MemoryBack { found: 301, known: 311, .. }
+    ));
     let returned = site.witness.return_to(&site.folder.path().join("back"), None, &now(5));
-    assert!(matches!(returned, Err(Error::Log(Refusal::MemoryBack { .. }))));
+    assert!(matches!(returned, Err(Error::Log(DriveLogError::MemoryBack { .. }))));
     fs::remove_dir_all(&root).unwrap();
     copy(&away, &root);
     assert_eq!(site.alarm(&sender.path("one")), AlarmKind::RolledBack { found: 301, known: 311 });
@@ -457,9 +460,9 @@ fn a_memory_that_was_lost_or_put_back_is_told_and_given_up_on_purpose_only() {
     // Another key would be another site.
     let key = fs::read(root.join("key.pub")).unwrap();
     fs::remove_file(root.join("key.pem")).unwrap();
-    assert!(matches!(site.refusal(&sender.path("newest")), Refusal::KeyGone(_)));
+    assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::KeyGone(_)));
     fs::remove_file(root.join("key.pub")).unwrap();
-    assert!(matches!(site.refusal(&sender.path("newest")), Refusal::KeyGone(_)));
+    assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::KeyGone(_)));
     assert_eq!(site.witness.begin_anew().unwrap(), ["key.pem"]);
     site.import(&sender.path("newest")).unwrap();
     assert_ne!(fs::read(root.join("key.pub")).unwrap(), key);

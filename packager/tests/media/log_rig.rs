@@ -7,7 +7,7 @@ use bundle_signer::TrustFile;
 use mirror::reporter::Silent;
 use oci::Digest;
 use packager::bundle::{Error, Limits};
-use packager::drive_log::{AlarmKind, Refusal, SenderLog};
+use packager::drive_log::{AlarmKind, DriveLogError, SenderLog};
 use packager::import::import;
 use packager::media::Media;
 use packager::witness::{Admitted, Gatekeeper, LogVerdict, Now, Without, Witness, admit};
@@ -168,11 +168,14 @@ impl Site {
         let set = Media::open(&[drive.to_owned()], Limits::default()).unwrap().set().clone();
         let record = self.witness.record(&set).unwrap().expect("no record of the alarm");
         assert_eq!(record.held().unwrap().1, alarm.to_string());
-        assert!(matches!(self.refusal(drive), Refusal::Quarantined { .. }), "it came in at the second try");
+        assert!(
+            matches!(self.refusal(drive), DriveLogError::Quarantined { .. }),
+            "it came in at the second try"
+        );
         alarm.kind
     }
 
-    pub(crate) fn refusal(&self, drive: &Path) -> Refusal {
+    pub(crate) fn refusal(&self, drive: &Path) -> DriveLogError {
         match self.import(drive).unwrap_err() {
             Error::Log(refusal) => refusal,
             other => panic!("{other:?}"),

@@ -3,7 +3,7 @@
 use std::fs;
 
 use packager::bundle::Error;
-use packager::drive_log::{AlarmKind, Refusal};
+use packager::drive_log::{AlarmKind, DriveLogError};
 use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
 use packager::witness::{LogVerdict, Witness, quarantine};
 use tlog::note::KeyKind;
@@ -40,7 +40,7 @@ impl Sender {
         Witness::of(&self.rig.store).acknowledge(medium, &own, &self.trust, &now(5))
     }
 
-    fn refuses(&self, medium: &std::path::Path) -> Refusal {
+    fn refuses(&self, medium: &std::path::Path) -> DriveLogError {
         match self.acknowledge(medium).unwrap_err() {
             Error::Log(refusal) => refusal,
             other => panic!("{other:?}"),
@@ -82,7 +82,7 @@ fn the_next_drive_carries_what_a_site_acknowledged() {
     // An older medium says less than is known.
     let old = site.folder.path().join("back");
     assert_eq!(sender.acknowledge(&site.send_back("later")).unwrap()[0].before, 301);
-    assert!(matches!(sender.refuses(&old), Refusal::StaleReturn { found: 301, known: 1002, .. }));
+    assert!(matches!(sender.refuses(&old), DriveLogError::StaleReturn { found: 301, known: 1002, .. }));
 }
 
 /// A sender that lost its log begins another one; what sites said of the lost one is not about it.
@@ -127,7 +127,9 @@ fn attack_cosignature_by_an_unknown_witness() {
     let (mut sender, site) = pair();
     let back = site.send_back("back");
     sender.hears(&[]);
-    assert!(matches!(sender.refuses(&back), Refusal::UnknownWitness(name) if name == site.key().name()));
+    assert!(
+        matches!(sender.refuses(&back), DriveLogError::UnknownWitness(name) if name == site.key().name())
+    );
     assert!(Witness::of(&sender.rig.store).acknowledged("log.example").unwrap().is_empty());
 }
 
@@ -140,7 +142,10 @@ fn attack_cosignature_of_another_site_under_a_known_name() {
     let back = other.send_back("back");
     let folder = back.join("airlock-return");
     fs::rename(folder.join(other.key().name()), folder.join(site.key().name())).unwrap();
-    assert!(matches!(sender.refuses(&back), Refusal::OtherSite { source: tlog::Error::NotSigned(_), .. }));
+    assert!(matches!(
+        sender.refuses(&back),
+        DriveLogError::OtherSite { source: tlog::Error::NotSigned(_), .. }
+    ));
 }
 
 #[test]
@@ -152,9 +157,9 @@ fn attack_return_media_for_another_sender() {
     site.import(&stranger.path("one")).unwrap();
     let back = site.send_back("back");
     assert!(
-        matches!(sender.refuses(&back), Refusal::OtherReturn { found, .. } if found == "`other.example`")
+        matches!(sender.refuses(&back), DriveLogError::OtherReturn { found, .. } if found == "`other.example`")
     );
-    assert!(matches!(sender.refuses(&sender.path("one")), Refusal::NoReturn(_)));
+    assert!(matches!(sender.refuses(&sender.path("one")), DriveLogError::NoReturn(_)));
 }
 
 #[test]
@@ -173,11 +178,11 @@ fn attack_changed_return_media() {
     };
     assert!(matches!(
         forged(last + 20, "AAAA"),
-        Refusal::OtherSite { source: tlog::Error::WrongSignature(_), .. }
+        DriveLogError::OtherSite { source: tlog::Error::WrongSignature(_), .. }
     ));
     assert!(matches!(
         forged(sound.find("\n301").unwrap(), "\n300"),
-        Refusal::Log(tlog::Error::WrongSignature(_))
+        DriveLogError::Log(tlog::Error::WrongSignature(_))
     ));
     fs::write(&file, sound).unwrap();
     sender.acknowledge(&back).unwrap();
@@ -227,7 +232,7 @@ fn a_site_that_was_put_back_is_told_so() {
     sender.pack("two");
     site.import(&sender.path("two")).unwrap();
     sender.acknowledge(&site.send_back("back")).unwrap();
-    assert!(matches!(sender.refuses(&early), Refusal::StaleReturn { found: 301, known: 311, .. }));
+    assert!(matches!(sender.refuses(&early), DriveLogError::StaleReturn { found: 301, known: 311, .. }));
     fs::remove_dir_all(&root).unwrap();
     copy(&older, &root);
     site.witness.begin_anew().unwrap();
@@ -238,7 +243,7 @@ fn a_site_that_was_put_back_is_told_so() {
     let error = sender.acknowledge(&later).unwrap_err();
     let Error::Alarm(alarm) = error else { panic!("{error:?}") };
     assert_eq!(alarm.kind, AlarmKind::SiteWentBack { site: "site 0".into(), found: 301, known: 311 });
-    assert!(alarm.hint().contains("put back"));
+    assert!(alarm.hint().contains("restored from a backup"));
 }
 
 #[test]
@@ -305,7 +310,7 @@ fn a18_nothing_is_written_or_read_through_a_link_on_a_medium() {
     fs::create_dir_all(&medium).unwrap();
     symlink(real.join("airlock-return"), medium.join("airlock-return")).unwrap();
     sender.hears(&[&site]);
-    assert!(matches!(sender.refuses(&medium), Refusal::NoReturn(_)));
+    assert!(matches!(sender.refuses(&medium), DriveLogError::NoReturn(_)));
     // A drive: its log, a volume that is being written, and the mark.
     let drive = sender.path("linked");
     for (link, to) in
@@ -339,5 +344,5 @@ fn a18_nothing_is_written_or_read_through_a_link_on_a_medium() {
     fs::rename(outside.join("moved.tar"), &volume).unwrap();
     fs::rename(drive.join("log"), outside.join("log")).unwrap();
     symlink(outside.join("log"), drive.join("log")).unwrap();
-    assert!(matches!(site.refusal(&drive), Refusal::Missing(_)));
+    assert!(matches!(site.refusal(&drive), DriveLogError::Missing(_)));
 }

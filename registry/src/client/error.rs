@@ -324,7 +324,7 @@ impl Error {
                 "check the host, the network and the `registries` of the mirror file, then run the command again",
             ),
             Self::Broken { .. } | Self::Short { .. } | Self::Stalled { .. } => {
-                Some("run the command again: it goes on where it stopped")
+                Some("run the command again to resume")
             }
             Self::Redirect { .. } => Some("name the server that has the content, in the mirror file"),
             Self::Authority { .. } => Some("give the authority's certificate as PEM"),

@@ -15,8 +15,8 @@ use store::{BlobFile, Change};
 use super::App;
 use super::answer::{self, Lasting};
 use super::download::{self, Segment, Source, Turn};
-use super::handle::{Call, Place};
-use super::observe::{Changed, Deed};
+use super::handle::{Call, RepositoryCandidate};
+use super::observe::{Changed, Operation};
 use super::range::{self, Span, Wanted};
 use super::refusal::Refusal;
 
@@ -61,10 +61,10 @@ pub(super) async fn pull(
 /// A blob whose file is gone or cut short counts as absent, so that clients push it again.
 fn find(
     store: &store::Store,
-    places: Vec<Place>,
+    places: Vec<RepositoryCandidate>,
     asked: &RepositoryName,
     digest: &Digest,
-) -> Result<(Place, BlobFile), Refusal> {
+) -> Result<(RepositoryCandidate, BlobFile), Refusal> {
     for place in places {
         let Some(size) = store.blob_in(&place.repository, digest)? else { continue };
         match store.blob(digest)? {
@@ -178,7 +178,14 @@ pub(super) async fn delete(
             ));
         }
         store.commit(vec![Change::UnlinkBlob { repository: repository.clone(), digest: digest.clone() }])?;
-        Ok(Changed { deed: Deed::DeleteBlob, repository, digest, tags: Vec::new(), manifest: None, visitor })
+        Ok(Changed {
+            deed: Operation::DeleteBlob,
+            repository,
+            digest,
+            tags: Vec::new(),
+            manifest: None,
+            visitor,
+        })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

@@ -19,7 +19,7 @@ use super::App;
 use super::auth::{self, Caller};
 use super::guard::address::{Client, Network};
 use super::guard::memory::Memory;
-use super::observe::{Deed, Refused, Visitor};
+use super::observe::{Operation, Refused, Visitor};
 use super::refusal::Refusal;
 use super::route::{Action, Query, Right, Route};
 use super::{answer, blobs, listing, manifests, tokens, uploads};
@@ -38,7 +38,7 @@ pub(super) struct Call {
     body: Mutex<Body>,
     pub(super) caller: Caller,
     /// What the request wants to change, and its name.
-    attempt: Option<(Deed, String)>,
+    attempt: Option<(Operation, String)>,
     /// What a token would have to be good for.
     scope: Option<String>,
 }
@@ -88,7 +88,7 @@ impl Call {
             // Clients try without credentials first, so that only wrong ones tell something.
             let visitor = Visitor { user: Some(auth::claimed(&self.head.headers)?), address: self.address() };
             let name = self.head.uri.path().to_owned();
-            return Some(Refused { deed: Deed::LogIn, name, visitor, status, message, repeats: None });
+            return Some(Refused { deed: Operation::LogIn, name, visitor, status, message, repeats: None });
         }
         let (deed, name) = self.attempt.clone()?;
         Some(Refused { deed, name, visitor: self.visitor(), status, message, repeats: None })
@@ -104,10 +104,10 @@ impl Call {
 
     /// Repositories to look in: a mirror's client names the registry it means by `ns`. A repository of this registry
     /// that only has the same name is not what such a client means.
-    pub(super) fn places(&self, repository: &RepositoryName) -> Vec<Place> {
+    pub(super) fn places(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
         let Some(namespace) = self.query.value("ns").filter(|ns| !ns.is_empty() && !self.is_own_name(ns))
         else {
-            return vec![Place { repository: repository.clone(), namespace: None }];
+            return vec![RepositoryCandidate { repository: repository.clone(), namespace: None }];
         };
         // As in references: a name without a dot or port is no registry's, but the first part of a repository's.
         let is_host = namespace.contains(['.', ':']) || namespace == "localhost";
@@ -117,11 +117,11 @@ impl Call {
         let Ok(prefix) = host.as_repository() else { return Vec::new() };
         let mut places = Vec::new();
         if let Ok(mirrored) = repository.below(&prefix) {
-            places.push(Place { repository: mirrored, namespace: Some(host.clone()) });
+            places.push(RepositoryCandidate { repository: mirrored, namespace: Some(host.clone()) });
         }
         // A mirror with a path in its URL asks for the whole name.
         if repository.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-            places.push(Place { repository: repository.clone(), namespace: Some(host) });
+            places.push(RepositoryCandidate { repository: repository.clone(), namespace: Some(host) });
         }
         places
     }
@@ -135,13 +135,13 @@ impl Call {
 
 /// A repository that may hold what is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RepositoryCandidate {
     pub(super) repository: RepositoryName,
     /// The registry it mirrors, if the client's `ns` led to it.
     pub(super) namespace: Option<RegistryHost>,
 }
 
-impl Place {
+impl RepositoryCandidate {
     /// Tells the client that its `ns` was heeded.
     pub(super) fn name_in(&self, response: &mut Response) {
         if let Some(host) = &self.namespace {

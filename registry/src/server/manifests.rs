@@ -16,8 +16,8 @@ use super::App;
 use super::answer::{self, Lasting};
 use super::gate::{Pull, Push};
 use super::guard::memory::Unread;
-use super::handle::{Call, Place};
-use super::observe::{Changed, Deed};
+use super::handle::{Call, RepositoryCandidate};
+use super::observe::{Changed, Operation};
 use super::refusal::Refusal;
 
 /// GET or HEAD. What was pushed is served whatever `Accept` says: digests name one form only.
@@ -65,14 +65,18 @@ pub(super) async fn pull(
 }
 
 struct Found {
-    place: Place,
+    place: RepositoryCandidate,
     row: ManifestRow,
     manifest: Manifest,
 }
 
 /// HEAD and GET find the same: a manifest that is damaged, gone or cannot be read is absent for both, so that clients
 /// push it again.
-fn find(store: &Store, places: Vec<Place>, selector: &Selector) -> Result<Option<Found>, Refusal> {
+fn find(
+    store: &Store,
+    places: Vec<RepositoryCandidate>,
+    selector: &Selector,
+) -> Result<Option<Found>, Refusal> {
     for place in places {
         let Some(row) = store.resolve(&place.repository, selector)? else { continue };
         match store.manifest(&place.repository, &row.digest) {
@@ -120,7 +124,7 @@ pub(super) async fn push(
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
             put(store, &name, (named.clone(), digest.clone(), manifest.clone()), counted)?;
-            let (deed, manifest) = (Deed::PushManifest, Some(manifest));
+            let (deed, manifest) = (Operation::PushManifest, Some(manifest));
             Ok(Changed { deed, repository: name, digest, tags: named, manifest, visitor })
         })
         .await?;
@@ -244,10 +248,10 @@ pub(super) async fn delete(
         let name = repository.clone();
         let (deed, tags, change) = match selector {
             Selector::Tag(tag) => {
-                (Deed::DeleteTag, vec![tag.clone()], Change::DeleteTag { repository: name, tag })
+                (Operation::DeleteTag, vec![tag.clone()], Change::DeleteTag { repository: name, tag })
             }
             Selector::Digest(digest) => {
-                (Deed::DeleteManifest, Vec::new(), Change::DeleteManifest { repository: name, digest })
+                (Operation::DeleteManifest, Vec::new(), Change::DeleteManifest { repository: name, digest })
             }
         };
         store.commit(vec![change])?;

@@ -8,7 +8,7 @@ use oci::{Digest, Manifest, RepositoryName, Tag};
 
 /// What a request did to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Deed {
+pub enum Operation {
     /// A manifest came in, with the tags set on it.
     PushManifest,
     /// A blob came in, or was mounted from another repository.
@@ -26,7 +26,7 @@ pub enum Deed {
 /// Who asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Visitor {
-    /// The user, if the server asked for a password. For a [`Deed::LogIn`] only what was claimed.
+    /// The user, if the server asked for a password. For a [`Operation::LogIn`] only what was claimed.
     pub user: Option<String>,
     /// From where, if there is a socket.
     pub address: Option<SocketAddr>,
@@ -36,7 +36,7 @@ pub struct Visitor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// What was done.
-    pub deed: Deed,
+    pub deed: Operation,
     /// Where.
     pub repository: RepositoryName,
     /// To what.
@@ -53,7 +53,7 @@ pub struct Changed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// What was wanted.
-    pub deed: Deed,
+    pub deed: Operation,
     /// The repository, with the tag or digest if it is known; the path where a log-in failed.
     pub name: String,
     /// By whom.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::guard::address::Network;
-use super::observe::{Deed, Observer, Refused, Repeats, Visitor};
+use super::observe::{Observer, Operation, Refused, Repeats, Visitor};
 
 /// So many are told one by one, of one client and one deed, in one window.
 const EACH: u32 = 3;
@@ -35,7 +35,7 @@ pub(super) struct Refusals {
 
 #[derive(Default)]
 struct Counts {
-    clients: HashMap<(Option<Network>, Deed), Count>,
+    clients: HashMap<(Option<Network>, Operation), Count>,
     others: Option<Refused>,
     /// When the present window of all began, and how many were told in it.
     all: Option<(Instant, u32)>,
@@ -171,7 +171,7 @@ mod tests {
     fn refused(address: [u8; 4], user: &str) -> Refused {
         let visitor = Visitor { user: Some(user.to_owned()), address: Some((address, 1).into()) };
         let (name, message) = ("/v2/".to_owned(), "wrong".to_owned());
-        Refused { deed: Deed::LogIn, name, visitor, status: 401, message, repeats: None }
+        Refused { deed: Operation::LogIn, name, visitor, status: 401, message, repeats: None }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use oci::distribution::ErrorCode;
 use oci::{Digest, RepositoryName, Selector};
 use store::UploadId;
 
-use super::observe::Deed;
+use super::observe::Operation;
 use super::refusal::Refusal;
 use super::tokens;
 
@@ -107,22 +107,22 @@ impl Action {
 
     /// What it changes, and the name of what it changes as far as it is known. Steps on the way to a blob change
     /// nothing yet.
-    pub(super) fn deed(&self) -> Option<(Deed, String)> {
+    pub(super) fn deed(&self) -> Option<(Operation, String)> {
         match self {
             Self::PushManifest(repository, selector) => {
-                Some((Deed::PushManifest, named(repository, selector)))
+                Some((Operation::PushManifest, named(repository, selector)))
             }
             Self::DeleteManifest(repository, selector @ Selector::Tag(_)) => {
-                Some((Deed::DeleteTag, named(repository, selector)))
+                Some((Operation::DeleteTag, named(repository, selector)))
             }
             Self::DeleteManifest(repository, selector) => {
-                Some((Deed::DeleteManifest, named(repository, selector)))
+                Some((Operation::DeleteManifest, named(repository, selector)))
             }
             Self::DeleteBlob(repository, digest) => {
-                Some((Deed::DeleteBlob, format!("{repository}@{digest}")))
+                Some((Operation::DeleteBlob, format!("{repository}@{digest}")))
             }
             Self::StartUpload(repository) | Self::FinishUpload(repository, _) => {
-                Some((Deed::PushBlob, repository.to_string()))
+                Some((Operation::PushBlob, repository.to_string()))
             }
             Self::Live
             | Self::Ready

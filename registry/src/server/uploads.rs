@@ -15,7 +15,7 @@ use super::App;
 use super::answer;
 use super::handle::Call;
 use super::intake;
-use super::observe::{Changed, Deed};
+use super::observe::{Changed, Operation};
 use super::range::Chunk;
 use super::refusal::Refusal;
 
@@ -68,7 +68,7 @@ fn can_mount(store: &Store, from: Option<&str>, digest: &Digest) -> Result<bool,
 /// What a blob that comes in changes.
 fn incoming(call: &Call, repository: RepositoryName, digest: Digest) -> Changed {
     Changed {
-        deed: Deed::PushBlob,
+        deed: Operation::PushBlob,
         repository,
         digest,
         tags: Vec::new(),

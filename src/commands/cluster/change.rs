@@ -3,7 +3,7 @@
 mod delete;
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use error_class::{Class, Classified as _};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -42,7 +42,7 @@ fn begin<'a>(
     if dry_run {
         return Ok(None);
     }
-    let mut work = logs.begin_in_cluster(Kind::PackageChange, ("package", name), None, printer)?;
+    let mut work = logs.begin_in_cluster(EventType::PackageChange, ("package", name), None, printer)?;
     work.evidence("verb", verb);
     Ok(Some(work))
 }

@@ -87,13 +87,13 @@ pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
     };
     let denied = status.message.contains("denied the request");
     if status.code == 404 && is_unknown_kind(&status.message) {
-        let message = format!("{doing}: the cluster has no such kind: airlock is not installed here");
-        let hint = Some(Cow::Borrowed("`airlock install controller` puts it there, with its definitions"));
+        let message = format!("{doing}: the cluster does not have this kind: airlock is not installed");
+        let hint = Some(Cow::Borrowed("run `airlock install controller`, which also installs the CRDs"));
         return Answer { message, class: Class::Missing, hint }.into();
     }
     let (class, hint) = match status.code {
         401 => (Class::Other, Some("the kubeconfig's credentials are not accepted")),
-        403 if !denied => (Class::Other, Some("whoever the kubeconfig is for has no right to it")),
+        403 if !denied => (Class::Other, Some("the user of the kubeconfig is not permitted to do this")),
         404 => (Class::Missing, None),
         409 => (Class::Other, None),
         _ if denied => (Class::Refused, None),
@@ -101,7 +101,7 @@ pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
         _ if status.message.contains("failed calling webhook") => (
             Class::Other,
             Some(
-                "no replica of the controller answers: `kubectl get pods -n eksa-packages` tells why; once one does, run the command again",
+                "no replica of the controller answers: check `kubectl get pods -n eksa-packages`, then run the command again",
             ),
         ),
         _ => (Class::Other, None),
@@ -273,7 +273,7 @@ mod tests {
         for said in ["404 page not found", "the server could not find the requested resource"] {
             let answer = answer(404, said);
             assert_eq!((answer.class(), answer.hint().is_some()), (Class::Missing, true));
-            assert!(answer.to_string().ends_with("airlock is not installed here"), "{answer}");
+            assert!(answer.to_string().ends_with("airlock is not installed"), "{answer}");
         }
         let absent = answer(404, "packages \"a\" not found");
         assert_eq!(

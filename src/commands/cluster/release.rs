@@ -8,7 +8,7 @@ mod rollback;
 pub(in crate::commands) use self::rights::ROLES;
 
 use anyhow::Context as _;
-use audit::Kind;
+use audit::EventType;
 use installer::Install;
 use installer::guard::{Bounds, Facts};
 use installer::{Engine, Prepared};
@@ -37,7 +37,7 @@ pub(super) async fn run(settings: &PackageCommand, logs: &Logs, printer: &Printe
         }
         PackageCommand::Rollback(settings) => {
             let mut work =
-                logs.begin_in_cluster(Kind::PackageChange, ("package", &settings.name), None, printer)?;
+                logs.begin_in_cluster(EventType::PackageChange, ("package", &settings.name), None, printer)?;
             work.evidence("verb", "rollback");
             let result = rollback::rollback(settings, Some(&mut work), printer).await;
             work.end(result)
@@ -45,7 +45,8 @@ pub(super) async fn run(settings: &PackageCommand, logs: &Logs, printer: &Printe
         PackageCommand::Rights(settings) if !settings.apply => rights::rights(settings, None, printer).await,
         PackageCommand::Rights(settings) => {
             let cluster = &settings.cluster.cluster;
-            let mut work = logs.begin_in_cluster(Kind::PackageChange, ("cluster", cluster), None, printer)?;
+            let mut work =
+                logs.begin_in_cluster(EventType::PackageChange, ("cluster", cluster), None, printer)?;
             work.evidence("verb", "rights");
             let result = rights::rights(settings, Some(&mut work), printer).await;
             work.end(result)

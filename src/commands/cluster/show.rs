@@ -103,7 +103,7 @@ pub(super) async fn active_bundle(client: &Client, cluster: &str) -> anyhow::Res
     let settings = settings(client, cluster).await?;
     let name = settings.spec.active_bundle.unwrap_or_default();
     if name.is_empty() {
-        let hint = "`airlock get packagebundlecontrollers` tells why; `airlock upgrade packages` sets one";
+        let hint = "`airlock get packagebundlecontrollers` shows why; `airlock upgrade packages` sets one";
         return Err(Answer::missing(format!("the cluster `{cluster}` has no active bundle"), Some(hint)));
     }
     let mut found = listed::<PackageBundle>(client, &[name], PACKAGES_NAMESPACE).await?;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use evidence::Place;
+use evidence::EvidenceSource;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use oci::{Digest, Manifest, Selector, Tag, media_type};
@@ -66,7 +66,7 @@ impl Image {
     }
 
     /// Puts it into a store or registry; says whether it was there.
-    pub(super) async fn put(&mut self, place: &Place) -> anyhow::Result<bool> {
+    pub(super) async fn put(&mut self, place: &EvidenceSource) -> anyhow::Result<bool> {
         let selector = Selector::Tag(self.tag.clone());
         let there = place.manifest(&selector).await?.is_some_and(|there| there.digest() == self.digest);
         if !there {

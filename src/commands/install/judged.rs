@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use bundle_signer::NameRule;
 use bundle_signer::statement::COSIGN_SIGN;
-use evidence::{self, Place, Question, Until};
+use evidence::{self, EvidenceSource, Question, Until};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -72,7 +72,7 @@ pub(super) async fn labels(client: &Client, order: &Prepared) -> anyhow::Result<
 pub(super) async fn judged(
     policies: &[TrustPolicy],
     order: &Prepared,
-    place: &Place,
+    place: &EvidenceSource,
     labels: &Labels,
 ) -> anyhow::Result<()> {
     let newest: BTreeMap<_, _> = policies.iter().map(|policy| (policy.name().to_owned(), policy)).collect();

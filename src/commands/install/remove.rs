@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use audit::Kind;
+use audit::EventType;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{Api, DeleteParams, ListParams};
@@ -28,7 +28,7 @@ pub(in crate::commands) async fn run(
         return take_away(settings, None, printer).await;
     }
     let mut work =
-        logs.begin_in_cluster(Kind::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
+        logs.begin_in_cluster(EventType::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
     let result = take_away(settings, Some(&mut work), printer).await;
     work.end(result)
 }

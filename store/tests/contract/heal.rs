@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oci::{Digest, Selector};
 use store::commit::Step::{CommitDatabase, SyncData, SyncDirectory};
-use store::{BlobWriter, Change, Error, Fault, Store};
+use store::{BlobWriter, Change, CheckFault, Error, Store};
 
 use crate::rig::{Recorder, file_of, manifest, push, put, repository, tag};
 
@@ -191,7 +191,7 @@ fn d20_a_check_reports_sizes_that_do_not_fit() {
         .unwrap();
     let blob = put(&store, b"four").unwrap();
     let faults = store.check(&mut |_| {}).unwrap().faults;
-    assert_eq!(faults, [Fault::DescriptorSize { manifest: digest, digest: blob, said: 5, found: 4 }]);
+    assert_eq!(faults, [CheckFault::DescriptorSize { manifest: digest, digest: blob, said: 5, found: 4 }]);
     drop(store);
     // A rebuild names again what was named, and does not end half-way.
     assert_eq!(Store::rebuild(folder.path(), &mut |_| {}).unwrap().manifests, 1);

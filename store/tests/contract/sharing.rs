@@ -1,7 +1,7 @@
 //! Several openings of one store, uploads and downloads that go on, and blobs that turn out wrong.
 
 use oci::{Algorithm, Digest};
-use store::{Change, Error, Fault, Store};
+use store::{Change, CheckFault, Error, Store};
 
 use crate::rig::{dump, push, put, repository};
 
@@ -85,7 +85,7 @@ fn a_rotten_blob_is_reported_and_mended_by_the_same_content() {
     let path = folder.path().join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
     std::fs::write(&path, b"v2").unwrap();
     let report = store.check(&mut |_| {}).unwrap();
-    assert_eq!(report.faults, [Fault::Corrupt { digest, found: Digest::sha256(b"v2") }]);
+    assert_eq!(report.faults, [CheckFault::Corrupt { digest, found: Digest::sha256(b"v2") }]);
     put(&store, b"v1").unwrap();
     assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oci::Digest;
 use proptest::prelude::*;
-use store::{Change, Error, Fault, Store};
+use store::{Change, CheckFault, Error, Store};
 
 use crate::rig::{Recorder, dump, file_of, manifest, push, put, repository, tag};
 
@@ -198,7 +198,7 @@ fn c2_a_collection_removes_links_whose_files_are_gone() {
     store.commit(vec![Change::ReleaseLeases { holder: "push".into() }]).unwrap();
     fs::remove_file(file_of(folder.path(), &digest)).unwrap();
     let faults = store.check(&mut |_| {}).unwrap().faults;
-    assert!(matches!(&faults[..], [Fault::StaleLink { .. }]), "{faults:?}");
+    assert!(matches!(&faults[..], [CheckFault::StaleLink { .. }]), "{faults:?}");
     assert!(faults[0].to_string().contains("airlock store gc"));
     store.collect(&store.garbage().unwrap()).unwrap();
     assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());

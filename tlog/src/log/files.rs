@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use private::{Existing, Hold, Readers, Temporary, folder_of};
 
-use crate::tile::{HEIGHT, Place, WIDTH};
+use crate::tile::{HEIGHT, TileId, WIDTH};
 use crate::{Error, Result};
 
 /// The name of the file by which processes take turns.
@@ -76,7 +76,7 @@ pub(super) fn remove_narrower(log: &Path, before: u64, after: u64) {
             continue;
         }
         let index = old / WIDTH;
-        let narrow = log.join(Place { level, index, width }.path());
+        let narrow = log.join(TileId { level, index, width }.path());
         let _ = fs::remove_file(&narrow);
         if new / WIDTH > index
             && let Some(folder) = narrow.parent()

@@ -2,7 +2,7 @@
 
 use brief::words;
 use bundle_signer::{Gate, ImageName, NameRule};
-use evidence::{self, Place, Question, Until, judged};
+use evidence::{self, EvidenceSource, Question, Until, judged};
 use oci::{Reference, RegistryHost, RepositoryName, Selector};
 use workload_images::place_of;
 
@@ -11,10 +11,10 @@ use crate::webhook::policies::{Compiled, Rules};
 use crate::webhook::why::{Lack, Unmet, Why, keys, label, target};
 
 /// Where an image's signatures are.
-pub(super) fn place(context: &Context, reference: &Reference) -> Result<Place, String> {
+pub(super) fn place(context: &Context, reference: &Reference) -> Result<EvidenceSource, String> {
     let (host, repository) =
         place_of(reference, context.settings.mirror.as_ref()).map_err(|error| words(&error))?;
-    Ok(Place::Registry(context.registry.clone(), host, repository))
+    Ok(EvidenceSource::Registry(context.registry.clone(), host, repository))
 }
 
 /// The names under which an image may be signed: its own and, in the mirror that stands for all, that of its upstream.

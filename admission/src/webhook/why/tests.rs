@@ -4,7 +4,7 @@ use evidence::Refused;
 
 use super::*;
 
-fn refused(format: &'static str, fault: Fault) -> Refused {
+fn refused(format: &'static str, fault: RefusalReason) -> Refused {
     Refused { format, at: "tag".to_owned(), why: "words".to_owned(), fault }
 }
 
@@ -37,20 +37,20 @@ fn what_is_not_signed_is_to_be_signed_and_said_once() {
 #[test]
 fn an_unknown_key_is_told_once_with_the_known_ones() {
     let both = vec![
-        refused("simpleSigning", Fault::UnknownKey(None)),
-        refused("bundle", Fault::UnknownKey(Some("KJzn=".to_owned()))),
+        refused("simpleSigning", RefusalReason::UnknownKey(None)),
+        refused("bundle", RefusalReason::UnknownKey(Some("KJzn=".to_owned()))),
     ];
     let why = unmet(&[], &[(COSIGN_SIGN, verdict(vec![Reason::Unsigned], both))]);
     let said = "it is signed only by key KJzn=, which the policy does not know; it knows `release` (PvWc=)";
     assert_eq!(why.to_string(), said);
-    let old = vec![refused("simpleSigning", Fault::UnknownKey(None))];
+    let old = vec![refused("simpleSigning", RefusalReason::UnknownKey(None))];
     let why = unmet(&[], &[(COSIGN_SIGN, verdict(vec![Reason::Unsigned], old))]);
     assert!(why.to_string().starts_with("it is signed only by a key, which"), "{why}");
 }
 
 #[test]
 fn another_name_is_told_with_the_one_that_is_wanted() {
-    let other = vec![refused("bundle", Fault::OtherName("r.example/b".to_owned()))];
+    let other = vec![refused("bundle", RefusalReason::OtherName("r.example/b".to_owned()))];
     let why = unmet(&[], &[(COSIGN_SIGN, verdict(vec![Reason::Unsigned], other))]);
     assert_eq!(why.to_string(), "it is signed as `r.example/b`, not as `r.example/a`");
     assert!(why.advice().starts_with(SIGN), "{}", why.advice());
@@ -58,7 +58,8 @@ fn another_name_is_told_with_the_one_that_is_wanted() {
 
 #[test]
 fn what_is_there_is_told_and_only_what_is_missing_is_advised() {
-    let none = verdict(vec![Reason::Unsigned], vec![refused("simpleSigning", Fault::UnknownKey(None))]);
+    let none =
+        verdict(vec![Reason::Unsigned], vec![refused("simpleSigning", RefusalReason::UnknownKey(None))]);
     let why = unmet(&[("signature", "`release`")], &[(PROVENANCE, none)]);
     assert_eq!(why.to_string(), "`signature` by `release` is there; `slsaprovenance1` is missing");
     let advice = why.advice();

@@ -8,7 +8,7 @@ use std::cell::{OnceCell, RefCell};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{SOURCE, is_good};
-use crate::{Ending, Error, Event, Kind, Result};
+use crate::{Ending, Error, Event, EventType, Result};
 
 /// How much of the table is held in memory, in KiB, as SQLite takes it.
 const SETTINGS: &str = "
@@ -32,7 +32,7 @@ enum What {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// The first leaf's kind.
-    first: Option<Kind>,
+    first: Option<EventType>,
     /// How many registries are open.
     open: u64,
     table: OnceCell<Connection>,
@@ -52,19 +52,19 @@ impl Known {
         }
         let done = event.outcome.result == Ending::Success;
         match event.event {
-            Kind::Mirror if done => {
+            EventType::Mirror if done => {
                 let locks = SOURCE.iter().filter_map(|name| event.evidence.get(*name));
                 locks.for_each(|lock| self.remember(What::Mirrored, lock));
             }
-            Kind::ServeStart if done => self.open += 1,
-            Kind::ServeStop => self.open = self.open.saturating_sub(1),
+            EventType::ServeStart if done => self.open += 1,
+            EventType::ServeStop => self.open = self.open.saturating_sub(1),
             _ => {}
         }
     }
 
     /// Whether the log begins as it must.
     pub(super) fn begins(&self) -> bool {
-        self.first == Some(Kind::LogStart)
+        self.first == Some(EventType::LogStart)
     }
 
     /// Whether a registry is open.

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::super::moment;
 use super::Class;
-use crate::{Ending, Event, Kind, Part};
+use crate::{Ending, Event, EventType, Part};
 
 /// What was done, and to what.
 pub(super) fn what(event: &Event) -> bool {
@@ -119,10 +119,10 @@ pub(super) struct Turn {
 impl Turns {
     pub(super) fn take(&mut self, index: u64, event: &Event) -> Turn {
         match event.event {
-            Kind::ServeStart if event.outcome.result == Ending::Success => {
+            EventType::ServeStart if event.outcome.result == Ending::Success => {
                 Turn { begins: true, open: self.0.replace(index) }
             }
-            Kind::ServeStop if event.outcome.result == Ending::Success => {
+            EventType::ServeStop if event.outcome.result == Ending::Success => {
                 self.0 = None;
                 Turn::default()
             }

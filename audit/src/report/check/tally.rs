@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::records::{Order, Parts, Turns};
 use super::{Check, Known, may_wait};
 use crate::report::Counts;
-use crate::{Ending, Event, Kind, Reader};
+use crate::{Ending, Event, EventType, Reader};
 
 /// What decides for which controls an event is evidence: what was done, and how it ended.
-pub(crate) type Class = (Kind, Ending);
+pub(crate) type Class = (EventType, Ending);
 
 /// The class of a push that was done.
-const PUSHED: Class = (Kind::Push, Ending::Success);
+const PUSHED: Class = (EventType::Push, Ending::Success);
 
 /// Indexes, of which the first and the last are kept.
 #[derive(Clone, Debug, Default)]

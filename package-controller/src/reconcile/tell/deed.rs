@@ -1,6 +1,6 @@
 //! What can be done to a package, in words that say what happened and what follows.
 
-use audit::Kind;
+use audit::EventType;
 
 /// What was done to a package, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,15 +135,15 @@ impl Deed<'_> {
     }
 
     /// As which event it goes into the audit log, and whether it went well.
-    pub(super) fn audited(&self) -> Option<(Kind, bool)> {
+    pub(super) fn audited(&self) -> Option<(EventType, bool)> {
         match self {
-            Self::Done { from: None, .. } => Some((Kind::PackageInstall, true)),
-            Self::Done { .. } => Some((Kind::PackageUpgrade, true)),
-            Self::Failed { upgrade: false, .. } => Some((Kind::PackageInstall, false)),
-            Self::Failed { upgrade: true, .. } => Some((Kind::PackageUpgrade, false)),
-            Self::RolledBack { .. } => Some((Kind::PackageRollback, true)),
-            Self::Gone | Self::ClusterGone(_) => Some((Kind::PackageUninstall, true)),
-            Self::Drifted { repaired: true, .. } => Some((Kind::PackageRepair, true)),
+            Self::Done { from: None, .. } => Some((EventType::PackageInstall, true)),
+            Self::Done { .. } => Some((EventType::PackageUpgrade, true)),
+            Self::Failed { upgrade: false, .. } => Some((EventType::PackageInstall, false)),
+            Self::Failed { upgrade: true, .. } => Some((EventType::PackageUpgrade, false)),
+            Self::RolledBack { .. } => Some((EventType::PackageRollback, true)),
+            Self::Gone | Self::ClusterGone(_) => Some((EventType::PackageUninstall, true)),
+            Self::Drifted { repaired: true, .. } => Some((EventType::PackageRepair, true)),
             Self::Waiting(_)
             | Self::Begins { .. }
             | Self::Unwell { .. }

@@ -31,9 +31,7 @@ impl Error {
             }
             Self::NoSpace { .. } => Some("use a larger medium, or free space"),
             Self::FileTooLarge { .. } | Self::VolumeTooSmall { .. } => Some("choose another --volume-size"),
-            Self::NotInserted { .. } => {
-                Some("insert its medium, then run the same command again: it goes on there")
-            }
+            Self::NotInserted { .. } => Some("insert its medium, then run the same command again to resume"),
             Self::ReadBack(_) => Some("the medium is bad: use another one, and run the same command again"),
             Self::TargetBusy { .. } => Some("wait for it to end, or use another folder"),
             Self::TooMany { what: "volumes", .. } => Some("choose a larger --volume-size"),

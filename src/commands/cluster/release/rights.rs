@@ -47,7 +47,7 @@ pub(super) async fn rights(
     let client = connect(&settings.cluster.reach).await?;
     let cluster = Cluster::of(client, name, &settings.charts).await?;
     if cluster.target.is_workload && work.is_some() {
-        let message = format!("nobody here may grant rights in cluster `{name}`");
+        let message = format!("this controller cannot grant permissions in cluster `{name}`");
         let hint = "without --apply they are printed for whoever the controller is there; apply them in that cluster";
         return Err(Usage { message, hint }.into());
     }

@@ -21,7 +21,7 @@ pub(super) struct Granted(pub(super) BTreeMap<String, Vec<PolicyRule>>);
 impl Granted {
     /// Reads the roles of a cluster's packages.
     pub(super) async fn read(client: &Client, cluster: &str) -> anyhow::Result<Self> {
-        let doing = "reading what is granted now";
+        let doing = "reading the current permissions";
         let name = role(cluster);
         let mut found = BTreeMap::new();
         let everywhere = Api::<ClusterRole>::all(client.clone()).get_opt(&name).await;

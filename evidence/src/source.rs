@@ -27,7 +27,7 @@ pub trait Contents: Send + Sync {
 
 /// Where an image is and what is said about it.
 #[derive(Clone)]
-pub enum Place {
+pub enum EvidenceSource {
     /// A repository of a store.
     Store(Store, RepositoryName),
     /// A repository of a registry.
@@ -76,7 +76,7 @@ pub(super) enum At {
     Registry(NextPage),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EvidenceSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(store, repository) => write!(f, "{repository} in {}", store.root().display()),
@@ -86,7 +86,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl EvidenceSource {
     /// What a tag or a digest means there, as a reference is written: `name:tag`, or `name@digest`.
     pub(crate) fn named(&self, selector: &Selector) -> String {
         let sign = match selector {
