@@ -166,7 +166,7 @@ async fn typed(arguments: &[&str], logs: &Logs, printer: &Printer) -> anyhow::Re
     match cli.command {
         Command::Keys(settings) => keys::run(&settings, logs, printer)?,
         Command::Mirror(settings) => Box::pin(mirror::run(&settings, logs, printer)).await?,
-        Command::Pack(settings) => pack::run(&settings, logs, printer).await?,
+        Command::Pack(settings) => Box::pin(pack::run(&settings, logs, printer)).await?,
         Command::Verify(settings) => verify::run(&settings, logs, printer)?,
         Command::Import(settings) => import::run(&settings, logs, printer)?,
         other => anyhow::bail!("{other:?} is not part of the quickstart"),

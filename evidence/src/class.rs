@@ -7,6 +7,7 @@ use crate::Error;
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
+            Self::Overwritten(_) => Class::Other,
             Self::Client(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Read { source, .. } | Self::File { source, .. } => source.class(),

@@ -66,6 +66,11 @@ pub enum Error {
     /// A manifest cannot be read or made.
     #[error("a manifest is malformed")]
     Oci(#[source] oci::Error),
+    /// Others wrote to cosign's tag at the same time, again and again.
+    #[error(
+        "others write to the tag `{0}` at the same time, and the signature is not there; sign again when they are done"
+    )]
+    Overwritten(oci::Tag),
     /// It cannot be signed.
     #[error("it cannot be signed")]
     Sign(#[source] Signer),

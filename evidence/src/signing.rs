@@ -74,6 +74,9 @@ pub async fn targets(
     Ok((found, absent))
 }
 
+/// How often it is signed again under a tag that others write at the same time.
+const TRIES: usize = 5;
+
 /// Signs an image, or attests something of it.
 ///
 /// # Errors
@@ -86,7 +89,7 @@ pub async fn sign(
     let said = order.said(place, &image.digest).await?;
     let mut written = Vec::new();
     if order.legacy {
-        written.push(legacy(place, image, order, said.legacy).await?);
+        written.push(Box::pin(legacy(place, image, order, said.legacy)).await?);
     }
     if order.bundle {
         written.push(bundled(place, image, order, said.bundle).await?);
@@ -184,24 +187,36 @@ async fn legacy(
         return Ok(Written { image, format, at, present: true });
     }
     let selector = Selector::Tag(tag.clone());
-    // Read again as late as can be: between here and the writing, another writer's signature could be lost.
-    let present = place.manifest(&selector).await?;
-    let limits = Limits::default();
-    let (blob, attachment) = if order.is_signature() {
-        let payload = order.payload(&image).to_bytes().map_err(Error::Sign)?;
-        let signature = order.key.sign(&payload).map_err(Error::Sign)?;
-        let attachment = attached::sign(present.as_ref(), &payload, &signature, &limits);
-        (payload, attachment.map_err(Error::Sign)?)
-    } else {
-        let envelope = order.envelope(&image)?.to_json().into_bytes();
-        within(envelope.len())?;
-        let attachment = attached::attest(present.as_ref(), &envelope, order.predicate_type, &limits);
-        (envelope, attachment.map_err(Error::Sign)?)
+    // Signers of one store take turns; in a registry, where nobody can, it is read again whether the signature is there.
+    let _turn = match place {
+        EvidenceSource::Store(store, _) => Some(tokio::task::block_in_place(|| store.take_turn())?),
+        EvidenceSource::Registry(..) | EvidenceSource::Shipment(..) => None,
     };
-    place.put_blob(blob).await?;
-    place.put_blob(attachment.config).await?;
-    place.put_manifest(&selector, &attachment.manifest).await?;
-    Ok(Written { image, format, at: tag.to_string(), present: false })
+    let limits = Limits::default();
+    let mut present = place.manifest(&selector).await?;
+    for _ in 0..TRIES {
+        let (blob, attachment) = if order.is_signature() {
+            let payload = order.payload(&image).to_bytes().map_err(Error::Sign)?;
+            let signature = order.key.sign(&payload).map_err(Error::Sign)?;
+            let attachment = attached::sign(present.as_ref(), &payload, &signature, &limits);
+            (payload, attachment.map_err(Error::Sign)?)
+        } else {
+            let envelope = order.envelope(&image)?.to_json().into_bytes();
+            within(envelope.len())?;
+            let attachment = attached::attest(present.as_ref(), &envelope, order.predicate_type, &limits);
+            (envelope, attachment.map_err(Error::Sign)?)
+        };
+        place.put_blob(blob).await?;
+        place.put_blob(attachment.config).await?;
+        place.put_manifest(&selector, &attachment.manifest).await?;
+        present = place.manifest(&selector).await?;
+        let lacks =
+            |there: &Manifest| attached::lacking(there, &attachment.manifest).map(|layers| layers.len());
+        if present.as_ref().is_some_and(|there| matches!(lacks(there), Ok(0))) {
+            return Ok(Written { image, format, at: tag.to_string(), present: false });
+        }
+    }
+    Err(Error::Overwritten(tag))
 }
 
 fn within(len: usize) -> Result<(), Error> {

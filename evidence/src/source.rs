@@ -37,8 +37,8 @@ pub enum EvidenceSource {
 }
 
 /// Referrers of a store that are read at first, and at once after that.
-const FIRST_PAGE: PageLimits = PageLimits { entries: 16, bytes: 2 << 20 };
-const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20 };
+const FIRST_PAGE: PageLimits = PageLimits { entries: 16, bytes: 2 << 20, large: false };
+const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20, large: true };
 
 /// A referrer, as it is listed.
 pub(super) struct Entry {

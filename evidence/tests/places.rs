@@ -105,6 +105,20 @@ mod tests {
             sign(&self.place(), &self.image, &order).await.unwrap();
         }
 
+        async fn say_by(&self, key: &PrivateKey) {
+            let order = Order {
+                key,
+                name: &self.name,
+                annotations: &BTreeMap::new(),
+                predicate_type: COSIGN_SIGN,
+                predicate: None,
+                legacy: true,
+                bundle: false,
+                created: "2026-01-01T00:00:00Z",
+            };
+            sign(&self.place(), &self.image, &order).await.unwrap();
+        }
+
         /// A referrer of the image, with layers of a type.
         fn referrer(&self, kind: &str, layers: &[Descriptor], number: usize) -> Digest {
             self.put(self.referring(kind, layers, number), None)
@@ -255,6 +269,23 @@ mod tests {
         assert!(rig.ask().await.is_satisfied());
         let verdict = rig.verdict(&rig.place(), SPDX).await;
         assert_eq!(verdict.signatures.len(), 1, "{:?}", verdict.skipped);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn signers_of_one_image_at_the_same_time_lose_no_signature() {
+        let rig = Arc::new(Rig::new());
+        let signers: Vec<_> = (0..6)
+            .map(|_| {
+                let rig = Arc::clone(&rig);
+                tokio::spawn(async move { rig.say_by(&PrivateKey::generate().unwrap()).await })
+            })
+            .collect();
+        for signer in signers {
+            signer.await.unwrap();
+        }
+        let tag = Selector::Tag(Tag::of_attachment(&rig.image.digest, "sig").unwrap());
+        let gathered = rig.place().manifest(&tag).await.unwrap().unwrap();
+        assert_eq!(gathered.blobs().count(), 1 + 6, "a configuration and six signatures");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, OFlags, RenameFlags};
+use error_class::{Class, Message};
+use rustix::fs::{Access, CWD, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::files::{self, give_to_owner};
@@ -50,6 +51,16 @@ pub fn publish(path: &Path, bytes: &[u8], existing: Existing, readers: Readers) 
     let new = Temporary::beside(path, existing, readers)?;
     new.file().write_all(bytes)?;
     new.publish()
+}
+
+/// Whether a file could be published under a name, as far as can be said before: what has the name is a regular file or
+/// nothing, and files can be made beside it.
+///
+/// # Errors
+/// What the system says, or that what has the name is no regular file.
+pub fn check(path: &Path) -> io::Result<()> {
+    regular(path)?;
+    Ok(rustix::fs::access(folder_of(path), Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// A file that is written beside the name that it is to get. It is removed if it does not get it.
@@ -183,11 +194,23 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// The regular file that has a name, if something has it.
 fn regular(path: &Path) -> io::Result<Option<Metadata>> {
-    let refused = |what| Err(io::Error::new(ErrorKind::InvalidInput, what));
+    let refused =
+        |what: String| Err(io::Error::new(ErrorKind::InvalidInput, Message::new(Class::Usage, what)));
     match fs::symlink_metadata(path) {
+        _ if path == Path::new("-") => refused(
+            "`-` is not written to as standard output; for a file of that name, write `./-`".to_owned(),
+        ),
         Ok(found) if found.is_file() => Ok(Some(found)),
-        Ok(found) if found.is_symlink() => refused("it is a link; name the file that it leads to"),
-        Ok(_) => refused("it is no regular file; name another one"),
+        Ok(found) if found.is_symlink() => {
+            let target = fs::canonicalize(path).ok().filter(|target| target.is_file());
+            refused(match target {
+                Some(target) => {
+                    format!("it is a link; name the file that it leads to, `{}`", target.display())
+                }
+                None => "it is a link, and does not lead to a regular file; name a file".to_owned(),
+            })
+        }
+        Ok(_) => refused("it is not a regular file; name a file".to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cli::Mirror;
 use crate::commands::image::{docker_config, proxies};
 use crate::commands::{contents, open_or_imagine, open_or_make};
-use crate::failure::Status;
+use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
@@ -35,6 +35,11 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
     } else {
         (open_or_make(&settings.store, printer)?, None)
     };
+    // Before anything is fetched or named.
+    private::check(&settings.lock).map_err(|error| Usage {
+        message: format!("cannot write the lock `{}`: {error}", settings.lock.display()),
+        hint: "name with --lock a regular file in a folder that you can write to; nothing was changed",
+    })?;
     let before = if settings.lock.exists() { Some(Lock::read(&settings.lock)?) } else { None };
     let file = file_of(&settings.lock, &settings.file);
     if let Some(before) = before.as_ref().filter(|_| !settings.renamed) {

@@ -36,6 +36,13 @@ pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<F
     Ok(private::hold(lock, &path, Hold::Shared, limit)?)
 }
 
+/// Waits until no other process or thread has the store's root for itself, and keeps it as long as the file is open.
+pub(crate) fn alone(layout: &Layout) -> Result<File> {
+    let root = layout.root();
+    let folder = File::open(root).map_err(Error::io("open", root))?;
+    Ok(private::hold(folder, root, Hold::Alone, PATIENCE)?)
+}
+
 /// Makes the folder and those above it, each flushed into the one that holds it.
 fn create_root(root: &Path, disk: &Disk) -> Result<()> {
     if root.is_dir() {

@@ -70,8 +70,10 @@ fn charge(
     (pusher, most): (&str, NamingLimits),
 ) -> Result<()> {
     let text = named.to_string();
-    let sql = "INSERT OR REPLACE INTO pushed (repository, named, pusher, manifest, things, bytes)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    // The turn stays as it is, whatever is deleted or pushed later: a list that is read in pages goes by it.
+    let sql = "INSERT OR REPLACE INTO pushed (repository, named, pusher, manifest, things, bytes, turn)
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1 + coalesce(max(turn), 0) FROM pushed
+               WHERE repository = ?1 AND named = ?2 AND pusher = ?3";
     let (things, bytes) = (signed(weight.things), signed(weight.bytes));
     let row = params![repository, text, pusher, manifest.to_string(), things, bytes];
     connection.prepare_cached(sql)?.execute(row)?;

@@ -1,5 +1,5 @@
 //! What refers to a manifest, in pages: signatures first, so that no client misses them on a first page, and large
-//! entries last, on pages of their own, so that they can neither push small ones out of it nor make it large. What nobody
+//! entries last, so that they cannot push small ones out of it. What nobody
 //! pushed, because it was mirrored, imported or signed in the store, comes before what users pushed, and users take
 //! turns: nobody puts the signatures of others behind many of their own.
 
@@ -22,7 +22,7 @@ const STRETCH: i64 = 256;
 pub struct ReferrerPosition {
     /// The group: lower ones come first.
     pub rank: u8,
-    /// Which one of its user's it is in the group; 0 where it is no user's.
+    /// Which one of its user's beside the subject it is; 0 where it is no user's.
     pub turn: u32,
     /// The last digest.
     pub digest: Digest,
@@ -35,6 +35,8 @@ pub struct PageLimits {
     pub entries: usize,
     /// Bytes of their descriptors as JSON.
     pub bytes: usize,
+    /// Whether large entries may follow small ones.
+    pub large: bool,
 }
 
 /// A stretch of the list.
@@ -83,7 +85,8 @@ impl Readers {
             }
             for position in found {
                 let was_small = at.as_ref().is_none_or(|at| at.rank < LARGE);
-                let ends = page.descriptors.len() >= limits.entries || was_small && position.rank >= LARGE;
+                let ends = page.descriptors.len() >= limits.entries
+                    || !limits.large && was_small && position.rank >= LARGE;
                 // Before it is read: what is large takes long.
                 if ends && !page.descriptors.is_empty() {
                     page.next = at;
@@ -125,19 +128,15 @@ impl Readers {
         after: Option<&ReferrerPosition>,
     ) -> Result<Vec<ReferrerPosition>> {
         let rank_of = rank();
-        // What several users pushed counts as that of whoever has fewer before it. The `+` has SQLite look up each
-        // manifest, and not all that a user pushed beside the subject for each.
+        // The `+` has SQLite look up each manifest, and not all that a user pushed beside the subject for each.
         let sql = format!(
-            "WITH repository AS (SELECT id FROM repositories WHERE name = ?1),
-             listed AS (SELECT {rank_of} AS rank, digest FROM manifests
-               WHERE repository = (SELECT id FROM repository) AND subject = ?2
-               AND (?3 IS NULL OR artifact_type = ?3)),
-             turns AS (SELECT rank, digest, CASE WHEN pusher IS NULL THEN 0
-                 ELSE row_number() OVER (PARTITION BY rank, pusher ORDER BY digest) END AS turn
-               FROM listed LEFT JOIN pushed ON pushed.repository = (SELECT id FROM repository)
-                 AND +named = ?2 AND manifest = digest)
-             SELECT rank, min(turn) AS first, digest FROM turns GROUP BY rank, digest
-             HAVING (rank, first, digest) > (?5, ?6, ?7) ORDER BY rank, first, digest LIMIT ?8"
+            "SELECT rank, turn, digest FROM (
+               SELECT {rank_of} AS rank, coalesce(pushed.turn, 0) AS turn, digest
+               FROM manifests LEFT JOIN pushed ON pushed.repository = manifests.repository
+                 AND +named = ?2 AND manifest = digest
+               WHERE manifests.repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
+               AND (?3 IS NULL OR artifact_type = ?3))
+             WHERE (rank, turn, digest) > (?5, ?6, ?7) ORDER BY rank, turn, digest LIMIT ?8"
         );
         let (rank, turn, digest) =
             after.map_or((-1, 0, String::new()), |at| (i64::from(at.rank), at.turn, at.digest.to_string()));

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS edges (
 CREATE INDEX IF NOT EXISTS edges_by_child ON edges (child);
 CREATE TABLE IF NOT EXISTS pushed (
   repository INTEGER NOT NULL REFERENCES repositories, named TEXT NOT NULL, pusher TEXT NOT NULL, manifest TEXT NOT NULL,
-  things INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  things INTEGER NOT NULL, bytes INTEGER NOT NULL, turn INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (repository, named, pusher, manifest)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pushed_by_manifest ON pushed (repository, manifest);
 CREATE TABLE IF NOT EXISTS leases (
@@ -72,6 +72,11 @@ fn prepare(layout: &Layout) -> Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))?;
+    // Databases of earlier versions.
+    let has_turns = "SELECT 1 FROM pragma_table_info('pushed') WHERE name = 'turn'";
+    if !connection.prepare(has_turns)?.exists([])? {
+        connection.execute_batch("ALTER TABLE pushed ADD COLUMN turn INTEGER NOT NULL DEFAULT 0")?;
+    }
     Ok(connection)
 }
 

@@ -117,6 +117,15 @@ impl Store {
         self.0.layout.root()
     }
 
+    /// Takes turns with everybody else who reads what a tag has and then sets it to that and more. The turn lasts as long as
+    /// the file is open.
+    ///
+    /// # Errors
+    /// When the turn does not come within the time that is waited for locks.
+    pub fn take_turn(&self) -> Result<std::fs::File> {
+        crate::open::alone(&self.0.layout)
+    }
+
     /// Whether there is a store in the folder, of whatever version and state.
     #[must_use]
     pub fn is_at(root: &Path) -> bool {

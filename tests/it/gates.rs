@@ -308,7 +308,7 @@ fn a_trust_file_that_is_older_than_one_that_decided_is_refused() {
     works(path, &["verify", "drive", "--store", "far", "--trust", "four.yaml"]);
     works(path, &[&import[..], &["three.yaml"]].concat());
     works(path, &[&import[..], &["four.yaml"]].concat());
-    let stale = "has sequence 3, but one with 4 decided here before";
+    let stale = "has sequence 3, but 4 was used here before";
     fails(path, &[&import[..], &["three.yaml"]].concat(), 7, stale);
     fails(path, &["verify", "drive", "--store", "far", "--trust", "three.yaml"], 7, stale);
     fails(path, &["verify-image", IMAGE, "--store", "far", "--trust", "three.yaml"], 7, stale);

@@ -267,3 +267,23 @@ fn o14_a_pattern_that_matches_anything_is_warned_of_when_it_is_added() {
         "{quiet:?}"
     );
 }
+
+#[test]
+fn o14_a_lock_that_cannot_be_written_is_refused_before_anything_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("small.txt"), "content").unwrap();
+    std::fs::write(path.join("airlock.yaml"), mirror_file("", "  - files: [{path: small.txt}]\n")).unwrap();
+    std::fs::write(path.join("real.lock"), "").unwrap();
+    std::os::unix::fs::symlink("real.lock", path.join("linked.lock")).unwrap();
+    for (lock, words) in
+        [("linked.lock", "real.lock`"), ("none/a.lock", "cannot write the lock"), ("-", "./-")]
+    {
+        for more in [&[][..], &["--dry-run"]] {
+            let mirror = [&["mirror", "--store", "store", "--lock", lock], more].concat();
+            fails(path, &mirror, 2, words);
+        }
+    }
+    works(path, &["mirror", "--store", "store"]);
+    assert!(works(path, &["store", "list", "--store", "store"]).contains("small.txt"));
+}

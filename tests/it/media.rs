@@ -171,6 +171,23 @@ fn o14_a_disc_of_another_set_is_named_and_the_right_one_is_asked_for_again() {
 }
 
 #[test]
+fn o14_a_disc_with_another_volume_or_without_the_log_is_named_before_the_right_one_is_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    works(path, &[&PACK[..], &["--to", "one", "--to", "two", "--to", "three"]].concat());
+    fs::rename(path.join("one"), path.join("disc")).unwrap();
+    let same = || {};
+    let two = || change(path, Some("one"), Some("two"));
+    let three = || change(path, Some("two"), Some("three"));
+    let verify = ["verify", "disc", "--one-by-one", "--trust", "trust.yaml"];
+    let output = asked(path, &verify, &[&same, &two, &three]);
+    fine(&output);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("the medium has volume 1, and volume 2 is needed"), "{text}");
+}
+
+#[test]
 fn o14_a_set_is_verified_disc_by_disc_and_every_byte_of_every_disc_counts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

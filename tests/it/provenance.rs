@@ -104,7 +104,7 @@ fn d17_a_chart_is_used_and_mirrored_only_if_a_key_of_the_keyring_signed_it() {
     fails(path, &[&template[..], &["berta@example.org.gpg"]].concat(), 3, "is not in the keyring");
     fails(path, &["chart", "template", CHART, "--verify"], 2, "--keyring");
     gpg.sign("berta@example.org", CHART, &line.replace("hello-0.1.0", "other-0.1.0"));
-    fails(path, &verify("berta@example.org.gpg"), 3, "is of `other-0.1.0.tgz`");
+    fails(path, &verify("berta@example.org.gpg"), 3, "is for `other-0.1.0.tgz`");
     gpg.sign("berta@example.org", CHART, &line.repeat(2));
     fails(path, &verify("berta@example.org.gpg"), 3, "it lists a file twice");
     gpg.sign("berta@example.org", CHART, "");

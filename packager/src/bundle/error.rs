@@ -260,6 +260,14 @@ pub enum Error {
         /// The processes that write there.
         holders: private::Holders,
     },
+    /// Another volume of the set was inserted.
+    #[error("the medium has volume {}, and volume {expected} is needed", found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    OtherVolume {
+        /// The volumes that are there.
+        found: Vec<u32>,
+        /// The volume that is needed.
+        expected: u32,
+    },
     /// A medium is needed, and nobody is there to insert it.
     #[error("volume {number} of {total}, `{name}`, is needed next, but nobody answered")]
     NotInserted {

@@ -14,6 +14,7 @@ use store::Store;
 use super::walk::Volumes;
 use super::{ImportReport, changes, check, load, plan};
 use crate::bundle::{BundleManifest, EntryKind, Error, Limits};
+use crate::drive_log::DriveLogError;
 use crate::media::{Changer, Media, Payload};
 use crate::witness::Admitted;
 
@@ -55,12 +56,20 @@ impl Turns<'_> {
             return Ok(media);
         }
         let (set, total) = (media.set().clone(), claimed.volumes);
-        drop(media);
+        let mut now = Some(media);
         loop {
-            self.changer.change(total, total, &claimed.volume_name(total))?;
-            if let Some(media) = self.media_of(&set)?.filter(Media::has_log) {
-                return Ok(media);
+            if let Some(media) = now.take() {
+                if media.has_log() {
+                    return Ok(media);
+                }
+                if media.volumes().contains_key(&total) {
+                    let origin = claimed.log.clone().unwrap_or_default();
+                    self.changer.unfit(&DriveLogError::Missing(origin).into());
+                }
             }
+            // Nothing of the medium is open while it is changed.
+            self.changer.change(total, total, &claimed.volume_name(total))?;
+            now = self.media_of(&set)?;
         }
     }
 }
@@ -107,12 +116,14 @@ pub(crate) struct Reader<'a> {
     now: Option<Media>,
     admitted: &'a Admitted,
     turns: &'a Turns<'a>,
+    /// Whether the volume was asked for that is read next.
+    was_asked: bool,
 }
 
 impl<'a> Reader<'a> {
     /// `media` is what is there now.
     pub(crate) fn new(media: Media, admitted: &'a Admitted, turns: &'a Turns<'a>) -> Self {
-        Self { set: media.set().clone(), now: Some(media), admitted, turns }
+        Self { set: media.set().clone(), now: Some(media), admitted, turns, was_asked: false }
     }
 
     /// What was there last.
@@ -127,10 +138,14 @@ impl<'a> Reader<'a> {
             if let Some(media) = &self.now
                 && media.has_volume(manifest, number)?
             {
+                self.was_asked = false;
                 return media.payload(number);
             }
             // Nothing of the medium may be open while it is changed.
-            self.now = None;
+            if let Some(media) = self.now.take().filter(|_| std::mem::replace(&mut self.was_asked, true)) {
+                let found = media.volumes().into_keys().collect();
+                self.turns.changer.unfit(&Error::OtherVolume { found, expected: number });
+            }
             self.turns.changer.change(number, manifest.volumes, &manifest.volume_name(number))?;
             self.now = self.turns.media_of(&self.set)?;
         }

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, LINK};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use oci::{Descriptor, Digest, RegistryHost, RepositoryName, Selector, Tag, media_type};
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -17,6 +17,8 @@ use super::token::is_html;
 use super::transport::{Ask, Transport};
 use super::wire::Answer;
 use super::{Client, MOST_BYTES};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Referrers of one subject.
 const MOST_REFERRERS: usize = 10_000;
@@ -114,8 +116,10 @@ impl Client {
         let endpoint = self.endpoint(host)?;
         let query = kind.map(|kind| format!("?artifactType={}", query_value(kind))).unwrap_or_default();
         let path = at.map_or_else(|| format!("referrers/{subject}{query}"), |next| next.0.clone());
-        if let Some(mut page) = self.0.wire.whole(|| endpoint.referrer_page(repository, path.clone())).await?
-        {
+        // The whole list takes fewer requests with long pages.
+        let few = kind.is_some() && at.is_none();
+        let asked = || endpoint.referrer_page(repository, path.clone(), few);
+        if let Some(mut page) = self.0.wire.whole(asked).await? {
             page.filtered &= kind.is_some();
             return Ok(page);
         }
@@ -143,10 +147,15 @@ impl Transport {
         &self,
         repository: &RepositoryName,
         path: String,
+        few: bool,
     ) -> Result<Option<ReferrerPage>, Error> {
         let _permit = self.permit().await;
         let mut ask = Ask::get(repository, path);
         ask.headers.insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
+        if few {
+            // airlock's own registry heeds it.
+            ask.headers.insert(PREFER, HeaderValue::from_static("maxpagesize=16"));
+        }
         let answer = self.send(&ask).await?;
         let kind = answer.response.headers().get(CONTENT_TYPE);
         let is = |prefix: &str| kind.is_some_and(|kind| kind.as_bytes().starts_with(prefix.as_bytes()));

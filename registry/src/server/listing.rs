@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use http::HeaderName;
 use oci::distribution::{Catalog, TagList};
 use oci::{Descriptor, Digest, RepositoryName, media_type};
 use serde::Serialize;
@@ -14,11 +15,11 @@ use super::handle::Call;
 use super::refusal::Refusal;
 use super::route::percent_encode;
 
-/// Referrers in the first answer: most of those who ask look for a signature, which is there.
-const FIRST_PAGE: PageLimits = PageLimits { entries: 16, bytes: 2 << 20 };
-/// And in the others: clients read no more than 4 MiB of it. A manifest has no more than that, and so has the only entry
-/// of a page that holds one.
-const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20 };
+/// Referrers in one answer: clients read no more than 4 MiB of it, and some read no other page. A manifest has no more
+/// than that, and so has the only entry of a page that holds one.
+const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20, large: true };
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Which stretch of a listing is asked for.
 struct Page {
@@ -127,7 +128,10 @@ pub(super) async fn referrers(
     let filtered = filter.is_some();
     let after = call.query.value("last").map(position).transpose()?;
     let places = call.places(&repository);
-    let limits = if after.is_some() { PAGE } else { FIRST_PAGE };
+    let limits = match asked_for(call) {
+        Some(entries) => PageLimits { entries: entries.clamp(1, PAGE.entries), large: false, ..PAGE },
+        None => PAGE,
+    };
     let found = app
         .look(call, move |store| {
             for place in places {
@@ -155,6 +159,11 @@ pub(super) async fn referrers(
         place.name_in(&mut response);
     }
     Ok(response)
+}
+
+/// How many entries a client prefers, `Prefer: maxpagesize=N` (RFC 7240): one that looks for a signature needs few.
+fn asked_for(call: &Call) -> Option<usize> {
+    call.header(&PREFER)?.split(',').find_map(|one| one.trim().strip_prefix("maxpagesize=")?.parse().ok())
 }
 
 /// Where a page ended, as the link to the next one says it.

@@ -6,8 +6,8 @@ use super::Store;
 use crate::Result;
 use crate::referrers::{PageLimits, ReferrerPage, ReferrerPosition};
 
-/// A page as long as there can be.
-const WHOLE: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
+/// One page that holds everything.
+const WHOLE: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX, large: true };
 
 impl Store {
     /// The manifests whose subject is `subject`, as the referrers API lists them: signatures first, large ones last.
@@ -20,15 +20,7 @@ impl Store {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>> {
-        let (mut all, mut at) = (Vec::new(), None);
-        loop {
-            let page = self.referrer_page(repository, subject, artifact_type, at.as_ref(), WHOLE)?;
-            all.extend(page.descriptors);
-            at = page.next;
-            if at.is_none() {
-                return Ok(all);
-            }
-        }
+        Ok(self.referrer_page(repository, subject, artifact_type, None, WHOLE)?.descriptors)
     }
 
     /// The same in pages, after where the last page ended.

@@ -34,7 +34,7 @@ fn r5_signatures_come_first_and_pages_hold_bounded_bytes() {
         manifest,
     };
     store.commit(manifests.into_iter().map(put).collect()).unwrap();
-    let limits = PageLimits { entries: 50, bytes: 450_000 };
+    let limits = PageLimits { entries: 50, bytes: 450_000, large: false };
     let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
         let page = store.referrer_page(&repository("a/b"), &subject, None, after.as_ref(), limits).unwrap();
@@ -156,7 +156,7 @@ fn a9_a_referrer_with_many_signatures_counts_for_each() {
 
 /// The pages of a list, each with the digests on it.
 fn pages(store: &Store, subject: &Digest, entries: usize) -> Vec<Vec<Digest>> {
-    let limits = PageLimits { entries, bytes: 1 << 20 };
+    let limits = PageLimits { entries, bytes: 1 << 20, large: true };
     let (mut pages, mut after) = (Vec::new(), None);
     loop {
         let page = store.referrer_page(&repository("a/b"), subject, None, after.as_ref(), limits).unwrap();
@@ -191,4 +191,39 @@ fn a9_one_user_s_many_signatures_do_not_stand_before_those_of_others() {
     assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (202, 202));
     // Another repository's pushes do not count here.
     assert_eq!(store.referrers(&repository("a/c"), &subject, None).unwrap().len(), 0);
+}
+
+#[test]
+fn r5_what_is_deleted_and_pushed_while_a_list_is_read_hides_nothing_and_repeats_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (subject, kind) = (Digest::sha256(b"subject"), "application/vnd.dev.sigstore.bundle.v0.3+json");
+    let of = |number: usize| referrer(&subject, kind, number, 0);
+    let (name, most) = (repository("a/b"), NamingLimits::default());
+    for number in 0..120 {
+        pushes(&store, &of(number), ["ann", "ben", "eve"][number % 3], most).unwrap();
+    }
+    let limits = PageLimits { entries: 16, bytes: 1 << 20, large: true };
+    let (mut seen, mut after, mut next) = (Vec::new(), None, 200);
+    loop {
+        let page = store.referrer_page(&name, &subject, None, after.as_ref(), limits).unwrap();
+        for listed in page.descriptors {
+            store
+                .commit(vec![Change::DeleteManifest {
+                    repository: name.clone(),
+                    digest: listed.digest.clone(),
+                }])
+                .unwrap();
+            seen.push(listed.digest);
+        }
+        pushes(&store, &of(next), "ann", most).unwrap();
+        next += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let distinct: BTreeSet<_> = seen.iter().cloned().collect();
+    assert_eq!(distinct.len(), seen.len(), "nothing is listed twice");
+    assert!((0..120).all(|number| distinct.contains(&of(number).digest())), "{} of 120", distinct.len());
 }

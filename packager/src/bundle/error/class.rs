@@ -43,6 +43,7 @@ impl Classified for Error {
             | Self::Oci(_) => Class::Refused,
             Self::Locked(_)
             | Self::TargetBusy { .. }
+            | Self::OtherVolume { .. }
             | Self::NotInserted { .. }
             | Self::ReadBack(_)
             | Self::Unlogged(_) => Class::Other,
