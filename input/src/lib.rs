@@ -3,13 +3,13 @@
 //! Invariants:
 //! - No read is without a limit.
 //! - Nothing waits for a writer that may never come: a FIFO, a socket or a device is refused. A pipe that was handed to the
-//!   process, as by `<(command)` of a shell, is read.
+//!   process, as by `<(command)` of a shell, is read, and `/dev/null` is an empty file.
 //!
 //! `path -> File | bytes`
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use error_class::{Class, Message};
@@ -92,7 +92,9 @@ fn is_handed(path: &Path) -> bool {
 
 fn check(found: &Metadata, handed: bool) -> io::Result<()> {
     let kind = found.file_type();
-    if kind.is_file() || handed && kind.is_fifo() {
+    // `/dev/null` is what people name for an empty file. Linux gives it these numbers (admin-guide/devices.txt).
+    let is_null = kind.is_char_device() && found.rdev() == rustix::fs::makedev(1, 3);
+    if kind.is_file() || is_null || handed && kind.is_fifo() {
         return Ok(());
     }
     if kind.is_dir() {
@@ -122,6 +124,11 @@ mod tests {
     use rustix::fs::{CWD, FileType as Kind, Mode, mknodat};
 
     use super::*;
+
+    #[test]
+    fn the_null_device_is_an_empty_file() {
+        assert_eq!(read(Path::new("/dev/null"), MOST).unwrap(), b"");
+    }
 
     #[test]
     fn a10_a_fifo_a_socket_and_a_device_are_refused_at_once() {
