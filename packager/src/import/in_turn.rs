@@ -141,11 +141,14 @@ impl<'a> Reader<'a> {
                 self.was_asked = false;
                 return media.payload(number);
             }
-            // Nothing of the medium may be open while it is changed.
-            if let Some(media) = self.now.take().filter(|_| std::mem::replace(&mut self.was_asked, true)) {
+            if self.was_asked
+                && let Some(media) = &self.now
+            {
                 let found = media.volumes().into_keys().collect();
                 self.turns.changer.unfit(&Error::OtherVolume { found, expected: number });
             }
+            // Nothing of the medium may be open while it is changed.
+            (self.now, self.was_asked) = (None, true);
             self.turns.changer.change(number, manifest.volumes, &manifest.volume_name(number))?;
             self.now = self.turns.media_of(&self.set)?;
         }
