@@ -147,7 +147,7 @@ impl Journals {
 /// A log's place by whatever name: its folder may not be there yet.
 fn place(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default();
-    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let above = private::folder_of(folder);
     folder
         .canonicalize()
         .or_else(|_| above.canonicalize().map(|above| above.join(name)))

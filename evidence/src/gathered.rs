@@ -59,10 +59,9 @@ pub fn moves(
     tag: &Tag,
     digest: &Digest,
 ) -> Result<Option<Digest>, Error> {
-    let row = store.resolve(repository, &Selector::Tag(tag.clone()))?;
-    let Some(row) = row.filter(|row| row.digest != *digest) else { return Ok(None) };
-    let stays = evidence_under(store, repository, (tag, &row.digest))?.is_some();
-    Ok((!stays).then_some(row.digest))
+    let Some(from) = other_under(store, repository, (tag, digest))? else { return Ok(None) };
+    let stays = tag.is_attachment() && evidence(store, repository, &from)?.is_some();
+    Ok((!stays).then_some(from))
 }
 
 /// The changes that set a tag, and have the store hold what they name.
@@ -96,20 +95,24 @@ fn present(
     if !tag.is_attachment() {
         return Ok(None);
     }
-    let row = store.resolve(repository, &Selector::Tag(tag.clone()))?;
-    let Some(row) = row.filter(|row| row.digest != *digest) else { return Ok(None) };
-    evidence_under(store, repository, (tag, &row.digest))
+    match other_under(store, repository, (tag, digest))? {
+        Some(present) => evidence(store, repository, &present),
+        None => Ok(None),
+    }
 }
 
-/// The evidence that a digest is, where the tag that points at it is one of cosign's.
-fn evidence_under(
+/// What the store has under a tag, where it is not what comes in.
+fn other_under(
     store: &Store,
     repository: &RepositoryName,
     (tag, digest): (&Tag, &Digest),
-) -> Result<Option<Manifest>, Error> {
-    if !tag.is_attachment() {
-        return Ok(None);
-    }
+) -> Result<Option<Digest>, Error> {
+    let row = store.resolve(repository, &Selector::Tag(tag.clone()))?;
+    Ok(row.map(|row| row.digest).filter(|present| present != digest))
+}
+
+/// The manifest of this digest, if it is evidence.
+fn evidence(store: &Store, repository: &RepositoryName, digest: &Digest) -> Result<Option<Manifest>, Error> {
     let manifest = match store.manifest(repository, digest) {
         Ok(manifest) => manifest,
         Err(store::Error::Invalid(_)) => None,

@@ -219,12 +219,9 @@ impl Search<'_, '_> {
     /// Some more of the list that a corner's things are in.
     async fn listed(&mut self, corner: &mut Corner) -> Vec<Entry> {
         let (place, image, is_long) = (self.place, self.image, corner.list.is_long());
+        let _turn = self.turn(is_long).await;
         let list = &mut corner.list;
-        let asked = self.in_time(async {
-            let _turn = if is_long { LARGE.acquire().await.ok() } else { None };
-            list.next(place, image).await
-        });
-        let stretch = match asked.await {
+        let stretch = match self.in_time(list.next(place, image)).await {
             None => Stretch::default(),
             Some(Ok(stretch)) => stretch,
             Some(Err(error)) => {
@@ -260,7 +257,7 @@ impl Search<'_, '_> {
             let selector = Selector::Digest(entry.digest.clone());
             async move { place.manifest(&selector).await }
         }));
-        let _turn = self.turn(listed.iter().map(|entry| entry.size)).await;
+        let _turn = self.turn(listed.iter().any(|entry| entry.size > SMALL)).await;
         let Some(asked) = self.in_time(asked).await else { return };
         for (entry, asked) in listed.iter().zip(asked) {
             let at = entry.digest.to_string();
@@ -307,7 +304,7 @@ impl Search<'_, '_> {
         (corner.bytes, corner.things) = (bytes, things);
         let place = self.place;
         let asked = join_all(blobs.iter().map(|blob| place.blob(blob)));
-        let _turn = self.turn(blobs.iter().map(|blob| blob.size)).await;
+        let _turn = self.turn(blobs.iter().any(|blob| blob.size > SMALL)).await;
         let Some(asked) = self.in_time(asked).await else { return };
         let mut asked: Vec<_> =
             blobs.into_iter().zip(asked).map(|(blob, asked)| (blob, Some(asked))).collect();
@@ -353,9 +350,8 @@ impl Search<'_, '_> {
         answer
     }
 
-    /// Waits for a turn where one of these sizes is large.
-    async fn turn(&mut self, mut sizes: impl Iterator<Item = u64>) -> Option<SemaphorePermit<'static>> {
-        let is_large = sizes.any(|size| size > SMALL);
+    /// Waits for a turn at what is large.
+    async fn turn(&mut self, is_large: bool) -> Option<SemaphorePermit<'static>> {
         if is_large { self.in_time(LARGE.acquire()).await?.ok() } else { None }
     }
 

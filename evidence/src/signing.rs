@@ -193,20 +193,23 @@ async fn legacy(
         EvidenceSource::Registry(..) | EvidenceSource::Shipment(..) => None,
     };
     let limits = Limits::default();
+    let (blob, signature) = if order.is_signature() {
+        let payload = order.payload(&image).to_bytes().map_err(Error::Sign)?;
+        let signature = order.key.sign(&payload).map_err(Error::Sign)?;
+        (payload, Some(signature))
+    } else {
+        let envelope = order.envelope(&image)?.to_json().into_bytes();
+        within(envelope.len())?;
+        (envelope, None)
+    };
     let mut present = place.manifest(&selector).await?;
     for _ in 0..TRIES {
-        let (blob, attachment) = if order.is_signature() {
-            let payload = order.payload(&image).to_bytes().map_err(Error::Sign)?;
-            let signature = order.key.sign(&payload).map_err(Error::Sign)?;
-            let attachment = attached::sign(present.as_ref(), &payload, &signature, &limits);
-            (payload, attachment.map_err(Error::Sign)?)
-        } else {
-            let envelope = order.envelope(&image)?.to_json().into_bytes();
-            within(envelope.len())?;
-            let attachment = attached::attest(present.as_ref(), &envelope, order.predicate_type, &limits);
-            (envelope, attachment.map_err(Error::Sign)?)
+        let attachment = match &signature {
+            Some(signature) => attached::sign(present.as_ref(), &blob, signature, &limits),
+            None => attached::attest(present.as_ref(), &blob, order.predicate_type, &limits),
         };
-        place.put_blob(blob).await?;
+        let attachment = attachment.map_err(Error::Sign)?;
+        place.put_blob(blob.clone()).await?;
         place.put_blob(attachment.config).await?;
         place.put_manifest(&selector, &attachment.manifest).await?;
         present = place.manifest(&selector).await?;

@@ -218,8 +218,7 @@ impl MirrorConfig {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = input::read_text(path, input::MOST)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::parse(&text, path, base)
+        Self::parse(&text, path, private::folder_of(path))
     }
 
     fn parse(text: &str, path: &Path, base: &Path) -> Result<Self, Error> {

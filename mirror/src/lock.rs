@@ -242,8 +242,7 @@ impl Error {
 pub fn file_of(lock: &Path, file: &Path) -> String {
     let whole =
         |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_default();
-    let folder = lock.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (folder, file) = (whole(folder), whole(file));
+    let (folder, file) = (whole(private::folder_of(lock)), whole(file));
     let (from, to): (Vec<_>, Vec<_>) = (folder.components().collect(), file.components().collect());
     let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
     let up = from[common..].iter().map(|_| "..".to_owned());

@@ -3,7 +3,7 @@
 //! What root makes in somebody's private folder belongs to that user: otherwise a command of root's, such as a check of a
 //! store, would shut the owner out.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown,
@@ -49,14 +49,20 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
     create_folder(path).map(|_| ())
 }
 
+/// The folder that holds a name.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Opens a file that may have to be made.
 ///
 /// # Errors
 /// What the system says.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.mode(FILE).open(path)?;
-    give_to_owner(&file, path)?;
     let found = file.metadata()?;
+    give_to_owner(&file, &found, path)?;
     if found.is_file() && found.mode() & 0o777 != FILE {
         match file.set_permissions(Permissions::from_mode(FILE)) {
             // Only the owner can, and nobody else needs to.
@@ -68,8 +74,7 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 /// What root made in another user's private folder is that user's.
-pub(crate) fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
-    let found = file.metadata()?;
+pub(crate) fn give_to_owner(file: &File, found: &Metadata, path: &Path) -> io::Result<()> {
     match owner(path, found.uid()).filter(|_| found.is_file()) {
         Some((user, group)) => fchown(file, Some(user), Some(group)),
         None => Ok(()),
@@ -81,8 +86,7 @@ fn owner(path: &Path, user: u32) -> Option<(u32, u32)> {
     if user != 0 {
         return None;
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = fs::metadata(folder).ok()?;
+    let found = fs::metadata(folder_of(path)).ok()?;
     let is_others = found.uid() != 0 && found.mode() & OTHERS == 0;
     is_others.then(|| (found.uid(), found.gid()))
 }

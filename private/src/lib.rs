@@ -14,8 +14,6 @@ pub mod files;
 pub mod locks;
 pub mod publish;
 
-pub use files::{create, create_folder, create_folders, open, restrict, tighten};
+pub use files::{create, create_folder, create_folders, folder_of, open, restrict, tighten};
 pub use locks::{Error, Hold, Holders, Locked, PATIENCE, hold, try_hold};
-pub use publish::{
-    Existing, Readers, Temporary, check, folder_of, publish, rename, sync_folder, sync_open_folder,
-};
+pub use publish::{Existing, Readers, Temporary, check, publish, rename, sync_folder, sync_open_folder};

@@ -17,7 +17,7 @@ use error_class::{Class, Message};
 use rustix::fs::{Access, CWD, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::files::{self, give_to_owner};
+use crate::files::{self, folder_of, give_to_owner};
 use crate::locks::{Hold, PATIENCE, hold};
 
 const SUFFIX: &str = ".airlock-new";
@@ -186,12 +186,6 @@ pub fn sync_open_folder(folder: &File) -> io::Result<()> {
     }
 }
 
-/// The folder that holds a name.
-#[must_use]
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// The regular file that has a name, if something has it.
 fn regular(path: &Path) -> io::Result<Option<Metadata>> {
     let refused =
@@ -232,7 +226,10 @@ fn alone(path: &Path, readers: Readers) -> io::Result<File> {
         options.write(true).create_new(true);
         let opened = match readers {
             Readers::Owner => files::open(&mut options, path),
-            Readers::All => options.open(path).and_then(|file| give_to_owner(&file, path).map(|()| file)),
+            Readers::All => options.open(path).and_then(|file| {
+                give_to_owner(&file, &file.metadata()?, path)?;
+                Ok(file)
+            }),
         };
         match opened {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => remove_left_over(path)?,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use oci::Algorithm;
-use private::{Hold, PATIENCE};
+use private::{Hold, PATIENCE, folder_of};
 
 use crate::blob::remove_stale;
 use crate::commit::Disk;
@@ -19,8 +19,7 @@ pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<F
     create_root(root, disk)?;
     if !recognise(layout)? {
         // One process makes it; those that come at the same time wait, and find it made.
-        let folder = File::open(root).map_err(Error::io("open", root))?;
-        let _held = private::hold(folder, root, Hold::Alone, limit)?;
+        let _turn = alone(layout, limit)?;
         if !recognise(layout)? {
             make(layout, disk)?;
         }
@@ -36,11 +35,11 @@ pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<F
     Ok(private::hold(lock, &path, Hold::Shared, limit)?)
 }
 
-/// Waits until no other process or thread has the store's root for itself, and keeps it as long as the file is open.
-pub(crate) fn alone(layout: &Layout) -> Result<File> {
+/// Waits within a limit until nobody else has the store's root for themselves, and keeps it as long as the file is open.
+pub(crate) fn alone(layout: &Layout, limit: Duration) -> Result<File> {
     let root = layout.root();
     let folder = File::open(root).map_err(Error::io("open", root))?;
-    Ok(private::hold(folder, root, Hold::Alone, PATIENCE)?)
+    Ok(private::hold(folder, root, Hold::Alone, limit)?)
 }
 
 /// Makes the folder and those above it, each flushed into the one that holds it.
@@ -48,14 +47,10 @@ fn create_root(root: &Path, disk: &Disk) -> Result<()> {
     if root.is_dir() {
         return Ok(());
     }
-    let parent = parent_of(root);
+    let parent = folder_of(root);
     fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
     private::create_folder(root).map_err(Error::io("create", root))?;
     flush_above(root, disk)
-}
-
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Flushes the folders that lead to a new store. Which of them an earlier run made and did not flush, nobody knows.

@@ -123,7 +123,7 @@ impl Store {
     /// # Errors
     /// When the turn does not come within the time that is waited for locks.
     pub fn take_turn(&self) -> Result<std::fs::File> {
-        crate::open::alone(&self.0.layout)
+        crate::open::alone(&self.0.layout, private::PATIENCE)
     }
 
     /// Whether there is a store in the folder, of whatever version and state.
