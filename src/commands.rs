@@ -215,6 +215,12 @@ fn warn_of_readable(path: &Path, printer: &Printer) {
     }
 }
 
+/// Writes a file that was named: whole, in the place of another one or of none.
+pub(crate) fn write(path: &Path, bytes: &[u8], readers: private::Readers) -> anyhow::Result<()> {
+    private::publish(path, bytes, private::Existing::Replace, readers)
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
 /// A text file that was named, within the limit for such files.
 fn read(path: &Path) -> anyhow::Result<String> {
     input::read_text(path, input::MOST).with_context(|| format!("cannot read `{}`", path.display()))

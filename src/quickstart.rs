@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use audit::EventType;
 use clap::Parser as _;
 use oci::{RegistryHost, Selector};
-use private::{Existing, Readers};
+use private::Readers;
 use registry::client::{Client, ClientConfig, HostRule};
 use registry::server::{Auth, Limits, Proxies, ServerConfig, serve};
 
@@ -91,9 +91,7 @@ fn open_to_all(store: store::Store) -> ServerConfig {
 }
 
 fn put(dir: &Path, name: &str, text: &str, readers: Readers) -> anyhow::Result<()> {
-    let path = dir.join(name);
-    private::publish(&path, text.as_bytes(), Existing::Replace, readers)
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    crate::commands::write(&dir.join(name), text.as_bytes(), readers)
 }
 
 /// Mirror, keys, pack, verify, import: the verbs as a person would type them.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use audit::EventType;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle, verify_package_bundle};
 use bundle_signer::trust::What;
@@ -11,7 +10,7 @@ use mirror::lock::Lock;
 use oci::Digest;
 use package_api::BundleName;
 use package_bundle::{BundleConfig, Published, carry, listed, make, publish, published};
-use private::{Existing, Readers};
+use private::Readers;
 use serde_json::json;
 use store::Store;
 
@@ -59,8 +58,7 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     }
     let to = settings.to.as_deref();
     if let Some(path) = to {
-        private::publish(path, signed.yaml().as_bytes(), Existing::Replace, Readers::All)
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        crate::commands::write(path, signed.yaml().as_bytes(), Readers::All)?;
     }
     let publish = || publish_once(settings, (&store, config.name()), &signed, &key.public_key()?);
     let published = settings.publish.then(publish).transpose()?;

@@ -18,7 +18,7 @@ mod tests;
 use std::path::Path;
 
 use anyhow::Context as _;
-use private::{Existing, Readers};
+use private::Readers;
 use serde::Serialize;
 use site::Site;
 
@@ -124,12 +124,11 @@ fn below(folder: &Path, file: &NodeFile) -> std::path::PathBuf {
 
 fn write(folder: &Path, file: &NodeFile) -> anyhow::Result<()> {
     let path = below(folder, file);
-    let context = || format!("cannot write `{}`", path.display());
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(context)?;
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     let readers = if file.secret { Readers::Owner } else { Readers::All };
-    private::publish(&path, file.content.as_bytes(), Existing::Replace, readers).with_context(context)
+    crate::commands::write(&path, file.content.as_bytes(), readers)
 }
 
 /// A basic string of TOML.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use audit::EventType;
 use packager::witness::notes::{Purpose, heed_policy};
-use private::{Existing, Readers};
+use private::Readers;
 use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
 use serde_json::json;
 use store::NamingLimits;
@@ -189,8 +189,7 @@ fn announce(url: &str, host: &str, authority: Option<&Path>, printer: &Printer) 
 /// Tells scripts where the registry is; the file is complete when it is there.
 pub(crate) fn write_address(path: Option<&Path>, url: &str) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
-    private::publish(path, format!("{url}\n").as_bytes(), Existing::Replace, Readers::All)
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    crate::commands::write(path, format!("{url}\n").as_bytes(), Readers::All)
 }
 
 /// Ready when the process is asked to end.

@@ -13,7 +13,7 @@ use bundle_signer::statement::COSIGN_SIGN;
 use evidence::resolve;
 use evidence::signing::{Order, Written, sign, targets};
 use oci::Digest;
-use private::{Existing, Readers};
+use private::Readers;
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -246,8 +246,7 @@ fn bundle(
             printer.data(signed.yaml())?;
         }
         Some(path) => {
-            private::publish(path, signed.yaml().as_bytes(), Existing::Replace, Readers::All)
-                .with_context(|| format!("cannot write `{}`", path.display()))?;
+            crate::commands::write(path, signed.yaml().as_bytes(), Readers::All)?;
             work.done()?;
             let value = json!({ "file": path, "notCovered": signed.uncovered() });
             printer.result(&value, |_| format!("wrote {}\n", path.display()))?;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use helm::{Chart, Dependency, Limits};
 use mirror::StoredChart;
 use oci::RepositoryName;
-use private::{Existing, Readers};
+use private::Readers;
 use serde::Serialize;
 use store::Store;
 
@@ -172,7 +172,6 @@ fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Re
 /// A chart is there whole or not at all.
 fn write(folder: &Path, chart: &Found) -> anyhow::Result<()> {
     let path: PathBuf = folder.join(&chart.file);
-    let failed = || format!("cannot write `{}`", path.display());
-    std::fs::create_dir_all(folder).with_context(failed)?;
-    private::publish(&path, &chart.bytes, Existing::Replace, Readers::All).with_context(failed)
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot write `{}`", path.display()))?;
+    crate::commands::write(&path, &chart.bytes, Readers::All)
 }

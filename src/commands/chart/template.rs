@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use helm::Rendered;
-use private::{Existing, Readers};
+use private::Readers;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -157,8 +157,8 @@ fn write(
     }
     let publish = |(path, text): (PathBuf, String)| {
         fs::create_dir_all(private::folder_of(&path))
-            .and_then(|()| private::publish(&path, text.as_bytes(), Existing::Replace, Readers::All))
             .with_context(|| format!("cannot write `{}`", path.display()))?;
+        crate::commands::write(&path, text.as_bytes(), Readers::All)?;
         Ok(path)
     };
     files.into_iter().map(publish).collect()

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use bundle_signer::trust::{Additions, Finding};
 use bundle_signer::{PrivateKey, PublicKey, TrustFile};
 use oci::Digest;
-use private::{Existing, Readers, folder_of};
+use private::{Readers, folder_of};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -232,7 +232,6 @@ fn write(change: &ChangeArg, path: &Path, kept: Option<PathBuf>, new: &TrustFile
         write_new(to, text.as_bytes(), Readers::All)?;
         return Ok(Written { to: to.clone(), kept: None });
     }
-    private::publish(path, text.as_bytes(), Existing::Replace, Readers::All)
-        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    crate::commands::write(path, text.as_bytes(), Readers::All)?;
     Ok(Written { to: path.to_owned(), kept })
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use oci::Digest;
-use private::{Existing, Readers};
+use private::Readers;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
@@ -170,8 +170,7 @@ fn check(
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    private::publish(path, text.as_bytes(), Existing::Replace, Readers::Owner)
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    crate::commands::write(path, text.as_bytes(), Readers::Owner)
 }
 
 #[cfg(test)]
