@@ -10,7 +10,7 @@ use telemetry::Telemetry;
 
 use crate::keys::KeySource;
 
-/// What the webhooks are told.
+/// The webhooks' arguments.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The management cluster's name (`CLUSTER_NAME`).
@@ -37,7 +37,7 @@ pub type Leads = Arc<dyn Fn() -> BoxFuture<'static, kube::Result<bool>> + Send +
 /// What the webhooks work with.
 #[derive(Clone)]
 pub struct Context {
-    /// What they were told.
+    /// Their arguments.
     pub settings: Arc<Settings>,
     /// The management cluster.
     pub kube: Client,
@@ -45,6 +45,6 @@ pub struct Context {
     pub registry: registry::client::Client,
     /// Health, readiness and metrics.
     pub telemetry: Telemetry,
-    /// Of replicas that were told different services, the one that leads decides.
+    /// When replicas have different services in their arguments, the one that leads decides.
     pub leads: Leads,
 }

@@ -1,6 +1,6 @@
 //! Texts for people that stay short: of an error with what it came from, of many things, of a long text.
 //!
-//! Of an API server's answer only its message is told, which all that ask a cluster go by, and its class.
+//! An answer of the API server is shortened to its message here, for all crates that ask a cluster, and classified.
 
 use error_class::Class;
 

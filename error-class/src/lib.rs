@@ -99,8 +99,8 @@ mod tests {
         assert_eq!(io::Error::from(io::ErrorKind::StorageFull).class(), Class::NoRoom);
         assert_eq!(io::Error::from(io::ErrorKind::QuotaExceeded).class(), Class::NoRoom);
         assert_eq!(io::Error::from(io::ErrorKind::PermissionDenied).class(), Class::Other);
-        let told = Message::new(Class::Usage, "a FIFO".to_owned());
-        assert_eq!(io::Error::new(io::ErrorKind::NotFound, told).class(), Class::Usage);
+        let stated = Message::new(Class::Usage, "a FIFO".to_owned());
+        assert_eq!(io::Error::new(io::ErrorKind::NotFound, stated).class(), Class::Usage);
         assert_eq!(Class::Other.or(Class::Refused), Class::Refused);
         assert_eq!(Class::Missing.or(Class::Refused), Class::Missing);
     }

@@ -1,4 +1,4 @@
-//! What the process is told, and what all its parts share.
+//! The process's arguments, and what all its parts share.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub enum Duty {
     Packages,
 }
 
-/// What the process is told.
+/// The process's arguments.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The kubeconfig; that of the pod, when absent.
@@ -61,7 +61,7 @@ pub struct Settings {
 /// What all parts of the process share.
 #[derive(Clone)]
 pub struct Context {
-    /// What it was told.
+    /// The arguments.
     pub settings: Arc<Settings>,
     /// The management cluster.
     pub kube: Client,

@@ -49,7 +49,7 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
 /// What the webhooks get of all that.
 fn webhooks_of(context: &Context) -> admission::Context {
     let settings = context.settings.as_ref();
-    let told = admission::Settings {
+    let arguments = admission::Settings {
         cluster: settings.cluster.clone(),
         identity: settings.identity.clone(),
         namespace: settings.namespace.clone(),
@@ -65,7 +65,7 @@ fn webhooks_of(context: &Context) -> admission::Context {
         async move { reconcile::leads(&leader).await }.boxed()
     };
     admission::Context {
-        settings: Arc::new(told),
+        settings: Arc::new(arguments),
         kube: context.kube.clone(),
         registry: context.registry.clone(),
         telemetry: context.telemetry.clone(),

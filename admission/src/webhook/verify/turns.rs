@@ -11,7 +11,7 @@ use super::DEADLINE;
 use crate::webhook::review::Request;
 use crate::webhook::verdicts::Pending;
 
-/// Questions at once to registries, and of one who asks; so many more of theirs wait, and of so many who ask.
+/// Concurrent questions to registries: of all users, and of one. Then how many of one user's may wait, and of how many users.
 const AT_ONCE: usize = 16;
 const SHARE: usize = 4;
 const WAITING: usize = 512;
