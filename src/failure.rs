@@ -188,7 +188,7 @@ fn unasked<'a>(error: &'a anyhow::Error, cause: Cause<'a>) -> Option<&'a str> {
     if client.needs_login() || client.class() == Class::Refused {
         return client.hint();
     }
-    Some(match (of_chart, client.is_unknown_authority()) {
+    Some(match (of_chart, client.is_unknown_ca()) {
         (true, true) => "give the authority of the registry's certificate: --registry-ca FILE",
         (true, false) => "check the registry's host and port, and whether it runs: --registry HOST:PORT",
         (false, true) => {

@@ -117,8 +117,7 @@ pub(crate) fn start_log(verbose: u8, is_command: bool) {
     };
     // What these tell at finer levels has whole URLs, with what may be secret in them.
     let quiet = level.min(tracing::Level::INFO);
-    let mut filter =
-        format!("{level},reqwest={quiet},hyper={quiet},hyper_util={quiet},h2={quiet},tower_http={quiet}");
+    let mut filter = format!("{level},hyper={quiet},hyper_util={quiet},h2={quiet},tower_http={quiet}");
     if is_command && verbose == 0 {
         filter.push_str(",rustls_platform_verifier=off,kube_client=off");
     }

@@ -39,6 +39,7 @@ mod pkcs11_uri;
 pub mod provenance;
 pub mod referrer;
 pub mod sealed;
+mod secretbox;
 pub mod simple_signing;
 pub mod statement;
 pub mod trust;

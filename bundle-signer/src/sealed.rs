@@ -3,13 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use crypto_secretbox::aead::Aead as _;
-use crypto_secretbox::{KeyInit as _, XSalsa20Poly1305};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{Error, Result, pem_text};
+use crate::{Error, Result, pem_text, secretbox};
 
 const KIND: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 const OLD_KIND: &str = "ENCRYPTED COSIGN PRIVATE KEY";
@@ -76,8 +74,7 @@ pub(crate) fn open(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let salt: [u8; 32] = decode_array("salt", &sealed.kdf.salt)?;
     let nonce: [u8; 24] = decode_array("nonce", &sealed.cipher.nonce)?;
     let ciphertext = decode("ciphertext", &sealed.ciphertext)?;
-    let cipher = cipher(log_n, password, &salt)?;
-    cipher.decrypt(&nonce.into(), &ciphertext[..]).map(Zeroizing::new).map_err(|_| Error::Password)
+    secretbox::open(&*derive(log_n, password, &salt)?, &nonce, &ciphertext).ok_or(Error::Password)
 }
 
 /// Encrypts PKCS#8 bytes as cosign does.
@@ -89,8 +86,7 @@ fn seal_with(log_n: u8, pkcs8: &[u8], password: &[u8]) -> Result<String> {
     let (mut salt, mut nonce) = ([0; 32], [0; 24]);
     let random = SystemRandom::new();
     random.fill(&mut salt).and_then(|()| random.fill(&mut nonce)).map_err(|_| Error::Crypto)?;
-    let ciphertext =
-        cipher(log_n, password, &salt)?.encrypt(&nonce.into(), pkcs8).map_err(|_| Error::Crypto)?;
+    let ciphertext = secretbox::seal(&*derive(log_n, password, &salt)?, &nonce, pkcs8);
     let params = Params { n: 1 << log_n, r: 8, p: 1 };
     let sealed = Sealed {
         kdf: Kdf { name: KDF.to_owned(), params, salt: STANDARD.encode(salt) },
@@ -100,11 +96,11 @@ fn seal_with(log_n: u8, pkcs8: &[u8], password: &[u8]) -> Result<String> {
     Ok(pem_text::encode(KIND, serde_json::to_vec(&sealed).map_err(Error::Sealed)?))
 }
 
-fn cipher(log_n: u8, password: &[u8], salt: &[u8]) -> Result<XSalsa20Poly1305> {
+fn derive(log_n: u8, password: &[u8], salt: &[u8]) -> Result<Zeroizing<[u8; 32]>> {
     let params = scrypt::Params::new(log_n, 8, 1).map_err(|_| Error::Crypto)?;
     let mut key = Zeroizing::new([0; 32]);
     scrypt::scrypt(password, salt, &params, &mut key[..]).map_err(|_| Error::Crypto)?;
-    Ok(XSalsa20Poly1305::new((&*key).into()))
+    Ok(key)
 }
 
 fn decode(name: &'static str, text: &str) -> Result<Vec<u8>> {

@@ -10,8 +10,10 @@
 
 mod body;
 mod config;
+mod connect;
 mod credentials;
 mod error;
+mod exchange;
 mod file;
 mod kind;
 mod listing;
@@ -38,6 +40,7 @@ use self::body::{pieces, whole};
 pub use self::config::{ClientConfig, HostRule};
 use self::credentials::DockerConfig;
 pub use self::error::{At, Error};
+pub use self::exchange::ExchangeError;
 use self::kind::unsupported;
 pub use self::listing::{NextPage, ReferrerPage};
 use self::memory::Memory;
@@ -46,8 +49,8 @@ pub use self::push::{Open, Pushed};
 pub use self::shown::shown_url;
 pub use self::tls::check_certificates;
 use self::token::is_html;
-use self::transport::{Ask, Known, Transport};
-use self::wire::{Answer, Wire};
+use self::transport::{Ask, EndpointState, Transport};
+use self::wire::{Reply, Wire};
 
 /// A client for all registries. Clones share connections and tokens.
 #[derive(Clone)]
@@ -86,8 +89,8 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let docker =
             config.docker_config.as_deref().map_or(Ok(DockerConfig::default()), DockerConfig::read)?;
-        for (key, why) in &docker.ignored {
-            tracing::warn!(key, why, "an entry of Docker's config.json is ignored");
+        for (key, reason) in &docker.ignored {
+            tracing::warn!(key, reason, "an entry of Docker's config.json is ignored");
         }
         let wire = Arc::new(Wire::new(&config)?);
         let memory = config.remembers.then(Memory::default);
@@ -238,12 +241,12 @@ impl Client {
     /// The bytes of an answer within bounds: the most, and how many there should be.
     fn stream(
         &self,
-        answer: Answer,
+        answer: Reply,
         start: u64,
         (most, expected): (u64, Option<u64>),
         permit: Option<OwnedSemaphorePermit>,
     ) -> ByteStream {
-        let Answer { response, at, .. } = answer;
+        let Reply { response, at, .. } = answer;
         let html = is_html(response.headers());
         let encoding = response.headers().get(http::header::CONTENT_ENCODING);
         let encoding = encoding.and_then(|value| value.to_str().ok().map(str::to_owned));
@@ -280,7 +283,7 @@ impl Client {
             prefix: rule.and_then(|rule| rule.prefix.clone()),
             plain_http,
             permits: Arc::new(Semaphore::new(config.per_host)),
-            known: Known::default(),
+            state: EndpointState::default(),
         })
     }
 }
@@ -343,7 +346,7 @@ fn manifest_ask<'a>(repository: &'a RepositoryName, selector: &Selector) -> Ask<
     ask
 }
 
-fn stated_digest(answer: &Answer) -> Option<Digest> {
+fn stated_digest(answer: &Reply) -> Option<Digest> {
     answer.response.headers().get("docker-content-digest")?.to_str().ok()?.parse().ok()
 }
 

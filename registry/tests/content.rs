@@ -3,13 +3,16 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail where it stands")]
 
+mod support;
+
 use std::path::PathBuf;
 
+use http::Method;
 use oci::Digest;
 use registry::server::{Auth, Htpasswd, ServerConfig, serve};
-use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use store::{NamingLimits, Store, UploadLimits};
+use support::Response;
 use tokio::net::TcpListener;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -19,7 +22,7 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 struct Server {
     base: String,
     root: PathBuf,
-    http: reqwest::Client,
+    http: support::Client,
 }
 
 impl Server {
@@ -30,11 +33,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("no port");
         let base = format!("http://{}", listener.local_addr().expect("no address"));
         tokio::spawn(serve(listener, None, config, std::future::pending()));
-        let http = reqwest::Client::builder().no_proxy().build().expect("no client");
+        let http = support::Client::new();
         Self { base, root: root.to_owned(), http }
     }
 
-    async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Response {
+    async fn send(&self, method: Method, path: &str, body: impl Into<support::Body>) -> Response {
         let request = self.http.request(method, format!("{}{path}", self.base)).body(body);
         request.header("content-type", IMAGE).send().await.expect("no answer")
     }

@@ -7,6 +7,8 @@
     reason = "a test may fail where it stands, and prints its figures"
 )]
 
+mod support;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -86,9 +88,8 @@ async fn site(adjust: impl FnOnce(&mut ServerConfig)) -> Site {
     Site { address, events, task, _folder: folder }
 }
 
-fn client(from: IpAddr) -> reqwest::Client {
-    let builder = reqwest::Client::builder().no_proxy().local_address(from);
-    builder.timeout(Duration::from_mins(1)).build().expect("no client")
+fn client(from: IpAddr) -> support::Client {
+    support::Client::from(from)
 }
 
 /// A socket from the hostile client's address.
@@ -111,7 +112,7 @@ async fn work(address: SocketAddr, number: usize, turn: usize) -> Result<Vec<Dur
     })
     .to_string();
     let repository = format!("/v2/site/app{number}");
-    let ann = |request: reqwest::RequestBuilder| request.basic_auth("ann", Some("secret"));
+    let ann = |request: support::Request| request.basic_auth("ann", Some("secret"));
     let upload = |digest: &Digest| url(&format!("{repository}/blobs/uploads/?digest={digest}"));
     let requests = [
         (201, ann(client.post(upload(&blob)).body(layer.clone()))),

@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail where it stands")]
 
+mod support;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -87,9 +89,8 @@ impl Server {
     }
 }
 
-fn client() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("no client")
+fn client() -> support::Client {
+    support::Client::new()
 }
 
 fn password(anonymous_pull: bool) -> Auth {
@@ -562,13 +563,7 @@ async fn over_tls_http_2_is_spoken() {
     let server = Server::start_with(Some(Arc::new(tls)), |_| ()).await;
     let bytes = vec![9; 5 * 1024 * 1024];
     let digest = Digest::sha256(&bytes);
-    let authority = reqwest::Certificate::from_der(key.cert.der()).expect("no certificate");
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([authority])
-        .resolve("localhost", server.address)
-        .build()
-        .expect("no client");
+    let client = support::Client::trusting(key.cert.der().clone());
     let base = format!("https://localhost:{}", server.address.port());
     let upload = format!("{base}/v2/a/blobs/uploads/?digest={digest}");
     let answer = client.post(upload).body(bytes.clone()).send().await.expect("no answer");
@@ -684,7 +679,7 @@ impl Observer for Notes {
     }
 }
 
-async fn status(request: reqwest::RequestBuilder) -> u16 {
+async fn status(request: support::Request) -> u16 {
     request.send().await.expect("no answer").status().as_u16()
 }
 
@@ -699,7 +694,7 @@ async fn an_observer_is_told_of_every_change_and_who_made_it_before_the_client_i
     .await;
     let client = client();
     let blob = Digest::sha256(b"{}");
-    let ann = |request: reqwest::RequestBuilder| request.basic_auth("ann", Some("secret"));
+    let ann = |request: support::Request| request.basic_auth("ann", Some("secret"));
     let post = ann(client.post(server.url(&format!("/v2/a/blobs/uploads/?digest={blob}"))).body("{}"));
     assert_eq!((status(post).await, notes.lines()), (201, vec!["PushBlob a  by ann".to_owned()]));
     let mount = ann(client.post(server.url(&format!("/v2/b/blobs/uploads/?mount={blob}&from=a"))));

@@ -1,12 +1,12 @@
-//! Bodies: bounded in bytes and in time, and told short when they are short.
+//! Bodies: bounded in bytes and in time, and reported as short when they are.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use reqwest::Response;
 
 use super::error::{At, Error};
+use super::exchange::Response;
 
 /// What a body may be.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Bounds {
 
 /// A body on its way.
 struct Flow {
-    body: BoxStream<'static, Result<Bytes, reqwest::Error>>,
+    body: BoxStream<'static, Result<Bytes, hyper::Error>>,
     bounds: Bounds,
     total: u64,
     /// How long was waited for the bytes since the last full portion, and how many those are. The time in which the
@@ -37,7 +37,7 @@ struct Flow {
 /// The pieces of a body, until it ends or breaks its bounds.
 pub(super) fn pieces(response: Response, bounds: Bounds) -> BoxStream<'static, Result<Bytes, Error>> {
     let announced = response.content_length();
-    let body = response.bytes_stream().boxed();
+    let body = response.pieces();
     if announced.is_some_and(|announced| announced > bounds.most) {
         let Bounds { at, most, .. } = bounds;
         return stream::once(async move { Err(Error::TooLong { at: Box::new(at), limit: most }) }).boxed();
@@ -83,7 +83,7 @@ impl Flow {
             let piece = match item {
                 None => return self.short().map(Err),
                 Some(Err(source)) => {
-                    return Some(Err(Error::Broken { at: at(), source: source.without_url() }));
+                    return Some(Err(Error::Broken { at: at(), source }));
                 }
                 Some(Ok(piece)) => piece,
             };

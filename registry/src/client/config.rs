@@ -1,4 +1,4 @@
-//! How registries are reached.
+//! How to reach registries.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use oci::{RegistryHost, RepositoryName};
 
 use super::proxy::ProxySettings;
 
-/// How registries are reached.
+/// How to reach registries.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// Hosts that are reached in another way than over HTTPS under their own name.
@@ -26,8 +26,8 @@ pub struct ClientConfig {
     pub tries: u32,
     /// The wait before the second try; it doubles with each. 500 ms.
     pub pause: Duration,
-    /// Whether answers about manifests and referrers are kept as long as the client: for a run that reads one state of
-    /// its upstreams, never for a service.
+    /// Whether manifests and referrers are cached as long as the client lives: for a run that reads one state of its
+    /// upstreams, never for a service.
     pub remembers: bool,
 }
 
@@ -47,7 +47,7 @@ impl Default for ClientConfig {
     }
 }
 
-/// How one host is reached.
+/// How to reach one host.
 #[derive(Clone, Debug)]
 pub struct HostRule {
     /// The host as it stands in references.
@@ -58,6 +58,6 @@ pub struct HostRule {
     pub prefix: Option<RepositoryName>,
     /// Whether to speak plain HTTP. Never done unless asked for.
     pub plain_http: bool,
-    /// PEM certificates to trust beside the system's authorities: authorities, or the server's own certificate.
+    /// PEM certificates to trust beside the system's CAs: CA certificates, or the server's own certificate.
     pub ca_pem: Option<Vec<u8>>,
 }

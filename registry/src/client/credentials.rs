@@ -23,7 +23,7 @@ pub(super) struct DockerConfig {
     entries: Vec<(Key, Credential)>,
     helpers: Vec<(Key, String)>,
     store: Option<String>,
-    /// Keys that name no registry or hold no credential, and why.
+    /// Keys that name no registry or hold no credential, with the reason.
     pub(super) ignored: Vec<(String, &'static str)>,
 }
 
@@ -86,7 +86,7 @@ struct Entry {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct HelperOutput {
     username: String,
     secret: String,
 }
@@ -271,7 +271,7 @@ async fn ask(helper: &str, key: &str) -> Result<Option<Credential>, Error> {
         return Err(failed(std::io::Error::other(text.trim().to_owned())));
     }
     // The answer itself is a secret: where it is malformed is said, and not how it reads.
-    let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|error| {
+    let answer: HelperOutput = serde_json::from_slice(&output.stdout).map_err(|error| {
         let place = format!("its answer is malformed at line {}, column {}", error.line(), error.column());
         failed(std::io::Error::new(std::io::ErrorKind::InvalidData, place))
     })?;
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn d13_tokens_are_told_from_passwords_and_ignored_keys_are_told() {
+    fn d13_tokens_are_not_taken_for_passwords_and_ignored_keys_are_reported() {
         let text = r#"{"auths":{
             "i.io":{"auth":"","identitytoken":"one"}, "g.io":{"registrytoken":"two"},
             "h.io":{"username":"<token>","password":"three"}, "z.io":{"auth":"dTpwAAA="},

@@ -1,4 +1,4 @@
-//! Why a registry's answer is none.
+//! The errors of the client.
 
 mod class;
 
@@ -6,6 +6,8 @@ use std::fmt;
 
 use http::StatusCode;
 use oci::Digest;
+
+use super::exchange::ExchangeError;
 
 /// Where a request went, as messages name it. It has no secrets in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,33 +40,30 @@ pub enum Error {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up")]
-    Setup(#[source] reqwest::Error),
-    /// A file of certificates is unusable.
-    #[error("the certificate file for `{host}` is not usable: {why}")]
-    Authority {
+    /// A certificate file is unusable.
+    #[error("the certificate file for `{host}` is not usable: {reason}")]
+    CaFile {
         /// The host that it was given for.
         host: String,
         /// What is wrong with it.
-        why: &'static str,
+        reason: &'static str,
     },
     /// A proxy's address is unusable.
-    #[error("the proxy `{proxy}` is not usable: {why}")]
+    #[error("the proxy `{proxy}` is not usable: {reason}")]
     ProxyAddress {
         /// The address, without its password.
         proxy: String,
         /// Why.
-        why: &'static str,
+        reason: &'static str,
     },
-    /// There was no answer.
-    #[error("no answer from {at}")]
+    /// The server did not respond.
+    #[error("no response from {at}")]
     Request {
         /// Who was asked.
         at: Box<At>,
         /// What happened.
         #[source]
-        source: reqwest::Error,
+        source: ExchangeError,
     },
     /// The proxy could not be reached, or did not let the request through.
     #[error("the proxy `{proxy}` did not connect to {at}")]
@@ -75,20 +74,20 @@ pub enum Error {
         at: Box<At>,
         /// What happened.
         #[source]
-        source: Option<reqwest::Error>,
+        source: Option<ExchangeError>,
     },
     /// A redirect that is not followed.
-    #[error("{at} redirects to `{to}`: {why}")]
+    #[error("{at} redirects to `{to}`: {reason}")]
     Redirect {
         /// Who redirects.
         at: Box<At>,
         /// Where to.
         to: String,
         /// Why it is not followed.
-        why: &'static str,
+        reason: &'static str,
     },
-    /// The server answered, but not with what was asked for.
-    #[error("{at} answered with status {status}: {said}")]
+    /// The server responded with an error status.
+    #[error("{at} responded with status {status}: {said}")]
     Refused {
         /// Who answered.
         at: Box<At>,
@@ -100,15 +99,15 @@ pub enum Error {
         advice: Option<String>,
     },
     /// The token service gave no token.
-    #[error("the token service {at} gave no token: {why}")]
+    #[error("the token service {at} issued no token: {reason}")]
     Token {
         /// The service.
         at: Box<At>,
         /// Why.
-        why: String,
+        reason: String,
     },
-    /// The registry broke the protocol.
-    #[error("`{host}` broke the protocol: {what}")]
+    /// The registry violated the protocol.
+    #[error("`{host}` violated the protocol: {what}")]
     Protocol {
         /// The host.
         host: String,
@@ -125,7 +124,7 @@ pub enum Error {
         at: Box<At>,
         /// How.
         #[source]
-        source: reqwest::Error,
+        source: hyper::Error,
     },
     /// A body ended before its size.
     #[error("{at} sent {found} of {expected} bytes")]
@@ -212,8 +211,8 @@ pub enum Error {
     /// JSON cannot be written.
     #[error("the index of referrers cannot be written")]
     Json(#[source] serde_json::Error),
-    /// A URL is none.
-    #[error("`{url}` is not a URL that can be fetched")]
+    /// A URL is malformed, or not HTTP.
+    #[error("`{url}` is not an HTTP URL")]
     NotUrl {
         /// As given, without secrets.
         url: String,
@@ -245,7 +244,7 @@ pub(super) const fn page(html: &bool) -> &'static str {
 }
 
 impl Error {
-    /// Whether the server says that it does not have what was asked for, or gives it to nobody.
+    /// Whether the server says that it does not have the content, or gives it to no client.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if matches!(status.as_u16(), 403 | 404 | 410 | 451))
@@ -258,11 +257,11 @@ impl Error {
         matches!(self, Self::Broken { .. } | Self::Short { .. } | Self::Stalled { .. })
     }
 
-    /// Whether what came was cut or changed on the way, as far as that can be told: then it is asked for again.
+    /// Whether the content seems to be cut or changed on the way. It is then requested again.
     pub(super) fn is_garbled(&self) -> bool {
         match self {
             Self::Digest { .. } => true,
-            // A body that ends when the connection does cannot be told from a cut one.
+            // A body without a length that ends with the connection looks like a cut one.
             Self::Manifest { source: oci::Error::ManifestJson(error), html, .. } => !html && error.is_eof(),
             Self::Referrers { source, html, .. } => !html && source.is_eof(),
             _ => false,
@@ -270,18 +269,18 @@ impl Error {
     }
 
     /// Whether TLS failed, as by a certificate that is not accepted: it will fail a little later, too.
-    pub(super) fn is_tls(error: &reqwest::Error) -> bool {
+    pub(super) fn is_tls(error: &ExchangeError) -> bool {
         tls(error).is_some()
     }
 
-    /// Whether the server's certificate is signed by an authority that is not known here.
+    /// Whether the server's certificate is signed by an unknown CA.
     #[must_use]
-    pub fn is_unknown_authority(&self) -> bool {
+    pub fn is_unknown_ca(&self) -> bool {
         let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         matches!(self, Self::Request { source, .. } if tls(source) == Some(&unknown))
     }
 
-    /// Whether the server lets nobody in without a password, or not this user.
+    /// Whether the server requires a log-in, or denies this user.
     #[must_use]
     pub fn needs_login(&self) -> bool {
         match self {
@@ -313,7 +312,7 @@ impl Error {
                      plain HTTP"
                 }
                 _ => {
-                    "give the authority that signed the server's certificate, or the certificate itself, as PEM: `caFile` \
+                    "provide the CA that signed the server's certificate, or the certificate itself, as PEM: `caFile` \
                      of `registries` in the mirror file"
                 }
             }),
@@ -327,7 +326,7 @@ impl Error {
                 Some("run the command again to resume")
             }
             Self::Redirect { .. } => Some("name the server that has the content, in the mirror file"),
-            Self::Authority { .. } => Some("give the authority's certificate as PEM"),
+            Self::CaFile { .. } => Some("provide the CA certificate as PEM"),
             Self::Helper { .. } => Some("check `credHelpers` and `credsStore` in Docker's config.json"),
             Self::Digest { .. } | Self::Manifest { .. } | Self::Referrers { .. } => Some(
                 "the server or something before it changes content: ask the registry's operator before you go on",

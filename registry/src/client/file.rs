@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, RANGE};
 use http::{HeaderValue, Method, StatusCode};
-use reqwest::Url;
+use url::Url;
 
 use super::error::Error;
 use super::shown::shown_url;

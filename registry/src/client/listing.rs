@@ -15,7 +15,7 @@ use super::body::whole;
 use super::error::{At, Error};
 use super::token::is_html;
 use super::transport::{Ask, Transport};
-use super::wire::Answer;
+use super::wire::Reply;
 use super::{Client, MOST_BYTES};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -170,7 +170,7 @@ impl Transport {
                 // A page of the web server and not of the registry: the path is unknown for every digest.
                 if answer.response.status() == StatusCode::NOT_FOUND && !is("application/json") {
                     let mut without =
-                        self.known.without_referrers.lock().unwrap_or_else(PoisonError::into_inner);
+                        self.state.without_referrers.lock().unwrap_or_else(PoisonError::into_inner);
                     without.insert(repository.clone());
                 }
                 return Ok(None);
@@ -181,7 +181,7 @@ impl Transport {
             answer.response.headers().get("oci-filters-applied").and_then(|value| value.to_str().ok());
         let filtered = filters.is_some_and(|filters| filters.contains("artifactType"));
         let next = next_page(answer.response.headers(), &format!("/v2/{}/", self.remote(repository)));
-        let Answer { response, at, .. } = answer;
+        let Reply { response, at, .. } = answer;
         let html = is_html(response.headers());
         let bytes = whole(response, self.wire.bounds(at.clone(), MOST_BYTES)).await?;
         let entries = entries(&bytes, at, html)?;
@@ -189,7 +189,7 @@ impl Transport {
     }
 
     fn lacks_referrers(&self, repository: &RepositoryName) -> bool {
-        let without = self.known.without_referrers.lock().unwrap_or_else(PoisonError::into_inner);
+        let without = self.state.without_referrers.lock().unwrap_or_else(PoisonError::into_inner);
         without.contains(repository)
     }
 }

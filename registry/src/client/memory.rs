@@ -1,4 +1,4 @@
-//! What a client that remembers was told: within one run nothing is asked twice.
+//! Answers that a client keeps, so that one run requests nothing twice.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use reqwest::Url;
+use url::Url;
 
 use super::Error;
 use super::shown::{shown, shown_url};
@@ -90,7 +90,7 @@ impl Proxies {
 fn address(text: &str) -> Result<Url, Error> {
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let unusable = |why| Error::ProxyAddress { proxy: shown_url(&whole), why };
+    let unusable = |reason| Error::ProxyAddress { proxy: shown_url(&whole), reason };
     let url = Url::parse(&whole).map_err(|_| unusable("it is not a URL"))?;
     match url.scheme() {
         "http" | "https" if url.host_str().is_some() => Ok(url),

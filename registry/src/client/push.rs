@@ -8,12 +8,13 @@ use futures::stream::BoxStream;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci::{Content, Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, Tag, media_type};
-use reqwest::{Body, Request, Url};
 use serde_json::json;
+use url::Url;
 
 use super::error::Error;
+use super::exchange::{Body, Request};
 use super::transport::{Ask, Transport};
-use super::wire::Answer;
+use super::wire::Reply;
 use super::{Client, display, stated_digest};
 
 /// How often an upload that broke is taken up again.
@@ -186,9 +187,14 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
+    fn request(&self, method: Method, body: Body) -> Request {
+        Request { method, url: self.location.clone(), headers: HeaderMap::new(), body }
+    }
+
     /// Sends all from the offset on as one chunk.
     async fn send(&mut self, size: u64, open: &Open<'_>) -> Result<(), Error> {
-        let mut request = Request::new(Method::PATCH, self.location.clone());
+        let body = Body::Stream(open(self.offset).map_err(Error::Source)?);
+        let mut request = self.request(Method::PATCH, body);
         let range = format!("{}-{}", self.offset, size - 1);
         for (name, value) in [
             (CONTENT_RANGE, range),
@@ -196,11 +202,10 @@ impl Upload<'_> {
             (CONTENT_TYPE, "application/octet-stream".to_owned()),
         ] {
             if let Ok(value) = HeaderValue::from_str(&value) {
-                request.headers_mut().insert(name, value);
+                request.headers.insert(name, value);
             }
         }
-        let body = Body::wrap_stream(open(self.offset).map_err(Error::Source)?);
-        let answer = self.endpoint.send_once(request, &self.ask, Some(body)).await?;
+        let answer = self.endpoint.send_once(request, &self.ask).await?;
         self.accept(answer, StatusCode::ACCEPTED).await?;
         self.offset = size;
         Ok(())
@@ -208,8 +213,8 @@ impl Upload<'_> {
 
     /// Asks where the session ends.
     async fn find_offset(&mut self) -> Result<(), Error> {
-        let request = Request::new(Method::GET, self.location.clone());
-        let answer = self.endpoint.send_once(request, &self.ask, None).await?;
+        let request = self.request(Method::GET, Body::Empty);
+        let answer = self.endpoint.send_once(request, &self.ask).await?;
         let range = answer
             .response
             .headers()
@@ -222,15 +227,14 @@ impl Upload<'_> {
     }
 
     async fn finish(mut self, digest: &Digest) -> Result<(), Error> {
-        let mut target = self.location.clone();
-        target.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let mut request = Request::new(Method::PUT, target);
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let answer = self.endpoint.send_once(request, &self.ask, None).await?;
+        let mut request = self.request(Method::PUT, Body::Empty);
+        request.url.query_pairs_mut().append_pair("digest", &digest.to_string());
+        request.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        let answer = self.endpoint.send_once(request, &self.ask).await?;
         self.accept(answer, StatusCode::CREATED).await
     }
 
-    async fn accept(&mut self, answer: Answer, status: StatusCode) -> Result<(), Error> {
+    async fn accept(&mut self, answer: Reply, status: StatusCode) -> Result<(), Error> {
         if answer.response.status() != status {
             return Err(self.endpoint.refused(answer).await);
         }

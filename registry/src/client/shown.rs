@@ -1,6 +1,6 @@
 //! URLs as messages show them: without user, password, query and fragment, since each of these may be a secret.
 
-use reqwest::Url;
+use url::Url;
 
 /// A URL for errors, logs and events: scheme, host, port and path. Presigned URLs keep their secret in the query.
 #[must_use]

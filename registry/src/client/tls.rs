@@ -1,7 +1,7 @@
-//! The one TLS configuration of all requests: the system's authorities, those that the user gave, and certificates
+//! The one TLS configuration of all requests: the system's CAs, the user's CAs, and certificates
 //! of single servers that the user gave.
 //!
-//! A certificate of a single server never becomes an authority: its owner could sign for every other host.
+//! A certificate of a single server never becomes a CA: its owner could sign for every other host.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::config::HostRule;
 /// What the user gave, parsed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trust {
-    authorities: Vec<CertificateDer<'static>>,
+    cas: Vec<CertificateDer<'static>>,
     pins: Vec<Pin>,
 }
 
@@ -35,7 +35,7 @@ struct Pin {
 /// Checks a file of certificates before it is used.
 ///
 /// # Errors
-/// [`Error::Authority`] when it is empty, not PEM, or holds something that is no certificate.
+/// [`Error::CaFile`] when it is empty, not PEM, or holds something that is no certificate.
 pub fn check_certificates(host: &str, pem: &[u8]) -> Result<(), Error> {
     certificates(host, pem).map(drop)
 }
@@ -48,8 +48,8 @@ impl Trust {
             let hosts: BTreeSet<_> =
                 [&rule.host, &rule.endpoint].into_iter().map(|host| name(host.as_str())).collect();
             for certificate in certificates(rule.host.as_str(), pem)? {
-                if is_authority(&certificate) {
-                    trust.authorities.push(certificate.clone());
+                if is_ca(&certificate) {
+                    trust.cas.push(certificate.clone());
                 }
                 trust.pins.push(Pin { certificate, hosts: hosts.clone() });
             }
@@ -57,27 +57,25 @@ impl Trust {
         Ok(trust)
     }
 
-    /// The configuration of a client. Reading the system's authorities takes a while.
+    /// The configuration of a client. Reading the system's CA certificates takes a while.
     pub(super) fn config(
         &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<rustls::ClientConfig, rustls::Error> {
         let verifier = Verifier {
-            // A system without authorities can still be told one, or speak plain HTTP.
+            // A system without CA certificates can still use the user's, or plain HTTP.
             usual: rustls_platform_verifier::Verifier::new_with_extra_roots(
-                self.authorities.clone(),
+                self.cas.clone(),
                 Arc::clone(provider),
             ),
             pins: self.pins.iter().filter_map(|pin| Pinned::new(pin, provider)).collect(),
             provider: Arc::clone(provider),
         };
-        let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(provider))
+        Ok(rustls::ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(config)
+            .with_no_client_auth())
     }
 }
 
@@ -91,7 +89,7 @@ fn name(host: &str) -> String {
 }
 
 fn certificates(host: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let refused = |why| Error::Authority { host: host.to_owned(), why };
+    let refused = |reason| Error::CaFile { host: host.to_owned(), reason };
     if pem.trim_ascii().is_empty() {
         return Err(refused("it is empty"));
     }
@@ -114,7 +112,7 @@ fn certificates(host: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// Whether a certificate may sign others: the basic constraints say so (RFC 5280, 4.2.1.9), or it is older than these.
-fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+fn is_ca(certificate: &CertificateDer<'_>) -> bool {
     const BASIC_CONSTRAINTS: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x13];
     const TRUE: [u8; 3] = [0x01, 0x01, 0xff];
     const VERSION_3: [u8; 5] = [0xa0, 0x03, 0x02, 0x01, 0x02];

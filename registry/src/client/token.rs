@@ -3,17 +3,17 @@
 
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use reqwest::Url;
 use serde::Deserialize;
+use url::Url;
 
 use super::body::{Bounds, whole};
 use super::credentials::Credential;
 use super::error::{At, Error, page};
-use super::wire::{Answer, Call, Wire, basic, leaves_tls, secret};
+use super::wire::{Call, Reply, Wire, basic, leaves_tls, secret};
 
 /// A token and what surrounds it are not larger than this.
 const MOST_TOKEN: u64 = 1 << 20;
-/// What token services are told of this program.
+/// The client ID of this program at token services.
 const CLIENT: &str = "airlock";
 
 /// What a registry asks for with status 401.
@@ -169,8 +169,8 @@ impl Wire {
         if let Some(post) = post.filter(|_| knows_no_get) {
             answer = self.send(post).await?;
         }
-        let Answer { response, at, .. } = answer;
-        let refused = |at: &At, why: String| Error::Token { at: Box::new(at.clone()), why };
+        let Reply { response, at, .. } = answer;
+        let refused = |at: &At, reason: String| Error::Token { at: Box::new(at.clone()), reason };
         let (status, html) = (response.status(), is_html(response.headers()));
         match status {
             StatusCode::OK => {}
@@ -223,7 +223,7 @@ fn realm_url(realm: &str, purpose: &Purpose<'_>) -> Result<Url, Error> {
     let at = |url: &str| {
         Box::new(At { url: super::shown_url(url), host: Some(purpose.host.to_owned()), proxy: None })
     };
-    let refused = |why: &str| Error::Token { at: at(realm), why: why.to_owned() };
+    let refused = |reason: &str| Error::Token { at: at(realm), reason: reason.to_owned() };
     let mut url = Url::parse(realm).map_err(|_| refused("its address is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refused("its address is not a URL of HTTP"));

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci::distribution::{ErrorBody, ErrorCode};
 use oci::{RegistryHost, RepositoryName};
-use reqwest::{Body, Request, Response, Url};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use url::Url;
 
 use super::body::whole;
 use super::credentials::{Credential, DockerConfig, Endpoint};
 use super::error::{At, Error};
+use super::exchange::{Request, Response};
 use super::token::{Challenge, Purpose, is_html};
-use super::wire::{Answer, Call, Wire, leaves_tls};
+use super::wire::{Call, Reply, Wire, leaves_tls};
 
 /// One endpoint.
 pub(super) struct Transport {
@@ -28,12 +29,12 @@ pub(super) struct Transport {
     pub(super) prefix: Option<RepositoryName>,
     pub(super) plain_http: bool,
     pub(super) permits: Arc<Semaphore>,
-    pub(super) known: Known,
+    pub(super) state: EndpointState,
 }
 
 /// What was learned of an endpoint.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct EndpointState {
     /// What helper programs had for it.
     helper: OnceCell<Option<Credential>>,
     /// What was accepted, by repository and whether it is for pushing; one asks for a new token at a time.
@@ -77,7 +78,7 @@ impl Transport {
     }
 
     /// Sends a request, with credentials when the endpoint asks for them. Any other answer is given back.
-    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Reply, Error> {
         let path = format!("/v2/{}/{}", self.remote(ask.repository), ask.path);
         let url = self.base.join(&path).map_err(|_| self.protocol("a name that makes no URL"))?;
         let accepted = self.accepted(ask);
@@ -101,18 +102,12 @@ impl Transport {
 
     /// Sends one request whose body cannot be sent again, to a location that the registry gave. Credentials go along
     /// only to the endpoint itself.
-    pub(super) async fn send_once(
-        &self,
-        mut request: Request,
-        ask: &Ask<'_>,
-        body: Option<Body>,
-    ) -> Result<Answer, Error> {
-        if request.url().origin() == self.base.origin()
+    pub(super) async fn send_once(&self, mut request: Request, ask: &Ask<'_>) -> Result<Reply, Error> {
+        if request.url.origin() == self.base.origin()
             && let Some(value) = self.accepted(ask).lock().await.clone()
         {
-            request.headers_mut().insert(http::header::AUTHORIZATION, value);
+            request.headers.insert(http::header::AUTHORIZATION, value);
         }
-        *request.body_mut() = body;
         self.wire.execute(request, Some(self.host.as_str())).await
     }
 
@@ -125,7 +120,7 @@ impl Transport {
     }
 
     /// What the endpoint itself asks for. Another server that it redirected to has no say in its credentials.
-    fn challenge(&self, answer: &Answer) -> Option<Challenge> {
+    fn challenge(&self, answer: &Reply) -> Option<Challenge> {
         let own = answer.url.origin() == self.base.origin();
         let asked = own && answer.response.status() == StatusCode::UNAUTHORIZED;
         if asked { Challenge::of(answer.response.headers()) } else { None }
@@ -133,7 +128,7 @@ impl Transport {
 
     fn accepted(&self, ask: &Ask<'_>) -> Arc<Accepted> {
         let key = (ask.repository.to_string(), ask.push);
-        let mut accepted = self.known.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepted = self.state.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(accepted.entry(key).or_default())
     }
 
@@ -170,7 +165,7 @@ impl Transport {
         {
             return Ok(Some(found.clone()));
         }
-        self.known.helper.get_or_try_init(|| self.docker.helped(&endpoint)).await.cloned()
+        self.state.helper.get_or_try_init(|| self.docker.helped(&endpoint)).await.cloned()
     }
 
     pub(super) fn protocol(&self, what: &'static str) -> Error {
@@ -178,20 +173,20 @@ impl Transport {
     }
 
     /// An answer that is none, as an error with what the registry said.
-    pub(super) async fn refused(&self, answer: Answer) -> Error {
+    pub(super) async fn refused(&self, answer: Reply) -> Error {
         refused(&self.wire, answer).await
     }
 }
 
-/// What is read of a refusal; nobody needs more to understand it.
+/// The most bytes of an error response that are read.
 const MOST_REFUSAL: u64 = 64 << 10;
 
 /// The most of a server's advice that is shown, in characters.
 const MOST_ADVICE: usize = 400;
 
 /// An answer that is none, as an error with what the server said.
-pub(super) async fn refused(wire: &Wire, answer: Answer) -> Error {
-    let Answer { response, at, .. } = answer;
+pub(super) async fn refused(wire: &Wire, answer: Reply) -> Error {
+    let Reply { response, at, .. } = answer;
     let status = response.status();
     let (said, advice) = said(wire, response, at.clone()).await;
     Error::Refused { at: Box::new(at), status, said, advice }

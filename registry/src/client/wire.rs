@@ -11,10 +11,11 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode_str;
-use reqwest::{Request, Response, Url};
+use url::Url;
 
 use super::config::ClientConfig;
 use super::error::{At, Error};
+use super::exchange::{Body, Exchange, ExchangeError, Request, Response};
 use super::proxy::Proxies;
 use super::shown::shown;
 use super::tls::Trust;
@@ -27,8 +28,8 @@ const MOST_GARBLED: u32 = 2;
 
 /// All connections of a client.
 pub(super) struct Wire {
-    /// Made when needed: reading the system's authorities takes a while.
-    http: OnceLock<reqwest::Client>,
+    /// Made when needed: reading the system's CA certificates takes a while.
+    exchange: OnceLock<Exchange>,
     trust: Trust,
     proxies: Proxies,
     pub(super) idle: Duration,
@@ -53,7 +54,7 @@ pub(super) struct Call {
 }
 
 /// An answer and who gave it.
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) response: Response,
     /// Where it came from in the end.
     pub(super) url: Url,
@@ -76,7 +77,8 @@ impl Call {
     }
 }
 
-fn basic_of(url: &Url) -> Option<HeaderValue> {
+/// User and password of a URL as the value of an `Authorization` header.
+pub(super) fn basic_of(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
@@ -101,7 +103,7 @@ pub(super) fn secret(text: &str) -> Option<HeaderValue> {
 impl Wire {
     pub(super) fn new(config: &ClientConfig) -> Result<Self, Error> {
         Ok(Self {
-            http: OnceLock::new(),
+            exchange: OnceLock::new(),
             trust: Trust::new(&config.hosts)?,
             proxies: Proxies::new(&config.proxies)?,
             idle: config.idle,
@@ -111,28 +113,19 @@ impl Wire {
         })
     }
 
-    fn http(&self) -> Result<&reqwest::Client, Error> {
-        if let Some(known) = self.http.get() {
-            return Ok(known);
+    fn exchange(&self) -> Result<&Exchange, Error> {
+        if let Some(made) = self.exchange.get() {
+            return Ok(made);
         }
         let ring = || std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let provider = rustls::crypto::CryptoProvider::get_default().map_or_else(ring, std::sync::Arc::clone);
-        let proxies = self.proxies.clone();
-        let made = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.trust.config(&provider).map_err(Error::Tls)?)
-            .no_proxy()
-            .proxy(reqwest::Proxy::custom(move |url| proxies.of(url).cloned()))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .read_timeout(self.idle)
-            .connect_timeout(self.idle)
-            .build()
-            .map_err(|error| Error::Setup(error.without_url()))?;
-        Ok(self.http.get_or_init(|| made))
+        let tls = self.trust.config(&provider).map_err(Error::Tls)?;
+        let made = Exchange::new(tls, self.proxies.clone(), self.idle);
+        Ok(self.exchange.get_or_init(|| made))
     }
 
     /// Sends a request until there is an answer other than "later", or no more tries.
-    pub(super) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, call: &Call) -> Result<Reply, Error> {
         let mut tries = 0;
         loop {
             let outcome = self.once(call).await;
@@ -184,17 +177,17 @@ impl Wire {
     }
 
     /// One request, and those that it is redirected to.
-    pub(super) async fn once(&self, call: &Call) -> Result<Answer, Error> {
+    pub(super) async fn once(&self, call: &Call) -> Result<Reply, Error> {
         let mut url = call.url.clone();
         for _ in 0..=MOST_REDIRECTS {
-            let mut request = Request::new(call.method.clone(), url.clone());
-            *request.headers_mut() = call.headers.clone();
+            let mut headers = call.headers.clone();
             if let Some(value) = &call.authorization
                 && url.origin() == call.url.origin()
             {
-                request.headers_mut().insert(AUTHORIZATION, value.clone());
+                headers.insert(AUTHORIZATION, value.clone());
             }
-            *request.body_mut() = call.body.clone().map(Into::into);
+            let body = call.body.clone().map_or(Body::Empty, Body::Bytes);
+            let request = Request { method: call.method.clone(), url: url.clone(), headers, body };
             let answer = self.execute(request, call.host.as_deref()).await?;
             match redirect(call, &answer)? {
                 None => return Ok(answer),
@@ -205,21 +198,21 @@ impl Wire {
         Err(Error::Redirect {
             at: Box::new(self.at(&call.url, call.host.as_deref())),
             to,
-            why: "too many redirects",
+            reason: "too many redirects",
         })
     }
 
     /// One request and its answer, whatever that is.
-    pub(super) async fn execute(&self, request: Request, host: Option<&str>) -> Result<Answer, Error> {
-        let url = request.url().clone();
+    pub(super) async fn execute(&self, request: Request, host: Option<&str>) -> Result<Reply, Error> {
+        let url = request.url.clone();
         let at = self.at(&url, host);
-        match self.http()?.execute(request).await {
+        match self.exchange()?.execute(request).await {
             Ok(response) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 let proxy = at.proxy.clone().unwrap_or_else(|| at.url.clone());
                 Err(Error::Proxy { proxy, at: Box::new(At { proxy: None, ..at }), source: None })
             }
-            Ok(response) => Ok(Answer { response, url, at }),
-            Err(source) => Err(failed(at, source.without_url())),
+            Ok(response) => Ok(Reply { response, url, at }),
+            Err(source) => Err(failed(at, source)),
         }
     }
 
@@ -230,7 +223,7 @@ impl Wire {
 
 /// A connection that was not made is the proxy's fault where there is one, unless the certificate is refused: that is
 /// the server's, whom the proxy has connected.
-fn failed(at: At, source: reqwest::Error) -> Error {
+fn failed(at: At, source: ExchangeError) -> Error {
     match at.proxy.clone() {
         Some(proxy) if source.is_connect() && !Error::is_tls(&source) => {
             Error::Proxy { proxy, at: Box::new(At { proxy: None, ..at }), source: Some(source) }
@@ -240,7 +233,7 @@ fn failed(at: At, source: reqwest::Error) -> Error {
 }
 
 /// Where an answer leads, if it leads anywhere.
-fn redirect(call: &Call, answer: &Answer) -> Result<Option<Url>, Error> {
+fn redirect(call: &Call, answer: &Reply) -> Result<Option<Url>, Error> {
     let reads = matches!(call.method, Method::GET | Method::HEAD);
     match answer.response.status().as_u16() {
         301..=303 if reads => {}
@@ -252,7 +245,8 @@ fn redirect(call: &Call, answer: &Answer) -> Result<Option<Url>, Error> {
     // What another server says is no password of ours.
     let _ = target.set_username("");
     let _ = target.set_password(None);
-    let refused = |why| Err(Error::Redirect { at: Box::new(answer.at.clone()), to: shown(&target), why });
+    let refused =
+        |reason| Err(Error::Redirect { at: Box::new(answer.at.clone()), to: shown(&target), reason });
     if leaves_tls(&answer.url, &target) {
         return refused("a redirect from HTTPS to plain HTTP is not followed");
     }
@@ -286,7 +280,7 @@ fn is_busy(status: StatusCode, idempotent: bool) -> bool {
 fn may_pass(error: &Error, idempotent: bool) -> bool {
     match error {
         Error::Request { source, .. } | Error::Proxy { source: Some(source), .. } => {
-            !Error::is_tls(source) && !source.is_builder() && (idempotent || source.is_connect())
+            !Error::is_tls(source) && !source.is_malformed() && (idempotent || source.is_connect())
         }
         _ => false,
     }
@@ -307,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_is_told_in_seconds_or_as_a_date() {
+    fn retry_after_is_read_in_seconds_or_as_a_date() {
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         for (text, seconds) in [
             ("7", Some(7)),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use oci::{Algorithm, Digest};
 use serde_json::{Value, json};
+
+use crate::support;
 
 /// What a check found: nothing, or what is wrong.
 pub(crate) type Verdict = Result<(), String>;
@@ -32,7 +33,7 @@ pub(crate) use ensure;
 /// A registry that speaks plain HTTP.
 pub(crate) struct Target {
     base: String,
-    http: reqwest::Client,
+    http: support::Client,
 }
 
 /// An answer, read whole.
@@ -95,18 +96,7 @@ pub(crate) struct Pushed {
 
 impl Target {
     pub(crate) fn new(base: &str) -> Result<Self, String> {
-        // A second installation fails and changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let accept = http::HeaderValue::from_str(&format!("{IMAGE}, {INDEX}, */*"));
-        let accept = accept.map_err(|error| error.to_string())?;
-        let http = reqwest::Client::builder()
-            .default_headers([(http::header::ACCEPT, accept)].into_iter().collect())
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), http })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), http: support::Client::new() })
     }
 
     /// A repository that no other check uses.
@@ -126,10 +116,13 @@ impl Target {
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: impl Into<reqwest::Body>,
+        body: impl Into<support::Body>,
     ) -> Result<Answer, String> {
         let method = method.parse::<http::Method>().map_err(|error| error.to_string())?;
         let mut request = self.http.request(method, self.url(path)).body(body);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
+            request = request.header("accept", format!("{IMAGE}, {INDEX}, */*"));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -159,8 +152,8 @@ impl Target {
     }
 
     /// A body of unknown length, in pieces.
-    pub(crate) fn stream(pieces: Vec<Vec<u8>>) -> reqwest::Body {
-        reqwest::Body::wrap_stream(futures::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>)))
+    pub(crate) fn stream(pieces: Vec<Vec<u8>>) -> support::Body {
+        support::Body::stream(pieces)
     }
 
     /// Starts a session and gives its location.

@@ -134,6 +134,8 @@ mod peer;
 mod programs;
 mod pull;
 mod push;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::OnceLock;
 

@@ -152,7 +152,10 @@ fn workload_clusters_by_hand(site: &Arc<Site>) {
         "{said}"
     );
     let (code, said) = package("rights", &["--apply"]);
-    assert!(code == 2 && said.contains("this controller cannot grant permissions in cluster `far`"), "{said}");
+    assert!(
+        code == 2 && said.contains("this controller cannot grant permissions in cluster `far`"),
+        "{said}"
+    );
 }
 
 /// What tells the command line what this cluster is called.

@@ -8,7 +8,7 @@ use super::Error;
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Authority { .. }
+            Self::CaFile { .. }
             | Self::ProxyAddress { .. }
             | Self::NotUrl { .. }
             | Self::DockerConfig { .. }
@@ -28,7 +28,7 @@ impl Classified for Error {
             | Self::Short { .. }
             | Self::Stalled { .. } => Class::Network,
             Self::Refused { status, advice, .. } => of_answer(*status, advice.as_deref()),
-            Self::Tls(_) | Self::Setup(_) | Self::Source(_) | Self::Json(_) => Class::Other,
+            Self::Tls(_) | Self::Source(_) | Self::Json(_) => Class::Other,
         }
     }
 }

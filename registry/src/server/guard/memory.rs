@@ -24,6 +24,13 @@ const IDLE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What is held grows in steps of this, and a client that sends less is idle.
 const STEP: usize = 4096;
+/// What a body may bring before it counts as large.
+const SMALL: usize = 256 * 1024;
+/// The rate, in bytes per second, at which the large bodies of one client are read together. It keeps the client from
+/// taking the processor with what it never completes.
+const LARGE_RATE: u64 = 64 << 20;
+/// A wait that is not worth a timer.
+const BLINK: Duration = Duration::from_millis(4);
 /// An answer goes out in pieces of this.
 const PIECE: usize = 64 * 1024;
 
@@ -42,6 +49,8 @@ struct Budget {
 struct Inner {
     next: u64,
     holds: BTreeMap<u64, Hold>,
+    /// When each client's large bodies may go on.
+    large: BTreeMap<Network, Instant>,
 }
 
 struct Hold {
@@ -151,7 +160,36 @@ impl Budget {
     }
 }
 
+impl Inner {
+    /// Counts bytes of a large body, and says when its client may send more.
+    fn spend(&mut self, number: u64, bytes: usize, now: Instant) -> Option<Instant> {
+        let network = self.holds.get(&number)?.network;
+        let free = self.large.entry(network).or_insert(now);
+        *free = (*free).max(now) + Duration::from_nanos(bytes as u64 * 1_000_000_000 / LARGE_RATE);
+        Some(*free)
+    }
+
+    fn release(&mut self, number: u64) {
+        let Some(gone) = self.holds.remove(&number) else { return };
+        if !self.holds.values().any(|hold| hold.network == gone.network) {
+            self.large.remove(&gone.network);
+        }
+    }
+}
+
 impl Held {
+    /// Waits until a client may send more of its large bodies.
+    async fn pace(&self, bytes: usize) {
+        let now = Instant::now();
+        let free = {
+            let mut inner = self.budget.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.spend(self.number, bytes, now)
+        };
+        if let Some(free) = free.filter(|free| *free > now + BLINK) {
+            tokio::time::sleep_until(free.into()).await;
+        }
+    }
+
     /// Holds so many bytes more, when there is room for them.
     ///
     /// # Errors
@@ -251,13 +289,16 @@ impl Held {
             }
             whole.extend_from_slice(&frame);
             *received = whole.len() as u64;
+            if needed > SMALL {
+                self.pace(frame.len()).await;
+            }
         }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.budget.inner.lock().unwrap_or_else(PoisonError::into_inner).holds.remove(&self.number);
+        self.budget.inner.lock().unwrap_or_else(PoisonError::into_inner).release(self.number);
         self.budget.freed.notify_waiters();
     }
 }
@@ -290,6 +331,22 @@ mod tests {
     fn stalled(len: usize) -> Body {
         let whole = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; len]))]);
         Body::from_stream(whole.chain(futures::stream::pending()))
+    }
+
+    #[test]
+    fn a7_large_bodies_of_one_client_share_a_rate_and_those_of_others_do_not_wait() {
+        let memory = Memory::new(32 * MIB);
+        let (one, same, other) =
+            (memory.hold(network(1)), memory.hold(network(1)), memory.hold(network(200)));
+        let now = Instant::now();
+        let mut inner = memory.0.inner.lock().unwrap();
+        let mut wait = |held: &Held, bytes| inner.spend(held.number, bytes, now).unwrap() - now;
+        assert_eq!(wait(&one, 32 * MIB), Duration::from_millis(500));
+        assert_eq!(wait(&same, 32 * MIB), Duration::from_secs(1));
+        assert_eq!(wait(&other, MIB / 64), Duration::from_nanos(244_140));
+        drop(inner);
+        drop((one, same));
+        assert_eq!(memory.0.inner.lock().unwrap().large.len(), 1);
     }
 
     #[tokio::test]
